@@ -1,0 +1,102 @@
+"""The one registry of plug-ins, filled from entry points.
+
+A plug-in is a class (or function) that an installed package names in an entry-point group
+``bioautoml_nni.<kind>``. The engine finds its own plug-ins in the same way as everybody else's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from .errors import PluginError
+
+GROUP_PREFIX = "bioautoml_nni."
+
+KINDS: Mapping[str, str] = {
+    "search_spaces": "what can be searched: model spaces made of NNI mutables",
+    "operations": "candidate operations on the edges of a cell",
+    "fusions": "how image and metadata embeddings are joined",
+    "strategies": "how a space is searched: NNI one-shot strategies",
+    "sources": "data formats that become a manifest",
+    "losses": "training losses",
+}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One registered plug-in: `load` imports it, everything else is described without need of its internals."""
+
+    kind: str
+    name: str
+    entry_point: EntryPoint
+
+    @cached_property
+    def target(self) -> Any:
+        """The plug-in's class or function, imported on first use.
+
+        Raises:
+            PluginError: if the entry point cannot be imported.
+        """
+        try:
+            return self.entry_point.load()
+        except Exception as error:
+            raise PluginError(
+                f"{self.kind} plug-in {self.name!r} ({self.entry_point.value}) cannot be imported: {error}; "
+                "reinstall or remove the package that declares it."
+            ) from error
+
+    @property
+    def description(self) -> str:
+        """First line of the plug-in's docstring."""
+        return (inspect.getdoc(self.target) or "").split("\n", 1)[0]
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """Flags that the plug-in declares in its `capabilities` attribute, sorted."""
+        return tuple(sorted(getattr(self.target, "capabilities", ())))
+
+
+@cache
+def plugins(kind: str) -> Mapping[str, Plugin]:
+    """Return all plug-ins of a kind by name, in alphabetical order.
+
+    Raises:
+        PluginError: if there is no such kind, or if two packages claim one name.
+    """
+    if kind not in KINDS:
+        raise PluginError(f"There is no plug-in kind {kind!r}{suggestion(kind, KINDS)}. Kinds: {', '.join(KINDS)}.")
+    found: dict[str, Plugin] = {}
+    for entry in sorted(entry_points(group=GROUP_PREFIX + kind), key=lambda entry: (entry.name, entry.value)):
+        if entry.name in found and found[entry.name].entry_point.value != entry.value:
+            raise PluginError(
+                f"Two packages declare {kind} plug-in {entry.name!r}: {found[entry.name].entry_point.value} and "
+                f"{entry.value}; uninstall one of them."
+            )
+        found[entry.name] = Plugin(kind, entry.name, entry)
+    return found
+
+
+def get(kind: str, name: str) -> Plugin:
+    """Return one plug-in.
+
+    Raises:
+        PluginError: if it is unknown; the message suggests the nearest name.
+    """
+    known = plugins(kind)
+    if name not in known:
+        raise PluginError(
+            f"There is no {kind} plug-in {name!r}{suggestion(name, known)}. Known: {', '.join(known) or 'none'}."
+        )
+    return known[name]
+
+
+def suggestion(word: str, candidates: Mapping[str, Any] | list[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the candidate nearest to `word`, or an empty string."""
+    near = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""

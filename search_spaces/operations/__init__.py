@@ -1,0 +1,1 @@
+"""Candidate operations. Each maps (N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride))."""

@@ -1,0 +1,18 @@
+"""1x1 convolution (S): channel mixing and optional down-sampling. arXiv 2510.05888, section on operations."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ._base import Operation, norm_relu
+
+
+class PointwiseConv(Operation):
+    """1x1 convolution with batch norm and ReLU (S)."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__(channels, stride)
+        self.layers = nn.Sequential(nn.Conv2d(channels, channels, 1, stride, bias=False), *norm_relu(channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features)

@@ -1,0 +1,35 @@
+"""Depth-wise separable convolutions (D3, D5): ReLU(BN(W_pw * (x *_dw W_dw))). arXiv 2510.05888, section on operations."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ._base import Operation, norm_relu
+
+
+class _SeparableConv(Operation):
+    kernel_size: int
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__(channels, stride)
+        kernel = self.kernel_size
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            *norm_relu(channels),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features)
+
+
+class SeparableConv3x3(_SeparableConv):
+    """Depth-wise separable 3x3 convolution (D3)."""
+
+    kernel_size = 3
+
+
+class SeparableConv5x5(_SeparableConv):
+    """Depth-wise separable 5x5 convolution (D5)."""
+
+    kernel_size = 5

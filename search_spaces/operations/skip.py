@@ -1,0 +1,28 @@
+"""Skip connection (SK): identity, or at stride 2 a factorised reduction as in DARTS (arXiv 1806.09055)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ._base import Operation
+
+
+class SkipConnection(Operation):
+    """Identity (SK); at stride 2 two shifted 1x1 convolutions with batch norm that see every pixel diagonal."""
+
+    capabilities = ("skip",)
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__(channels, stride)
+        if stride == 2:
+            self.even = nn.Conv2d(channels, channels - channels // 2, 1, 2, bias=False)
+            self.odd = nn.Conv2d(channels, channels // 2, 1, 2, bias=False)
+            self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        if self.stride == 1:
+            return features
+        shifted = functional.pad(features, (0, 1, 0, 1))[:, :, 1:, 1:]
+        return self.norm(torch.cat([self.even(features), self.odd(shifted)], dim=1))

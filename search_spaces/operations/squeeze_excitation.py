@@ -1,0 +1,27 @@
+"""Squeeze-and-excitation (SE): y = x * sigmoid(W2 relu(W1 GAP(x))). Hu et al., arXiv 1709.01507."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ._base import Operation
+
+
+class SqueezeExcitation(Operation):
+    """Squeeze-and-excitation channel attention (SE); stride 2 averages 2x2 windows first."""
+
+    reduction = 4
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__(channels, stride)
+        hidden = max(channels // self.reduction, 4)
+        self.squeeze = nn.Conv2d(channels, hidden, 1)
+        self.excite = nn.Conv2d(hidden, channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        if self.stride == 2:
+            features = functional.avg_pool2d(features, 2, ceil_mode=True)
+        pooled = features.mean((2, 3), keepdim=True)
+        return features * torch.sigmoid(self.excite(functional.relu(self.squeeze(pooled))))
