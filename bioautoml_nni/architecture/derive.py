@@ -1,0 +1,123 @@
+"""From the shares of a relaxed search to one discrete architecture.
+
+The rule, per kind of cell, nodes in ascending order:
+
+1. Shares are softmax-normalised per edge (over its operations) and per node (over its inputs). Raw logits of
+   different edges are never compared.
+2. Zero rule: an edge whose largest share is that of the zero operation is removed.
+3. An edge from a node without input is removed (dead source).
+4. A node keeps its `inputs_per_node` strongest edges; strength is input share times operation share.
+5. If nothing is left, the strongest non-zero operation on the strongest edge from the cell's input is put back, so
+   that the output always depends on the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .schema import Architecture, CellArchitecture, Choice, Edge, PrunedEdge, SpaceRecord
+from .topology import CellTopology, EdgeTopology, Topology
+
+Shares = Mapping[str, Mapping[Any, float]]
+"""For each label the normalised share of each of its candidates."""
+
+
+@dataclass(frozen=True)
+class _Scored:
+    edge: EdgeTopology
+    operation: str
+    operation_share: float
+    zero_share: float
+    input_share: float
+    is_zero: bool
+
+    @property
+    def strength(self) -> float:
+        return self.input_share * self.operation_share
+
+    def kept(self) -> Edge:
+        return Edge(
+            source=self.edge.source,
+            target=self.edge.target,
+            operation=self.operation,
+            operation_share=self.operation_share,
+            zero_share=self.zero_share,
+            input_share=self.input_share,
+        )
+
+    def pruned(self, reason: Any) -> PrunedEdge:
+        return PrunedEdge(
+            source=self.edge.source,
+            target=self.edge.target,
+            reason=reason,
+            zero_share=self.zero_share,
+            input_share=self.input_share,
+        )
+
+
+def derive(
+    topology: Topology, shares: Shares, space: SpaceRecord, provenance: Mapping[str, Any] | None = None
+) -> Architecture:
+    """Derive an architecture from normalised shares.
+
+    Args:
+        topology: what the space leaves open.
+        shares: for each label of the topology, the share of each candidate; the shares of a label sum to one.
+        space: the space's name and arguments, recorded in the result.
+        provenance: recorded in the result.
+    """
+    choices = {}
+    for label in topology.choices:
+        best = max(shares[label], key=lambda name, label=label: shares[label][name])
+        choices[label] = Choice(choice=str(best), share=float(shares[label][best]))
+    cells = {kind: _derive_cell(cell, topology, shares) for kind, cell in topology.cells.items()}
+    return Architecture(space=space, cells=cells, choices=choices, provenance=dict(provenance or {}))
+
+
+def _derive_cell(cell: CellTopology, topology: Topology, shares: Shares) -> CellArchitecture:
+    kept: list[Edge] = []
+    pruned: list[PrunedEdge] = []
+    alive = {0}
+    for node, label in cell.node_labels.items():
+        live: list[_Scored] = []
+        for edge in cell.incoming(node):
+            scored = _score(edge, topology, shares, float(shares[label][edge.source]))
+            if scored.is_zero:
+                pruned.append(scored.pruned("zero"))
+            elif edge.source not in alive:
+                pruned.append(scored.pruned("dead_source"))
+            else:
+                live.append(scored)
+        live.sort(key=lambda scored: -scored.strength)
+        kept.extend(scored.kept() for scored in live[: cell.inputs_per_node])
+        pruned.extend(scored.pruned("input_not_chosen") for scored in live[cell.inputs_per_node :])
+        if live:
+            alive.add(node)
+    if not kept:
+        kept = [_revive(cell, topology, shares)]
+        pruned = [edge for edge in pruned if (edge.source, edge.target) != (kept[0].source, kept[0].target)]
+    kept.sort(key=lambda edge: (edge.target, edge.source))
+    return CellArchitecture(
+        nodes=cell.nodes, inputs_per_node=cell.inputs_per_node, edges=tuple(kept), pruned=tuple(pruned)
+    )
+
+
+def _score(
+    edge: EdgeTopology, topology: Topology, shares: Shares, input_share: float, allow_zero: bool = True
+) -> _Scored:
+    edge_shares = {str(name): float(share) for name, share in shares[edge.label].items()}
+    zero_share = edge_shares.get(topology.zero or "", 0.0)
+    candidates = [name for name in topology.operations if allow_zero or name != topology.zero]
+    best = max(candidates, key=lambda name: edge_shares[name])
+    return _Scored(edge, best, edge_shares[best], zero_share, input_share, is_zero=best == topology.zero)
+
+
+def _revive(cell: CellTopology, topology: Topology, shares: Shares) -> Edge:
+    candidates = [
+        _score(edge, topology, shares, float(shares[cell.node_labels[edge.target]][0]), allow_zero=False)
+        for edge in cell.edges
+        if edge.source == 0
+    ]
+    return max(candidates, key=lambda scored: scored.strength).kept()

@@ -1,0 +1,61 @@
+"""What a search space leaves open, independent of NNI and of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class EdgeTopology:
+    """A searchable edge from state `source` to node `target`; state 0 is the cell's input."""
+
+    source: int
+    target: int
+    label: str
+
+
+@dataclass(frozen=True)
+class CellTopology:
+    """One kind of cell.
+
+    Attributes:
+        edges: every candidate edge, by target and then source.
+        node_labels: label of the input choice at each node 1..nodes.
+        inputs_per_node: most inputs that a derived node keeps.
+    """
+
+    edges: tuple[EdgeTopology, ...]
+    node_labels: Mapping[int, str]
+    inputs_per_node: int
+
+    @property
+    def nodes(self) -> int:
+        """Number of intermediate nodes."""
+        return len(self.node_labels)
+
+    def incoming(self, node: int) -> list[EdgeTopology]:
+        """Candidate edges into `node`, by source."""
+        return [edge for edge in self.edges if edge.target == node]
+
+
+@dataclass(frozen=True)
+class Topology:
+    """All open choices of a space.
+
+    Attributes:
+        cells: by kind of cell.
+        operations: names of the candidates on every edge, in their order.
+        zero: the candidate that means "no connection", if there is one.
+        choices: further labels (the fusion) with their candidates.
+    """
+
+    cells: Mapping[str, CellTopology]
+    operations: tuple[str, ...]
+    zero: str | None
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is open, so that there is nothing to search."""
+        return not self.cells and all(len(names) < 2 for names in self.choices.values())

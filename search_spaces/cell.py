@@ -1,0 +1,118 @@
+"""The searchable cell and its fixed counterpart.
+
+States are numbered: 0 is the cell's input, 1..nodes are the intermediate nodes. Node t sees every state before it.
+The output concatenates the nodes and mixes them to the wanted width with a 1x1 convolution. The paper
+(arXiv 2510.05888) leaves that last part open; a concatenation keeps every node of use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from nni.nas.nn.pytorch import InputChoice, LayerChoice
+from torch import Tensor, nn
+
+from ..architecture import CellArchitecture, CellTopology, EdgeTopology
+
+OperationClasses = Mapping[str, type[nn.Module]]
+
+
+def cell_topology(kind: str, nodes: int, inputs_per_node: int) -> CellTopology:
+    """Return the labelled edges and nodes of a fully connected cell."""
+    edges = tuple(
+        EdgeTopology(source, target, f"{kind}_edge_{source}_{target}")
+        for target in range(1, nodes + 1)
+        for source in range(target)
+    )
+    return CellTopology(edges, {node: f"{kind}_node_{node}" for node in range(1, nodes + 1)}, inputs_per_node)
+
+
+class OutputProjection(nn.Sequential):
+    """1x1 convolution, batch norm and ReLU from the concatenated nodes to the cell's output."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU())
+
+
+class SearchCell(nn.Module):
+    """A cell with a `LayerChoice` on every edge and an `InputChoice` at every node.
+
+    Args:
+        topology: labels of edges and nodes; equal labels share their decision.
+        in_channels: C of the input, also the width inside the cell.
+        out_channels: C of the output.
+        stride: 1, or 2 to halve the size on the edges from the input.
+        operations: candidate classes by name.
+    """
+
+    def __init__(
+        self,
+        topology: CellTopology,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        operations: OperationClasses,
+    ) -> None:
+        super().__init__()
+        self.nodes = topology.nodes
+        self.edges = nn.ModuleDict()
+        self.inputs = nn.ModuleDict()
+        for edge in topology.edges:
+            edge_stride = stride if edge.source == 0 else 1
+            candidates = {name: operation(in_channels, edge_stride) for name, operation in operations.items()}
+            self.edges[f"{edge.source}_{edge.target}"] = LayerChoice(candidates, label=edge.label)
+        for node, label in topology.node_labels.items():
+            chosen = min(topology.inputs_per_node, node)
+            self.inputs[str(node)] = InputChoice(node, n_chosen=chosen, reduction="mean", label=label)
+        self.project = OutputProjection(topology.nodes * in_channels, out_channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, C_in, H, W) to (N, C_out, ceil(H / stride), ceil(W / stride))."""
+        states = [features]
+        for node in range(1, self.nodes + 1):
+            incoming = [self.edges[f"{source}_{node}"](states[source]) for source in range(node)]
+            states.append(self.inputs[str(node)](incoming))
+        return self.project(torch.cat(states[1:], dim=1))
+
+
+class FixedCell(nn.Module):
+    """A cell without choices and without dead code: only kept edges and live nodes exist.
+
+    A node is the sum of its kept edges divided by the number of inputs that the searched node chose, so that it
+    computes the same function as the frozen search space, where removed edges contribute zeros.
+    """
+
+    def __init__(
+        self,
+        architecture: CellArchitecture,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        operations: OperationClasses,
+    ) -> None:
+        super().__init__()
+        self.edges = nn.ModuleDict()
+        self.incoming: dict[int, list[int]] = {}
+        self.divisors: dict[int, int] = {}
+        self.nodes = architecture.nodes
+        self.operation_names = {f"{edge.source}_{edge.target}": edge.operation for edge in architecture.edges}
+        for edge in architecture.edges:
+            operation = operations[edge.operation](in_channels, stride if edge.source == 0 else 1)
+            self.edges[f"{edge.source}_{edge.target}"] = operation
+            self.incoming.setdefault(edge.target, []).append(edge.source)
+            self.divisors[edge.target] = min(architecture.inputs_per_node, edge.target)
+        self.live_nodes = architecture.live_nodes
+        self.project = OutputProjection(len(self.live_nodes) * in_channels, out_channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, C_in, H, W) to (N, C_out, ceil(H / stride), ceil(W / stride))."""
+        states = {0: features}
+        for node in self.live_nodes:
+            total: Tensor | None = None
+            for source in self.incoming[node]:
+                value = self.edges[f"{source}_{node}"](states[source])
+                total = value if total is None else total + value
+            assert total is not None  # a live node has an edge
+            states[node] = total / self.divisors[node] if self.divisors[node] > 1 else total
+        return self.project(torch.cat([states[node] for node in self.live_nodes], dim=1))

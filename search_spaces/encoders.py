@@ -1,0 +1,68 @@
+"""Image encoder (stem, stages of cells, pooling) and metadata encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class ImageEncoder(nn.Module):
+    """A 3x3 stem, a stack of cells and global average pooling.
+
+    Args:
+        stem_channels: width after the stem.
+        stem_stride: 1 or 2.
+        cells: modules that map feature maps to feature maps.
+        features: width of the last cell's output.
+    """
+
+    def __init__(self, stem_channels: int, stem_stride: int, cells: Sequence[nn.Module], features: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, stem_channels, 3, stem_stride, 1, bias=False), nn.BatchNorm2d(stem_channels), nn.ReLU()
+        )
+        self.cells = nn.ModuleList(cells)
+        self.features = features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map normalised images (N, 3, H, W) to embeddings (N, features)."""
+        features = self.stem(images.contiguous(memory_format=torch.channels_last))
+        for cell in self.cells:
+            features = cell(features)
+        return features.mean((2, 3))
+
+
+class MetadataEncoder(nn.Module):
+    """Numeric values, embedded categories and the mask of present fields, through two linear layers.
+
+    Args:
+        specification: ``{"numeric": int, "categories": [int, ...], "fields": int}``: number of numeric inputs,
+            number of values of each categorical field (index 0 is "missing", 1 is "unknown"), number of mask bits.
+        features: width D of the embedding.
+        dropout: probability with which a specimen's whole metadata is hidden during training, so that the network
+            also answers without metadata.
+    """
+
+    def __init__(self, specification: Mapping[str, Any], features: int, dropout: float) -> None:
+        super().__init__()
+        cardinalities = list(specification["categories"])
+        widths = [min(16, (cardinality + 1) // 2) for cardinality in cardinalities]
+        self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size, width in zip(cardinalities, widths, strict=True))
+        inputs = specification["numeric"] + sum(widths) + specification["fields"]
+        self.layers = nn.Sequential(
+            nn.Linear(inputs, 2 * features), nn.ReLU(), nn.Linear(2 * features, features), nn.ReLU()
+        )
+        self.features = features
+        self.dropout = dropout
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Map numeric (N, n), categorical (N, k) and mask (N, f) of a batch to embeddings (N, features)."""
+        numeric, categorical, mask = batch["numeric"], batch["categorical"], batch["mask"]
+        if self.training and self.dropout > 0:
+            keep = (torch.rand(len(mask), 1, device=mask.device) >= self.dropout).to(mask.dtype)
+            numeric, mask, categorical = numeric * keep, mask * keep, categorical * keep.long()
+        embedded = [embedding(categorical[:, column]) for column, embedding in enumerate(self.embeddings)]
+        return self.layers(torch.cat([numeric, *embedded, mask], dim=1))
