@@ -1,0 +1,108 @@
+"""The data of an alternating search: which batches train architecture parameters, which train weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader, RandomSampler, Subset
+
+from ..seeding import derive_seed
+
+
+class SearchBatch(NamedTuple):
+    """One batch and what it is for."""
+
+    trains_architecture: bool
+    batch: Any
+
+
+class AlternatingLoader:
+    """Yields architecture batches at odd positions (the 1st, 3rd, ...) and weight batches at even ones.
+
+    An epoch is one pass over the weight batches and ends with one, because epoch-wise schedulers advance on the
+    last batch. The architecture loader starts anew when it is exhausted before. Every epoch's order depends on the
+    seed and the epoch's number only.
+
+    Args:
+        weights: sized, re-iterable loader for the weights.
+        architecture: the same for the architecture parameters. If it is the same object, one loader is shared:
+            its batches are used in turn, as the paper (arXiv 2510.05888) can also be read.
+        seed: of the epoch-wise shuffling.
+    """
+
+    def __init__(self, weights: Any, architecture: Any, seed: int) -> None:
+        self.weights = weights
+        self.architecture = architecture
+        self.seed = seed
+        self.epoch = 0
+        if len(self) == 0:
+            raise ValueError("the search has no batch of weights data; lower the batch size or give it more data")
+        if len(architecture) == 0:
+            raise ValueError("the search has no batch of architecture data; lower the batch size or give it more data")
+
+    @property
+    def shared(self) -> bool:
+        """Whether one loader serves both groups in turn."""
+        return self.weights is self.architecture
+
+    def set_epoch(self, epoch: int) -> None:
+        """Fix the order of the next pass; Lightning calls this at each epoch's start."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.weights) // 2 * 2 if self.shared else 2 * len(self.weights)
+
+    def __iter__(self) -> Iterator[SearchBatch]:
+        if self.shared:
+            self._reseed(self.weights, "shared")
+            for position, batch in enumerate(self.weights, start=1):
+                if position > len(self):
+                    return
+                yield SearchBatch(position % 2 == 1, batch)
+            return
+        self._reseed(self.weights, "weights")
+        self._reseed(self.architecture, "architecture")
+        architecture = iter(self.architecture)
+        for batch in self.weights:
+            alpha_batch = next(architecture, None)
+            if alpha_batch is None:
+                architecture = iter(self.architecture)
+                alpha_batch = next(architecture)
+            yield SearchBatch(True, alpha_batch)
+            yield SearchBatch(False, batch)
+
+    def _reseed(self, loader: Any, role: str) -> None:
+        for owner in (loader, getattr(loader, "sampler", None)):
+            generator = getattr(owner, "generator", None)
+            if isinstance(generator, torch.Generator):
+                generator.manual_seed(derive_seed(self.seed, role, self.epoch))
+
+
+def disjoint_halves(loader: DataLoader, seed: int) -> tuple[DataLoader, DataLoader]:
+    """Split a map-style loader's data into two disjoint random halves: (weights, architecture).
+
+    Raises:
+        TypeError: if the loader's data set has no length, so that it cannot be split.
+    """
+    dataset: Any = loader.dataset
+    if not hasattr(dataset, "__len__"):
+        raise TypeError("alpha_data='disjoint' needs a data set with a length; pass two loaders or choose 'shared'")
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(derive_seed(seed, "halves"))).tolist()
+    middle = len(order) // 2
+
+    def half(indices: list[int]) -> DataLoader:
+        subset: Subset[Any] = Subset(dataset, indices)
+        generator = torch.Generator()
+        return DataLoader(
+            subset,
+            batch_size=loader.batch_size,
+            sampler=RandomSampler(subset, generator=generator),
+            num_workers=loader.num_workers,
+            collate_fn=loader.collate_fn,
+            drop_last=len(indices) >= (loader.batch_size or 1),
+            generator=generator,
+        )
+
+    return half(order[:middle]), half(order[middle:])
