@@ -138,7 +138,11 @@ class AlternatingModule(DartsLightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch from its own seed, so that a resumed search draws what an uninterrupted one draws."""
-        seed_everything(derive_seed(self.seed, "epoch", self.trainer.current_epoch))
+        epoch = self.trainer.current_epoch
+        seed_everything(derive_seed(self.seed, "epoch", epoch))
+        loader = self.trainer.train_dataloader
+        if isinstance(loader, AlternatingLoader):
+            loader.set_epoch(epoch)
         self.training_module.on_train_epoch_start()
 
     def training_step(self, batch: SearchBatch, batch_idx: int) -> Tensor | dict[str, Any] | None:

@@ -48,7 +48,7 @@ class AlternatingLoader:
         return self.weights is self.architecture
 
     def set_epoch(self, epoch: int) -> None:
-        """Fix the order of the next pass; Lightning calls this at each epoch's start."""
+        """Fix the order of the next pass."""
         self.epoch = epoch
 
     def __len__(self) -> int:

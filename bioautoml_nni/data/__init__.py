@@ -1,0 +1,1 @@
+"""Data: from a source's table to batches of tensors."""

@@ -1,0 +1,77 @@
+"""The data set of a run: images from the cache, encoded metadata and targets, fetched a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler
+
+from .metadata import EncodedMetadata
+
+
+class SpecimenDataset(Dataset[dict[str, Tensor]]):
+    """Specimens by position in a run's manifest.
+
+    An item is a dictionary with ``image`` (3, S, S) uint8, ``numeric`` (n,), ``categorical`` (k,), ``mask`` (f,) and
+    ``target`` (); a list of positions gives the batch at once.
+
+    Args:
+        images: path of the image cache (N, S, S, 3), or None when images are not used.
+        metadata: encoded metadata of all N rows.
+        targets: class index of all N rows.
+        positions: rows of this part.
+    """
+
+    def __init__(
+        self, images: Path | None, metadata: EncodedMetadata, targets: np.ndarray, positions: Sequence[int]
+    ) -> None:
+        self.images = np.load(images, mmap_mode="r", allow_pickle=False) if images is not None else None
+        self.metadata = metadata
+        self.targets = targets
+        self.positions = np.asarray(positions, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {name: value[0] for name, value in self.__getitems__([index]).items()}
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        rows = self.positions[np.asarray(indices)]
+        batch = {
+            "numeric": torch.from_numpy(self.metadata.numeric[rows]),
+            "categorical": torch.from_numpy(self.metadata.categorical[rows]),
+            "mask": torch.from_numpy(self.metadata.mask[rows]),
+            "target": torch.from_numpy(self.targets[rows]),
+        }
+        if self.images is not None:
+            batch["image"] = torch.from_numpy(self.images[rows]).permute(0, 3, 1, 2)
+        return batch
+
+
+def whole_batch(batch: Any) -> Any:
+    """Collate function for data sets that already return batches."""
+    return batch
+
+
+def make_loader(dataset: SpecimenDataset, batch_size: int, shuffle: bool, loader_class: type = DataLoader) -> Any:
+    """Return a loader; with `shuffle` it has a generator of its own and drops a last incomplete batch.
+
+    Args:
+        loader_class: `DataLoader` or NNI's traced form of it.
+    """
+    generator = torch.Generator() if shuffle else None
+    sampler: Any = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+    return loader_class(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        collate_fn=whole_batch,
+        drop_last=shuffle and len(dataset) >= batch_size,
+        generator=generator,
+    )

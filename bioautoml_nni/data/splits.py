@@ -1,0 +1,106 @@
+"""Disjoint parts: weights-train, alpha-train, validation and test; seeded, stratified, and by group where asked."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from ..errors import DataError
+from ..seeding import derive_seed
+from .manifest import LABEL, SPLIT, as_strings
+
+WEIGHTS, ALPHA, VALIDATION, TEST = "weights_train", "alpha_train", "validation", "test"
+PARTS = (WEIGHTS, ALPHA, VALIDATION, TEST)
+FOLDS = 20
+
+
+def assign(table: pd.DataFrame, settings: Any, seed: int) -> pd.Series:
+    """Return the part of each row.
+
+    Args:
+        table: a manifest's table.
+        settings: a `SplitConfig`: method (stratified, group, column or official), the columns and fractions.
+        seed: of the random parts.
+
+    Raises:
+        DataError: if a column is missing, a value is not assigned, or a part stays empty.
+    """
+    groups = _groups(table, settings.group)
+    part = pd.Series(WEIGHTS, index=table.index, dtype=object)
+    if settings.method in ("column", "official"):
+        part = _by_column(table, settings)
+    else:
+        part[_fraction(table, groups, settings.test_fraction, derive_seed(seed, "test"))] = TEST
+    train = part == WEIGHTS
+    if not (part == VALIDATION).any():
+        chosen = _fraction(table[train], _of(groups, train), settings.validation_fraction, derive_seed(seed, "val"))
+        part[chosen] = VALIDATION
+        train = part == WEIGHTS
+    part[_fraction(table[train], _of(groups, train), settings.alpha_fraction, derive_seed(seed, "alpha"))] = ALPHA
+    empty = [name for name in PARTS if not (part == name).any()]
+    if empty:
+        raise DataError(
+            f"data.split: no specimen is left for {', '.join(empty)}; change the fractions or the columns of data.split."
+        )
+    return part
+
+
+def _groups(table: pd.DataFrame, column: str | None) -> pd.Series | None:
+    if column is None:
+        return None
+    if column not in table:
+        raise DataError(f"data.split.group: the table has no column {column!r}; name one that it has.")
+    values = as_strings(table[column])
+    missing = values.isna()
+    values[missing] = [f"<no group {row}>" for row in values.index[missing]]
+    return values
+
+
+def _of(groups: pd.Series | None, rows: pd.Series) -> pd.Series | None:
+    return None if groups is None else groups[rows]
+
+
+def _by_column(table: pd.DataFrame, settings: Any) -> pd.Series:
+    column = SPLIT if settings.method == "official" else settings.column
+    if column not in table:
+        raise DataError(f"data.split.column: the table has no column {column!r}; name one that it has.")
+    values = as_strings(table[column])
+    wanted: dict[str, str] = {}
+    for part, names in ((WEIGHTS, settings.train), (VALIDATION, settings.validation), (TEST, settings.test)):
+        for name in names:
+            wanted[str(name)] = part
+    unknown = sorted({str(value) for value in values.dropna().unique()} - set(wanted))
+    if unknown or values.isna().any():
+        found = unknown[:5] + (["a missing value"] if values.isna().any() else [])
+        raise DataError(
+            f"data.split: column {column!r} holds {', '.join(found)}, which neither train, validation nor test names; "
+            "add it to one of them or remove those rows."
+        )
+    return values.map(wanted)
+
+
+def _fraction(table: pd.DataFrame, groups: pd.Series | None, fraction: float, seed: int) -> pd.Index:
+    """Return the index of about `fraction` of the rows, stratified by label and never dividing a group."""
+    if fraction <= 0 or table.empty:
+        return table.index[:0]
+    folds = min(FOLDS, len(table) if groups is None else groups.nunique())
+    if folds < 2:
+        raise DataError("data.split: fewer than two specimens or groups cannot be divided; add data or another group.")
+    splitter: Any = StratifiedKFold if groups is None else StratifiedGroupKFold
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # classes rarer than the folds are spread as far as they go
+        assigned = np.zeros(len(table), dtype=int)
+        labels = table[LABEL].to_numpy()
+        try:
+            for number, (_, held) in enumerate(
+                splitter(n_splits=folds, shuffle=True, random_state=seed % 2**32).split(labels, labels, groups)
+            ):
+                assigned[held] = number
+        except ValueError:  # every class is rarer than the folds: plain random folds
+            assigned = np.random.default_rng(seed).permutation(len(table)) % folds
+    count = min(max(1, round(fraction * folds)), folds - 1)
+    return table.index[assigned < count]
