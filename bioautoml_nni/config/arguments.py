@@ -1,0 +1,64 @@
+"""Validation of plug-in arguments against the plug-in's own constructor."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from ..errors import PluginError
+from ..registry import Plugin, get, suggestion
+
+SUPPLIED: Mapping[str, frozenset[str]] = {
+    "sources": frozenset({"root"}),
+    "search_spaces": frozenset({"num_classes", "metadata", "modalities"}),
+    "strategies": frozenset({"seed"}),
+    "losses": frozenset({"class_counts"}),
+}
+"""Arguments that the engine passes itself."""
+
+
+def constructor_arguments(plugin: Plugin) -> dict[str, inspect.Parameter]:
+    """Return the arguments of a plug-in that a configuration may set, by name."""
+    parameters = inspect.signature(plugin.target.__init__).parameters
+    skipped = SUPPLIED.get(plugin.kind, frozenset()) | {"self"}
+    return {
+        name: parameter
+        for name, parameter in parameters.items()
+        if name not in skipped and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
+def check_arguments(kind: str, name: str, arguments: Mapping[str, Any], path: str, name_key: str = "name") -> list[str]:
+    """Return one sentence per mistake in the arguments of a plug-in.
+
+    Args:
+        path: dotted path of the section, for the messages.
+        name_key: key of the section that names the plug-in.
+    """
+    try:
+        plugin = get(kind, name)
+        known = constructor_arguments(plugin)
+    except PluginError as error:
+        return [f"{path}.{name_key}: {error}"]
+    hints = typing.get_type_hints(plugin.target.__init__)
+    problems = [
+        f"{path}.{key}: {name!r} has no such argument{suggestion(key, list(known))}. Known: {', '.join(known)}."
+        for key in arguments
+        if key not in known
+    ]
+    fields: dict[str, Any] = {
+        key: (hints.get(key, Any), ... if parameter.default is parameter.empty else parameter.default)
+        for key, parameter in known.items()
+    }
+    model = create_model("Arguments", __config__=ConfigDict(extra="ignore", protected_namespaces=()), **fields)
+    try:
+        model.model_validate(dict(arguments))
+    except ValidationError as error:
+        for fault in error.errors():
+            location = ".".join(str(part) for part in fault["loc"])
+            problems.append(f"{path}.{location}: {fault['msg']} (found {fault['input']!r}).")
+    return problems

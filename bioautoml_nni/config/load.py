@@ -1,0 +1,140 @@
+"""Reading of experiment.yml and of `--set` overrides."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ..errors import ConfigError
+from ..registry import suggestion
+from .arguments import check_arguments
+from .schema import Experiment
+
+PLUGIN_SECTIONS = {"space": "search_spaces", "strategy": "strategies", "loss": "losses"}
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file and apply overrides.
+
+    Relative paths in the file start at the file's own folder; those in overrides at the working directory.
+
+    Args:
+        path: the YAML file.
+        overrides: ``dotted.key=value`` texts; values are YAML.
+
+    Raises:
+        ConfigError: with all mistakes at once.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(["there is no such file; `bioautoml init DIR` writes one"], str(path)) from None
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise ConfigError([f"not readable as YAML: {' '.join(str(error).split())}"], str(path)) from None
+    if not isinstance(raw, dict):
+        raise ConfigError(["the file must hold keys and values, such as `name: my-experiment`"], str(path))
+    _resolve_root(raw, path.resolve().parent)
+    return parse_experiment(apply_overrides(raw, overrides), str(path))
+
+
+def apply_overrides(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return `raw` with ``dotted.key=value`` texts applied.
+
+    Raises:
+        ConfigError: if a text has no equals sign, or leads through something that is no section.
+    """
+    result = copy.deepcopy(dict(raw))
+    problems: list[str] = []
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        parts = key.strip().split(".")
+        if not equals or not all(parts):
+            problems.append(f"--set {text}: write it as key.subkey=value")
+            continue
+        section: Any = result
+        for part in parts[:-1]:
+            section = section.setdefault(part, {}) if isinstance(section, dict) else None
+        if not isinstance(section, dict):
+            problems.append(f"--set {text}: {'.'.join(parts[:-1])} is not a section")
+            continue
+        try:
+            section[parts[-1]] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            section[parts[-1]] = value
+        if parts == ["data", "root"]:
+            _resolve_root(result, Path.cwd())
+    if problems:
+        raise ConfigError(problems, "command line")
+    return result
+
+
+def parse_experiment(raw: Mapping[str, Any], origin: str = "experiment") -> Experiment:
+    """Validate a configuration.
+
+    Raises:
+        ConfigError: with all mistakes at once: the schema's and those of every plug-in's arguments.
+    """
+    problems: list[str] = []
+    experiment: Experiment | None = None
+    try:
+        experiment = Experiment.model_validate(dict(raw))
+    except ValidationError as error:
+        problems += [_explain(fault) for fault in error.errors()]
+    for section, kind in PLUGIN_SECTIONS.items():
+        values = raw.get(section, {})
+        default = Experiment.model_fields[section].default.name
+        if isinstance(values, dict) and isinstance(values.get("name", default), str):
+            arguments = {key: value for key, value in values.items() if key != "name"}
+            problems += check_arguments(kind, values.get("name", default), arguments, section)
+    data = raw.get("data")
+    if isinstance(data, dict) and isinstance(data.get("source"), str):
+        known = {"source", "root", "modalities", "image_size", "split", "max_unreadable", "rare_labels"}
+        arguments = {key: value for key, value in data.items() if key not in known}
+        problems += check_arguments("sources", data["source"], arguments, "data", "source")
+    if experiment is not None:
+        problems += _contradictions(experiment)
+    if problems or experiment is None:
+        raise ConfigError(problems, origin)
+    return experiment
+
+
+def _contradictions(experiment: Experiment) -> list[str]:
+    problems = []
+    warmup = experiment.strategy.arguments.get("warmup_epochs", 0)
+    if isinstance(warmup, int) and warmup >= experiment.search.epochs:
+        problems.append(
+            f"strategy.warmup_epochs: {warmup} epochs of warm-up leave nothing of search.epochs={experiment.search.epochs}"
+            " for the architecture; lower it."
+        )
+    if len(set(experiment.data.modalities)) < len(experiment.data.modalities):
+        problems.append("data.modalities: each modality may stand once only.")
+    return problems
+
+
+def _resolve_root(raw: dict[str, Any], base: Path) -> None:
+    data = raw.get("data")
+    if isinstance(data, dict) and isinstance(data.get("root"), str):
+        data["root"] = str(base / Path(data["root"]).expanduser())
+
+
+def _explain(fault: Any) -> str:
+    path = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"{path}: there is no such key{suggestion(path.rpartition('.')[2], _keys(fault['loc'][:-1]))}."
+    if fault["type"] == "missing":
+        return f"{path}: this key is required."
+    message = fault["msg"].removeprefix("Value error, ")
+    found = "" if isinstance(fault["input"], (dict, BaseModel)) else f" (found {fault['input']!r})"
+    return f"{path}: {message}{found}."
+
+
+def _keys(location: Sequence[Any]) -> list[str]:
+    model: Any = Experiment
+    for part in location:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)

@@ -1,0 +1,156 @@
+"""The keys of experiment.yml. Sections that name a plug-in also take that plug-in's constructor arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PluginSection(BaseModel):
+    """A section whose `name` is a plug-in; further keys are its constructor arguments."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The plug-in's own arguments."""
+        return dict(self.model_extra or {})
+
+
+class SplitConfig(_Section):
+    """How specimens are divided.
+
+    `method` "stratified" and "group" draw test and validation at random (a group stays on one side); "column" takes
+    the values of `column` listed under train, validation and test; "official" does so with the source's own split.
+    Whatever is not given is drawn from the training part, by `group` if there is one.
+    """
+
+    method: Literal["stratified", "group", "column", "official"] = "stratified"
+    column: str | None = None
+    group: str | None = None
+    train: list[str | int] = Field(default_factory=list)
+    validation: list[str | int] = Field(default_factory=list)
+    test: list[str | int] = Field(default_factory=list)
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    validation_fraction: float = Field(0.15, gt=0, lt=1)
+    alpha_fraction: float = Field(0.5, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SplitConfig:
+        if self.method == "group" and not self.group:
+            raise ValueError("method 'group' needs split.group, the column that holds the group")
+        if self.method == "column" and not self.column:
+            raise ValueError("method 'column' needs split.column")
+        if self.method in ("column", "official") and not (self.train and self.test):
+            raise ValueError(f"method {self.method!r} needs the values listed under split.train and split.test")
+        parts = [[str(value) for value in part] for part in (self.train, self.validation, self.test)]
+        repeated = sorted({value for part in parts for value in part if sum(part_.count(value) for part_ in parts) > 1})
+        if repeated:
+            raise ValueError(f"value {', '.join(repeated)} stands in more than one of train, validation and test")
+        return self
+
+
+class DataConfig(BaseModel):
+    """Where the specimens come from; further keys are arguments of the source."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    source: str
+    root: Path | None = None
+    modalities: list[Literal["image", "metadata"]] = Field(["image", "metadata"], min_length=1)
+    image_size: int = Field(64, ge=16, le=1024)
+    split: SplitConfig = SplitConfig()
+    max_unreadable: float = Field(0.05, ge=0, le=1)
+    rare_labels: Literal["error", "drop"] = "error"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The source's own arguments."""
+        return dict(self.model_extra or {})
+
+
+class Augmentation(_Section):
+    """Random changes of training images; strength 0 or false switches a part off."""
+
+    flip: bool = True
+    rotation: float = Field(180.0, ge=0, le=180, description="degrees")
+    scale: float = Field(0.2, ge=0, lt=1)
+    translation: float = Field(0.06, ge=0, lt=1, description="share of the edge")
+    brightness: float = Field(0.2, ge=0, lt=1)
+    contrast: float = Field(0.2, ge=0, lt=1)
+    erasing: float = Field(0.0, ge=0, le=1, description="probability")
+
+
+class _Optimisation(_Section):
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(32, ge=2)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    warmup_steps: int = Field(0, ge=0)
+    augmentation: Augmentation = Augmentation()
+
+
+class SearchConfig(_Optimisation):
+    """Training of the supernet: SGD with momentum and a cosine schedule over all steps, as in DARTS."""
+
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(32, ge=2)
+    learning_rate: float = Field(0.025, gt=0)
+    weight_decay: float = Field(3e-4, ge=0)
+
+
+class TrainingConfig(_Optimisation):
+    """Training of the derived network: AdamW with warm-up and a cosine schedule."""
+
+    epochs: int = Field(40, ge=1)
+    batch_size: int = Field(64, ge=2)
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(0.02, ge=0)
+    warmup_steps: int = Field(100, ge=0)
+    gradient_clip: float = Field(5.0, ge=0)
+    ema_decay: float = Field(0.0, ge=0, lt=1, description="exponential moving average of the weights; 0 is off")
+
+
+class RetrainConfig(_Section):
+    """The derived network: its size, if it differs from the search's, and where its weights start."""
+
+    cells: int | None = Field(None, ge=1)
+    channels: int | None = Field(None, ge=1)
+    initial_weights: Literal["scratch", "supernet"] = "scratch"
+
+    @model_validator(mode="after")
+    def _same_size(self) -> RetrainConfig:
+        if self.initial_weights == "supernet" and (self.cells or self.channels):
+            raise ValueError("initial_weights 'supernet' fits only the searched size; remove retrain.cells and .channels")
+        return self
+
+
+class EvaluationConfig(_Section):
+    """How test scores are made."""
+
+    decision: Literal["balanced", "natural"] = "balanced"
+    examples: int = Field(12, ge=0, le=60)
+
+
+class Experiment(_Section):
+    """One experiment, from data to report."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+    seed: int = 0
+    threads: int | None = Field(None, ge=1)
+    data: DataConfig
+    space: PluginSection = PluginSection(name="multimodal")
+    strategy: PluginSection = PluginSection(name="alternating_darts")
+    loss: PluginSection = PluginSection(name="logit_adjusted")
+    search: SearchConfig = SearchConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()

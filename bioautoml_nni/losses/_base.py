@@ -1,0 +1,29 @@
+"""The contract of a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class Loss(nn.Module):
+    """A training loss over logits.
+
+    Args:
+        class_counts: number of training specimens of each class.
+    """
+
+    capabilities: tuple[str, ...] = ()
+
+    def __init__(self, class_counts: Sequence[int]) -> None:
+        super().__init__()
+        self.num_classes = len(class_counts)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the mean loss of logits (N, K) for class indices (N,)."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward")
+
+    def natural_logits(self, logits: Tensor) -> Tensor:
+        """Return logits whose softmax estimates class probabilities under the training distribution."""
+        return logits

@@ -1,0 +1,36 @@
+"""Logit-adjusted cross-entropy. Menon et al., Long-tail learning via logit adjustment, arXiv 2007.07314."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ._base import Loss
+
+
+class LogitAdjustedCrossEntropy(Loss):
+    """Cross-entropy of logits + tau * log(prior); the plain logits then decide as if classes were equally frequent.
+
+    Args:
+        tau: strength; 0 is plain cross-entropy, 1 is balanced softmax.
+        label_smoothing: probability mass spread over all classes.
+    """
+
+    capabilities = ("imbalance",)
+    adjustment: Tensor
+
+    def __init__(self, class_counts: Sequence[int], tau: float = 1.0, label_smoothing: float = 0.0) -> None:
+        super().__init__(class_counts)
+        counts = torch.as_tensor(class_counts, dtype=torch.float32).clamp(min=0.5)
+        self.register_buffer("adjustment", tau * torch.log(counts / counts.sum()), persistent=False)
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        return functional.cross_entropy(logits + self.adjustment, target, label_smoothing=self.label_smoothing)
+
+    def natural_logits(self, logits: Tensor) -> Tensor:
+        """Return logits + tau * log(prior)."""
+        return logits + self.adjustment

@@ -1,0 +1,1 @@
+"""Sources: data formats that become a manifest. Found through entry points."""

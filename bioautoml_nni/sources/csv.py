@@ -1,0 +1,122 @@
+"""Your own table: CSV, TSV or Parquet with a column of image paths and a column of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role, as_strings
+from ..data.roles import infer_role
+from ..data.tables import read_table
+from ..errors import DataError
+from ..registry import suggestion
+
+
+class CsvSource:
+    """A table (CSV, TSV or Parquet) with an image column and a label column.
+
+    Args:
+        root: folder of the table and the images.
+        table: the table's file name below `root`.
+        image: column of image paths, relative to `image_root`.
+        label: column of labels; rows without a label are left out and counted.
+        id: column that identifies specimens; the row number by default.
+        image_root: folder below `root` that image paths start from.
+        columns: role by column (numeric, size, categorical, date, latitude, longitude, group, ignored).
+        infer_columns: whether roles of the columns not named are inferred; otherwise they are ignored.
+    """
+
+    capabilities = ("any_table",)
+
+    def __init__(
+        self,
+        root: Path,
+        table: str = "metadata.csv",
+        image: str = "image",
+        label: str = "label",
+        id: str | None = None,
+        image_root: str = ".",
+        columns: dict[str, Role] | None = None,
+        infer_columns: bool = True,
+    ) -> None:
+        self.root = root
+        self.table = table
+        self.image = image
+        self.label = label
+        self.id = id
+        self.image_root = image_root
+        self.columns = dict(columns or {})
+        self.infer_columns = infer_columns
+
+    def load(self) -> Manifest:
+        """Read the table; see `Source.load`."""
+        path = self.root / self.table
+        raw = read_table(path)
+        image_root = self.root / self.image_root
+        if not image_root.is_dir():
+            raise DataError(f"{image_root}: there is no such image folder; check data.root and data.image_root.")
+        self._require_columns(raw, path)
+        notes: list[str] = []
+        labels = as_strings(raw[self.label])
+        images = as_strings(raw[self.image])
+        usable = labels.notna() & images.notna()
+        if not usable.any():
+            raise DataError(
+                f"{path}: no row has both an image ({self.image!r}) and a label ({self.label!r}); fill these columns."
+            )
+        if (~usable).any():
+            first = int((~usable).to_numpy().argmax()) + 2
+            notes.append(f"{int((~usable).sum())} rows without image or label left out (the first is line {first}).")
+        raw, labels, images = raw[usable], labels[usable], images[usable]
+        table = raw.drop(columns=[name for name in (self.image, self.label) if name in raw]).copy()
+        table.insert(0, LABEL, labels)
+        table.insert(0, IMAGE, images)
+        table.insert(0, ID, as_strings(raw[self.id]) if self.id else [str(row) for row in raw.index])
+        self._require_unique_ids(table, path)
+        roles = self._roles(table, notes)
+        return Manifest(table.reset_index(drop=True), image_root, roles, rank=self.label, notes=notes)
+
+    def _require_columns(self, raw: pd.DataFrame, path: Path) -> None:
+        named = {"data.image": self.image, "data.label": self.label}
+        named |= {"data.id": self.id} if self.id else {}
+        named |= {f"data.columns.{name}": name for name in self.columns}
+        missing = [
+            f"{key}: no column {name!r}{suggestion(str(name), [str(column) for column in raw])}"
+            for key, name in named.items()
+            if name not in raw
+        ]
+        if missing:
+            raise DataError(f"{path}: {'; '.join(missing)}. Its columns: {', '.join(map(str, raw.columns))}.")
+
+    def _require_unique_ids(self, table: pd.DataFrame, path: Path) -> None:
+        repeated = table[ID][table[ID].duplicated() | table[ID].isna()]
+        if len(repeated):
+            raise DataError(
+                f"{path}: column {self.id!r} repeats or lacks an id in {len(repeated)} rows (such as "
+                f"{repeated.iloc[0]!r}); name another id column or leave data.id out."
+            )
+
+    def _roles(self, table: pd.DataFrame, notes: list[str]) -> Mapping[str, Role]:
+        roles: dict[str, Role] = {}
+        for name in table.columns:
+            if name in (ID, IMAGE, LABEL):
+                continue
+            if name in self.columns:
+                roles[name] = self.columns[name]
+            elif self.infer_columns and name != self.id:
+                roles[name], reason = infer_role(str(name), table[name], table[LABEL])
+                notes.append(f"Column {name!r} taken as {roles[name]}: {reason}.")
+            else:
+                roles[name] = "ignored"
+        for role, other in (("latitude", "longitude"), ("longitude", "latitude")):
+            names = [name for name, value in roles.items() if value == role]
+            if len(names) > 1 or (names and other not in roles.values()):
+                if any(name in self.columns for name in names):
+                    raise DataError(
+                        f"data.columns: role {role} is given to {', '.join(names)}; latitude and longitude go in one pair."
+                    )
+                for name in names:
+                    roles[name] = "ignored"
+        return roles
