@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ..errors import ConfigError
-from ..registry import suggestion
+from ..registry import get, plugins, suggestion
 from .arguments import check_arguments
 from .schema import Experiment
 
@@ -111,6 +111,9 @@ def _contradictions(experiment: Experiment) -> list[str]:
             f"strategy.warmup_epochs: {warmup} epochs of warm-up leave nothing of search.epochs={experiment.search.epochs}"
             " for the architecture; lower it."
         )
+    source = get("sources", experiment.data.source).target if experiment.data.source in plugins("sources") else None
+    if source is not None and experiment.data.root is None and not getattr(source, "root_is_optional", False):
+        problems.append("data.root: this source needs the folder of its data, such as `root: ../my-data`.")
     if len(set(experiment.data.modalities)) < len(experiment.data.modalities):
         problems.append("data.modalities: each modality may stand once only.")
     return problems

@@ -1,0 +1,81 @@
+"""Normalisation and random changes of image batches, drawn for each picture on its own, on the batch's device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..config.schema import Augmentation
+
+
+class ImageTransform(nn.Module):
+    """Turns uint8 images (N, 3, S, S) into normalised float32; in training mode with random changes.
+
+    Args:
+        mean, std: per channel, of pixel values in [0, 1].
+        settings: which changes, and how strong.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], settings: Augmentation) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.settings = settings
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return normalised images of the same shape."""
+        pixels = images.to(self.mean.dtype) / 255
+        if self.training:
+            pixels = self._erase(self._colour(self._move(pixels)))
+        return (pixels - self.mean) / self.std
+
+    def _uniform(self, like: Tensor, low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(len(like), device=like.device)
+
+    def _move(self, pixels: Tensor) -> Tensor:
+        """Rotate, flip, scale and shift; what comes in from outside repeats the border."""
+        settings = self.settings
+        if not (settings.rotation or settings.scale or settings.translation or settings.flip):
+            return pixels
+        angle = self._uniform(pixels, -settings.rotation, settings.rotation) * math.pi / 180
+        scale = 1 / self._uniform(pixels, 1 - settings.scale, 1 + settings.scale)
+        mirror = torch.where(self._uniform(pixels, 0, 1) < 0.5, -1.0, 1.0) if settings.flip else torch.ones_like(scale)
+        shift = torch.stack([self._uniform(pixels, -2, 2) * settings.translation for _ in range(2)], dim=1)
+        cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
+        matrix = torch.stack(
+            [torch.stack([cosine * mirror, -sine, shift[:, 0]], 1), torch.stack([sine * mirror, cosine, shift[:, 1]], 1)], 1
+        )
+        grid = functional.affine_grid(matrix, list(pixels.shape), align_corners=False)
+        return functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+
+    def _colour(self, pixels: Tensor) -> Tensor:
+        settings = self.settings
+        if settings.contrast:
+            factor = self._uniform(pixels, 1 - settings.contrast, 1 + settings.contrast).view(-1, 1, 1, 1)
+            centre = pixels.mean((1, 2, 3), keepdim=True)
+            pixels = centre + (pixels - centre) * factor
+        if settings.brightness:
+            pixels = pixels * self._uniform(pixels, 1 - settings.brightness, 1 + settings.brightness).view(-1, 1, 1, 1)
+        return pixels.clamp(0, 1)
+
+    def _erase(self, pixels: Tensor) -> Tensor:
+        """Fill one random rectangle of a share `erasing` of the pictures with the mean colour."""
+        if not self.settings.erasing:
+            return pixels
+        size = pixels.shape[-1]
+        edges = torch.arange(size, device=pixels.device).view(1, -1)
+        inside = []
+        for _ in range(2):
+            length = self._uniform(pixels, 0.1, 0.4) * size
+            start = self._uniform(pixels, 0, 1) * (size - length)
+            inside.append((edges >= start.view(-1, 1)) & (edges < (start + length).view(-1, 1)))
+        hit = (self._uniform(pixels, 0, 1) < self.settings.erasing).view(-1, 1, 1, 1)
+        box = inside[0][:, None, :, None] & inside[1][:, None, None, :] & hit
+        return torch.where(box, self.mean, pixels)

@@ -1,0 +1,91 @@
+"""history.jsonl: one line of plain numbers per epoch, written atomically, cut back when a run resumes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from nni.nas.evaluator.pytorch import LightningModule
+
+from ..atomic import write_text
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """Return the epochs of a history file, oldest first; an empty list if there is none."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+class HistoryCallback(pl.Callback):
+    """Appends the epoch's metrics to a history file.
+
+    Args:
+        path: the file.
+        extra: returns further entries of an epoch's line.
+    """
+
+    def __init__(self, path: Path, extra: Callable[[pl.Trainer, LightningModule], Mapping[str, Any]] | None = None) -> None:
+        self.path = path
+        self.extra = extra
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Write the line of the epoch that just ended; lines of later epochs (from before a kill) go."""
+        epoch = trainer.current_epoch
+        lines = [line for line in read_history(self.path) if line["epoch"] < epoch]
+        metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        line = {"epoch": epoch, "learning_rate": rate, **metrics}
+        if self.extra is not None:
+            line.update(self.extra(trainer, pl_module))
+        lines.append(line)
+        write_text(self.path, "".join(json.dumps(entry) + "\n" for entry in lines))
+
+
+class CheckpointCallback(pl.callbacks.Checkpoint):
+    """Saves the whole training state after every epoch, and optionally the weights of the best one.
+
+    Args:
+        folder: receives ``last.ckpt`` and ``best.pt``.
+        monitor: metric to maximise for ``best.pt``, or None.
+    """
+
+    def __init__(self, folder: Path, monitor: str | None = None) -> None:
+        self.folder = folder
+        self.monitor = monitor
+        self.best: float = -1.0
+        self.best_epoch = -1
+        self.last_model_path = ""
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to resume from."""
+        return self.folder / "last.ckpt"
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Save; the history's line is written before, so that a resumed run finds it."""
+        import torch
+
+        from ..atomic import replacing
+
+        if self.monitor is not None:
+            score = float(trainer.callback_metrics[self.monitor])
+            if score > self.best:
+                self.best, self.best_epoch = score, trainer.current_epoch
+                network = getattr(pl_module, "averaged", None) or pl_module.model
+                with replacing(self.folder / "best.pt") as temporary:
+                    torch.save(network.state_dict(), temporary)
+        with replacing(self.last) as temporary:
+            trainer.save_checkpoint(temporary)
+        self.last_model_path = str(self.last)
+
+    def state_dict(self) -> dict[str, Any]:
+        """State that a checkpoint keeps."""
+        return {"best": self.best, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore that state."""
+        self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]

@@ -1,0 +1,109 @@
+"""The Lightning module that trains one network, or a supernet, on batches of specimens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from nni.nas.evaluator.pytorch import LightningModule
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from .augment import ImageTransform
+
+
+class SpecimenModule(LightningModule):
+    """Loss, optimiser and validation metrics for specimen batches; the network itself comes by `set_model`.
+
+    Validation logs ``val_loss``, ``val_accuracy`` and ``val_macro_f1`` (mean over the classes that occur).
+
+    Args:
+        num_classes: number of classes K.
+        loss: maps logits (N, K) and class indices (N,) to a scalar.
+        images: image normalisation and augmentation, or None without images.
+        optimizer: "sgd" (momentum 0.9, cosine down to 4 % as in DARTS) or "adamw" (cosine to zero).
+        learning_rate: at its peak.
+        weight_decay: of all weights with two or more dimensions.
+        warmup_steps: steps over which the rate rises linearly.
+        total_steps: length of the schedule in optimiser steps.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        loss: nn.Module,
+        images: ImageTransform | None,
+        optimizer: Literal["sgd", "adamw"],
+        learning_rate: float,
+        weight_decay: float,
+        warmup_steps: int,
+        total_steps: int,
+    ) -> None:
+        super().__init__()
+        self.loss = loss
+        self.images = images
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup_steps = warmup_steps
+        self.total_steps = total_steps
+        self.accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.macro_f1 = MulticlassF1Score(num_classes, average="macro")
+
+    def inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the network's input: images transformed, everything else as it is."""
+        prepared = dict(batch)
+        if self.images is not None:
+            prepared["image"] = self.images(batch["image"])
+        return prepared
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return logits (N, K)."""
+        return self.model(self.inputs(batch))
+
+    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
+        """Return the training loss."""
+        loss = self.loss(self(batch), batch["target"])
+        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch["target"]))
+        return loss
+
+    def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
+        """Collect validation metrics."""
+        logits, target = self(batch), batch["target"]
+        self.accuracy.update(logits, target)
+        self.macro_f1.update(logits, target)
+        self.log("val_loss", self.loss(logits, target), on_epoch=True, batch_size=len(target))
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last epoch's counts."""
+        self.accuracy.reset()
+        self.macro_f1.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of the whole validation part."""
+        self.log("val_accuracy", self.accuracy.compute())
+        self.log("val_macro_f1", self.macro_f1.compute())
+
+    def configure_optimizers(self) -> Any:
+        """Return optimiser and step-wise schedule."""
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer: torch.optim.Optimizer
+        if self.optimizer == "sgd":
+            optimizer = torch.optim.SGD(groups, self.learning_rate, momentum=0.9)
+        else:
+            optimizer = torch.optim.AdamW(groups, self.learning_rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def _rate(self, step: int) -> float:
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        progress = min(1.0, (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps))
+        floor = 0.04 if self.optimizer == "sgd" else 0.0
+        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,61 @@
+"""Progress of a stage in the terminal: epochs, time left, and the newest validation score."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as TimeLeftColumn
+
+
+def make_progress(console: Console) -> Progress:
+    """Return the progress display used by every stage."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeLeftColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+class ProgressCallback(pl.Callback):
+    """Shows batches of all epochs as one bar; without a terminal, one line at each tenth of the epochs."""
+
+    def __init__(self, title: str, console: Console) -> None:
+        self.title = title
+        self.console = console
+        self.progress = make_progress(console)
+        self.task: Any = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Open the bar at the epoch where training starts or resumes."""
+        batches = int(trainer.num_training_batches)
+        total = batches * int(trainer.max_epochs or 1)
+        self.task = self.progress.add_task(self.title, total=total, completed=batches * trainer.current_epoch, note="")
+        self.progress.start()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        """Move on by one batch."""
+        self.progress.advance(self.task)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Show the newest validation score."""
+        score = trainer.callback_metrics.get("val_macro_f1")
+        note = f"validation macro-F1 {float(score):.3f}" if score is not None else ""
+        self.progress.update(self.task, note=note)
+        epochs = int(trainer.max_epochs or 1)
+        epoch = trainer.current_epoch + 1
+        if not self.console.is_terminal and (epoch == epochs or epoch % max(1, epochs // 10) == 0):
+            self.console.print(f"{self.title}: epoch {epoch} of {epochs} {note}")
+
+    def teardown(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+        """Close the bar, also after an error."""
+        self.progress.stop()
