@@ -58,6 +58,11 @@ class AlternatingDARTS(DARTS):
         self.alpha_weight_decay = alpha_weight_decay
         self.seed = seed
 
+    @property
+    def training_data(self) -> Literal["separate", "joined"]:
+        """Whether weights and architecture get loaders of their own, or one joined training loader is wanted."""
+        return "separate" if self.alpha_data == "disjoint" else "joined"
+
     def default_mutation_hooks(self) -> list[Any]:
         """Our super-modules first, then NNI's."""
         return [MixedOperation.mutate, MixedInput.mutate, *super().default_mutation_hooks()]

@@ -48,11 +48,9 @@ class RetrainModule(SpecimenModule):
                 generator.manual_seed(epoch_seed)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Update the moving average; its batch norms follow the trained network's."""
+        """Update the moving average; the running statistics of its batch norms follow the trained network's."""
         if self._average is not None:
             self._average.update_parameters(self.model)
-            for mine, theirs in zip(self._average.module.buffers(), self.model.buffers(), strict=True):
-                mine.copy_(theirs)
 
     def forward(self, batch: Any) -> Tensor:
         """Return logits (N, K); outside of training those of the averaged weights."""

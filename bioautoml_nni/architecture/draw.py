@@ -1,0 +1,110 @@
+"""Drawing of an architecture as SVG, without any outside program."""
+
+from __future__ import annotations
+
+from html import escape
+
+from .schema import Architecture, CellArchitecture
+
+LABELS = {
+    "sep_conv_3x3": "separable 3×3",
+    "sep_conv_5x5": "separable 5×5",
+    "dil_conv_3x3": "dilated 3×3",
+    "dil_conv_5x5": "dilated 5×5",
+    "conv_1x1": "1×1 convolution",
+    "squeeze_excitation": "squeeze-excitation",
+    "avg_pool_3x3": "average pool 3×3",
+    "max_pool_3x3": "max pool 3×3",
+    "skip_connect": "skip",
+}
+WIDTH, NODE, LANE, MARGIN = 760, 60, 74, 70
+
+
+def readable(name: str) -> str:
+    """Return a name for people: known operations in words, others with spaces."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
+def draw(architecture: Architecture) -> str:
+    """Return an SVG document: one row of boxes per kind of cell, edges labelled with operation and share."""
+    parts: list[str] = []
+    top = 10
+    for kind, cell in architecture.cells.items():
+        drawing, height = _cell(kind, cell, top)
+        parts.append(drawing)
+        top += height
+    for label, record in architecture.choices.items():
+        text = f"{label.capitalize()}: {readable(record.choice)} (share {record.share:.0%})"
+        parts.append(f'<text x="20" y="{top + 24}" class="title">{escape(text)}</text>')
+        top += 40
+    if not parts:
+        parts.append(f'<text x="20" y="{top + 24}" class="title">No image cells: metadata only.</text>')
+        top += 40
+    style = (
+        "text{font-family:system-ui,'DejaVu Sans',sans-serif;font-size:13px;fill:#1b1f24}.title{font-size:15px;"
+        "font-weight:600}.share{fill:#57606a;font-size:12px}.box{fill:#eaf2fb;stroke:#0b5cad;stroke-width:1.5}"
+        ".edge{fill:none;stroke:#0b5cad}.dead{fill:none;stroke:#8c959f;stroke-dasharray:4 4}"
+        ".halo{paint-order:stroke;stroke:#fff;stroke-width:5px;stroke-linejoin:round}"
+    )
+    title = "Architecture found by the search: " + "; ".join(_describe(k, c) for k, c in architecture.cells.items())
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top + 10}" role="img" '
+        f'aria-label="{escape(title, quote=True)}"><style>{style}</style>'
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<path d="M0 0L8 4L0 8z" fill="#0b5cad"/></marker></defs>'
+        f'<rect width="{WIDTH}" height="{top + 10}" fill="#fff"/>{"".join(parts)}</svg>'
+    )
+
+
+def _describe(kind: str, cell: CellArchitecture) -> str:
+    edges = ", ".join(f"{edge.source} to {edge.target} {readable(edge.operation)}" for edge in cell.edges)
+    return f"{kind} cell with {edges}"
+
+
+def _cell(kind: str, cell: CellArchitecture, top: int) -> tuple[str, int]:
+    """Lay the states out from left to right; an edge that jumps over nodes runs in a lane of its own below."""
+    step = (WIDTH - 2 * MARGIN) / (cell.nodes + 1)
+    centre = [MARGIN + step * position for position in range(cell.nodes + 2)]
+    jumps = [edge for edge in (*cell.edges, *cell.pruned) if edge.target - edge.source > 1]
+    y = top + 70
+    parts = [f'<text x="20" y="{top + 22}" class="title">{escape(kind.capitalize())} cell</text>']
+    lanes = {(edge.source, edge.target): lane + 1 for lane, edge in enumerate(sorted(jumps, key=lambda e: (e.target - e.source, e.source)))}
+    for edge in cell.edges:
+        lane = lanes.get((edge.source, edge.target), 0)
+        x0, x1 = centre[edge.source] + NODE / 2, centre[edge.target] - NODE / 2
+        width = 1.2 + 6 * edge.operation_share
+        label = f"{readable(edge.operation)}", f"{edge.operation_share:.0%}"
+        parts.append(_line(x0, x1, y, lane, f'class="edge" stroke-width="{width:.1f}" marker-end="url(#tip)"'))
+        parts.append(_label((x0 + x1) / 2, y + lane * LANE, *label))
+    for pruned in cell.pruned:
+        lane = lanes.get((pruned.source, pruned.target), 0)
+        x0, x1 = centre[pruned.source] + NODE / 2, centre[pruned.target] - NODE / 2
+        parts.append(_line(x0, x1, y, lane, 'class="dead"'))
+        reason = {"zero": "no connection", "input_not_chosen": "input not chosen", "dead_source": "source is dead"}
+        parts.append(_label((x0 + x1) / 2, y + lane * LANE, reason[pruned.reason], f"zero {pruned.zero_share:.0%}"))
+    for position, x in enumerate(centre):
+        name = "input" if position == 0 else "output" if position == cell.nodes + 1 else f"node {position}"
+        if position in (0, cell.nodes + 1) or position in cell.live_nodes:
+            parts.append(
+                f'<rect x="{x - NODE / 2}" y="{y - 18}" width="{NODE}" height="36" rx="9" class="box"/>'
+                f'<text x="{x}" y="{y + 5}" text-anchor="middle">{name}</text>'
+            )
+    nodes = ", ".join(map(str, cell.live_nodes))
+    parts.append(
+        f'<text x="{centre[-1]}" y="{y + 36}" text-anchor="middle" class="share">from node {nodes}</text>'
+    )
+    return "".join(parts), 110 + LANE * len(jumps)
+
+
+def _line(x0: float, x1: float, y: float, lane: int, style: str) -> str:
+    if lane == 0:
+        return f'<path d="M{x0} {y}L{x1} {y}" {style}/>'
+    depth = y + lane * LANE
+    return f'<path d="M{x0} {y + 8}C{x0 + 40} {depth} {x0 + 40} {depth} {(x0 + x1) / 2} {depth}S{x1 - 40} {depth} {x1} {y + 12}" {style}/>'
+
+
+def _label(x: float, y: float, name: str, share: str) -> str:
+    return (
+        f'<text x="{x}" y="{y - 12}" text-anchor="middle" class="halo">{escape(name)}</text>'
+        f'<text x="{x}" y="{y + 20}" text-anchor="middle" class="share halo">{escape(share)}</text>'
+    )

@@ -1,0 +1,75 @@
+"""The one module that touches NNI's experiment API.
+
+NNI is archived upstream; whatever has to change because of it changes here.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nni.nas.evaluator.pytorch import Lightning
+from nni.nas.experiment import NasExperiment
+from nni.nas.experiment.config import NasExperimentConfig
+from torch import Tensor
+
+
+def run_one_shot(
+    space: Any, evaluator: Lightning, strategy: Any, working_directory: Path, resume_from: Path | None
+) -> tuple[Mapping[str, Mapping[Any, float]], Mapping[str, Tensor]]:
+    """Search in this process with NNI's sequential engine.
+
+    Args:
+        space: an NNI model space; it becomes the supernet in place.
+        evaluator: a Lightning evaluator.
+        strategy: an NNI one-shot strategy.
+        working_directory: where NNI keeps its own files.
+        resume_from: a Lightning checkpoint of an interrupted search; it is passed on explicitly because after a
+            hard kill NNI's own record of the newest checkpoint is out of date.
+
+    Returns:
+        The final shares of all choices by label, and the supernet's state by name.
+    """
+    quiet()
+    evaluator.fit_kwargs["weights_only"] = True
+    if resume_from is not None:
+        evaluator.fit_kwargs["ckpt_path"] = str(resume_from)
+    config = NasExperimentConfig.default(space, evaluator, strategy)
+    config.experiment_working_directory = str(working_directory)
+    experiment = NasExperiment(space, evaluator, strategy, config=config)
+    try:
+        experiment.run()
+        return strategy.oneshot_module.export_probs(), strategy.supernet.state_dict()
+    finally:
+        experiment.stop()
+
+
+def quiet() -> None:
+    """Silence the notices of NNI and Lightning that a user cannot act on; errors still show."""
+    for name in ("nni", "nni.nas", "pytorch_lightning", "lightning_fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for message in (
+        ".*is found to be not a nn.Module.*",
+        ".*does not have many workers.*",
+        ".*try to wrap PyTorch DataLoader with nni.trace.*",
+        ".*No positive samples.*",
+        ".*lr_scheduler.step.. before .optimizer.step.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*not support.*LightningModule.*",
+        ".*`training_service` will be ignored.*",
+        ".*treespec.*",
+    ):
+        warnings.filterwarnings("ignore", message)
+
+
+def shares_of(oneshot_module: Any) -> dict[str, dict[str, float]]:
+    """Return the present shares of all choices of a one-shot module, with plain string keys."""
+    probabilities = oneshot_module.export_probs()
+    return {
+        str(label): {str(choice): float(share) for choice, share in shares.items()}
+        for label, shares in sorted(probabilities.items())
+    }
+

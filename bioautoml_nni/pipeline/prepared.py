@@ -1,0 +1,85 @@
+"""What later stages need from the prepared data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..data import splits
+from ..data.dataset import SpecimenDataset
+from ..data.manifest import LABEL
+from ..data.metadata import EncodedMetadata, MetadataPreprocessor
+from ..registry import get
+from ..training.augment import ImageTransform
+from .prepare import CACHE
+from .run_directory import RunDirectory
+
+
+@dataclass
+class PreparedData:
+    """The prepared data of a run, loaded."""
+
+    run: RunDirectory
+    table: pd.DataFrame
+    part: pd.Series
+    classes: list[str]
+    rank: str
+    image: dict[str, Any]
+    preprocessor: MetadataPreprocessor
+    metadata: EncodedMetadata
+    targets: np.ndarray
+
+    @classmethod
+    def load(cls, run: RunDirectory) -> PreparedData:
+        """Read the files of stage `prepare`."""
+        run.require("prepare")
+        table = pd.read_parquet(run / "manifest.parquet")
+        part = pd.read_csv(run / "splits.csv", dtype=str, keep_default_na=False)["part"]
+        state = json.loads((run / "preprocessing.json").read_text(encoding="utf-8"))
+        preprocessor = MetadataPreprocessor.from_dict(state["metadata"])
+        index = {name: position for position, name in enumerate(state["classes"])}
+        targets = table[LABEL].map(index).to_numpy(dtype=np.int64)
+        return cls(
+            run, table, part, state["classes"], state["rank"], state["image"],
+            preprocessor, preprocessor.transform(table), targets,
+        )  # fmt: skip
+
+    @property
+    def uses_images(self) -> bool:
+        """Whether images are among the modalities."""
+        return "image" in self.run.experiment.data.modalities
+
+    @property
+    def metadata_columns(self) -> list[str]:
+        """Metadata columns that the network sees."""
+        return list(self.preprocessor.roles) if "metadata" in self.run.experiment.data.modalities else []
+
+    def dataset(self, parts: Sequence[str]) -> SpecimenDataset:
+        """Return the specimens of one or several parts."""
+        positions = np.flatnonzero(self.part.isin(parts).to_numpy())
+        return SpecimenDataset(self.run / CACHE if self.uses_images else None, self.metadata, self.targets, positions)
+
+    def class_counts(self) -> list[int]:
+        """Number of training specimens of each class; the prior of the loss."""
+        train = self.part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()
+        return np.bincount(self.targets[train], minlength=len(self.classes)).tolist()
+
+    def space_inputs(self) -> dict[str, Any]:
+        """Arguments that every search space gets from the engine."""
+        modalities = list(self.run.experiment.data.modalities)
+        specification = self.preprocessor.specification() if "metadata" in modalities else None
+        return {"num_classes": len(self.classes), "metadata": specification, "modalities": modalities}
+
+    def loss(self) -> Any:
+        """Return the configured loss."""
+        section = self.run.experiment.loss
+        return get("losses", section.name).target(self.class_counts(), **section.arguments)
+
+    def image_transform(self, augmentation: Any) -> ImageTransform | None:
+        """Return normalisation and augmentation, or None without images."""
+        return ImageTransform(self.image["mean"], self.image["std"], augmentation) if self.uses_images else None

@@ -1,0 +1,102 @@
+"""Stage `retrain`: train the derived network on all training data and keep its best epoch on validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from rich.console import Console
+from torch import nn
+
+from ..architecture import Architecture
+from ..atomic import replacing, write_json
+from ..data import splits
+from ..data.dataset import make_loader
+from ..nni_engine import quiet
+from ..registry import get
+from ..seeding import derive_seed, seed_everything
+from ..training.history import CheckpointCallback, HistoryCallback
+from ..training.progress import ProgressCallback
+from ..training.retraining import RetrainModule
+from .prepared import PreparedData
+from .run_directory import RunDirectory
+
+
+def retrain(run: RunDirectory, console: Console) -> None:
+    """Write retrain/model.pt and retrain/network.json; resumes from the newest whole epoch."""
+    run.require("search")
+    data = PreparedData.load(run)
+    experiment, settings = run.experiment, run.experiment.training
+    quiet()
+    folder = run.work_folder("retrain")
+    seed_everything(derive_seed(experiment.seed, "retrain"))
+    network, arguments = build_network(run, data)
+    if experiment.retrain.initial_weights == "supernet" and (run / "search/supernet.pt").is_file():
+        supernet = torch.load(run / "search/supernet.pt", weights_only=True, map_location="cpu")
+        get("search_spaces", experiment.space.name).target.inherit(network, supernet)
+    train = make_loader(data.dataset([splits.WEIGHTS, splits.ALPHA]), settings.batch_size, shuffle=True)
+    validation = make_loader(data.dataset([splits.VALIDATION]), settings.batch_size, shuffle=False)
+    module = RetrainModule(
+        seed=experiment.seed,
+        ema_decay=settings.ema_decay,
+        num_classes=len(data.classes),
+        loss=data.loss(),
+        images=data.image_transform(settings.augmentation),
+        optimizer="adamw",
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup_steps=settings.warmup_steps,
+        total_steps=len(train) * settings.epochs,
+    )
+    module.set_model(network)
+    checkpoint = CheckpointCallback(folder, monitor="val_macro_f1")
+    trainer = pl.Trainer(
+        max_epochs=settings.epochs,
+        accelerator="auto",
+        devices=1,
+        callbacks=[HistoryCallback(folder / "history.jsonl"), checkpoint, ProgressCallback("retrain", console)],
+        gradient_clip_val=settings.gradient_clip or None,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        num_sanity_val_steps=0,
+        default_root_dir=str(folder),
+    )
+    resume = str(checkpoint.last) if checkpoint.last.is_file() else None
+    if resume:
+        console.print("retrain: continues after the newest whole epoch.")
+    trainer.fit(module, train, validation, ckpt_path=resume, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    weights = torch.load(folder / "best.pt", weights_only=True, map_location="cpu")
+    with replacing(folder / "model.pt") as temporary:
+        torch.save(weights, temporary)
+    write_json(
+        folder / "network.json",
+        {
+            "space": experiment.space.name,
+            "arguments": arguments,
+            "best_epoch": checkpoint.best_epoch,
+            "validation_macro_f1": checkpoint.best,
+        },
+    )
+
+
+def build_network(run: RunDirectory, data: PreparedData) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the freshly initialised network of the run's architecture, and the arguments that rebuild it."""
+    experiment = run.experiment
+    architecture = Architecture.load(run / "architecture.json")
+    size = {key: value for key, value in experiment.retrain.model_dump(include={"cells", "channels"}).items() if value}
+    arguments = {**data.space_inputs(), **experiment.space.arguments, **size}
+    network = get("search_spaces", experiment.space.name).target.build(architecture, **arguments)
+    return network.to(memory_format=torch.channels_last), arguments
+
+
+def load_model(run: RunDirectory, data: PreparedData) -> nn.Module:
+    """Return the trained network of a run in evaluation mode."""
+    run.require("retrain")
+    network, _ = build_network(run, data)
+    network.load_state_dict(torch.load(run / "retrain/model.pt", weights_only=True, map_location="cpu"))
+    return network.eval()

@@ -1,0 +1,112 @@
+"""Stage `search`: find an architecture with a one-shot strategy in NNI's experiment engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nni.nas.evaluator.pytorch import Lightning, Trainer
+from rich.console import Console
+
+from ..architecture import derive
+from ..architecture.draw import draw
+from ..architecture.schema import SpaceRecord
+from ..atomic import write_text
+from ..data import splits
+from ..data.dataset import make_loader
+from ..nni_engine import quiet, run_one_shot, shares_of
+from ..registry import get
+from ..seeding import derive_seed, seed_everything
+from ..training.history import CheckpointCallback, HistoryCallback
+from ..training.module import SpecimenModule
+from ..training.progress import ProgressCallback
+from .prepared import PreparedData
+from .run_directory import RunDirectory
+
+
+def search(run: RunDirectory, console: Console) -> None:
+    """Write architecture.json, architecture.svg and search/; resumes from the newest whole epoch."""
+    data = PreparedData.load(run)
+    experiment = run.experiment
+    quiet()
+    seed_everything(derive_seed(experiment.seed, "search"))
+    space = get("search_spaces", experiment.space.name).target(**data.space_inputs(), **experiment.space.arguments)
+    record = SpaceRecord(name=experiment.space.name, arguments=experiment.space.arguments)
+    provenance = {"strategy": experiment.strategy.model_dump(), "seed": experiment.seed, "epochs": experiment.search.epochs}
+    topology = space.topology()
+    if topology.empty:
+        console.print("search: the space leaves nothing open for these modalities; its only architecture is taken.")
+        shares: Any = {label: {names[0]: 1.0} for label, names in topology.choices.items()}
+        provenance = {"strategy": None, "reason": "nothing to search"}
+    else:
+        shares = _one_shot(run, data, space, console)
+    architecture = derive(topology, shares, record, provenance)
+    write_text(run / "architecture.svg", draw(architecture))
+    architecture.save(run / "architecture.json")
+
+
+def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Console) -> Any:
+    import torch
+
+    from ..atomic import replacing
+
+    experiment, settings = run.experiment, run.experiment.search
+    folder = run.work_folder("search")
+    strategy = get("strategies", experiment.strategy.name).target(**_strategy_arguments(run))
+    separate = getattr(strategy, "training_data", "separate") == "separate"
+    validates = "validation" in getattr(strategy, "capabilities", ())
+
+    def loader(*parts: str, shuffle: bool = True) -> Any:
+        return make_loader(data.dataset(parts), settings.batch_size, shuffle)
+
+    if not separate:
+        train: Any = loader(splits.WEIGHTS, splits.ALPHA)
+        steps = len(train)
+        validation = loader(splits.VALIDATION, shuffle=False)
+    elif validates:
+        train = {"weights": loader(splits.WEIGHTS), "alpha": loader(splits.ALPHA)}
+        steps = len(train["weights"])
+        validation = loader(splits.VALIDATION, shuffle=False)
+    else:  # NNI's own strategies take the architecture's data as validation data
+        train, validation = loader(splits.WEIGHTS), loader(splits.ALPHA)
+        steps = len(train)
+    module = SpecimenModule(
+        num_classes=len(data.classes),
+        loss=data.loss(),
+        images=data.image_transform(settings.augmentation),
+        optimizer="sgd",
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup_steps=settings.warmup_steps,
+        total_steps=steps * settings.epochs,
+    )
+    checkpoint = CheckpointCallback(folder)
+    history = HistoryCallback(folder / "history.jsonl", lambda trainer, module: {"shares": shares_of(module)})
+    trainer = Trainer(
+        max_epochs=settings.epochs,
+        accelerator="auto",
+        devices=1,
+        callbacks=[history, checkpoint, ProgressCallback("search", console)],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        num_sanity_val_steps=0,
+        default_root_dir=str(folder),
+    )
+    evaluator = Lightning(module, trainer, train_dataloaders=train, val_dataloaders=validation)
+    resume = checkpoint.last if checkpoint.last.is_file() else None
+    if resume:
+        console.print("search: continues after the newest whole epoch.")
+    shares, supernet = run_one_shot(space, evaluator, strategy, folder / "nni", resume)
+    with replacing(folder / "supernet.pt") as temporary:
+        torch.save(dict(supernet), temporary)
+    return shares
+
+
+def _strategy_arguments(run: RunDirectory) -> dict[str, Any]:
+    import inspect
+
+    section = run.experiment.strategy
+    accepted = inspect.signature(get("strategies", section.name).target.__init__).parameters
+    seed = {"seed": run.experiment.seed} if "seed" in accepted else {}
+    return {**seed, **section.arguments}
