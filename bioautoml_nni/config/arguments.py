@@ -21,9 +21,14 @@ SUPPLIED: Mapping[str, frozenset[str]] = {
 """Arguments that the engine passes itself."""
 
 
+def constructor(plugin: Plugin) -> Any:
+    """Return the plug-in's own `__init__`; NNI hides that of a model space behind a wrapper without a signature."""
+    return getattr(plugin.target, "_init_wrapped", plugin.target.__init__)
+
+
 def constructor_arguments(plugin: Plugin) -> dict[str, inspect.Parameter]:
     """Return the arguments of a plug-in that a configuration may set, by name."""
-    parameters = inspect.signature(plugin.target.__init__).parameters
+    parameters = inspect.signature(constructor(plugin)).parameters
     skipped = SUPPLIED.get(plugin.kind, frozenset()) | {"self"}
     return {
         name: parameter
@@ -44,7 +49,7 @@ def check_arguments(kind: str, name: str, arguments: Mapping[str, Any], path: st
         known = constructor_arguments(plugin)
     except PluginError as error:
         return [f"{path}.{name_key}: {error}"]
-    hints = typing.get_type_hints(plugin.target.__init__)
+    hints = typing.get_type_hints(constructor(plugin))
     problems = [
         f"{path}.{key}: {name!r} has no such argument{suggestion(key, list(known))}. Known: {', '.join(known)}."
         for key in arguments

@@ -12,7 +12,7 @@ import pandas as pd
 Role = Literal["numeric", "size", "categorical", "date", "latitude", "longitude", "group", "ignored"]
 FEATURE_ROLES: tuple[Role, ...] = ("numeric", "size", "categorical", "date", "latitude", "longitude")
 
-ID, IMAGE, LABEL, SPLIT = "specimen_id", "image_path", "target_label", "official_split"
+ID, IMAGE, LABEL, SPLIT = "_id", "_image", "_label", "_split"
 """Reserved columns of a manifest's table."""
 
 

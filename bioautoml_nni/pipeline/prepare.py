@@ -50,7 +50,7 @@ def prepare(run: RunDirectory, console: Console) -> None:
     _write_text(run / "unreadable.csv", unreadable)
     with replacing(run / "manifest.parquet") as temporary:
         _parquet_ready(table).to_parquet(temporary, index=False)
-    _write_text(run / "splits.csv", pd.DataFrame({ID: table[ID], "part": part}))
+    _write_text(run / "splits.csv", pd.DataFrame({"id": table[ID], "part": part}))
     write_json(
         run / "preprocessing.json",
         {

@@ -60,7 +60,6 @@ def retrain(run: RunDirectory, console: Console) -> None:
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        enable_checkpointing=False,
         num_sanity_val_steps=0,
         default_root_dir=str(folder),
     )

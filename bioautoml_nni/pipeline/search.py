@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
+import torch
 from nni.nas.evaluator.pytorch import Lightning, Trainer
 from rich.console import Console
 
 from ..architecture import derive
 from ..architecture.draw import draw
 from ..architecture.schema import SpaceRecord
-from ..atomic import write_text
+from ..atomic import replacing, write_text
+from ..config.arguments import constructor
 from ..data import splits
 from ..data.dataset import make_loader
 from ..nni_engine import quiet, run_one_shot, shares_of
@@ -45,10 +48,6 @@ def search(run: RunDirectory, console: Console) -> None:
 
 
 def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Console) -> Any:
-    import torch
-
-    from ..atomic import replacing
-
     experiment, settings = run.experiment, run.experiment.search
     folder = run.work_folder("search")
     strategy = get("strategies", experiment.strategy.name).target(**_strategy_arguments(run))
@@ -89,7 +88,6 @@ def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Consol
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        enable_checkpointing=False,
         num_sanity_val_steps=0,
         default_root_dir=str(folder),
     )
@@ -104,9 +102,7 @@ def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Consol
 
 
 def _strategy_arguments(run: RunDirectory) -> dict[str, Any]:
-    import inspect
-
     section = run.experiment.strategy
-    accepted = inspect.signature(get("strategies", section.name).target.__init__).parameters
+    accepted = inspect.signature(constructor(get("strategies", section.name))).parameters
     seed = {"seed": run.experiment.seed} if "seed" in accepted else {}
     return {**seed, **section.arguments}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bioscan_dataset import load_bioscan5m_metadata
-
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role
 from ..errors import DataError
 
@@ -38,6 +36,8 @@ def read_bioscan5m(root: Path, rank: str, split: str = "seen", package: str = "c
     Raises:
         DataError: if the table is missing or no row is labelled at `rank`.
     """
+    from bioscan_dataset import load_bioscan5m_metadata  # imports torch, which processes that only draw do not need
+
     path = root / METADATA
     if not path.is_file():
         raise DataError(f"{path}: there is no BIOSCAN-5M table; check data.root.")

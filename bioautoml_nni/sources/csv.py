@@ -70,7 +70,7 @@ class CsvSource:
             first = int((~usable).to_numpy().argmax()) + 2
             notes.append(f"{int((~usable).sum())} rows without image or label left out (the first is line {first}).")
         raw, labels, images = raw[usable], labels[usable], images[usable]
-        table = raw.drop(columns=[name for name in (self.image, self.label) if name in raw]).copy()
+        table = raw.drop(columns=[name for name in (self.image, self.label, self.id) if name in raw]).copy()
         table.insert(0, LABEL, labels)
         table.insert(0, IMAGE, images)
         table.insert(0, ID, as_strings(raw[self.id]) if self.id else [str(row) for row in raw.index])
