@@ -1,0 +1,168 @@
+"""`bioautoml`: commands on experiments and run directories."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .._version import __version__
+from ..errors import BioAutoMLError
+
+app = typer.Typer(
+    name="bioautoml",
+    help="Search, train and evaluate small classifiers for specimen images and their metadata.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console()
+errors = Console(stderr=True)
+
+RunPath = Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")]
+Overrides = Annotated[
+    Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Override a dotted key; may be repeated.")
+]
+
+
+def _version(value: bool) -> None:
+    if value:
+        console.print(f"bioautoml-nni {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Search, train and evaluate small classifiers for specimen images and their metadata."""
+
+
+@app.command()
+def run(
+    experiment: Annotated[Path, typer.Argument(help="An experiment.yml.", metavar="EXPERIMENT")],
+    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="Run directory [runs/NAME].")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Do everything from data to report; a killed run continues when the command is given again.
+
+    Example: bioautoml run examples/sample/experiment.yml --set training.epochs=3
+    """
+    from ..config import load_experiment
+    from ..pipeline.run_directory import STAGES, RunDirectory
+
+    if experiment.is_dir():
+        experiment = experiment / "experiment.yml"
+    loaded = load_experiment(experiment, overrides or [])
+    directory = RunDirectory.create(output or Path("runs") / loaded.name, loaded)
+    _execute(directory, list(STAGES))
+    _summary(directory)
+
+
+def _stage_command(name: str, text: str, before: tuple[str, ...]) -> None:
+    def command(directory: RunPath, overrides: Overrides = None) -> None:
+        from ..pipeline.run_directory import RunDirectory
+
+        opened = RunDirectory.open(directory, overrides or [])
+        for stage in before:
+            opened.require(stage)
+        _execute(opened, [*(["prepare"] if name == "search" else []), name])
+
+    command.__doc__ = text
+    app.command(name)(command)
+
+
+_stage_command("search", "Search an architecture on a run directory (data are prepared if need be).", ())
+_stage_command("retrain", "Train the derived network of a run.", ("search",))
+_stage_command("evaluate", "Score the trained network of a run on its test part.", ("search", "retrain"))
+_stage_command("report", "Write report.html of a run.", ("evaluate",))
+
+
+@app.command("ls")
+def list_plugins(
+    kind: Annotated[Optional[str], typer.Argument(help="search_spaces, operations, fusions, strategies, sources, losses")] = None,
+) -> None:
+    """List plug-ins, all or of one kind."""
+    from ..registry import KINDS, plugins
+
+    for name in [kind] if kind else KINDS:
+        found = plugins(name)
+        table = Table(title=f"{name}: {KINDS[name]}", title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for column in ("name", "description", "capabilities"):
+            table.add_column(column, overflow="fold")
+        for plugin in found.values():
+            table.add_row(plugin.name, escape(plugin.description), ", ".join(plugin.capabilities))
+        console.print(table)
+        console.print()
+
+
+@app.command()
+def init(directory: Annotated[Path, typer.Argument(help="Folder for the new experiment.", metavar="DIR")]) -> None:
+    """Write a commented experiment.yml for your own table."""
+    from ..atomic import write_text
+    from ..config.template import TEMPLATE
+    from ..errors import RunDirectoryError
+
+    target = directory / "experiment.yml"
+    if target.exists():
+        raise RunDirectoryError(f"{target}: is there already; choose another folder or remove it.")
+    write_text(target, TEMPLATE)
+    console.print(f"Wrote {target}. Edit its data section, then: bioautoml run {target}")
+
+
+def _execute(directory: object, names: list[str]) -> None:
+    from ..pipeline.run_directory import RunDirectory
+    from ..pipeline.stages import run_stages
+
+    assert isinstance(directory, RunDirectory)
+    run_stages(directory, names, console)
+
+
+def _summary(directory: object) -> None:
+    import json
+
+    from ..pipeline.run_directory import RunDirectory
+
+    assert isinstance(directory, RunDirectory)
+    metrics = json.loads((directory / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    majority = metrics["majority_baseline"]
+    columns = ", ".join(metrics["metadata_columns"]) or "none"
+    sizes = metrics["split"]["sizes"]
+    table = Table(title=f"{directory.experiment.name}: {sizes['test']} test specimens", title_justify="left")
+    for name in ("", "accuracy", "balanced accuracy", "macro-F1"):
+        table.add_column(name, justify="left" if not name else "right")
+    ours = (metrics["accuracy"], metrics["balanced_accuracy"], metrics["macro"]["f1"])
+    theirs = (majority["accuracy"], majority["balanced_accuracy"], majority["macro_f1"])
+    table.add_row("this network", *(f"{value:.3f}" for value in ours))
+    table.add_row("majority answer", *(f"{value:.3f}" for value in theirs))
+    console.print(table)
+    console.print(
+        f"Rank: {metrics['rank']}, {metrics['classes']} classes. Split: {metrics['split']['method']}"
+        f"{' by ' + metrics['split']['group'] if metrics['split']['group'] else ''}. Metadata: {columns}. "
+        f"{metrics['parameters']:,} parameters.",
+        highlight=False,
+    )
+
+
+def main() -> None:
+    """Entry point: our errors become one clear message and exit code 2."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        app()
+    except BioAutoMLError as error:
+        if debug:
+            raise
+        errors.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("Interrupted; give the same command again to continue.")
+        sys.exit(130)

@@ -1,0 +1,89 @@
+"""Figures of an evaluation: confusion matrix, ROC curves and learning curves, as PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix, roc_curve
+
+from ..atomic import replacing
+
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
+"""Colours that remain apart for colour-blind eyes (Okabe and Ito)."""
+STYLES = ("-", "--", ":", "-.")
+
+
+def confusion_figure(path: Path, target: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> None:
+    """Draw the row-normalised confusion matrix; cells show counts."""
+    counts = confusion_matrix(target, predicted, labels=np.arange(len(classes)))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    edge = min(14.0, max(5.0, 0.48 * len(classes) + 2))
+    figure = Figure(figsize=(edge + 0.6, edge), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(classes)), classes, rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    if len(classes) <= 30:
+        for row, column in np.argwhere(counts):
+            colour = "white" if shares[row, column] > 0.55 else "#1b1f24"
+            axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.75)
+    _save(figure, path)
+
+
+def roc_figure(path: Path, target: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> None:
+    """Draw one-vs-rest ROC curves of the classes with at least ten positives in the test part."""
+    figure = Figure(figsize=(8.2, 5.2), layout="constrained")
+    axes = figure.add_subplot()
+    drawn = [label for label in range(len(classes)) if 10 <= (target == label).sum() < len(target)]
+    for number, label in enumerate(drawn):
+        false, true, _ = roc_curve(target == label, probabilities[:, label])
+        area = np.trapezoid(true, false)
+        style = STYLES[number // len(PALETTE) % len(STYLES)]
+        axes.plot(false, true, style, color=PALETTE[number % len(PALETTE)], label=f"{classes[label]} ({area:.2f})")
+    axes.plot([0, 1], [0, 1], color="#8c959f", linewidth=0.8)
+    axes.set_xlabel("false positive rate")
+    axes.set_ylabel("true positive rate")
+    if drawn:
+        figure.legend(loc="outside right upper", title="class (area)", fontsize=8)
+    else:
+        axes.set_title("no class has ten test specimens")
+    _save(figure, path)
+
+
+def curves_figure(path: Path, history: Sequence[dict[str, Any]], title: str) -> None:
+    """Draw losses and validation scores over epochs."""
+    figure = Figure(figsize=(8.2, 3.2), layout="constrained")
+    losses, scores = figure.subplots(1, 2)
+    epochs = [entry["epoch"] + 1 for entry in history]
+    names = {"train_loss": "training", "alpha_loss": "architecture", "weights_loss": "weights", "val_loss": "validation"}
+    shown = [name for name in names if any(name in entry for entry in history)]
+    if "weights_loss" in shown and "train_loss" in shown:
+        shown.remove("train_loss")
+    for colour, name in zip(PALETTE, shown, strict=False):
+        losses.plot(epochs, [entry.get(name, np.nan) for entry in history], color=colour, label=names[name])
+    for colour, name in zip(PALETTE[4:], ("val_macro_f1", "val_accuracy"), strict=False):
+        if any(name in entry for entry in history):
+            label = name.removeprefix("val_").replace("_", " ")
+            scores.plot(epochs, [entry.get(name, np.nan) for entry in history], color=colour, label=label)
+    losses.set_ylabel("loss")
+    scores.set_ylabel("validation score")
+    scores.set_ylim(0, 1)
+    for axes in (losses, scores):
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.25)
+        if axes.lines:
+            axes.legend(fontsize=8)
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=130)

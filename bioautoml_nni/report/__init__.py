@@ -1,0 +1,1 @@
+"""The report: a self-contained page for a biologist."""

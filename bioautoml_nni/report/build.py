@@ -1,0 +1,97 @@
+"""Collects a run's results and renders them into one HTML page without outside resources."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from ..architecture import Architecture
+from ..architecture.draw import draw, readable
+from ..data import splits
+from ..evaluation.figures import curves_figure
+from ..pipeline.prepare import CACHE
+from ..pipeline.prepared import PreparedData
+from ..pipeline.run_directory import RunDirectory
+from ..training.history import read_history
+from .words import summary_sentences
+
+
+def build_report(run: RunDirectory, data: PreparedData) -> str:
+    """Return the report as HTML. Whatever came out of a table is escaped."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["percent"] = lambda value: "–" if value is None or pd.isna(value) else f"{100 * value:.1f} %"
+    environment.filters["thousands"] = lambda value: f"{int(value):,}".replace(",", " ")
+    environment.filters["seconds"] = _duration
+    template = environment.from_string((files(__package__) / "report.html.j2").read_text(encoding="utf-8"))
+    metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    architecture = Architecture.load(run / "architecture.json")
+    per_class = pd.read_csv(run / "evaluation/per_class.csv", keep_default_na=True)
+    return template.render(
+        experiment=run.experiment,
+        metrics=metrics,
+        audit=json.loads((run / "audit.json").read_text(encoding="utf-8")),
+        provenance=run.provenance(),
+        network=json.loads((run / "retrain/network.json").read_text(encoding="utf-8")),
+        sentences=summary_sentences(metrics, per_class),
+        architecture=Markup(draw(architecture)),
+        operations=[
+            (kind, [f"{readable(edge.operation)} ({edge.source} to {edge.target})" for edge in cell.edges], len(cell.pruned))
+            for kind, cell in architecture.cells.items()
+        ],
+        curves=[
+            (stage, _curves(run, stage)) for stage in ("search", "retrain") if read_history(run / stage / "history.jsonl")
+        ],
+        per_class=per_class.astype(object).where(per_class.notna(), None).to_dict("records"),
+        confusion=_inline(run / "evaluation/confusion.png"),
+        roc=_inline(run / "evaluation/roc.png"),
+        examples=_examples(run, data),
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _inline(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _curves(run: RunDirectory, stage: str) -> str:
+    titles = {"search": "Search", "retrain": "Training of the network that was found"}
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "curves.png"
+        curves_figure(picture, read_history(run / stage / "history.jsonl"), titles[stage])
+        return _inline(picture)
+
+
+def _examples(run: RunDirectory, data: PreparedData) -> list[dict[str, Any]]:
+    """Return example predictions: half right, half wrong, the surest of each first and classes in turn."""
+    wanted = run.experiment.evaluation.examples
+    if not data.uses_images or wanted == 0:
+        return []
+    table = pd.read_csv(run / "evaluation/predictions.csv", keep_default_na=False)
+    table["row"] = np.flatnonzero((data.part == splits.TEST).to_numpy())
+    table["right"] = table["label"] == table["predicted"]
+    pixels = np.load(run / CACHE, mmap_mode="r", allow_pickle=False)
+    chosen: list[dict[str, Any]] = []
+    for right in (True, False):
+        pool = table[table["right"] == right].sort_values("confidence", ascending=False)
+        pool = pool.assign(turn=pool.groupby("label").cumcount()).sort_values(["turn", "confidence"], ascending=[True, False])
+        for entry in pool.head((wanted + 1) // 2).to_dict("records"):
+            buffer = io.BytesIO()
+            Image.fromarray(np.asarray(pixels[entry["row"]])).resize((128, 128)).save(buffer, "JPEG", quality=85)
+            picture = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+            chosen.append({**{str(key): value for key, value in entry.items()}, "picture": picture})
+    return chosen
