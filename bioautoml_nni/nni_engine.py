@@ -5,8 +5,6 @@ NNI is archived upstream; whatever has to change because of it changes here.
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,8 @@ from nni.nas.evaluator.pytorch import Lightning
 from nni.nas.experiment import NasExperiment
 from nni.nas.experiment.config import NasExperimentConfig
 from torch import Tensor
+
+from .quiet import quiet
 
 
 def run_one_shot(
@@ -45,24 +45,6 @@ def run_one_shot(
         return strategy.oneshot_module.export_probs(), strategy.supernet.state_dict()
     finally:
         experiment.stop()
-
-
-def quiet() -> None:
-    """Silence the notices of NNI and Lightning that a user cannot act on; errors still show."""
-    for name in ("nni", "nni.nas", "pytorch_lightning", "lightning_fabric", "lightning"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (
-        ".*is found to be not a nn.Module.*",
-        ".*does not have many workers.*",
-        ".*try to wrap PyTorch DataLoader with nni.trace.*",
-        ".*No positive samples.*",
-        ".*lr_scheduler.step.. before .optimizer.step.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*not support.*LightningModule.*",
-        ".*`training_service` will be ignored.*",
-        ".*treespec.*",
-    ):
-        warnings.filterwarnings("ignore", message)
 
 
 def shares_of(oneshot_module: Any) -> dict[str, dict[str, float]]:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from .._version import __version__
 from ..errors import BioAutoMLError
+from ..quiet import quiet
 
 app = typer.Typer(
     name="bioautoml",
@@ -153,6 +154,7 @@ def _summary(directory: object) -> None:
 
 def main() -> None:
     """Entry point: our errors become one clear message and exit code 2."""
+    quiet()
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")

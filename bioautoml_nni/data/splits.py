@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import StratifiedKFold
 
 from ..errors import DataError
 from ..seeding import derive_seed
@@ -16,6 +16,7 @@ from .manifest import LABEL, SPLIT, as_strings
 WEIGHTS, ALPHA, VALIDATION, TEST = "weights_train", "alpha_train", "validation", "test"
 PARTS = (WEIGHTS, ALPHA, VALIDATION, TEST)
 FOLDS = 20
+TRIALS = 2000
 
 
 def assign(table: pd.DataFrame, settings: Any, seed: int) -> pd.Series:
@@ -87,20 +88,49 @@ def _fraction(table: pd.DataFrame, groups: pd.Series | None, fraction: float, se
     """Return the index of about `fraction` of the rows, stratified by label and never dividing a group."""
     if fraction <= 0 or table.empty:
         return table.index[:0]
-    folds = min(FOLDS, len(table) if groups is None else groups.nunique())
+    if groups is not None:
+        return table.index[_group_subset(table[LABEL], groups, fraction, seed)]
+    folds = min(FOLDS, len(table))
     if folds < 2:
-        raise DataError("data.split: fewer than two specimens or groups cannot be divided; add data or another group.")
-    splitter: Any = StratifiedKFold if groups is None else StratifiedGroupKFold
+        raise DataError("data.split: a single specimen cannot be divided; add data.")
+    labels = table[LABEL].to_numpy()
+    assigned = np.zeros(len(table), dtype=int)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # classes rarer than the folds are spread as far as they go
-        assigned = np.zeros(len(table), dtype=int)
-        labels = table[LABEL].to_numpy()
         try:
-            for number, (_, held) in enumerate(
-                splitter(n_splits=folds, shuffle=True, random_state=seed % 2**32).split(labels, labels, groups)
-            ):
+            splitter = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)
+            for number, (_, held) in enumerate(splitter.split(labels, labels)):
                 assigned[held] = number
         except ValueError:  # every class is rarer than the folds: plain random folds
             assigned = np.random.default_rng(seed).permutation(len(table)) % folds
     count = min(max(1, round(fraction * folds)), folds - 1)
     return table.index[assigned < count]
+
+
+def _group_subset(labels: pd.Series, groups: pd.Series, fraction: float, seed: int) -> np.ndarray:
+    """Return which rows belong to the best of many random sets of whole groups.
+
+    Groups (trap events, sites) are often few and of very different size and composition, so that folds over groups
+    come out lopsided. The set chosen is the one whose class counts come nearest to `fraction` of each class, by the
+    chi-square distance; a class of which the set holds nothing counts extra, one that it takes wholly ten times so.
+    """
+    group_codes, names = pd.factorize(groups, sort=True)
+    if len(names) < 2:
+        raise DataError("data.split: a single group cannot be divided; name another split.group or add data.")
+    class_codes, classes = pd.factorize(labels, sort=True)
+    counts = np.zeros((len(names), len(classes)))
+    np.add.at(counts, (group_codes, class_codes), 1)
+    totals = counts.sum(axis=0)
+    rng = np.random.default_rng(seed)
+    best, best_distance = np.zeros(len(names), dtype=bool), np.inf
+    for _ in range(int(np.clip(2_000_000 // len(names), 20, TRIALS))):
+        order = rng.permutation(len(names))
+        reached = counts[order].sum(axis=1).cumsum()
+        take = int(np.clip(np.abs(reached - fraction * len(labels)).argmin() + 1, 1, len(names) - 1))
+        held = counts[order[:take]].sum(axis=0)
+        lost = 10 * (held == totals).sum() + (held == 0).sum()
+        distance = float((((held - fraction * totals) ** 2) / (fraction * totals)).sum() + lost)
+        if distance < best_distance:
+            best_distance = distance
+            best = np.isin(np.arange(len(names)), order[:take])
+    return best[group_codes]

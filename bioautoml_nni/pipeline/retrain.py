@@ -13,7 +13,7 @@ from ..architecture import Architecture
 from ..atomic import replacing, write_json
 from ..data import splits
 from ..data.dataset import make_loader
-from ..nni_engine import quiet
+from ..quiet import quiet
 from ..registry import get
 from ..seeding import derive_seed, seed_everything
 from ..training.history import CheckpointCallback, HistoryCallback

@@ -16,7 +16,8 @@ from ..atomic import replacing, write_text
 from ..config.arguments import constructor
 from ..data import splits
 from ..data.dataset import make_loader
-from ..nni_engine import quiet, run_one_shot, shares_of
+from ..nni_engine import run_one_shot, shares_of
+from ..quiet import quiet
 from ..registry import get
 from ..seeding import derive_seed, seed_everything
 from ..training.history import CheckpointCallback, HistoryCallback

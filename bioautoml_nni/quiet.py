@@ -1,0 +1,23 @@
+"""Silence for notices of NNI and Lightning that a user cannot act on; errors still show. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+MESSAGES = (
+    ".*is found to be not a nn.Module.*",
+    ".*does not have many workers.*",
+    ".*try to wrap PyTorch DataLoader with nni.trace.*",
+    ".*`training_service` will be ignored.*",
+    ".*treespec.*",
+    ".*number of training batches.*",
+)
+
+
+def quiet() -> None:
+    """Install the filters."""
+    for name in ("nni", "pytorch_lightning", "lightning_fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for message in MESSAGES:
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,95 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bioautoml_nni.architecture import CellTopology, EdgeTopology, Topology, derive
+from bioautoml_nni.architecture.draw import draw
+from bioautoml_nni.architecture.schema import SpaceRecord
+
+OPERATIONS = ("conv", "pool", "skip", "zero")
+RECORD = SpaceRecord(name="test")
+
+
+def make_topology(nodes: int, inputs: int) -> Topology:
+    edges = tuple(EdgeTopology(s, t, f"e{s}{t}") for t in range(1, nodes + 1) for s in range(t))
+    cell = CellTopology(edges, {t: f"n{t}" for t in range(1, nodes + 1)}, inputs)
+    return Topology({"normal": cell}, OPERATIONS, "zero", {"fusion": ("sum", "gate")})
+
+
+def make_shares(topology: Topology, rng: np.random.Generator, zero_bias: float = 0.0) -> dict:
+    def softmax(logits):
+        weights = np.exp(logits - logits.max())
+        return weights / weights.sum()
+
+    cell = topology.cells["normal"]
+    shares = {}
+    for edge in cell.edges:
+        logits = 2 * rng.standard_normal(len(OPERATIONS)) + np.array([0, 0, 0, zero_bias])
+        shares[edge.label] = dict(zip(OPERATIONS, softmax(logits), strict=True))
+    for node, label in cell.node_labels.items():
+        shares[label] = dict(enumerate(softmax(rng.standard_normal(node))))
+    shares["fusion"] = {"sum": 0.3, "gate": 0.7}
+    return shares
+
+
+@given(st.integers(0, 100_000), st.integers(1, 5), st.integers(1, 3), st.floats(-2, 6))
+def test_output_is_connected_and_nothing_is_dead_for_any_shares(seed, nodes, inputs, zero_bias):
+    topology = make_topology(nodes, inputs)
+    cell = derive(topology, make_shares(topology, np.random.default_rng(seed), zero_bias), RECORD).cells["normal"]
+    assert cell.edges
+    reached = {0}
+    for edge in cell.edges:
+        assert edge.operation != "zero"
+        assert edge.source in reached
+        reached.add(edge.target)
+    for node in cell.live_nodes:
+        assert len(cell.incoming(node)) <= inputs
+    decided = {(edge.source, edge.target) for edge in (*cell.edges, *cell.pruned)}
+    assert len(decided) == len(cell.edges) + len(cell.pruned) == nodes * (nodes + 1) // 2
+
+
+def fixed_shares(best: dict[str, str], share: float = 0.7) -> dict:
+    rest = (1 - share) / 3
+    return {label: {name: share if name == chosen else rest for name in OPERATIONS} for label, chosen in best.items()}
+
+
+def test_the_zero_rule_removes_an_edge_and_what_hangs_on_it():
+    topology = make_topology(2, 2)
+    shares = fixed_shares({"e01": "zero", "e02": "conv", "e12": "pool"})
+    shares |= {"n1": {0: 1.0}, "n2": {0: 0.4, 1: 0.6}, "fusion": {"sum": 0.3, "gate": 0.7}}
+    architecture = derive(topology, shares, RECORD)
+    cell = architecture.cells["normal"]
+    assert [(edge.source, edge.target, edge.operation) for edge in cell.edges] == [(0, 2, "conv")]
+    assert {(edge.source, edge.target): edge.reason for edge in cell.pruned} == {(0, 1): "zero", (1, 2): "dead_source"}
+    assert architecture.choices["fusion"].choice == "gate"
+
+
+def test_if_zero_wins_everywhere_the_strongest_input_edge_comes_back():
+    topology = make_topology(2, 2)
+    shares = fixed_shares({"e01": "zero", "e02": "zero", "e12": "zero"})
+    shares["e02"] = {"conv": 0.1, "pool": 0.3, "skip": 0.1, "zero": 0.5}
+    shares |= {"n1": {0: 1.0}, "n2": {0: 0.9, 1: 0.1}, "fusion": {"sum": 1.0, "gate": 0.0}}
+    cell = derive(topology, shares, RECORD).cells["normal"]
+    assert [(edge.source, edge.target, edge.operation) for edge in cell.edges] == [(0, 2, "pool")]
+
+
+def test_a_node_keeps_its_strongest_inputs():
+    topology = make_topology(3, 1)
+    shares = fixed_shares({label: "conv" for label in ("e01", "e02", "e12", "e03", "e13", "e23")})
+    shares["e13"] = {"conv": 0.97, "pool": 0.01, "skip": 0.01, "zero": 0.01}
+    shares |= {"n1": {0: 1.0}, "n2": {0: 0.2, 1: 0.8}, "n3": {0: 0.3, 1: 0.35, 2: 0.35}}
+    shares["fusion"] = {"sum": 1.0, "gate": 0.0}
+    cell = derive(topology, shares, RECORD).cells["normal"]
+    assert [(edge.source, edge.target) for edge in cell.edges] == [(0, 1), (1, 2), (1, 3)]
+
+
+@given(st.integers(0, 1000), st.integers(1, 4))
+def test_the_drawing_is_wellformed_and_names_every_operation(seed, nodes):
+    from xml.dom.minidom import parseString
+
+    topology = make_topology(nodes, 2)
+    architecture = derive(topology, make_shares(topology, np.random.default_rng(seed), 1.0), RECORD)
+    svg = draw(architecture)
+    parseString(svg)
+    for edge in architecture.cells["normal"].edges:
+        assert edge.operation in svg

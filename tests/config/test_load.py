@@ -1,0 +1,99 @@
+import pytest
+import yaml
+from conftest import tiny_experiment
+
+from bioautoml_nni.config import apply_overrides, load_experiment, parse_experiment
+from bioautoml_nni.config.template import TEMPLATE
+from bioautoml_nni.errors import ConfigError
+
+
+def test_a_valid_experiment_is_read(tmp_path):
+    experiment = parse_experiment(tiny_experiment(tmp_path))
+    assert experiment.space.arguments["channels"] == 4
+    assert experiment.data.arguments["columns"]["site"] == "categorical"
+
+
+def test_five_mistakes_are_reported_at_once(tmp_path):
+    raw = tiny_experiment(tmp_path)
+    raw["serch"] = raw.pop("search")
+    raw["training"]["epochs"] = "many"
+    raw["space"]["chanels"] = 3
+    raw["strategy"]["name"] = "alternating_dart"
+    raw["data"]["split"] = {"method": "group"}
+    with pytest.raises(ConfigError) as caught:
+        parse_experiment(raw)
+    problems = caught.value.problems
+    assert len(problems) == 5
+    text = "\n".join(problems)
+    assert "serch: there is no such key; did you mean 'search'?" in text
+    assert "training.epochs:" in text
+    assert "space.chanels" in text and "did you mean 'channels'" in text
+    assert "strategy.name" in text and "did you mean 'alternating_darts'" in text
+    assert "data.split: method 'group' needs split.group" in text
+
+
+def test_wrong_types_of_plugin_arguments_are_found(tmp_path):
+    raw = tiny_experiment(tmp_path, loss={"name": "logit_adjusted", "tau": "strong"})
+    with pytest.raises(ConfigError, match=r"loss\.tau: .*found 'strong'"):
+        parse_experiment(raw)
+
+
+def test_contradictions_are_found(tmp_path):
+    raw = tiny_experiment(tmp_path)
+    raw["strategy"]["warmup_epochs"] = 2
+    raw["retrain"] = {"initial_weights": "supernet", "channels": 8}
+    with pytest.raises(ConfigError) as caught:
+        parse_experiment(raw)
+    assert "retrain.cells and .channels" in str(caught.value)
+    del raw["retrain"]
+    with pytest.raises(ConfigError, match=r"strategy\.warmup_epochs: 2 epochs"):
+        parse_experiment(raw)
+
+
+def test_a_source_that_needs_a_root_says_so(tmp_path):
+    raw = tiny_experiment(tmp_path)
+    del raw["data"]["root"]
+    with pytest.raises(ConfigError, match=r"data\.root: this source needs the folder"):
+        parse_experiment(raw)
+
+
+def test_overrides_reach_any_dotted_key(tmp_path):
+    raw = apply_overrides(
+        tiny_experiment(tmp_path), ["training.epochs=3", "data.modalities=[image]", "loss.name=cross_entropy"]
+    )
+    experiment = parse_experiment(raw)
+    assert experiment.training.epochs == 3
+    assert experiment.data.modalities == ["image"]
+    assert experiment.loss.name == "cross_entropy"
+
+
+@pytest.mark.parametrize("text", ["training.epochs", "=3", "name.first=x", "a..b=1"])
+def test_malformed_overrides_are_refused(tmp_path, text):
+    with pytest.raises(ConfigError, match="--set"):
+        apply_overrides(tiny_experiment(tmp_path), [text])
+
+
+def test_relative_roots_start_at_the_file(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "experiment.yml").write_text(yaml.safe_dump(tiny_experiment("mine")))
+    experiment = load_experiment(tmp_path / "sub" / "experiment.yml")
+    assert experiment.data.root == tmp_path / "sub" / "mine"
+    monkeypatch.chdir(tmp_path)
+    overridden = load_experiment(tmp_path / "sub" / "experiment.yml", ["data.root=other"])
+    assert overridden.data.root == tmp_path / "other"
+
+
+@pytest.mark.parametrize(("content", "message"), [("a: [", "not readable as YAML"), ("- 1", "must hold keys")])
+def test_files_that_are_no_configuration(tmp_path, content, message):
+    (tmp_path / "experiment.yml").write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(tmp_path / "experiment.yml")
+
+
+def test_a_missing_file_points_to_init(tmp_path):
+    with pytest.raises(ConfigError, match="bioautoml init"):
+        load_experiment(tmp_path / "none.yml")
+
+
+def test_the_template_is_valid():
+    assert parse_experiment(yaml.safe_load(TEMPLATE)).name == "my-experiment"

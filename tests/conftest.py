@@ -1,0 +1,66 @@
+"""Data that the tests make for themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from bioautoml_nni.quiet import quiet
+
+quiet()
+torch.set_num_threads(2)
+
+COLOURS = {"ant": (200, 60, 60), "bee": (60, 180, 60), "cicada": (60, 60, 200)}
+
+
+def write_table(root: Path, rows: int = 72, size: int = 24) -> Path:
+    """Write a small table of coloured pictures below `root` and return the table's path."""
+    rng = np.random.default_rng(0)
+    (root / "pictures").mkdir(parents=True, exist_ok=True)
+    records = []
+    for number in range(rows):
+        label = list(COLOURS)[number % 3]
+        pixels = np.clip(np.array(COLOURS[label]) + rng.normal(0, 40, (size, size + 4, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(root / "pictures" / f"{number}.png")
+        records.append(
+            {
+                "image": f"pictures/{number}.png",
+                "label": label,
+                "length_mm": round(float(rng.lognormal(number % 3, 0.5)), 3),
+                "site": f"site-{rng.integers(3)}",
+                "event": f"event-{number // 3 % 8}",
+            }
+        )
+    pd.DataFrame(records).to_csv(root / "metadata.csv", index=False)
+    return root / "metadata.csv"
+
+
+@pytest.fixture
+def table_root(tmp_path: Path) -> Path:
+    """A folder with metadata.csv and pictures/."""
+    write_table(tmp_path / "data")
+    return tmp_path / "data"
+
+
+def tiny_experiment(root: Path, **changes: object) -> dict:
+    """A complete experiment that runs in seconds."""
+    return {
+        "name": "tiny",
+        "data": {
+            "source": "csv",
+            "root": str(root),
+            "image_size": 16,
+            "columns": {"length_mm": "size", "site": "categorical", "event": "group"},
+            "split": {"method": "group", "group": "event", "test_fraction": 0.25, "validation_fraction": 0.2},
+        },
+        "space": {"name": "multimodal", "channels": 4, "cells": 2, "metadata_features": 4, "fusion_features": 8},
+        "strategy": {"name": "alternating_darts", "alpha_learning_rate": 0.05},
+        "search": {"epochs": 2, "batch_size": 8},
+        "training": {"epochs": 2, "batch_size": 8, "warmup_steps": 2},
+        **changes,
+    }

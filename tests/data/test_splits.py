@@ -1,0 +1,96 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bioautoml_nni.config.schema import SplitConfig
+from bioautoml_nni.data.manifest import LABEL
+from bioautoml_nni.data.splits import PARTS, TEST, VALIDATION, assign
+from bioautoml_nni.errors import DataError
+
+
+def make_table(rows: int = 300) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    return pd.DataFrame(
+        {
+            LABEL: rng.choice(["a", "b", "c"], rows, p=[0.6, 0.3, 0.1]),
+            "event": rng.integers(0, 25, rows),
+            "fold": rng.integers(1, 5, rows),
+        }
+    )
+
+
+def test_parts_are_disjoint_complete_and_stratified():
+    table = make_table(1000)
+    part = assign(table, SplitConfig(), seed=0)
+    assert set(part) == set(PARTS)
+    assert (part == TEST).mean() == pytest.approx(0.2, abs=0.02)
+    for name in PARTS:
+        assert (table[LABEL][part == name] == "c").mean() == pytest.approx(0.1, abs=0.03)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000))
+def test_no_group_is_ever_divided(seed):
+    table = make_table()
+    part = assign(table, SplitConfig(method="group", group="event"), seed=seed)
+    assert (part.groupby(table["event"]).nunique() == 1).all()
+
+
+def test_groups_of_uneven_size_still_give_the_wanted_share():
+    rng = np.random.default_rng(0)
+    sizes = rng.geometric(0.02, 23)
+    table = pd.DataFrame({"event": np.repeat(np.arange(23), sizes)})
+    table[LABEL] = rng.choice(["a", "b"], len(table), p=[0.7, 0.3])
+    part = assign(table, SplitConfig(method="group", group="event"), seed=0)
+    assert (part == TEST).mean() == pytest.approx(0.2, abs=0.06)
+    assert (table[LABEL][part == TEST] == "a").mean() == pytest.approx((table[LABEL] == "a").mean(), abs=0.06)
+
+
+def test_a_class_of_one_group_stays_in_training():
+    table = make_table()
+    table[LABEL] = np.where(table["event"] == 3, "rare", table[LABEL])
+    for seed in range(5):
+        part = assign(table, SplitConfig(method="group", group="event"), seed)
+        assert set(part[table[LABEL] == "rare"]) <= {"weights_train", "alpha_train"}
+
+
+def test_the_same_seed_gives_the_same_split_and_another_does_not():
+    table = make_table()
+    first, again, other = (assign(table, SplitConfig(), seed) for seed in (3, 3, 4))
+    assert first.equals(again)
+    assert not first.equals(other)
+
+
+def test_columns_decide_and_validation_is_split_off_by_group():
+    table = make_table()
+    table["fold"] = table["event"] % 4 + 1
+    configuration = SplitConfig(method="column", column="fold", group="event", train=[1, 2, 3], test=[4])
+    part = assign(table, configuration, seed=0)
+    assert ((part == TEST) == (table["fold"] == 4)).all()
+    assert (part.groupby(table["event"]).nunique() == 1).all()
+    assert (part == VALIDATION).any()
+
+
+def test_unassigned_values_are_named():
+    configuration = SplitConfig(method="column", column="fold", train=[1, 2], test=[4])
+    with pytest.raises(DataError, match="holds 3, which neither"):
+        assign(make_table(), configuration, seed=0)
+
+
+def test_missing_columns_are_named():
+    with pytest.raises(DataError, match="no column 'nest'"):
+        assign(make_table(), SplitConfig(method="group", group="nest"), seed=0)
+
+
+def test_one_group_cannot_be_divided():
+    with pytest.raises(DataError, match="a single group cannot be divided"):
+        assign(make_table().assign(event=1), SplitConfig(method="group", group="event"), seed=0)
+
+
+def test_rows_without_a_group_are_groups_of_their_own():
+    table = make_table()
+    table["event"] = table["event"].astype(float).where(np.arange(len(table)) % 3 > 0)
+    part = assign(table, SplitConfig(method="group", group="event"), seed=0)
+    assert part[table["event"].isna()].nunique() > 1

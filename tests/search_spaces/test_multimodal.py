@@ -1,0 +1,126 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nni.mutable import Sample
+from nni.nas.nn.pytorch import InputChoice, LayerChoice
+from nni.nas.space import model_context
+
+from bioautoml_nni.architecture import Architecture, derive
+from bioautoml_nni.architecture.schema import SpaceRecord
+from bioautoml_nni.errors import ArchitectureError
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.strategies import AlternatingDARTS
+
+METADATA = {"numeric": 3, "categories": [4, 5], "fields": 4}
+ARGUMENTS = {"num_classes": 5, "metadata": METADATA, "channels": 4, "cells": 4, "metadata_features": 6}
+RECORD = SpaceRecord(name="multimodal")
+
+
+def make_batch(rows: int = 3) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "image": torch.randn(rows, 3, 24, 20, generator=generator),
+        "numeric": torch.randn(rows, 3, generator=generator),
+        "categorical": torch.randint(0, 4, (rows, 2), generator=generator),
+        "mask": torch.ones(rows, 4),
+    }
+
+
+def random_architecture(space: MultimodalSpace, seed: int) -> Architecture:
+    generator = torch.Generator().manual_seed(seed)
+    shares = {}
+    for label, mutable in space.simplify().items():
+        weights = torch.softmax(3 * torch.randn(len(mutable.values), generator=generator), 0).tolist()
+        shares[label] = dict(zip(mutable.values, weights, strict=True))
+    return derive(space.topology(), shares, RECORD)
+
+
+@pytest.mark.parametrize("modalities", [["image"], ["metadata"], ["image", "metadata"]])
+def test_logits_for_every_set_of_modalities(modalities):
+    space = MultimodalSpace(**{**ARGUMENTS, "modalities": modalities})
+    assert space(make_batch()).shape == (3, 5)
+    assert space.topology().empty == (modalities == ["metadata"])
+
+
+def test_everything_open_is_an_nni_mutable():
+    space = MultimodalSpace(**ARGUMENTS)
+    layers = [module for module in space.modules() if type(module) is LayerChoice]
+    inputs = [module for module in space.modules() if type(module) is InputChoice]
+    assert len(layers) == 4 * 3 + 1 and len(inputs) == 4 * 2
+    topology = space.topology()
+    labels = {edge.label for cell in topology.cells.values() for edge in cell.edges}
+    labels |= {label for cell in topology.cells.values() for label in cell.node_labels.values()}
+    assert set(space.simplify()) == labels | set(topology.choices)
+
+
+def test_cells_share_by_kind_or_not_at_all():
+    shared, single = (MultimodalSpace(**ARGUMENTS, cell_sharing=sharing) for sharing in ("kind", "none"))
+    assert set(shared.topology().cells) == {"normal", "reduction"}
+    assert set(single.topology().cells) == {"cell0", "cell1", "cell2", "cell3"}
+    assert single(make_batch()).shape == (3, 5)
+
+
+def test_metadata_without_a_specification_is_refused():
+    with pytest.raises(ValueError, match="no metadata specification"):
+        MultimodalSpace(num_classes=3)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10_000), nodes=st.integers(1, 3))
+def test_fixed_network_equals_the_frozen_space(seed, nodes):
+    """The compact network, the space frozen by NNI and the frozen supernet compute the same."""
+    arguments = {**ARGUMENTS, "nodes": nodes}
+    space = MultimodalSpace(**arguments)
+    architecture = random_architecture(space, seed)
+    sample: Sample = architecture.sample(space.topology())
+    supernet = AlternatingDARTS(seed=seed).mutate_model(space)
+    fixed = MultimodalSpace.build(architecture, **arguments).eval()
+    assert MultimodalSpace.inherit(fixed, supernet.state_dict()) == []
+    frozen = supernet.freeze(sample).eval()
+    batch = make_batch()
+    torch.testing.assert_close(fixed(batch), frozen(batch), rtol=1e-5, atol=1e-6)
+    with model_context(sample):
+        fresh = MultimodalSpace(**arguments).eval()
+    assert fresh(batch).shape == (3, 5)
+    fresh.load_state_dict(frozen.state_dict())
+    torch.testing.assert_close(fresh(batch), frozen(batch), rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 10_000))
+def test_a_fixed_network_has_no_dead_code(seed):
+    space = MultimodalSpace(**ARGUMENTS)
+    network = MultimodalSpace.build(random_architecture(space, seed), **ARGUMENTS)
+    network(make_batch()).square().sum().backward()
+    without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    assert without == []
+
+
+def test_the_fixed_network_may_be_larger_than_the_searched_one():
+    space = MultimodalSpace(**ARGUMENTS)
+    larger = MultimodalSpace.build(random_architecture(space, 0), **{**ARGUMENTS, "cells": 7, "channels": 6})
+    assert larger(make_batch()).shape == (3, 5)
+    assert len(larger.image_encoder.cells) == 7
+
+
+def test_an_architecture_of_another_space_is_refused():
+    architecture = random_architecture(MultimodalSpace(**ARGUMENTS, nodes=3), 0)
+    with pytest.raises(ArchitectureError, match="has 3 nodes, not 2"):
+        MultimodalSpace.build(architecture, **ARGUMENTS)
+
+
+def test_hidden_metadata_is_the_same_as_missing_metadata():
+    network = MultimodalSpace.build(random_architecture(MultimodalSpace(**ARGUMENTS), 0), **ARGUMENTS, metadata_dropout=1.0)
+    encoder = network.metadata_encoder
+    batch = make_batch()
+    absent = {name: torch.zeros_like(batch[name]) for name in ("numeric", "categorical", "mask")}
+    torch.testing.assert_close(encoder.train()(batch), encoder.eval()(absent))
+    assert not torch.allclose(encoder.eval()(batch), encoder(absent))
+
+
+def test_a_fixed_network_exports():
+    network = MultimodalSpace.build(random_architecture(MultimodalSpace(**ARGUMENTS), 1), **ARGUMENTS).eval()
+    batch = make_batch(2)
+    program = torch.export.export(network, (batch,))
+    torch.testing.assert_close(program.module()(batch), network(batch))

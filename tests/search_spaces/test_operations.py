@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+from bioautoml_nni.registry import plugins
+
+OPERATIONS = plugins("operations")
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("shape", [(2, 8, 16, 16), (1, 6, 7, 5)])
+def test_shape_is_kept_or_halved(name, stride, shape):
+    operation = OPERATIONS[name].target(shape[1], stride)
+    features = torch.randn(shape, requires_grad=True)
+    result = operation(features)
+    assert result.shape == (*shape[:2], -(-shape[2] // stride), -(-shape[3] // stride))
+    if "zero" in OPERATIONS[name].capabilities:
+        assert not result.any()
+    else:
+        result.sum().backward()
+        assert features.grad is not None and torch.isfinite(features.grad).all()
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_other_strides_are_refused(name):
+    with pytest.raises(ValueError, match="stride must be 1 or 2"):
+        OPERATIONS[name].target(8, 3)
+
+
+def test_parameter_free_operations_have_no_parameters():
+    for plugin in OPERATIONS.values():
+        parameters = sum(p.numel() for p in plugin.target(8, 1).parameters())
+        assert (parameters == 0) == bool({"parameter_free", "skip"} & set(plugin.capabilities)), plugin.name
+
+
+def test_skip_is_the_identity():
+    features = torch.randn(1, 4, 5, 5)
+    assert OPERATIONS["skip_connect"].target(4, 1)(features) is features
+
+
+def test_squeeze_excitation_follows_its_formula():
+    operation = OPERATIONS["squeeze_excitation"].target(8, 1)
+    features = torch.randn(2, 8, 4, 4)
+    pooled = features.mean((2, 3))
+    hidden = torch.relu(pooled @ operation.squeeze.weight[:, :, 0, 0].T + operation.squeeze.bias)
+    gate = torch.sigmoid(hidden @ operation.excite.weight[:, :, 0, 0].T + operation.excite.bias)
+    torch.testing.assert_close(operation(features), features * gate[:, :, None, None])
+
+
+def test_dilated_convolutions_reach_as_far_as_they_should():
+    for name, reach in (("dil_conv_3x3", 2), ("dil_conv_5x5", 4)):
+        operation = OPERATIONS[name].target(1, 1).layers[0]
+        torch.nn.init.ones_(operation.weight)
+        impulse = torch.zeros(1, 1, 21, 21)
+        impulse[0, 0, 10, 10] = 1
+        touched = operation(impulse)[0, 0].nonzero()
+        assert touched.min() == 10 - reach and touched.max() == 10 + reach
