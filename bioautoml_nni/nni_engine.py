@@ -54,4 +54,3 @@ def shares_of(oneshot_module: Any) -> dict[str, dict[str, float]]:
         str(label): {str(choice): float(share) for choice, share in shares.items()}
         for label, shares in sorted(probabilities.items())
     }
-

@@ -50,7 +50,9 @@ class MetadataEncoder(nn.Module):
         super().__init__()
         cardinalities = list(specification["categories"])
         widths = [min(16, (cardinality + 1) // 2) for cardinality in cardinalities]
-        self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size, width in zip(cardinalities, widths, strict=True))
+        self.embeddings = nn.ModuleList(
+            nn.Embedding(size, width) for size, width in zip(cardinalities, widths, strict=True)
+        )
         inputs = specification["numeric"] + sum(widths) + specification["fields"]
         self.layers = nn.Sequential(
             nn.Linear(inputs, 2 * features), nn.ReLU(), nn.Linear(2 * features, features), nn.ReLU()

@@ -244,5 +244,3 @@ def named_architecture_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 def _loss(result: Any) -> Tensor:
     return result["loss"] if isinstance(result, dict) else result
-
-

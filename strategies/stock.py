@@ -16,9 +16,7 @@ class NNIDarts(DARTS):
 
     capabilities = ("one_shot",)
 
-    def __init__(
-        self, arc_learning_rate: float = 3e-4, gradient_clip_val: float = 5.0, warmup_epochs: int = 0
-    ) -> None:
+    def __init__(self, arc_learning_rate: float = 3e-4, gradient_clip_val: float = 5.0, warmup_epochs: int = 0) -> None:
         super().__init__(
             arc_learning_rate=arc_learning_rate, gradient_clip_val=gradient_clip_val, warmup_epochs=warmup_epochs
         )

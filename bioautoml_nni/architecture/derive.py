@@ -70,8 +70,8 @@ def derive(
     """
     choices = {}
     for label in topology.choices:
-        best = max(shares[label], key=lambda name, label=label: shares[label][name])
-        choices[label] = Choice(choice=str(best), share=float(shares[label][best]))
+        share, best = max((float(share), str(name)) for name, share in shares[label].items())
+        choices[label] = Choice(choice=best, share=share)
     cells = {kind: _derive_cell(cell, topology, shares) for kind, cell in topology.cells.items()}
     return Architecture(space=space, cells=cells, choices=choices, provenance=dict(provenance or {}))
 

@@ -65,10 +65,13 @@ def _cell(kind: str, cell: CellArchitecture, top: int) -> tuple[str, int]:
     """Lay the states out from left to right; an edge that jumps over nodes runs in a lane of its own below."""
     step = (WIDTH - 2 * MARGIN) / (cell.nodes + 1)
     centre = [MARGIN + step * position for position in range(cell.nodes + 2)]
-    jumps = [edge for edge in (*cell.edges, *cell.pruned) if edge.target - edge.source > 1]
+    connections = [(edge.source, edge.target) for edge in cell.edges] + [
+        (edge.source, edge.target) for edge in cell.pruned
+    ]
+    jumps = sorted((target - source, source, target) for source, target in connections if target - source > 1)
     y = top + 70
     parts = [f'<text x="20" y="{top + 22}" class="title">{escape(kind.capitalize())} cell</text>']
-    lanes = {(edge.source, edge.target): lane + 1 for lane, edge in enumerate(sorted(jumps, key=lambda e: (e.target - e.source, e.source)))}
+    lanes = {(source, target): lane for lane, (_, source, target) in enumerate(jumps, start=1)}
     for edge in cell.edges:
         lane = lanes.get((edge.source, edge.target), 0)
         x0, x1 = centre[edge.source] + NODE / 2, centre[edge.target] - NODE / 2
@@ -90,9 +93,7 @@ def _cell(kind: str, cell: CellArchitecture, top: int) -> tuple[str, int]:
                 f'<text x="{x}" y="{y + 5}" text-anchor="middle">{name}</text>'
             )
     nodes = ", ".join(map(str, cell.live_nodes))
-    parts.append(
-        f'<text x="{centre[-1]}" y="{y + 36}" text-anchor="middle" class="share">from node {nodes}</text>'
-    )
+    parts.append(f'<text x="{centre[-1]}" y="{y + 36}" text-anchor="middle" class="share">from node {nodes}</text>')
     return "".join(parts), 110 + LANE * len(jumps)
 
 
@@ -100,7 +101,9 @@ def _line(x0: float, x1: float, y: float, lane: int, style: str) -> str:
     if lane == 0:
         return f'<path d="M{x0} {y}L{x1} {y}" {style}/>'
     depth = y + lane * LANE
-    return f'<path d="M{x0} {y + 8}C{x0 + 40} {depth} {x0 + 40} {depth} {(x0 + x1) / 2} {depth}S{x1 - 40} {depth} {x1} {y + 12}" {style}/>'
+    middle = (x0 + x1) / 2
+    curve = f"M{x0} {y + 8}C{x0 + 40} {depth} {x0 + 40} {depth} {middle} {depth}S{x1 - 40} {depth} {x1} {y + 12}"
+    return f'<path d="{curve}" {style}/>'
 
 
 def _label(x: float, y: float, name: str, share: str) -> str:

@@ -20,7 +20,14 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Edge(_Record):
+class _Connection(_Record):
+    source: int = Field(ge=0)
+    target: int = Field(ge=1)
+    zero_share: Share
+    input_share: Share
+
+
+class Edge(_Connection):
     """A kept edge. Shares are relaxed weights at the end of the search, normalised over the alternatives.
 
     Attributes:
@@ -29,22 +36,14 @@ class Edge(_Record):
         input_share: share of this input among the inputs of `target`.
     """
 
-    source: int = Field(ge=0)
-    target: int = Field(ge=1)
     operation: str
     operation_share: Share
-    zero_share: Share
-    input_share: Share
 
 
-class PrunedEdge(_Record):
+class PrunedEdge(_Connection):
     """An edge that the derived network does not have, and why."""
 
-    source: int = Field(ge=0)
-    target: int = Field(ge=1)
     reason: Literal["zero", "input_not_chosen", "dead_source"]
-    zero_share: Share
-    input_share: Share
 
 
 class CellArchitecture(_Record):
@@ -72,9 +71,12 @@ class CellArchitecture(_Record):
     def _connected(self) -> CellArchitecture:
         alive = {0, *self.live_nodes}
         seen: set[tuple[int, int]] = set()
-        for edge in (*self.edges, *self.pruned):
+        connections: list[_Connection] = [*self.edges, *self.pruned]
+        for edge in connections:
             if edge.source >= edge.target or edge.target > self.nodes:
-                raise ValueError(f"edge {edge.source}->{edge.target} does not lead forward to one of {self.nodes} nodes")
+                raise ValueError(
+                    f"edge {edge.source}->{edge.target} does not lead forward to one of {self.nodes} nodes"
+                )
             if (edge.source, edge.target) in seen:
                 raise ValueError(f"edge {edge.source}->{edge.target} stands twice")
             seen.add((edge.source, edge.target))
@@ -149,7 +151,7 @@ class Architecture(_Record):
                 sample[edge.label] = kept.get((edge.source, edge.target), topology.zero or topology.operations[0])
             for node, label in cell.node_labels.items():
                 sources = [edge.source for edge in cell.incoming(node)]
-                order = sorted(sources, key=lambda source, node=node: ((source, node) not in kept, source))
+                order = [s for s in sources if (s, node) in kept] + [s for s in sources if (s, node) not in kept]
                 sample[label] = sorted(order[: min(cell.inputs_per_node, len(sources))])
         return sample
 
@@ -168,6 +170,8 @@ class Architecture(_Record):
         for label in sorted(set(self.choices) | set(topology.choices)):
             record, names = self.choices.get(label), topology.choices.get(label, ())
             if record is None or record.choice not in names:
-                problems.append(f"choice {label!r} is {record and record.choice!r}, not one of {', '.join(names) or '-'}")
+                problems.append(
+                    f"choice {label!r} is {record and record.choice!r}, not one of {', '.join(names) or '-'}"
+                )
         if problems:
             raise ArchitectureError(f"The architecture does not fit the space: {'; '.join(problems)}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -28,7 +28,7 @@ errors = Console(stderr=True)
 
 RunPath = Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")]
 Overrides = Annotated[
-    Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Override a dotted key; may be repeated.")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a dotted key; may be repeated.")
 ]
 
 
@@ -49,7 +49,7 @@ def root(
 @app.command()
 def run(
     experiment: Annotated[Path, typer.Argument(help="An experiment.yml.", metavar="EXPERIMENT")],
-    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="Run directory [runs/NAME].")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run directory [runs/NAME].")] = None,
     overrides: Overrides = None,
 ) -> None:
     """Do everything from data to report; a killed run continues when the command is given again.
@@ -88,14 +88,18 @@ _stage_command("report", "Write report.html of a run.", ("evaluate",))
 
 @app.command("ls")
 def list_plugins(
-    kind: Annotated[Optional[str], typer.Argument(help="search_spaces, operations, fusions, strategies, sources, losses")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="search_spaces, operations, fusions, strategies, sources, losses")
+    ] = None,
 ) -> None:
     """List plug-ins, all or of one kind."""
     from ..registry import KINDS, plugins
 
     for name in [kind] if kind else KINDS:
         found = plugins(name)
-        table = Table(title=f"{name}: {KINDS[name]}", title_justify="left", title_style="bold", box=None, pad_edge=False)
+        table = Table(
+            title=f"{name}: {KINDS[name]}", title_justify="left", title_style="bold", box=None, pad_edge=False
+        )
         for column in ("name", "description", "capabilities"):
             table.add_column(column, overflow="fold")
         for plugin in found.values():

@@ -108,8 +108,8 @@ def _contradictions(experiment: Experiment) -> list[str]:
     warmup = experiment.strategy.arguments.get("warmup_epochs", 0)
     if isinstance(warmup, int) and warmup >= experiment.search.epochs:
         problems.append(
-            f"strategy.warmup_epochs: {warmup} epochs of warm-up leave nothing of search.epochs={experiment.search.epochs}"
-            " for the architecture; lower it."
+            f"strategy.warmup_epochs: {warmup} epochs of warm-up leave nothing of search.epochs="
+            f"{experiment.search.epochs} for the architecture; lower it."
         )
     source = get("sources", experiment.data.source).target if experiment.data.source in plugins("sources") else None
     if source is not None and experiment.data.root is None and not getattr(source, "root_is_optional", False):

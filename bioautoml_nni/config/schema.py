@@ -129,7 +129,9 @@ class RetrainConfig(_Section):
     @model_validator(mode="after")
     def _same_size(self) -> RetrainConfig:
         if self.initial_weights == "supernet" and (self.cells or self.channels):
-            raise ValueError("initial_weights 'supernet' fits only the searched size; remove retrain.cells and .channels")
+            raise ValueError(
+                "initial_weights 'supernet' fits only the searched size; remove retrain.cells and .channels"
+            )
         return self
 
 

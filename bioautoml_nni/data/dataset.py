@@ -28,12 +28,12 @@ class SpecimenDataset(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(
-        self, images: Path | None, metadata: EncodedMetadata, targets: np.ndarray, positions: Sequence[int]
+        self, images: Path | None, metadata: EncodedMetadata, targets: np.ndarray, positions: np.ndarray
     ) -> None:
         self.images = np.load(images, mmap_mode="r", allow_pickle=False) if images is not None else None
         self.metadata = metadata
         self.targets = targets
-        self.positions = np.asarray(positions, dtype=np.int64)
+        self.positions = positions
 
     def __len__(self) -> int:
         return len(self.positions)

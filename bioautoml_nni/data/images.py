@@ -90,5 +90,4 @@ def build_cache(
             for _ in pool.map(store, range(len(paths)), chunksize=16):
                 pass
         pixels.flush()
-        del pixels
     return dict(sorted(failures.items()))

@@ -45,7 +45,7 @@ def assign(table: pd.DataFrame, settings: Any, seed: int) -> pd.Series:
     empty = [name for name in PARTS if not (part == name).any()]
     if empty:
         raise DataError(
-            f"data.split: no specimen is left for {', '.join(empty)}; change the fractions or the columns of data.split."
+            f"data.split: no specimen is left for {', '.join(empty)}; change the fractions or columns of data.split."
         )
     return part
 

@@ -62,7 +62,12 @@ def curves_figure(path: Path, history: Sequence[dict[str, Any]], title: str) -> 
     figure = Figure(figsize=(8.2, 3.2), layout="constrained")
     losses, scores = figure.subplots(1, 2)
     epochs = [entry["epoch"] + 1 for entry in history]
-    names = {"train_loss": "training", "alpha_loss": "architecture", "weights_loss": "weights", "val_loss": "validation"}
+    names = {
+        "train_loss": "training",
+        "alpha_loss": "architecture",
+        "weights_loss": "weights",
+        "val_loss": "validation",
+    }
     shown = [name for name in names if any(name in entry for entry in history)]
     if "weights_loss" in shown and "train_loss" in shown:
         shown.remove("train_loss")

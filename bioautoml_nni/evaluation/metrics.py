@@ -23,7 +23,9 @@ def classification_metrics(target: np.ndarray, probabilities: np.ndarray) -> dic
     predicted = probabilities.argmax(axis=1)
     result: dict[str, Any] = {
         "accuracy": float(sk.accuracy_score(target, predicted)),
-        "balanced_accuracy": float(sk.recall_score(target, predicted, average="macro", labels=np.unique(target), zero_division=0)),
+        "balanced_accuracy": float(
+            sk.recall_score(target, predicted, average="macro", labels=np.unique(target), zero_division=0)
+        ),
         "top5_accuracy": _top_k(target, probabilities, 5),
     }
     for average in ("macro", "weighted"):
@@ -54,7 +56,9 @@ def majority_baseline(target: np.ndarray, train_counts: np.ndarray) -> dict[str,
     }
 
 
-def per_class_table(target: np.ndarray, probabilities: np.ndarray, classes: list[str], train_counts: np.ndarray) -> pd.DataFrame:
+def per_class_table(
+    target: np.ndarray, probabilities: np.ndarray, classes: list[str], train_counts: np.ndarray
+) -> pd.DataFrame:
     """Return one row per class: precision, recall, f1, support in test, training specimens, one-vs-rest AUC.
 
     The AUC is missing where the test part has fewer than ten positives or no negative.
@@ -64,7 +68,9 @@ def per_class_table(target: np.ndarray, probabilities: np.ndarray, classes: list
         target, probabilities.argmax(axis=1), labels=labels, zero_division=0
     )
     auc = [
-        sk.roc_auc_score(target == label, probabilities[:, label]) if 10 <= (target == label).sum() < len(target) else np.nan
+        sk.roc_auc_score(target == label, probabilities[:, label])
+        if 10 <= (target == label).sum() < len(target)
+        else np.nan
         for label in labels
     ]
     return pd.DataFrame(

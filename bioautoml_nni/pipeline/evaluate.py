@@ -54,7 +54,9 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         "flops": _flops(run, data, network),
     }
     metrics["majority_baseline"]["class"] = data.classes[metrics["majority_baseline"]["class"]]
-    write_text(folder / "per_class.csv", per_class_table(target, probabilities, data.classes, counts).to_csv(index=False))
+    write_text(
+        folder / "per_class.csv", per_class_table(target, probabilities, data.classes, counts).to_csv(index=False)
+    )
     predicted = probabilities.argmax(axis=1)
     rows = data.table[(data.part == splits.TEST).to_numpy()]
     table = pd.DataFrame(

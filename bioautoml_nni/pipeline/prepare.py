@@ -68,15 +68,17 @@ def prepare(run: RunDirectory, console: Console) -> None:
 def _drop_rare(table: pd.DataFrame, policy: str) -> tuple[pd.DataFrame, dict[str, int]]:
     counts = table[LABEL].value_counts()
     if len(counts) < 2:
-        raise DataError(f"All {len(table)} specimens have the label {counts.index[0]!r}; two classes at least are needed.")
+        raise DataError(
+            f"All {len(table)} specimens have the label {counts.index[0]!r}; two classes at least are needed."
+        )
     rare = counts[counts < 2]
     if rare.empty:
         return table, {}
     names = ", ".join(repr(name) for name in rare.index[:5]) + (" and others" if len(rare) > 5 else "")
     if policy == "error":
         raise DataError(
-            f"Label {names} has one specimen only, which cannot be both learned and tested; merge it with another label "
-            "or set data.rare_labels=drop."
+            f"Label {names} has one specimen only, which cannot be both learned and tested; merge it with "
+            "another label or set data.rare_labels=drop."
         )
     return table[~table[LABEL].isin(rare.index)].reset_index(drop=True), {str(name): 1 for name in rare.index}
 
@@ -103,7 +105,8 @@ def _cache_images(
         first = unreadable.iloc[0]
         raise DataError(
             f"{len(failures)} of {len(table)} images ({share:.1%}) cannot be read, more than data.max_unreadable="
-            f"{settings.max_unreadable:g}; the first is {first[IMAGE]} ({first['reason']}), all are in {run / 'unreadable.csv'}."
+            f"{settings.max_unreadable:g}; the first is {first[IMAGE]} ({first['reason']}), all are in "
+            f"{run / 'unreadable.csv'}."
         )
     console.print(f"[yellow]{len(failures)} unreadable images left out; they are named in {run / 'unreadable.csv'}.")
     kept = np.setdiff1d(np.arange(len(table)), list(failures))
@@ -125,11 +128,18 @@ def _pixel_statistics(run: RunDirectory, train: np.ndarray) -> tuple[list[float]
 
 
 def _audit(
-    manifest: Manifest, table: pd.DataFrame, part: pd.Series, dropped: dict[str, int], unreadable: pd.DataFrame, settings: Any
+    manifest: Manifest,
+    table: pd.DataFrame,
+    part: pd.Series,
+    dropped: dict[str, int],
+    unreadable: pd.DataFrame,
+    settings: Any,
 ) -> dict[str, Any]:
     counts = pd.crosstab(table[LABEL], part).reindex(columns=list(splits.PARTS), fill_value=0)
     group = settings.split.group
-    crossing = int((table.assign(test=part == splits.TEST).groupby(group)["test"].nunique() > 1).sum()) if group else None
+    crossing = (
+        int((table.assign(test=part == splits.TEST).groupby(group)["test"].nunique() > 1).sum()) if group else None
+    )
     return {
         "specimens": len(table),
         "labels_dropped": dropped,

@@ -56,8 +56,8 @@ class RunDirectory:
             differences = _differences(found.experiment, experiment)
             if differences:
                 raise RunDirectoryError(
-                    f"{path}: belongs to another experiment ({'; '.join(differences[:4])}); choose another --output, or "
-                    "change a finished run with `bioautoml search|retrain|evaluate RUN --set key=value`."
+                    f"{path}: belongs to another experiment ({'; '.join(differences[:4])}); choose another --output, "
+                    "or change a finished run with `bioautoml search|retrain|evaluate RUN --set key=value`."
                 )
             return found
         if path.is_file():
@@ -114,7 +114,9 @@ class RunDirectory:
         """Whether the stage's files are there and were made with today's settings."""
         record = self.provenance()["stages"].get(stage)
         files = STAGES[stage][1]
-        return record is not None and record["key"] == self.key(stage) and all((self / file).is_file() for file in files)
+        return (
+            record is not None and record["key"] == self.key(stage) and all((self / file).is_file() for file in files)
+        )
 
     def require(self, stage: str) -> None:
         """Raise `RunDirectoryError` unless `stage` is done."""
@@ -160,7 +162,12 @@ def environment() -> dict[str, Any]:
             "python": platform.python_version(),
             **{package: importlib.metadata.version(package) for package in PACKAGES},
         },
-        "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpus": gpus},
+        "hardware": {
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpus": gpus,
+        },
     }
 
 

@@ -35,7 +35,11 @@ def search(run: RunDirectory, console: Console) -> None:
     seed_everything(derive_seed(experiment.seed, "search"))
     space = get("search_spaces", experiment.space.name).target(**data.space_inputs(), **experiment.space.arguments)
     record = SpaceRecord(name=experiment.space.name, arguments=experiment.space.arguments)
-    provenance = {"strategy": experiment.strategy.model_dump(), "seed": experiment.seed, "epochs": experiment.search.epochs}
+    provenance = {
+        "strategy": experiment.strategy.model_dump(),
+        "seed": experiment.seed,
+        "epochs": experiment.search.epochs,
+    }
     topology = space.topology()
     if topology.empty:
         console.print("search: the space leaves nothing open for these modalities; its only architecture is taken.")

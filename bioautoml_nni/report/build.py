@@ -46,11 +46,17 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
         sentences=summary_sentences(metrics, per_class),
         architecture=Markup(draw(architecture)),
         operations=[
-            (kind, [f"{readable(edge.operation)} ({edge.source} to {edge.target})" for edge in cell.edges], len(cell.pruned))
+            (
+                kind,
+                [f"{readable(edge.operation)} ({edge.source} to {edge.target})" for edge in cell.edges],
+                len(cell.pruned),
+            )
             for kind, cell in architecture.cells.items()
         ],
         curves=[
-            (stage, _curves(run, stage)) for stage in ("search", "retrain") if read_history(run / stage / "history.jsonl")
+            (stage, _curves(run, stage))
+            for stage in ("search", "retrain")
+            if read_history(run / stage / "history.jsonl")
         ],
         per_class=per_class.astype(object).where(per_class.notna(), None).to_dict("records"),
         confusion=_inline(run / "evaluation/confusion.png"),
@@ -88,7 +94,9 @@ def _examples(run: RunDirectory, data: PreparedData) -> list[dict[str, Any]]:
     chosen: list[dict[str, Any]] = []
     for right in (True, False):
         pool = table[table["right"] == right].sort_values("confidence", ascending=False)
-        pool = pool.assign(turn=pool.groupby("label").cumcount()).sort_values(["turn", "confidence"], ascending=[True, False])
+        pool = pool.assign(turn=pool.groupby("label").cumcount()).sort_values(
+            ["turn", "confidence"], ascending=[True, False]
+        )
         for entry in pool.head((wanted + 1) // 2).to_dict("records"):
             buffer = io.BytesIO()
             Image.fromarray(np.asarray(pixels[entry["row"]])).resize((128, 128)).save(buffer, "JPEG", quality=85)

@@ -21,8 +21,8 @@ def summary_sentences(metrics: dict[str, Any], per_class: pd.DataFrame) -> list[
     if len(scored) >= 2:
         best, worst = scored.iloc[-1], scored.iloc[0]
         sentences.append(
-            f"Among classes with at least ten test specimens, {best['class']} is recognised best (F1 {best['f1']:.2f}) and "
-            f"{worst['class']} worst (F1 {worst['f1']:.2f}, {int(worst['train'])} training specimens)."
+            f"Among classes with at least ten test specimens, {best['class']} is recognised best (F1 {best['f1']:.2f}) "
+            f"and {worst['class']} worst (F1 {worst['f1']:.2f}, {int(worst['train'])} training specimens)."
         )
     thin = per_class[per_class["test"] < 10]["class"].tolist()
     if thin:
@@ -33,7 +33,7 @@ def summary_sentences(metrics: dict[str, Any], per_class: pd.DataFrame) -> list[
         sentences.append(f"Test specimens come from values of '{group}' that training never saw.")
     elif metrics["split"]["method"] == "stratified":
         sentences.append(
-            "The test specimens were drawn at random: if several pictures show one specimen, trap or site, expect lower "
-            "scores on new ones, and set data.split.group."
+            "The test specimens were drawn at random: if several pictures show one specimen, trap or site, expect "
+            "lower scores on new ones, and set data.split.group."
         )
     return sentences

@@ -114,9 +114,7 @@ class CsvSource:
             names = [name for name, value in roles.items() if value == role]
             if len(names) > 1 or (names and other not in roles.values()):
                 if any(name in self.columns for name in names):
-                    raise DataError(
-                        f"data.columns: role {role} is given to {', '.join(names)}; latitude and longitude go in one pair."
-                    )
+                    raise DataError(f"data.columns: role {role} is given to {', '.join(names)}; they go in one pair.")
                 for name in names:
                     roles[name] = "ignored"
         return roles

@@ -128,7 +128,7 @@ def _row(number: int, order: str, family: int, nth: int, rng: np.random.Generato
     processid = f"SMPL{number:05d}-26"
     split = {3: "val", 5: "test", 0: "test"}.get(nth % 7, "train")
     chunk = hashlib.md5(processid.encode(), usedforsecurity=False).hexdigest()[0] if split == "train" else None
-    length = plan.length_mm * float(np.exp(rng.normal(0, 0.30)))
+    length = plan.length_mm * float(np.exp(rng.normal(0, 0.22)))
     scale = float(rng.choice([1.0, 1.5, 2.0]))
     north = (np.abs(LATITUDES) - 3) / 57
     odds = np.exp(-((north - plan.north) ** 2) / (2 * 0.28**2)) + 0.15
@@ -157,7 +157,9 @@ def _row(number: int, order: str, family: int, nth: int, rng: np.random.Generato
         "province_state": PROVINCES[site][1] if rng.random() < 0.98 else None,
         "coord-lat": round(float(LATITUDES[site] + rng.normal(0, 0.6)), 4) if located else None,
         "coord-lon": round(float(LONGITUDES[site] + rng.normal(0, 0.6)), 4) if located else None,
-        "image_measurement_value": round(float((length * 120) ** 2 * 0.22 * rng.lognormal(0, 0.2))) if measured else None,
+        "image_measurement_value": round(float((length * 120) ** 2 * 0.22 * rng.lognormal(0, 0.1)))
+        if measured
+        else None,
         "area_fraction": round(float(np.clip(rng.normal(0.32, 0.08), 0.05, 0.9)), 5) if measured else None,
         "scale_factor": scale if measured else None,
         "inferred_ranks": 0,

@@ -79,7 +79,9 @@ def _box(x: float, y: float, height: float, width: float) -> tuple[float, float,
     return x - width / 2, y - height / 2, x + width / 2, y + height / 2
 
 
-def _body(layer: Image.Image, plan: BodyPlan, segments: list, colour: Colour, striped: bool, rng: np.random.Generator) -> None:
+def _body(
+    layer: Image.Image, plan: BodyPlan, segments: list, colour: Colour, striped: bool, rng: np.random.Generator
+) -> None:
     draw = ImageDraw.Draw(layer)
     order = (2, 1, 0)
     for index in order:
@@ -101,7 +103,9 @@ def _body(layer: Image.Image, plan: BodyPlan, segments: list, colour: Colour, st
             draw.ellipse(eye, fill=(*_tint(colour, 0.45), 255))
 
 
-def _legs(layer: Image.Image, plan: BodyPlan, segments: list, length: float, colour: Colour, rng: np.random.Generator) -> None:
+def _legs(
+    layer: Image.Image, plan: BodyPlan, segments: list, length: float, colour: Colour, rng: np.random.Generator
+) -> None:
     draw = ImageDraw.Draw(layer)
     x, y, height, width = segments[1]
     pairs = plan.legs // 2
@@ -120,7 +124,9 @@ def _legs(layer: Image.Image, plan: BodyPlan, segments: list, length: float, col
             draw.line([knee, foot], (*_tint(colour, 0.8), 255), max(2, thick // 2), joint="curve")
 
 
-def _antennae(layer: Image.Image, plan: BodyPlan, segments: list, length: float, colour: Colour, rng: np.random.Generator) -> None:
+def _antennae(
+    layer: Image.Image, plan: BodyPlan, segments: list, length: float, colour: Colour, rng: np.random.Generator
+) -> None:
     draw = ImageDraw.Draw(layer)
     x, y, height, width = segments[0]
     for side in (-1, 1):
@@ -147,8 +153,10 @@ def _wing(root: Point, angle: float, reach: float, width: float, side: int) -> l
     return points
 
 
-def _membranes(layer: Image.Image, plan: BodyPlan, segments: list, length: float, colour: Colour, rng: np.random.Generator) -> None:
-    x, y, height, width = segments[1]
+def _membranes(
+    layer: Image.Image, plan: BodyPlan, segments: list, length: float, colour: Colour, rng: np.random.Generator
+) -> None:
+    x, y, _, width = segments[1]
     spread = rng.uniform(0.55, 1.25)
     opaque = plan.wings == "scales"
     fills = [(*_tint(colour, rng.uniform(1.3, 2.1)), 250)] if opaque else [(215, 220, 225, 120)]
@@ -179,7 +187,9 @@ def _membranes(layer: Image.Image, plan: BodyPlan, segments: list, length: float
             layer.alpha_composite(wing)
 
 
-def _covers(layer: Image.Image, plan: BodyPlan, segments: list, length: float, colour: Colour, rng: np.random.Generator) -> None:
+def _covers(
+    layer: Image.Image, plan: BodyPlan, segments: list, length: float, colour: Colour, rng: np.random.Generator
+) -> None:
     x, y, height, width = segments[2]
     cover = Image.new("RGBA", layer.size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(cover)
@@ -193,7 +203,9 @@ def _covers(layer: Image.Image, plan: BodyPlan, segments: list, length: float, c
             draw.ellipse((px - 8, py - 8, px + 8, py + 8), (*_tint(tone, 0.35), 255))
     elif plan.wings == "tegmina":
         for side in (-1, 1):
-            outline = _wing((x + side * width * 0.2, y - height * 0.5), 0.10, plan.wing_length * length, width * 0.75, side)
+            outline = _wing(
+                (x + side * width * 0.2, y - height * 0.5), 0.10, plan.wing_length * length, width * 0.75, side
+            )
             draw.polygon(outline, fill=(*tone, 235), outline=(*_tint(tone, 0.6), 255), width=3)
     else:
         shoulder = y - height / 2

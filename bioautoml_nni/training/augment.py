@@ -50,7 +50,11 @@ class ImageTransform(nn.Module):
         shift = torch.stack([self._uniform(pixels, -2, 2) * settings.translation for _ in range(2)], dim=1)
         cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
         matrix = torch.stack(
-            [torch.stack([cosine * mirror, -sine, shift[:, 0]], 1), torch.stack([sine * mirror, cosine, shift[:, 1]], 1)], 1
+            [
+                torch.stack([cosine * mirror, -sine, shift[:, 0]], 1),
+                torch.stack([sine * mirror, cosine, shift[:, 1]], 1),
+            ],
+            1,
         )
         grid = functional.affine_grid(matrix, list(pixels.shape), align_corners=False)
         return functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)

@@ -28,7 +28,9 @@ class HistoryCallback(pl.Callback):
         extra: returns further entries of an epoch's line.
     """
 
-    def __init__(self, path: Path, extra: Callable[[pl.Trainer, LightningModule], Mapping[str, Any]] | None = None) -> None:
+    def __init__(
+        self, path: Path, extra: Callable[[pl.Trainer, LightningModule], Mapping[str, Any]] | None = None
+    ) -> None:
         self.path = path
         self.extra = extra
 

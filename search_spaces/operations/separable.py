@@ -1,4 +1,4 @@
-"""Depth-wise separable convolutions (D3, D5): ReLU(BN(W_pw * (x *_dw W_dw))). arXiv 2510.05888, section on operations."""
+"""Depth-wise separable convolutions (D3, D5): ReLU(BN(W_pw * (x *_dw W_dw))). arXiv 2510.05888."""
 
 from __future__ import annotations
 

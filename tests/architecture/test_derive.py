@@ -75,7 +75,7 @@ def test_if_zero_wins_everywhere_the_strongest_input_edge_comes_back():
 
 def test_a_node_keeps_its_strongest_inputs():
     topology = make_topology(3, 1)
-    shares = fixed_shares({label: "conv" for label in ("e01", "e02", "e12", "e03", "e13", "e23")})
+    shares = fixed_shares(dict.fromkeys(("e01", "e02", "e12", "e03", "e13", "e23"), "conv"))
     shares["e13"] = {"conv": 0.97, "pool": 0.01, "skip": 0.01, "zero": 0.01}
     shares |= {"n1": {0: 1.0}, "n2": {0: 0.2, 1: 0.8}, "n3": {0: 0.3, 1: 0.35, 2: 0.35}}
     shares["fusion"] = {"sum": 1.0, "gate": 0.0}

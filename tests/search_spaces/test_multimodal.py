@@ -1,5 +1,7 @@
 import pytest
 import torch
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.strategies import AlternatingDARTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nni.mutable import Sample
@@ -9,8 +11,6 @@ from nni.nas.space import model_context
 from bioautoml_nni.architecture import Architecture, derive
 from bioautoml_nni.architecture.schema import SpaceRecord
 from bioautoml_nni.errors import ArchitectureError
-from bioautoml_nni.search_spaces import MultimodalSpace
-from bioautoml_nni.strategies import AlternatingDARTS
 
 METADATA = {"numeric": 3, "categories": [4, 5], "fields": 4}
 ARGUMENTS = {"num_classes": 5, "metadata": METADATA, "channels": 4, "cells": 4, "metadata_features": 6}
@@ -111,7 +111,9 @@ def test_an_architecture_of_another_space_is_refused():
 
 
 def test_hidden_metadata_is_the_same_as_missing_metadata():
-    network = MultimodalSpace.build(random_architecture(MultimodalSpace(**ARGUMENTS), 0), **ARGUMENTS, metadata_dropout=1.0)
+    network = MultimodalSpace.build(
+        random_architecture(MultimodalSpace(**ARGUMENTS), 0), **ARGUMENTS, metadata_dropout=1.0
+    )
     encoder = network.metadata_encoder
     batch = make_batch()
     absent = {name: torch.zeros_like(batch[name]) for name in ("numeric", "categorical", "mask")}

@@ -63,7 +63,7 @@ def test_rows_without_label_or_image_are_left_out_and_counted(table_root):
         ({"label": "species"}, r"data\.label: no column 'species'"),
         ({"columns": {"lenght_mm": "size"}}, "did you mean 'length_mm'"),
         ({"id": "site"}, "repeats or lacks an id in"),
-        ({"columns": {"length_mm": "latitude"}, "infer_columns": False}, "go in one pair"),
+        ({"columns": {"length_mm": "latitude"}, "infer_columns": False}, "they go in one pair"),
     ],
 )
 def test_bad_input_is_named(table_root, arguments, message):

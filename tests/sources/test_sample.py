@@ -12,9 +12,31 @@ from bioautoml_nni.sources.sample import SampleSource, _specimens
 from bioautoml_nni.sources.sample_drawing import draw_specimen
 from bioautoml_nni.sources.sample_orders import ORDERS
 
-COLUMNS = """processid sampleid taxon phylum class order family subfamily genus species dna_bin dna_barcode country
-province_state coord-lat coord-lon image_measurement_value area_fraction scale_factor inferred_ranks split
-index_bioscan_1M_insect chunk""".split()
+COLUMNS = [
+    "processid",
+    "sampleid",
+    "taxon",
+    "phylum",
+    "class",
+    "order",
+    "family",
+    "subfamily",
+    "genus",
+    "species",
+    "dna_bin",
+    "dna_barcode",
+    "country",
+    "province_state",
+    "coord-lat",
+    "coord-lon",
+    "image_measurement_value",
+    "area_fraction",
+    "scale_factor",
+    "inferred_ranks",
+    "split",
+    "index_bioscan_1M_insect",
+    "chunk",
+]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +98,9 @@ def test_a_thousand_specimens_have_a_long_tail_and_gaps():
 
 def test_place_and_size_inform_without_deciding():
     table, _ = _specimens(1000, 0)
-    features = table[["coord-lat", "coord-lon", "image_measurement_value", "area_fraction", "scale_factor"]].astype(float)
+    features = table[["coord-lat", "coord-lon", "image_measurement_value", "area_fraction", "scale_factor"]].astype(
+        float
+    )
     score = cross_val_score(HistGradientBoostingClassifier(random_state=0), features, table["order"], cv=3).mean()
     majority = table["order"].value_counts(normalize=True).iloc[0]
     assert majority + 0.1 < score < 0.75

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchmetrics import classification as tm
+
+from bioautoml_nni.evaluation.cost import count_flops, count_parameters
+from bioautoml_nni.evaluation.figures import confusion_figure, curves_figure, roc_figure
+from bioautoml_nni.evaluation.metrics import classification_metrics, majority_baseline, per_class_table
+
+CLASSES = 7
+
+
+def make(rows: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    target = rng.choice(CLASSES, rows, p=[0.4, 0.2, 0.15, 0.1, 0.08, 0.05, 0.02])
+    logits = rng.normal(size=(rows, CLASSES))
+    logits[np.arange(rows), target] += 1.2
+    weights = np.exp(logits)
+    return target, weights / weights.sum(axis=1, keepdims=True)
+
+
+def test_headline_metrics_agree_with_torchmetrics():
+    target, probabilities = make()
+    ours = classification_metrics(target, probabilities)
+    scores, truth = torch.from_numpy(probabilities), torch.from_numpy(target)
+    reference = {
+        "accuracy": tm.MulticlassAccuracy(CLASSES, average="micro"),
+        "balanced_accuracy": tm.MulticlassAccuracy(CLASSES, average="macro"),
+        "top5_accuracy": tm.MulticlassAccuracy(CLASSES, average="micro", top_k=5),
+    }
+    for name, metric in reference.items():
+        assert ours[name] == pytest.approx(metric(scores, truth).item(), abs=1e-6), name
+    for average in ("macro", "weighted"):
+        for name, metric in (
+            ("precision", tm.MulticlassPrecision),
+            ("recall", tm.MulticlassRecall),
+            ("f1", tm.MulticlassF1Score),
+        ):
+            expected = metric(CLASSES, average=average)(scores, truth).item()
+            assert ours[average][name] == pytest.approx(expected, abs=1e-6), (average, name)
+
+
+def test_a_class_without_test_specimens_does_not_lower_balanced_accuracy():
+    target = np.array([0, 0, 1, 1])
+    probabilities = np.eye(3)[[0, 0, 1, 1]]
+    assert classification_metrics(target, probabilities)["balanced_accuracy"] == 1.0
+    probabilities = np.eye(3)[[0, 0, 1, 2]]
+    assert classification_metrics(target, probabilities)["balanced_accuracy"] == 0.75
+
+
+def test_majority_is_the_most_frequent_class_of_training_not_of_test():
+    scores = majority_baseline(np.array([0, 1, 1, 1]), np.array([10, 4]))
+    assert scores == {"class": 0, "accuracy": 0.25, "balanced_accuracy": 0.5, "macro_f1": pytest.approx(0.2)}
+
+
+def test_per_class_table_leaves_out_areas_without_enough_positives():
+    target, probabilities = make()
+    table = per_class_table(target, probabilities, list("abcdefg"), np.arange(CLASSES))
+    assert table["test"].sum() == len(target)
+    scored = table["test"] >= 10
+    assert table["auc"][scored].between(0.5, 1).all() and table["auc"][~scored].isna().all()
+    expected = tm.MulticlassAUROC(CLASSES, average="none")(torch.from_numpy(probabilities), torch.from_numpy(target))
+    np.testing.assert_allclose(table["auc"][scored], expected.numpy()[scored], atol=1e-6)
+
+
+def test_figures_are_pictures(tmp_path):
+    from PIL import Image
+
+    target, probabilities = make()
+    confusion_figure(tmp_path / "c.png", target, probabilities.argmax(1), list("abcdefg"))
+    roc_figure(tmp_path / "r.png", target, probabilities, list("abcdefg"))
+    history = [
+        {"epoch": 0, "train_loss": 1.0, "val_macro_f1": 0.2},
+        {"epoch": 1, "train_loss": 0.5, "val_macro_f1": 0.4},
+    ]
+    curves_figure(tmp_path / "h.png", history, "title")
+    for name in ("c.png", "r.png", "h.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.width > 300
+
+
+def test_cost_of_a_network_by_hand():
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution = nn.Conv2d(3, 4, 3, padding=1, bias=False)
+            self.linear = nn.Linear(4, 5)
+
+        def forward(self, batch):
+            return self.linear(self.convolution(batch["image"]).mean((2, 3)))
+
+    network = Network()
+    assert count_parameters(network) == 3 * 4 * 9 + 4 * 5 + 5
+    assert count_flops(network, {"image": torch.zeros(6, 3, 8, 8)}) == 2 * 8 * 8 * 3 * 4 * 9 + 2 * 4 * 5

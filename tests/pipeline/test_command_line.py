@@ -1,0 +1,306 @@
+"""The main job as a user runs it: in processes of its own, on a small table."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import tiny_experiment, write_table
+from typer.testing import CliRunner
+
+from bioautoml_nni.cli import main as command_line
+
+COMMAND = [str(Path(sys.executable).parent / "bioautoml")]
+
+
+def bioautoml(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+def in_process(capsys, *arguments: object) -> tuple[int, str]:
+    """Run a command in this process, which saves the seconds of importing torch; return exit code and output."""
+    code = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["bioautoml", *map(str, arguments)])
+        patch.setattr(command_line.errors, "file", sys.stderr)
+        try:
+            command_line.main()
+        except SystemExit as done:
+            code = int(done.code or 0)
+    captured = capsys.readouterr()
+    return code, " ".join((captured.out + captured.err).split())
+
+
+def write_experiment(folder: Path, root: Path, **changes: object) -> Path:
+    path = folder / "experiment.yml"
+    path.write_text(yaml.safe_dump(tiny_experiment(root, **changes)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run of the tiny experiment."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_table(folder / "data")
+    done = bioautoml("run", write_experiment(folder, folder / "data"), "--output", folder / "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "run", done
+
+
+def test_a_run_leaves_everything_and_prints_its_score_beside_the_majority(finished):
+    run, done = finished
+    for name in [
+        "experiment.yml",
+        "provenance.json",
+        "manifest.parquet",
+        "splits.csv",
+        "audit.json",
+        "preprocessing.json",
+        "architecture.json",
+        "architecture.svg",
+        "search/history.jsonl",
+        "retrain/history.jsonl",
+        "retrain/model.pt",
+        "evaluation/metrics.json",
+        "evaluation/per_class.csv",
+        "evaluation/confusion.png",
+        "evaluation/roc.png",
+        "report.html",
+    ]:
+        assert (run / name).stat().st_size > 0, name
+    assert "majority answer" in done.stdout and "Rank: label" in done.stdout
+    assert not list(run.rglob(".*")), "temporary files were left behind"
+
+
+def test_metrics_say_what_they_are_about(finished):
+    metrics = json.loads((finished[0] / "evaluation/metrics.json").read_text())
+    assert metrics["rank"] == "label" and metrics["classes"] == 3
+    assert metrics["metadata_columns"] == ["length_mm", "site"]
+    assert sum(metrics["split"]["sizes"].values()) == 72
+    for key in ("accuracy", "balanced_accuracy", "top5_accuracy", "parameters", "flops"):
+        assert metrics[key] is not None
+    assert set(metrics["macro"]) == set(metrics["weighted"]) == {"precision", "recall", "f1"}
+    predictions = pd.read_csv(finished[0] / "evaluation/predictions.csv")
+    assert (predictions["label"] == predictions["predicted"]).mean() == pytest.approx(metrics["accuracy"])
+    assert len(predictions) == metrics["split"]["sizes"]["test"]
+
+
+def test_provenance_holds_versions_seed_data_hardware_and_times(finished):
+    provenance = json.loads((finished[0] / "provenance.json").read_text())
+    assert list(provenance["stages"]) == ["prepare", "search", "retrain", "evaluate", "report"]
+    assert all(stage["seconds"] >= 0 and "bioautoml run" in stage["command"] for stage in provenance["stages"].values())
+    assert provenance["versions"]["nni"] == "3.0" and len(provenance["data_sha256"]) == 64
+    assert provenance["hardware"]["cores"] >= 1
+
+
+def test_the_report_stands_alone_and_escapes_the_table(finished):
+    html = (finished[0] / "report.html").read_text()
+    assert "http://" not in html.replace("http://www.w3.org/2000/svg", "") and "https://" not in html
+    assert html.count("data:image/png;base64,") >= 4
+    assert "macro-F1" in html and "<svg" in html
+
+
+def test_finished_stages_are_skipped(finished, capsys):
+    run, _ = finished
+    stamp = (run / "architecture.json").stat().st_mtime_ns
+    code, output = in_process(capsys, "run", run.parent / "experiment.yml", "--output", run)
+    assert code == 0
+    assert output.count("done before, skipped") == 5
+    assert (run / "architecture.json").stat().st_mtime_ns == stamp
+
+
+def test_another_experiment_does_not_touch_the_run(finished, capsys):
+    run, _ = finished
+    before = (run / "experiment.yml").read_text()
+    code, output = in_process(capsys, "run", run.parent / "experiment.yml", "--output", run, "--set", "search.epochs=9")
+    assert code == 2
+    assert "belongs to another experiment (search.epochs is 2 there and 9 here)" in output
+    assert (run / "experiment.yml").read_text() == before
+
+
+def test_a_stage_runs_alone_with_other_settings(finished, tmp_path, capsys):
+    import shutil
+
+    run = tmp_path / "copy"
+    shutil.copytree(finished[0], run)
+    code, output = in_process(capsys, "retrain", run, "--set", "training.epochs=1")
+    assert code == 0, output
+    assert len((run / "retrain/history.jsonl").read_text().splitlines()) == 1
+    code, output = in_process(capsys, "report", run)
+    assert code == 2 and "stage 'evaluate' is missing or was made with other settings" in output
+    assert in_process(capsys, "evaluate", run)[0] == 0
+    assert in_process(capsys, "report", run)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "data.modalities=[image]",
+        "data.modalities=[metadata]",
+        "strategy={name: nni_darts}",
+        "strategy={name: alternating_darts, alpha_data: shared}",
+        "retrain.initial_weights=supernet",
+        "space.cell_sharing=none",
+        "training.ema_decay=0.9",
+    ],
+)
+def test_variants_of_the_job_run_to_the_end(override, table_root, tmp_path, capsys):
+    experiment = write_experiment(tmp_path, table_root)
+    short = ["--set", "search.epochs=1", "--set", "training.epochs=1"]
+    code, output = in_process(capsys, "run", experiment, "--output", tmp_path / "run", "--set", override, *short)
+    assert code == 0, output
+    assert (tmp_path / "run/report.html").is_file()
+
+
+@pytest.mark.parametrize("stage", ["search", "retrain"])
+def test_a_killed_run_ends_like_an_uninterrupted_one(stage, tmp_path):
+    """SIGKILL in the middle of an epoch; history, architecture and weights come out bit for bit the same."""
+    write_table(tmp_path / "data", rows=144)
+    changes = {"search": {"epochs": 4, "batch_size": 8}, "training": {"epochs": 4, "batch_size": 8, "ema_decay": 0.9}}
+    experiment = write_experiment(tmp_path, tmp_path / "data", **changes)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert bioautoml("run", experiment, "--output", whole).returncode == 0
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "BIOAUTOML_TEST_SLOW_BATCH": "0.15"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "slow_command", "run", str(experiment), "--output", str(killed)],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    history = killed / stage / "history.jsonl"
+    deadline = time.monotonic() + 120
+    while not (history.is_file() and len(history.read_text().splitlines()) >= 2):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.4)  # into the next epoch
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 2 <= len(history.read_text().splitlines()) < 4
+    resumed = bioautoml("run", experiment, "--output", killed)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"{stage}: continues after the newest whole epoch" in resumed.stdout
+    for name in ("search/history.jsonl", "retrain/history.jsonl", "architecture.json", "evaluation/metrics.json"):
+        assert (whole / name).read_text() == (killed / name).read_text(), name
+    import torch
+
+    first, second = (torch.load(run / "retrain/model.pt", weights_only=True) for run in (whole, killed))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+BAD_INPUT = {
+    "missing table": (lambda root: (root / "metadata.csv").unlink(), [], "there is no such table"),
+    "missing image root": (lambda root: None, ["data.image_root=none"], "no such image folder"),
+    "unknown column": (lambda root: None, ["data.label=spezies"], "no column 'spezies'"),
+    "label with one specimen": (lambda root: edit(root, 0, label="wasp"), [], "Label 'wasp' has one specimen only"),
+    "path outside the root": (lambda root: edit(root, 0, image="../../etc/passwd"), [], "leads outside the image root"),
+    "no usable row": (lambda root: edit(root, None, label=None), [], "no row has both an image"),
+    "too many unreadable": (lambda root: spoil(root, 10), [], "10 of 72 images (13.9%) cannot be read"),
+    "one class": (lambda root: edit(root, None, label="ant"), [], "two classes at least"),
+    "no metadata": (
+        lambda root: None,
+        ["data.columns={event: group}", "data.infer_columns=false"],
+        "no metadata column",
+    ),
+}
+
+
+def edit(root: Path, row: int | None, **values: object) -> None:
+    table = pd.read_csv(root / "metadata.csv")
+    for name, value in values.items():
+        table.loc[slice(None) if row is None else row, name] = value
+    table.to_csv(root / "metadata.csv", index=False)
+
+
+def spoil(root: Path, count: int) -> None:
+    for number in range(count):
+        (root / f"pictures/{number}.png").write_bytes(b"" if number % 2 else b"not a picture")
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_gets_one_clear_message_and_code_2(case, table_root, tmp_path, capsys):
+    change, overrides, message = BAD_INPUT[case]
+    change(table_root)
+    experiment = write_experiment(tmp_path, table_root)
+    arguments = [part for override in overrides for part in ("--set", override)]
+    code, output = in_process(capsys, "run", experiment, "--output", tmp_path / "run", *arguments)
+    assert code == 2
+    assert message in output
+    assert "Traceback" not in output
+    left = {path.name for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert left <= {"experiment.yml", "unreadable.csv"}
+
+
+def test_a_few_unreadable_images_are_left_out_and_named(table_root, tmp_path, capsys):
+    spoil(table_root, 3)
+    experiment = write_experiment(tmp_path, table_root)
+    short = ["--set", "search.epochs=1", "--set", "training.epochs=1"]
+    code, output = in_process(capsys, "run", experiment, "--output", tmp_path / "run", *short)
+    assert code == 0 and "3 unreadable images left out" in output
+    named = pd.read_csv(tmp_path / "run/unreadable.csv")
+    assert named["_image"].tolist() == [f"pictures/{number}.png" for number in range(3)]
+    assert json.loads((tmp_path / "run/audit.json").read_text())["specimens"] == 69
+
+
+def test_rare_labels_can_be_dropped(table_root, tmp_path, capsys):
+    edit(table_root, 0, label="wasp")
+    experiment = write_experiment(tmp_path, table_root)
+    short = ["--set", "data.rare_labels=drop", "--set", "search.epochs=1", "--set", "training.epochs=1"]
+    assert in_process(capsys, "run", experiment, "--output", tmp_path / "run", *short)[0] == 0
+    assert json.loads((tmp_path / "run/audit.json").read_text())["labels_dropped"] == {"wasp": 1}
+
+
+def test_mistakes_in_the_configuration_are_all_shown_without_a_traceback(tmp_path):
+    path = tmp_path / "experiment.yml"
+    path.write_text(
+        "name: x y\nsead: 1\ndata: {source: cvs}\nspace: {name: multimodal, cels: 3}\nsearch: {epochs: 0}\n"
+    )
+    done = bioautoml("run", path)
+    assert done.returncode == 2
+    assert "5 configuration mistakes" in done.stderr
+    for key in ("name", "sead", "data.source", "space.cels", "search.epochs"):
+        assert f"- {key}: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = bioautoml("--debug", "run", tmp_path / "none.yml")
+    assert "Traceback" in done.stderr
+
+
+def test_folders_that_are_no_run(tmp_path, table_root, capsys):
+    code, output = in_process(capsys, "retrain", tmp_path)
+    assert code == 2 and "is no run directory" in output
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    code, output = in_process(capsys, "run", write_experiment(tmp_path, table_root), "--output", tmp_path / "full")
+    assert code == 2 and "is not empty and holds no experiment.yml" in output
+
+
+def test_init_writes_a_file_that_runs_after_editing(tmp_path, capsys):
+    code, _ = in_process(capsys, "init", tmp_path / "new")
+    assert code == 0
+    write_table(tmp_path / "new")
+    short = ["search.epochs=1", "training.epochs=1", "space.channels=4", "space.cells=2", "strategy.warmup_epochs=0"]
+    arguments = [part for override in short for part in ("--set", override)]
+    code, output = in_process(capsys, "run", tmp_path / "new/experiment.yml", "--output", tmp_path / "run", *arguments)
+    assert code == 0, output
+    code, output = in_process(capsys, "init", tmp_path / "new")
+    assert code == 2 and "is there already" in output
+
+
+def test_ls_lists_every_plugin():
+    result = CliRunner().invoke(command_line.app, ["ls", "operations"])
+    assert result.exit_code == 0
+    assert "sep_conv_3x3" in result.output and "zero" in result.output
+
+
+def test_stages_stop_without_what_they_stand_on(table_root, tmp_path, capsys):
+    write_experiment(tmp_path, table_root)
+    code, output = in_process(capsys, "retrain", tmp_path)
+    assert code == 2 and "stage 'search' is missing" in output

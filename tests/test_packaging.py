@@ -1,0 +1,103 @@
+"""The wheel, installed in a clean environment, finds its plug-ins."""
+
+import configparser
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bioautoml_nni.config import parse_experiment
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_the_wheel_works_in_a_clean_environment(tmp_path):
+    source = tmp_path / "source"
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, tracked.split("\0")):
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    build = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(tmp_path / "dist"),
+        str(source),
+    ]
+    subprocess.run(build, check=True, capture_output=True, cwd=tmp_path)
+    [wheel] = (tmp_path / "dist").glob("*.whl")
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=True)
+    python = environment / "bin" / "python"
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)], check=True, capture_output=True
+    )
+    # The dependencies (gigabytes) come from the environment that runs the tests; the package itself does not: only
+    # its site-packages are added, behind the wheel's own, and without the hooks of an editable installation.
+    site = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    (Path(site) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    check = "import bioautoml_nni, bioautoml_nni.search_spaces as s; print(bioautoml_nni.__file__); print(s.__file__)"
+    found = subprocess.run(
+        [python, "-c", check], capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stdout.split()
+    assert all(path.startswith(site) for path in found)
+    listed = subprocess.run(
+        [environment / "bin" / "bioautoml", "ls"], capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stdout
+    for name in ("multimodal", "dil_conv_5x5", "modulation", "alternating_darts", "sample", "logit_adjusted"):
+        assert name in listed
+    assert (Path(site) / "bioautoml_nni/report/report.html.j2").is_file()
+
+
+def test_every_dependency_has_its_reason():
+    lines = (ROOT / "setup.cfg").read_text().splitlines()
+    start = lines.index("install_requires =")
+    block = []
+    for line in lines[start + 1 :]:
+        if not line.startswith("    "):
+            break
+        block.append(line.strip())
+    requirements = [number for number, line in enumerate(block) if not line.startswith("#")]
+    assert len(requirements) > 10
+    for number in requirements:
+        assert block[number - 1].startswith("#"), block[number]
+
+
+def test_setuptools_stays_below_81():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    assert "setuptools <81" in parser["options"]["install_requires"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("experiment.yml")), ids=lambda path: path.parent.name)
+def test_shipped_configurations_are_valid(path):
+    raw = yaml.safe_load(path.read_text())
+    raw["data"].setdefault("root", "somewhere")
+    assert parse_experiment(raw).name == path.parent.name
+
+
+@pytest.mark.slow
+def test_the_python_example_runs():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "examples/nas_experiment.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "normal_edge_0_1" in done.stdout
