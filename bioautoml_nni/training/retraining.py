@@ -33,7 +33,7 @@ class RetrainModule(SpecimenModule):
         """Set the network; its moving average starts as a copy."""
         super().set_model(model)
         if self.ema_decay:
-            self._average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(self.ema_decay), use_buffers=False)
+            self._average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(self.ema_decay), use_buffers=True)
             self._average.requires_grad_(False)
             self.averaged = self._average.module
 
@@ -48,7 +48,7 @@ class RetrainModule(SpecimenModule):
                 generator.manual_seed(epoch_seed)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Update the moving average; the running statistics of its batch norms follow the trained network's."""
+        """Update the moving average, that of batch-norm statistics included."""
         if self._average is not None:
             self._average.update_parameters(self.model)
 

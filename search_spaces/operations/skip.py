@@ -17,12 +17,12 @@ class SkipConnection(Operation):
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__(channels, stride)
         if stride == 2:
-            self.even = nn.Conv2d(channels, channels - channels // 2, 1, 2, bias=False)
-            self.odd = nn.Conv2d(channels, channels // 2, 1, 2, bias=False)
+            self.even = nn.Conv2d(channels, channels - channels // 2, 1, bias=False)
+            self.odd = nn.Conv2d(channels, channels // 2, 1, bias=False)
             self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, features: Tensor) -> Tensor:
         if self.stride == 1:
             return features
-        shifted = functional.pad(features, (0, 1, 0, 1))[:, :, 1:, 1:]
-        return self.norm(torch.cat([self.even(features), self.odd(shifted)], dim=1))
+        odd = functional.pad(features, (0, 1, 0, 1))[:, :, 1::2, 1::2]
+        return self.norm(torch.cat([self.even(features[:, :, ::2, ::2]), self.odd(odd)], dim=1))

@@ -55,3 +55,17 @@ def test_dilated_convolutions_reach_as_far_as_they_should():
         impulse[0, 0, 10, 10] = 1
         touched = operation(impulse)[0, 0].nonzero()
         assert touched.min() == 10 - reach and touched.max() == 10 + reach
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_no_1x1_convolution_has_a_stride(name):
+    """torch 2.15 corrupts memory in their backward pass (channels_last, CPU); the input is sliced instead."""
+    convolutions = [m for m in OPERATIONS[name].target(8, 2).modules() if isinstance(m, torch.nn.Conv2d)]
+    assert all(convolution.stride == (1, 1) for convolution in convolutions if convolution.kernel_size == (1, 1))
+
+
+def test_a_strided_1x1_convolution_is_the_sliced_one():
+    operation = OPERATIONS["conv_1x1"].target(8, 2)
+    features = torch.randn(2, 8, 9, 9)
+    strided = torch.nn.functional.conv2d(features, operation.layers[0].weight, stride=2)
+    torch.testing.assert_close(operation(features), operation.layers[1:](strided))

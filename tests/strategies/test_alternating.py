@@ -9,6 +9,7 @@ from bioautoml_nni.strategies.alternating import AlternatingModule, named_archit
 from bioautoml_nni.strategies.data import AlternatingLoader, disjoint_halves
 from nni.nas.evaluator.pytorch import Classification, DataLoader
 from nni.nas.experiment import NasExperiment
+from nni.nas.experiment.config import NasExperimentConfig
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedLayer
 from nni.nas.strategy import DARTS, Random
 from torch.utils.data import TensorDataset
@@ -201,11 +202,10 @@ def test_nni_s_own_strategies_take_the_space_unchanged(tmp_path):
 def test_nni_s_random_strategy_takes_the_space_unchanged(tmp_path):
     space = make_space()
     evaluator = make_evaluator()
-    experiment = NasExperiment(space, evaluator, Random(dedup=True))
-    experiment.config.execution_engine = "sequential"
-    experiment.config.execution_engine.max_model_count = 1
-    experiment.config.model_format = "simplified"
-    experiment.config.experiment_working_directory = str(tmp_path)
+    config = NasExperimentConfig(execution_engine="sequential", model_format="raw")
+    config.execution_engine.max_model_count = 1
+    config.experiment_working_directory = str(tmp_path)
+    experiment = NasExperiment(space, evaluator, Random(dedup=True), config=config)
     experiment.run()
     model = experiment.export_top_models(formatter="dict")[0]
     experiment.stop()
