@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import confusion_matrix, roc_curve
 
 from ..atomic import replacing
@@ -82,6 +83,7 @@ def curves_figure(path: Path, history: Sequence[dict[str, Any]], title: str) -> 
     scores.set_ylim(0, 1)
     for axes in (losses, scores):
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
         if axes.lines:
             axes.legend(fontsize=8)
