@@ -60,18 +60,19 @@ def whole_batch(batch: Any) -> Any:
 
 
 def make_loader(dataset: SpecimenDataset, batch_size: int, shuffle: bool, loader_class: type = DataLoader) -> Any:
-    """Return a loader; with `shuffle` it has a generator of its own and drops a last incomplete batch.
+    """Return a loader; with `shuffle` its sampler has a generator of its own, and it drops a last incomplete batch.
 
     Args:
         loader_class: `DataLoader` or NNI's traced form of it.
     """
-    generator = torch.Generator() if shuffle else None
-    sampler: Any = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+    # The loader draws a number whenever it is iterated, at moments that differ after a resume. With a generator of its
+    # own this disturbs neither the sampler's order nor the global generator.
+    sampler: Any = RandomSampler(dataset, generator=torch.Generator()) if shuffle else SequentialSampler(dataset)
     return loader_class(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
         collate_fn=whole_batch,
         drop_last=shuffle and len(dataset) >= batch_size,
-        generator=generator,
+        generator=torch.Generator(),
     )

@@ -41,11 +41,9 @@ class RetrainModule(SpecimenModule):
         """Start the epoch from its own seed, so that a resumed run draws what an uninterrupted one draws."""
         epoch_seed = derive_seed(self.seed, "retrain", self.trainer.current_epoch)
         seed_everything(epoch_seed)
-        sampler: Any = getattr(self.trainer.train_dataloader, "sampler", None)
-        for owner in (self.trainer.train_dataloader, sampler):
-            generator = getattr(owner, "generator", None)
-            if isinstance(generator, torch.Generator):
-                generator.manual_seed(epoch_seed)
+        generator = getattr(getattr(self.trainer.train_dataloader, "sampler", None), "generator", None)
+        if isinstance(generator, torch.Generator):
+            generator.manual_seed(epoch_seed)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Update the moving average, that of batch-norm statistics included."""
