@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ..errors import ConfigError
 from ..registry import get, plugins, suggestion
 from .arguments import check_arguments
-from .schema import Experiment
+from .schema import DataConfig, Experiment
 
 PLUGIN_SECTIONS = {"space": "search_spaces", "strategy": "strategies", "loss": "losses"}
 
@@ -93,8 +93,7 @@ def parse_experiment(raw: Mapping[str, Any], origin: str = "experiment") -> Expe
             problems += check_arguments(kind, values.get("name", default), arguments, section)
     data = raw.get("data")
     if isinstance(data, dict) and isinstance(data.get("source"), str):
-        known = {"source", "root", "modalities", "image_size", "split", "max_unreadable", "rare_labels"}
-        arguments = {key: value for key, value in data.items() if key not in known}
+        arguments = {key: value for key, value in data.items() if key not in DataConfig.model_fields}
         problems += check_arguments("sources", data["source"], arguments, "data", "source")
     if experiment is not None:
         problems += _contradictions(experiment)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ class RunDirectory:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Record a stage as done when the block ends without an error."""
-        started, clock = datetime.now(timezone.utc), time.monotonic()
+        started, clock = datetime.now(UTC), time.monotonic()
         yield
         stages = self.provenance()["stages"]
         stages[name] = {

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from ..architecture import Architecture
-from ..architecture.draw import draw, readable
+from ..architecture.draw import draw
 from ..data import splits
 from ..evaluation.figures import curves_figure
 from ..pipeline.prepare import CACHE
@@ -45,14 +45,6 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
         network=json.loads((run / "retrain/network.json").read_text(encoding="utf-8")),
         sentences=summary_sentences(metrics, per_class),
         architecture=Markup(draw(architecture)),
-        operations=[
-            (
-                kind,
-                [f"{readable(edge.operation)} ({edge.source} to {edge.target})" for edge in cell.edges],
-                len(cell.pruned),
-            )
-            for kind, cell in architecture.cells.items()
-        ],
         curves=[
             (stage, _curves(run, stage))
             for stage in ("search", "retrain")
