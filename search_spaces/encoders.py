@@ -38,33 +38,50 @@ class ImageEncoder(nn.Module):
 class MetadataEncoder(nn.Module):
     """Numeric values, embedded categories and the mask of present fields, through two linear layers.
 
+    A missing number is replaced by a learned one, a missing category has an embedding of its own.
+
     Args:
-        specification: ``{"numeric": int, "categories": [int, ...], "fields": int}``: number of numeric inputs,
-            number of values of each categorical field (index 0 is "missing", 1 is "unknown"), number of mask bits.
+        specification: ``numeric_fields``: for each numeric input the position of its field in the mask;
+            ``categories``: number of values of each categorical field (index 0 is "missing", 1 is "unknown");
+            ``category_fields``: their positions in the mask; ``fields``: number of mask bits.
         features: width D of the embedding.
         dropout: probability with which a specimen's whole metadata is hidden during training, so that the network
             also answers without metadata.
+        field_dropout: probability with which each single field is hidden.
     """
 
-    def __init__(self, specification: Mapping[str, Any], features: int, dropout: float) -> None:
+    numeric_fields: Tensor
+    category_fields: Tensor
+
+    def __init__(
+        self, specification: Mapping[str, Any], features: int, dropout: float, field_dropout: float = 0.0
+    ) -> None:
         super().__init__()
         cardinalities = list(specification["categories"])
         widths = [min(16, (cardinality + 1) // 2) for cardinality in cardinalities]
         self.embeddings = nn.ModuleList(
             nn.Embedding(size, width) for size, width in zip(cardinalities, widths, strict=True)
         )
-        inputs = specification["numeric"] + sum(widths) + specification["fields"]
+        for name in ("numeric_fields", "category_fields"):
+            self.register_buffer(name, torch.tensor(specification[name], dtype=torch.long), persistent=False)
+        self.missing = nn.Parameter(torch.zeros(len(specification["numeric_fields"])))
+        inputs = len(specification["numeric_fields"]) + sum(widths) + specification["fields"]
         self.layers = nn.Sequential(
             nn.Linear(inputs, 2 * features), nn.ReLU(), nn.Linear(2 * features, features), nn.ReLU()
         )
         self.features = features
         self.dropout = dropout
+        self.field_dropout = field_dropout
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Map numeric (N, n), categorical (N, k) and mask (N, f) of a batch to embeddings (N, features)."""
-        numeric, categorical, mask = batch["numeric"], batch["categorical"], batch["mask"]
-        if self.training and self.dropout > 0:
-            keep = (torch.rand(len(mask), 1, device=mask.device) >= self.dropout).to(mask.dtype)
-            numeric, mask, categorical = numeric * keep, mask * keep, categorical * keep.long()
+        mask = batch["mask"]
+        if self.training and self.dropout + self.field_dropout > 0:
+            whole = torch.rand(len(mask), 1, device=mask.device) >= self.dropout
+            single = torch.rand(mask.shape, device=mask.device) >= self.field_dropout
+            mask = mask * (whole & single).to(mask.dtype)
+        present = mask[:, self.numeric_fields]
+        numeric = batch["numeric"] * present + self.missing * (1 - present)
+        categorical = batch["categorical"] * mask[:, self.category_fields].long()
         embedded = [embedding(categorical[:, column]) for column, embedding in enumerate(self.embeddings)]
         return self.layers(torch.cat([numeric, *embedded, mask], dim=1))

@@ -71,6 +71,7 @@ class MultimodalSpace(ModelSpace, _Forward):
         fusion_features: width of the joint embedding.
         dropout: dropout before the classifier.
         metadata_dropout: share of training specimens whose metadata is hidden.
+        field_dropout: share of single metadata fields that are hidden in training.
 
     Raises:
         ValueError: for arguments that contradict each other.
@@ -95,6 +96,7 @@ class MultimodalSpace(ModelSpace, _Forward):
         fusion_features: int = 128,
         dropout: float = 0.1,
         metadata_dropout: float = 0.1,
+        field_dropout: float = 0.05,
     ) -> None:
         super().__init__()
         if "metadata" in modalities and metadata is None:
@@ -115,7 +117,7 @@ class MultimodalSpace(ModelSpace, _Forward):
 
         _assemble(
             self, make_cell, make_fusion, num_classes, metadata, modalities, channels, cells, stem_stride,
-            metadata_features, fusion_features, dropout, metadata_dropout,
+            metadata_features, fusion_features, dropout, metadata_dropout, field_dropout,
         )  # fmt: skip
 
     def topology(self) -> Topology:
@@ -166,6 +168,7 @@ class FixedNetwork(_Forward):
         fusion_features: int = 128,
         dropout: float = 0.1,
         metadata_dropout: float = 0.1,
+        field_dropout: float = 0.05,
     ) -> None:
         super().__init__()
         names = operations or list(plugins("operations"))
@@ -183,7 +186,7 @@ class FixedNetwork(_Forward):
 
         _assemble(
             self, make_cell, make_fusion, num_classes, metadata, modalities, channels, cells, stem_stride,
-            metadata_features, fusion_features, dropout, metadata_dropout,
+            metadata_features, fusion_features, dropout, metadata_dropout, field_dropout,
         )  # fmt: skip
 
 
@@ -236,6 +239,7 @@ def _assemble(
     fusion_features: int,
     dropout: float,
     metadata_dropout: float,
+    field_dropout: float,
 ) -> None:
     """Set the parts of `network`; `make_cell` and `make_fusion` decide whether they are searchable or fixed."""
     unknown = set(modalities) - {"image", "metadata"}
@@ -254,7 +258,7 @@ def _assemble(
         features = width
     if "metadata" in modalities:
         assert metadata is not None  # checked by the space
-        network.metadata_encoder = MetadataEncoder(metadata, metadata_features, metadata_dropout)
+        network.metadata_encoder = MetadataEncoder(metadata, metadata_features, metadata_dropout, field_dropout)
     if {"image", "metadata"} <= set(modalities):
         network.fusion = make_fusion(features, metadata_features)
         features = fusion_features

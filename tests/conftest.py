@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,12 @@ def write_table(root: Path, rows: int = 72, size: int = 24) -> Path:
         )
     pd.DataFrame(records).to_csv(root / "metadata.csv", index=False)
     return root / "metadata.csv"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the caches of the tests, those in processes of their own included, away from the user's."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture

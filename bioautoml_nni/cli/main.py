@@ -86,6 +86,30 @@ _stage_command("evaluate", "Score the trained network of a run on its test part.
 _stage_command("report", "Write report.html of a run.", ("evaluate",))
 
 
+@app.command()
+def check(
+    experiment: Annotated[Path, typer.Argument(help="An experiment.yml.", metavar="EXPERIMENT")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File for the audit as JSON.")] = Path("audit.json"),
+    overrides: Overrides = None,
+) -> None:
+    """Audit the data of an experiment without training: what is wrong, and could a result be trusted?
+
+    Exit code 0: clean, 1: warnings, 2: refused. Nothing but the audit and the image cache is written.
+
+    Example: bioautoml check my-data/experiment.yml
+    """
+    from ..atomic import write_json
+    from ..audit.examine import examine
+    from ..audit.present import present
+    from ..config import load_experiment
+
+    found = examine(load_experiment(experiment, overrides or []), console)
+    write_json(output, found.audit)
+    present(found.audit, console)
+    console.print(f"[dim]Everything in detail: {output}")
+    raise typer.Exit({"clean": 0, "warnings": 1, "refused": 2}[found.verdict])
+
+
 @app.command("ls")
 def list_plugins(
     kind: Annotated[
@@ -148,6 +172,8 @@ def _summary(directory: object) -> None:
     table.add_row("this network", *(f"{value:.3f}" for value in ours))
     table.add_row("majority answer", *(f"{value:.3f}" for value in theirs))
     console.print(table)
+    if metrics["brand"]:
+        console.print(f"[bold red]{escape(metrics['brand'])}")
     console.print(
         f"Rank: {metrics['rank']}, {metrics['classes']} classes. Split: {metrics['split']['method']}"
         f"{' by ' + metrics['split']['group'] if metrics['split']['group'] else ''}. Metadata: {columns}. "

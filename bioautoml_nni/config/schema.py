@@ -58,6 +58,14 @@ class SplitConfig(_Section):
         return self
 
 
+class EncodingConfig(_Section):
+    """How metadata become numbers."""
+
+    place_resolution_km: float = Field(0.0, ge=0, description="0: coordinates on the sphere alone")
+    rare_below: int = Field(3, ge=1, description="categories with fewer training rows count as unknown")
+    text_width: int = Field(64, ge=2)
+
+
 class DataConfig(BaseModel):
     """Where the specimens come from; further keys are arguments of the source."""
 
@@ -68,6 +76,7 @@ class DataConfig(BaseModel):
     modalities: list[Literal["image", "metadata"]] = Field(["image", "metadata"], min_length=1)
     image_size: int = Field(64, ge=16, le=1024)
     split: SplitConfig = SplitConfig()
+    encoding: EncodingConfig = EncodingConfig()
     max_unreadable: float = Field(0.05, ge=0, le=1)
     rare_labels: Literal["error", "drop"] = "error"
 
@@ -135,6 +144,26 @@ class RetrainConfig(_Section):
         return self
 
 
+class CacheConfig(_Section):
+    """Where decoded images are kept between runs, and how much room they may take together."""
+
+    folder: Path | None = Field(None, description="the user's cache folder by default")
+    max_gb: float = Field(20.0, ge=0, description="0 decodes every image whenever it is needed")
+
+
+class AuditConfig(_Section):
+    """Exceptions from the leakage screen: for each refused column that must be used, the reason."""
+
+    allow: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _with_reason(self) -> AuditConfig:
+        for name, reason in self.allow.items():
+            if len(reason.split()) < 3:
+                raise ValueError(f"allow.{name}: say in words why this column must be used, not just {reason!r}")
+        return self
+
+
 class EvaluationConfig(_Section):
     """How test scores are made."""
 
@@ -149,6 +178,8 @@ class Experiment(_Section):
     seed: int = 0
     threads: int | None = Field(None, ge=1)
     data: DataConfig
+    audit: AuditConfig = AuditConfig()
+    cache: CacheConfig = CacheConfig()
     space: PluginSection = PluginSection(name="multimodal")
     strategy: PluginSection = PluginSection(name="alternating_darts")
     loss: PluginSection = PluginSection(name="logit_adjusted")

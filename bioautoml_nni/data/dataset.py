@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler
 
+from .image_store import Pixels
 from .metadata import EncodedMetadata
 
 
@@ -21,16 +21,16 @@ class SpecimenDataset(Dataset[dict[str, Tensor]]):
     ``target`` (); a list of positions gives the batch at once.
 
     Args:
-        images: path of the image cache (N, S, S, 3), or None when images are not used.
+        images: pixels of all N rows, or None when images are not used.
         metadata: encoded metadata of all N rows.
         targets: class index of all N rows.
         positions: rows of this part.
     """
 
     def __init__(
-        self, images: Path | None, metadata: EncodedMetadata, targets: np.ndarray, positions: np.ndarray
+        self, images: Pixels | None, metadata: EncodedMetadata, targets: np.ndarray, positions: np.ndarray
     ) -> None:
-        self.images = np.load(images, mmap_mode="r", allow_pickle=False) if images is not None else None
+        self.images = images
         self.metadata = metadata
         self.targets = targets
         self.positions = positions
@@ -50,7 +50,7 @@ class SpecimenDataset(Dataset[dict[str, Tensor]]):
             "target": torch.from_numpy(self.targets[rows]),
         }
         if self.images is not None:
-            batch["image"] = torch.from_numpy(self.images[rows]).permute(0, 3, 1, 2)
+            batch["image"] = torch.from_numpy(self.images.batch(rows)).permute(0, 3, 1, 2)
         return batch
 
 

@@ -7,10 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import pandas as pd
 
-Role = Literal["numeric", "size", "categorical", "date", "latitude", "longitude", "group", "ignored"]
-FEATURE_ROLES: tuple[Role, ...] = ("numeric", "size", "categorical", "date", "latitude", "longitude")
+Role = Literal[
+    "numeric", "size", "fraction", "categorical", "date", "hour", "latitude", "longitude", "text", "group", "taxonomy",
+    "ignored",
+]  # fmt: skip
+FEATURE_ROLES: tuple[Role, ...] = (
+    "numeric", "size", "fraction", "categorical", "date", "hour", "latitude", "longitude", "text",
+)  # fmt: skip
 
 ID, IMAGE, LABEL, SPLIT = "_id", "_image", "_label", "_split"
 """Reserved columns of a manifest's table."""
@@ -24,8 +30,10 @@ class Manifest:
         table: reserved columns `ID` (unique string), `IMAGE` (path below `image_root`), `LABEL` (string, no gaps) and,
             where the source has one, `SPLIT`; besides them the source's own columns under their own names.
         image_root: folder below which all images lie.
-        roles: role of each of the source's own columns.
+        roles: role by column, as far as the user or the source knows it; the audit completes it.
         rank: what the label is, in words ("order", "label", ...).
+        declared: columns whose role the user gave.
+        infer: whether roles of all other columns are inferred; otherwise they are ignored.
         notes: what the source wants a reader to know: rows left out, roles inferred and why.
     """
 
@@ -33,6 +41,8 @@ class Manifest:
     image_root: Path
     roles: Mapping[str, Role]
     rank: str
+    declared: frozenset[str] = frozenset()
+    infer: bool = True
     notes: list[str] = field(default_factory=list)
 
     def features(self) -> dict[str, Role]:
@@ -58,11 +68,12 @@ class Source(Protocol):
 def as_strings(column: pd.Series) -> pd.Series:
     """Return values as strings with gaps as None; whole floats lose their point, so that 3.0 and 3 are one value."""
 
-    def text(value: Any) -> str | None:
-        if pd.isna(value):
-            return None
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        return str(value).strip() or None
+    codes, values = pd.factorize(column)
+    texts = np.array([*(_text(value) for value in values), None], dtype=object)
+    return pd.Series(texts[codes], index=column.index, dtype=object)
 
-    return column.map(text).astype(object).where(column.notna(), None)
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip() or None

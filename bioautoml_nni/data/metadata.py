@@ -1,8 +1,10 @@
 """Encoding of metadata columns as numbers, categories and a mask of what is present.
 
-* numeric: standardised; size: log1p, then standardised; date: sine and cosine of the day of the year;
-* latitude and longitude together: a point on the unit sphere (x, y, z), on which the date line is no border;
-* categorical: an index, 0 for missing (<na>), 1 for unseen in training (<unk>).
+* numeric: standardised; size: log1p, then standardised; fraction: logit, then standardised;
+* date: day of the year and, where times of day are given, the hour, each as two harmonics; hour: the same alone;
+* latitude and longitude together: a point on the unit sphere, optionally with finer wavelengths;
+* categorical: an index, 0 for missing (<na>), 1 for rare or unseen in training (<unk>);
+* text: a hashed bag of words.
 
 Every field has one mask bit. A missing value is encoded as 0 with its bit off; 0.0 itself is a value with its bit on.
 """
@@ -16,10 +18,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .manifest import Role, as_strings
+from .fields import CategoryField, CycleField, Field, NumberField, PlaceField, TextField, restore
+from .manifest import Role
+from .times import parse_times
 
-MISSING, UNKNOWN = 0, 1
-DAYS = 365.25
+TRANSFORMS = {"numeric": "none", "size": "log1p", "fraction": "logit"}
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -36,114 +40,108 @@ class MetadataPreprocessor:
 
     Args:
         roles: role of each feature column; latitude and longitude must come as a pair.
+        place_resolution_km: see `PlaceField`.
+        rare_below: see `CategoryField`.
+        text_width: see `TextField`.
     """
 
-    def __init__(self, roles: Mapping[str, Role]) -> None:
+    def __init__(
+        self,
+        roles: Mapping[str, Role],
+        place_resolution_km: float = 0.0,
+        rare_below: int = 3,
+        text_width: int = 64,
+    ) -> None:
         self.roles = dict(roles)
-        self.numeric_ = [name for name, role in roles.items() if role in ("numeric", "size")]
-        self.dates_ = [name for name, role in roles.items() if role == "date"]
-        self.categorical_ = [name for name, role in roles.items() if role == "categorical"]
-        latitude = [name for name, role in roles.items() if role == "latitude"]
-        longitude = [name for name, role in roles.items() if role == "longitude"]
-        self.place_ = (latitude[0], longitude[0]) if latitude and longitude else None
-        self.center_: dict[str, float] = {}
-        self.scale_: dict[str, float] = {}
-        self.categories_: dict[str, list[str]] = {}
+        self.place_resolution_km = place_resolution_km
+        self.rare_below = rare_below
+        self.text_width = text_width
+        self.fields_: list[Field] = []
 
     def fit(self, table: pd.DataFrame) -> MetadataPreprocessor:
         """Learn means, scales and categories from the training rows; gaps are left out."""
-        for name in self.numeric_:
-            values = self._number(table[name], name)
-            present = values[np.isfinite(values)]
-            self.center_[name] = float(present.mean()) if len(present) else 0.0
-            deviation = float(present.std()) if len(present) else 0.0
-            self.scale_[name] = deviation if deviation > 1e-12 else 1.0
-        for name in self.categorical_:
-            self.categories_[name] = sorted({value for value in as_strings(table[name]) if value is not None})
+        self.fields_ = self._fields(table)
+        for field in self.fields_:
+            field.fit(table)
         return self
 
     def transform(self, table: pd.DataFrame) -> EncodedMetadata:
         """Encode rows; columns that the table lacks count as missing."""
         numeric: list[np.ndarray] = []
-        masks: list[np.ndarray] = []
-        empty = pd.Series(np.nan, index=table.index, dtype=object)
-        for name in self.numeric_:
-            values = self._number(table.get(name, empty), name)
-            present = np.isfinite(values)
-            standard = (np.where(present, values, 0.0) - self.center_[name]) / self.scale_[name]
-            numeric.append(np.where(present, np.clip(standard, -10, 10), 0.0))
-            masks.append(present)
-        for name in self.dates_:
-            days = pd.to_datetime(table.get(name, empty).astype("string"), errors="coerce", format="mixed").dt.dayofyear
-            angle = 2 * np.pi * days.to_numpy(dtype=float, na_value=np.nan) / DAYS
-            present = np.isfinite(angle)
-            numeric += [np.where(present, np.sin(angle), 0.0), np.where(present, np.cos(angle), 0.0)]
-            masks.append(present)
-        if self.place_:
-            latitude, longitude = (
-                np.radians(pd.to_numeric(table.get(name, empty), errors="coerce").to_numpy(dtype=float))
-                for name in self.place_
-            )
-            present = np.isfinite(latitude) & np.isfinite(longitude)
-            xyz = (np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude))
-            numeric += [np.where(present, axis, 0.0) for axis in xyz]
-            masks.append(present)
         categorical: list[np.ndarray] = []
-        for name in self.categorical_:
-            index = {value: position + 2 for position, value in enumerate(self.categories_[name])}
-            values = as_strings(table.get(name, empty))
-            codes = np.array([MISSING if value is None else index.get(value, UNKNOWN) for value in values], np.int64)
-            categorical.append(codes)
-            masks.append(codes != MISSING)
+        masks: list[np.ndarray] = []
+        for field in self.fields_:
+            values, present = field.encode(table)
+            (categorical if field.categories else numeric).append(values)
+            masks.append(present[:, None])
         rows = len(table)
         return EncodedMetadata(
-            _stack(numeric, rows, np.float32), _stack(categorical, rows, np.int64), _stack(masks, rows, np.float32)
+            _join(numeric, rows, np.float32), _join(categorical, rows, np.int64), _join(masks, rows, np.float32)
         )
 
+    def fit_transform(self, table: pd.DataFrame) -> EncodedMetadata:
+        """Fit, then encode the same rows."""
+        return self.fit(table).transform(table)
+
     def specification(self) -> dict[str, Any]:
-        """Return what a metadata encoder has to know: ``numeric``, ``categories`` and ``fields``."""
-        numeric = len(self.numeric_) + 2 * len(self.dates_) + (3 if self.place_ else 0)
-        fields = len(self.numeric_) + len(self.dates_) + len(self.categorical_) + bool(self.place_)
+        """Return what a metadata encoder has to know.
+
+        ``numeric_fields``: for each number the position of its field in the mask; ``categories``: for each categorical
+        field its number of values; ``category_fields``: their positions in the mask; ``fields``: number of mask bits.
+        """
         return {
-            "numeric": numeric,
-            "categories": [len(self.categories_[name]) + 2 for name in self.categorical_],
-            "fields": fields,
+            "numeric_fields": [
+                n for n, field in enumerate(self.fields_) if not field.categories for _ in field.names()
+            ],
+            "categories": [field.categories for field in self.fields_ if field.categories],
+            "category_fields": [n for n, field in enumerate(self.fields_) if field.categories],
+            "fields": len(self.fields_),
         }
 
     def get_feature_names_out(self) -> list[str]:
         """Names of the numeric inputs followed by the categorical ones."""
-        names = list(self.numeric_)
-        for name in self.dates_:
-            names += [f"{name}_sin", f"{name}_cos"]
-        if self.place_:
-            names += ["place_x", "place_y", "place_z"]
-        return names + self.categorical_
+        numeric = [name for field in self.fields_ if not field.categories for name in field.names()]
+        return numeric + [name for field in self.fields_ if field.categories for name in field.names()]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fitted state, ready for JSON."""
-        return {
-            "roles": self.roles,
-            "center": self.center_,
-            "scale": self.scale_,
-            "categories": self.categories_,
-        }
+        """Return the fitted state, ready for JSON; a prediction elsewhere needs nothing else."""
+        return {"version": VERSION, "roles": self.roles, "fields": [field.state() for field in self.fields_]}
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> MetadataPreprocessor:
-        """Rebuild a fitted preprocessor from `to_dict`."""
+        """Rebuild a fitted preprocessor from `to_dict`.
+
+        Raises:
+            ValueError: for a state of another version.
+        """
+        if state.get("version") != VERSION:
+            raise ValueError(f"preprocessing of version {state.get('version')!r} cannot be read; this is {VERSION}")
         restored = cls(state["roles"])
-        restored.center_ = dict(state["center"])
-        restored.scale_ = dict(state["scale"])
-        restored.categories_ = {name: list(values) for name, values in state["categories"].items()}
+        restored.fields_ = [restore(field) for field in state["fields"]]
         return restored
 
-    def _number(self, column: pd.Series, name: str) -> np.ndarray:
-        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-        if self.roles[name] == "size":
-            with np.errstate(invalid="ignore"):
-                values = np.log1p(np.where(values >= 0, values, np.nan))
-        return values
+    def _fields(self, table: pd.DataFrame) -> list[Field]:
+        fields: list[Field] = []
+        for name, role in self.roles.items():
+            if role in TRANSFORMS:
+                fields.append(NumberField([name], TRANSFORMS[role]))
+            elif role == "date":
+                fields.append(CycleField([name], "day"))
+                times = parse_times(table[name]).dropna()
+                if ((times.dt.hour != 0) | (times.dt.minute != 0)).any():
+                    fields.append(CycleField([name], "hour"))
+            elif role == "hour":
+                fields.append(CycleField([name], "hour"))
+            elif role == "categorical":
+                fields.append(CategoryField([name], self.rare_below))
+            elif role == "text":
+                fields.append(TextField([name], self.text_width))
+        latitude = [name for name, role in self.roles.items() if role == "latitude"]
+        longitude = [name for name, role in self.roles.items() if role == "longitude"]
+        if latitude and longitude:
+            fields.append(PlaceField([latitude[0], longitude[0]], self.place_resolution_km))
+        return fields
 
 
-def _stack(columns: list[np.ndarray], rows: int, dtype: Any) -> np.ndarray:
-    return np.column_stack(columns).astype(dtype) if columns else np.zeros((rows, 0), dtype)
+def _join(columns: list[np.ndarray], rows: int, dtype: Any) -> np.ndarray:
+    return np.concatenate(columns, axis=1).astype(dtype) if columns else np.zeros((rows, 0), dtype)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedKFold
 
 from ..errors import DataError
 from ..seeding import derive_seed
@@ -15,7 +13,6 @@ from .manifest import LABEL, SPLIT, as_strings
 
 WEIGHTS, ALPHA, VALIDATION, TEST = "weights_train", "alpha_train", "validation", "test"
 PARTS = (WEIGHTS, ALPHA, VALIDATION, TEST)
-FOLDS = 20
 TRIALS = 2000
 
 
@@ -90,21 +87,26 @@ def _fraction(table: pd.DataFrame, groups: pd.Series | None, fraction: float, se
         return table.index[:0]
     if groups is not None:
         return table.index[_group_subset(table[LABEL], groups, fraction, seed)]
-    folds = min(FOLDS, len(table))
-    if folds < 2:
+    if len(table) < 2:
         raise DataError("data.split: a single specimen cannot be divided; add data.")
-    labels = table[LABEL].to_numpy()
-    assigned = np.zeros(len(table), dtype=int)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # classes rarer than the folds are spread as far as they go
-        try:
-            splitter = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)
-            for number, (_, held) in enumerate(splitter.split(labels, labels)):
-                assigned[held] = number
-        except ValueError:  # every class is rarer than the folds: plain random folds
-            assigned = np.random.default_rng(seed).permutation(len(table)) % folds
-    count = min(max(1, round(fraction * folds)), folds - 1)
-    return table.index[assigned < count]
+    return table.index[_stratified_subset(table[LABEL], fraction, seed)]
+
+
+def _stratified_subset(labels: pd.Series, fraction: float, seed: int) -> np.ndarray:
+    """Return which rows belong to a random subset with `fraction` of every class.
+
+    Shares that are no whole number are rounded at random, so that many rare classes together come to the fraction.
+    Every class keeps a row outside of the subset.
+    """
+    rng = np.random.default_rng(seed)
+    codes = pd.factorize(labels, sort=True)[0]
+    chosen = np.zeros(len(labels), dtype=bool)
+    for code in range(codes.max() + 1):
+        rows = rng.permutation(np.flatnonzero(codes == code))
+        chosen[rows[: min(int(fraction * len(rows) + rng.random()), len(rows) - 1)]] = True
+    if not chosen.any():
+        chosen[rng.integers(len(labels))] = True
+    return chosen
 
 
 def _group_subset(labels: pd.Series, groups: pd.Series, fraction: float, seed: int) -> np.ndarray:

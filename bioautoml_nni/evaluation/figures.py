@@ -18,8 +18,10 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 STYLES = ("-", "--", ":", "-.")
 
 
-def confusion_figure(path: Path, target: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> None:
-    """Draw the row-normalised confusion matrix; cells show counts."""
+def confusion_figure(
+    path: Path, target: np.ndarray, predicted: np.ndarray, classes: Sequence[str], brand: str = ""
+) -> None:
+    """Draw the row-normalised confusion matrix; cells show counts. `brand` stands over the picture."""
     counts = confusion_matrix(target, predicted, labels=np.arange(len(classes)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     edge = min(14.0, max(5.0, 0.48 * len(classes) + 2))
@@ -35,10 +37,12 @@ def confusion_figure(path: Path, target: np.ndarray, predicted: np.ndarray, clas
             colour = "white" if shares[row, column] > 0.55 else "#1b1f24"
             axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.75)
-    _save(figure, path)
+    _save(figure, path, brand)
 
 
-def roc_figure(path: Path, target: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> None:
+def roc_figure(
+    path: Path, target: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], brand: str = ""
+) -> None:
     """Draw one-vs-rest ROC curves of the classes with at least ten positives in the test part."""
     figure = Figure(figsize=(8.2, 5.2), layout="constrained")
     axes = figure.add_subplot()
@@ -55,10 +59,10 @@ def roc_figure(path: Path, target: np.ndarray, probabilities: np.ndarray, classe
         figure.legend(loc="outside right upper", title="class (area)", fontsize=8)
     else:
         axes.set_title("no class has ten test specimens")
-    _save(figure, path)
+    _save(figure, path, brand)
 
 
-def curves_figure(path: Path, history: Sequence[dict[str, Any]], title: str) -> None:
+def curves_figure(path: Path, history: Sequence[dict[str, Any]], title: str, brand: str = "") -> None:
     """Draw losses and validation scores over epochs."""
     figure = Figure(figsize=(8.2, 3.2), layout="constrained")
     losses, scores = figure.subplots(1, 2)
@@ -88,9 +92,12 @@ def curves_figure(path: Path, history: Sequence[dict[str, Any]], title: str) -> 
         if axes.lines:
             axes.legend(fontsize=8)
     figure.suptitle(title)
-    _save(figure, path)
+    _save(figure, path, brand)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path, brand: str) -> None:
+    if brand:
+        heading = figure.get_suptitle()
+        figure.suptitle(f"{heading}\n{brand}".strip(), color="#b00020", fontsize=9, wrap=True)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130)

@@ -17,7 +17,7 @@ from ..data.manifest import ID
 from ..evaluation.cost import count_flops, count_parameters
 from ..evaluation.figures import confusion_figure, roc_figure
 from ..evaluation.metrics import classification_metrics, majority_baseline, per_class_table
-from ..training.progress import make_progress
+from ..progress import make_progress
 from .prepared import PreparedData
 from .retrain import load_model
 from .run_directory import RunDirectory
@@ -48,6 +48,7 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         "metadata_columns": data.metadata_columns,
         "seed": run.experiment.seed,
         "decision": run.experiment.evaluation.decision,
+        "brand": data.brand,
         "majority_baseline": majority_baseline(target, counts),
         **classification_metrics(target, probabilities),
         "parameters": count_parameters(network),
@@ -68,8 +69,8 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         }
     )
     write_text(folder / "predictions.csv", table.to_csv(index=False))
-    confusion_figure(folder / "confusion.png", target, predicted, data.classes)
-    roc_figure(folder / "roc.png", target, probabilities, data.classes)
+    confusion_figure(folder / "confusion.png", target, predicted, data.classes, data.brand)
+    roc_figure(folder / "roc.png", target, probabilities, data.classes, data.brand)
     write_json(folder / "metrics.json", metrics)
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..audit.examine import image_store
 from ..data import splits
 from ..data.dataset import SpecimenDataset
-from ..data.manifest import LABEL
+from ..data.image_store import Pixels
+from ..data.manifest import IMAGE, LABEL
 from ..data.metadata import EncodedMetadata, MetadataPreprocessor
+from ..errors import DataError
 from ..registry import get
 from ..training.augment import ImageTransform
-from .prepare import CACHE
 from .run_directory import RunDirectory
 
 
@@ -30,6 +34,8 @@ class PreparedData:
     classes: list[str]
     rank: str
     image: dict[str, Any]
+    image_root: Path
+    brand: str
     preprocessor: MetadataPreprocessor
     metadata: EncodedMetadata
     targets: np.ndarray
@@ -46,7 +52,7 @@ class PreparedData:
         targets = table[LABEL].map(index).to_numpy(dtype=np.int64)
         return cls(
             run, table, part, state["classes"], state["rank"], state["image"],
-            preprocessor, preprocessor.transform(table), targets,
+            Path(state["image_root"]), state["brand"], preprocessor, preprocessor.transform(table), targets,
         )  # fmt: skip
 
     @property
@@ -59,10 +65,30 @@ class PreparedData:
         """Metadata columns that the network sees."""
         return list(self.preprocessor.roles) if "metadata" in self.run.experiment.data.modalities else []
 
+    @cached_property
+    def pixels(self) -> Pixels | None:
+        """Pixels of all specimens, from the cache; what is missing in it is decoded again.
+
+        Raises:
+            DataError: if an image that could be read before cannot be read any more.
+        """
+        if not self.uses_images:
+            return None
+        store = image_store(self.run.experiment, self.image_root)
+        facts = store.ensure(self.table[IMAGE].tolist())
+        failed = facts[facts["failure"].notna()]
+        if len(failed):
+            first = failed.iloc[0]
+            raise DataError(
+                f"{self.image_root / first['reference']}: was readable when the data were prepared and is not now "
+                f"({first['failure']}); bring it back, or start a new run."
+            )
+        return store.pixels(facts)
+
     def dataset(self, parts: Sequence[str]) -> SpecimenDataset:
         """Return the specimens of one or several parts."""
         positions = np.flatnonzero(self.part.isin(parts).to_numpy())
-        return SpecimenDataset(self.run / CACHE if self.uses_images else None, self.metadata, self.targets, positions)
+        return SpecimenDataset(self.pixels, self.metadata, self.targets, positions)
 
     def class_counts(self) -> list[int]:
         """Number of training specimens of each class; the prior of the loss."""

@@ -77,6 +77,7 @@ def retrain(run: RunDirectory, console: Console) -> None:
         {
             "space": experiment.space.name,
             "arguments": arguments,
+            "brand": data.brand,
             "best_epoch": checkpoint.best_epoch,
             "validation_macro_f1": checkpoint.best,
         },

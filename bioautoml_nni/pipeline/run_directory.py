@@ -26,7 +26,7 @@ from ..config.load import apply_overrides
 from ..errors import RunDirectoryError
 
 STAGES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "prepare": (("seed", "data"), ("manifest.parquet", "splits.csv", "preprocessing.json", "audit.json")),
+    "prepare": (("seed", "data", "audit"), ("manifest.parquet", "splits.csv", "preprocessing.json", "audit.json")),
     "search": (("space", "strategy", "loss", "search"), ("architecture.json", "architecture.svg")),
     "retrain": (("retrain", "training"), ("retrain/model.pt", "retrain/network.json")),
     "evaluate": (("evaluation",), ("evaluation/metrics.json", "evaluation/predictions.csv")),

@@ -20,7 +20,6 @@ from ..architecture import Architecture
 from ..architecture.draw import draw
 from ..data import splits
 from ..evaluation.figures import curves_figure
-from ..pipeline.prepare import CACHE
 from ..pipeline.prepared import PreparedData
 from ..pipeline.run_directory import RunDirectory
 from ..training.history import read_history
@@ -46,7 +45,7 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
         sentences=summary_sentences(metrics, per_class),
         architecture=Markup(draw(architecture)),
         curves=[
-            (stage, _curves(run, stage))
+            (stage, _curves(run, stage, data.brand))
             for stage in ("search", "retrain")
             if read_history(run / stage / "history.jsonl")
         ],
@@ -66,23 +65,23 @@ def _inline(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
-def _curves(run: RunDirectory, stage: str) -> str:
+def _curves(run: RunDirectory, stage: str, brand: str) -> str:
     titles = {"search": "Search", "retrain": "Training of the network that was found"}
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "curves.png"
-        curves_figure(picture, read_history(run / stage / "history.jsonl"), titles[stage])
+        curves_figure(picture, read_history(run / stage / "history.jsonl"), titles[stage], brand)
         return _inline(picture)
 
 
 def _examples(run: RunDirectory, data: PreparedData) -> list[dict[str, Any]]:
     """Return example predictions: half right, half wrong, the surest of each first and classes in turn."""
     wanted = run.experiment.evaluation.examples
-    if not data.uses_images or wanted == 0:
+    pixels = data.pixels
+    if pixels is None or wanted == 0:
         return []
     table = pd.read_csv(run / "evaluation/predictions.csv", keep_default_na=False)
     table["row"] = np.flatnonzero((data.part == splits.TEST).to_numpy())
     table["right"] = table["label"] == table["predicted"]
-    pixels = np.load(run / CACHE, mmap_mode="r", allow_pickle=False)
     chosen: list[dict[str, Any]] = []
     for right in (True, False):
         pool = table[table["right"] == right].sort_values("confidence", ascending=False)
@@ -91,7 +90,9 @@ def _examples(run: RunDirectory, data: PreparedData) -> list[dict[str, Any]]:
         )
         for entry in pool.head((wanted + 1) // 2).to_dict("records"):
             buffer = io.BytesIO()
-            Image.fromarray(np.asarray(pixels[entry["row"]])).resize((128, 128)).save(buffer, "JPEG", quality=85)
+            Image.fromarray(pixels.batch(np.array([entry["row"]]))[0]).resize((128, 128)).save(
+                buffer, "JPEG", quality=85
+            )
             picture = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
             chosen.append({**{str(key): value for key, value in entry.items()}, "picture": picture})
     return chosen

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role, as_strings
-from ..data.roles import infer_role
 from ..data.tables import read_table
 from ..errors import DataError
 from ..registry import suggestion
@@ -75,8 +73,16 @@ class CsvSource:
         table.insert(0, IMAGE, images)
         table.insert(0, ID, as_strings(raw[self.id]) if self.id else [str(row) for row in raw.index])
         self._require_unique_ids(table, path)
-        roles = self._roles(table, notes)
-        return Manifest(table.reset_index(drop=True), image_root, roles, rank=self.label, notes=notes)
+        self._require_places_in_pairs()
+        return Manifest(
+            table.reset_index(drop=True),
+            image_root,
+            self.columns,
+            rank=self.label,
+            declared=frozenset(self.columns),
+            infer=self.infer_columns,
+            notes=notes,
+        )
 
     def _require_columns(self, raw: pd.DataFrame, path: Path) -> None:
         named = {"data.image": self.image, "data.label": self.label}
@@ -98,23 +104,8 @@ class CsvSource:
                 f"{repeated.iloc[0]!r}); name another id column or leave data.id out."
             )
 
-    def _roles(self, table: pd.DataFrame, notes: list[str]) -> Mapping[str, Role]:
-        roles: dict[str, Role] = {}
-        for name in table.columns:
-            if name in (ID, IMAGE, LABEL):
-                continue
-            if name in self.columns:
-                roles[name] = self.columns[name]
-            elif self.infer_columns and name != self.id:
-                roles[name], reason = infer_role(str(name), table[name], table[LABEL])
-                notes.append(f"Column {name!r} taken as {roles[name]}: {reason}.")
-            else:
-                roles[name] = "ignored"
+    def _require_places_in_pairs(self) -> None:
         for role, other in (("latitude", "longitude"), ("longitude", "latitude")):
-            names = [name for name, value in roles.items() if value == role]
-            if len(names) > 1 or (names and other not in roles.values()):
-                if any(name in self.columns for name in names):
-                    raise DataError(f"data.columns: role {role} is given to {', '.join(names)}; they go in one pair.")
-                for name in names:
-                    roles[name] = "ignored"
-        return roles
+            names = [name for name, value in self.columns.items() if value == role]
+            if len(names) > 1 or (names and other not in self.columns.values()):
+                raise DataError(f"data.columns: role {role} is given to {', '.join(names)}; they go in one pair.")

@@ -18,13 +18,13 @@ import pandas as pd
 from ..atomic import write_json
 from ..data.manifest import Manifest
 from ..errors import DataError
-from .bioscan_layout import IMAGES, METADATA, read_bioscan5m
+from .bioscan5m import IMAGES, METADATA, Bioscan5MSource
 from .sample_drawing import draw_specimen
 from .sample_orders import ORDERS
 
 REVISION = 1
 MARKER = "sample.json"
-PACKAGE = "cropped_256"
+PACKAGE: Literal["cropped_256"] = "cropped_256"
 PROVINCES = (("Costa Rica", "Guanacaste"), ("Canada", "Ontario"), ("Norway", "Viken"), ("South Africa", "Limpopo"),
              ("Pakistan", "Punjab"), ("Malaysia", "Selangor"))  # fmt: skip
 LATITUDES = np.array([10.5, 44.0, 60.0, -24.0, 31.0, 3.0])
@@ -66,7 +66,7 @@ class SampleSource:
             if self.root.exists() and any(self.root.iterdir()):
                 raise DataError(f"{self.root}: holds something other than the sample; choose another data.root.")
             write_sample(self.root, self.specimens, self.sample_seed)
-        return read_bioscan5m(self.root, self.rank, package=PACKAGE)
+        return Bioscan5MSource(self.root, self.rank, image_package=PACKAGE).load()
 
 
 def write_sample(root: Path, specimens: int, seed: int) -> None:

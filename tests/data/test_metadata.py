@@ -15,7 +15,11 @@ ROLES = {
     "lat": "latitude",
     "lon": "longitude",
     "habitat": "categorical",
+    "cover": "fraction",
+    "caught": "hour",
+    "notes": "text",
 }
+PLACE = {"lat": "latitude", "lon": "longitude"}
 TRAIN = pd.DataFrame(
     {
         "weight": [0.0, 2.0, None, 4.0],
@@ -24,6 +28,9 @@ TRAIN = pd.DataFrame(
         "lat": [90.0, 90.0, 0.0, None],
         "lon": [0.0, 120.0, 180.0, 5.0],
         "habitat": ["wood", "meadow", None, "wood"],
+        "cover": [0.0, 0.5, 1.0, None],
+        "caught": ["23:30", "00:30", None, "12:00"],
+        "notes": ["on a leaf", None, "under bark, on oak", "leaf a on"],
     }
 )
 
@@ -52,18 +59,76 @@ def test_the_pole_is_one_place_whatever_its_longitude():
 def test_the_turn_of_the_year_is_no_border():
     encoded = MetadataPreprocessor({"day": "date"}).fit(TRAIN).transform(TRAIN)
     assert np.linalg.norm(encoded.numeric[0] - encoded.numeric[3]) < 0.05
-    assert np.linalg.norm(encoded.numeric[0] - encoded.numeric[1]) > 1.9
+    assert np.linalg.norm(encoded.numeric[0, :2] - encoded.numeric[1, :2]) > 1.9
+
+
+def test_midnight_is_no_border():
+    encoded = MetadataPreprocessor({"caught": "hour"}).fit(TRAIN).transform(TRAIN)
+    near, far = (np.linalg.norm(encoded.numeric[0] - encoded.numeric[row]) for row in (1, 3))
+    assert near < 0.6 < far
+    hours = MetadataPreprocessor({"caught": "hour"}).fit(TRAIN).transform(pd.DataFrame({"caught": [23.5, 0.5, 25.0]}))
+    np.testing.assert_allclose(hours.numeric[:2], encoded.numeric[:2], atol=1e-6)
+    assert hours.mask[:, 0].tolist() == [1, 1, 0]
+
+
+def test_a_date_with_times_of_day_tells_both():
+    train = pd.DataFrame({"when": ["2016-06-01T06:00:00Z", "2016-06-01T18:00:00+02:00", None]})
+    preprocessor = MetadataPreprocessor({"when": "date"}).fit(train)
+    assert [name.split("_")[1] for name in preprocessor.get_feature_names_out()] == ["day"] * 4 + ["hour"] * 4
+    encoded = preprocessor.transform(train)
+    np.testing.assert_allclose(encoded.numeric[0, :4], encoded.numeric[1, :4])
+    np.testing.assert_allclose(encoded.numeric[:2, 4], [1, -1], atol=1e-6)  # sine of a quarter and three quarters
+    assert encoded.mask.tolist() == [[1, 1], [1, 1], [0, 0]]
+
+
+def test_finer_places_tell_neighbours_apart():
+    table = pd.DataFrame({"lat": [50.0, 50.0], "lon": [8.0, 8.1]})  # seven kilometres
+
+    def gap(resolution):
+        encoded = MetadataPreprocessor(PLACE, place_resolution_km=resolution).fit(table).transform(table)
+        return np.linalg.norm(encoded.numeric[0] - encoded.numeric[1])
+
+    assert gap(0) < 0.002 < 1 < gap(20)
+
+
+def test_sizes_are_logs_and_fractions_logits():
+    encoded = MetadataPreprocessor({"length": "size"}).fit(TRAIN).transform(TRAIN)
+    reference = StandardScaler().fit_transform(np.log1p(TRAIN[["length"]].to_numpy()[:3]))
+    np.testing.assert_allclose(encoded.numeric[:3], reference, rtol=1e-5)
+    cover = MetadataPreprocessor({"cover": "fraction"}).fit(TRAIN).transform(TRAIN)
+    np.testing.assert_allclose(cover.numeric[:, 0], [-np.sqrt(1.5), 0, np.sqrt(1.5), 0], rtol=1e-5, atol=1e-6)
+    outside = MetadataPreprocessor({"cover": "fraction"}).fit(TRAIN).transform(pd.DataFrame({"cover": [1.5, -1]}))
+    assert outside.mask[:, 0].tolist() == [0, 0]
+
+
+def test_rare_categories_share_the_unknown_one():
+    train = pd.DataFrame({"habitat": ["wood"] * 5 + ["bog"] * 2 + ["sea"]})
+    preprocessor = MetadataPreprocessor({"habitat": "categorical"}, rare_below=3).fit(train)
+    assert preprocessor.transform(train).categorical[:, 0].tolist() == [2] * 5 + [1] * 3
+
+
+def test_a_text_is_its_words_in_any_order():
+    preprocessor = MetadataPreprocessor({"notes": "text"}, text_width=16).fit(TRAIN)
+    encoded = preprocessor.transform(TRAIN)
+    np.testing.assert_allclose(np.linalg.norm(encoded.numeric, axis=1), [1, 0, 1, 1], rtol=1e-6)
+    np.testing.assert_allclose(encoded.numeric[0], encoded.numeric[3])
+    assert encoded.mask[:, 0].tolist() == [1, 0, 1, 1]
 
 
 def test_missing_and_unseen_categories_differ():
-    preprocessor = MetadataPreprocessor({"habitat": "categorical"}).fit(TRAIN)
+    preprocessor = MetadataPreprocessor({"habitat": "categorical"}, rare_below=1).fit(TRAIN)
     rows = pd.DataFrame({"habitat": [None, "desert", "meadow", "wood"]})
     assert preprocessor.transform(rows).categorical[:, 0].tolist() == [0, 1, 2, 3]
-    assert preprocessor.specification() == {"numeric": 0, "categories": [4], "fields": 1}
+    assert preprocessor.specification() == {
+        "numeric_fields": [],
+        "categories": [4],
+        "category_fields": [0],
+        "fields": 1,
+    }
 
 
 def test_whole_floats_and_integers_are_one_category():
-    preprocessor = MetadataPreprocessor({"plot": "categorical"}).fit(pd.DataFrame({"plot": [1, 2]}))
+    preprocessor = MetadataPreprocessor({"plot": "categorical"}, rare_below=1).fit(pd.DataFrame({"plot": [1, 2]}))
     assert preprocessor.transform(pd.DataFrame({"plot": [1.0, None]})).categorical[:, 0].tolist() == [2, 0]
 
 
@@ -83,7 +148,7 @@ def test_any_row_with_any_gaps_is_finite_and_survives_json(missing, row):
     rows = TRAIN.iloc[[row]].drop(columns=missing)
     encoded, again = preprocessor.transform(rows), restored.transform(rows)
     specification = preprocessor.specification()
-    assert encoded.numeric.shape == (1, specification["numeric"])
+    assert encoded.numeric.shape == (1, len(specification["numeric_fields"]))
     assert encoded.mask.shape == (1, specification["fields"])
     assert np.isfinite(encoded.numeric).all()
     np.testing.assert_array_equal(encoded.numeric, again.numeric)
@@ -93,4 +158,5 @@ def test_any_row_with_any_gaps_is_finite_and_survives_json(missing, row):
 def test_feature_names_match_the_inputs():
     preprocessor = MetadataPreprocessor(ROLES).fit(TRAIN)
     names = preprocessor.get_feature_names_out()
-    assert len(names) == preprocessor.specification()["numeric"] + len(preprocessor.specification()["categories"])
+    specification = preprocessor.specification()
+    assert len(names) == len(set(names)) == len(specification["numeric_fields"]) + len(specification["categories"])

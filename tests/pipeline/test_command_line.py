@@ -205,7 +205,7 @@ BAD_INPUT = {
     "no metadata": (
         lambda root: None,
         ["data.columns={event: group}", "data.infer_columns=false"],
-        "no metadata column",
+        "no usable metadata column",
     ),
 }
 
@@ -233,7 +233,7 @@ def test_bad_input_gets_one_clear_message_and_code_2(case, table_root, tmp_path,
     assert message in output
     assert "Traceback" not in output
     left = {path.name for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    assert left <= {"experiment.yml", "unreadable.csv"}
+    assert left <= {"experiment.yml", "unreadable.csv", "audit.json"}
 
 
 def test_a_few_unreadable_images_are_left_out_and_named(table_root, tmp_path, capsys):

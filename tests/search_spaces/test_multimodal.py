@@ -12,7 +12,7 @@ from bioautoml_nni.architecture import Architecture, derive
 from bioautoml_nni.architecture.schema import SpaceRecord
 from bioautoml_nni.errors import ArchitectureError
 
-METADATA = {"numeric": 3, "categories": [4, 5], "fields": 4}
+METADATA = {"numeric_fields": [0, 0, 1], "categories": [4, 5], "category_fields": [2, 3], "fields": 4}
 ARGUMENTS = {"num_classes": 5, "metadata": METADATA, "channels": 4, "cells": 4, "metadata_features": 6}
 RECORD = SpaceRecord(name="multimodal")
 

@@ -10,9 +10,9 @@ def test_a_table_is_read_with_given_and_inferred_roles(table_root):
     manifest = CsvSource(table_root, columns={"event": "group"}).load()
     assert len(manifest.table) == 72
     assert manifest.rank == "label"
-    assert dict(manifest.roles) == {"length_mm": "size", "site": "categorical", "event": "group"}
-    assert list(manifest.features()) == ["length_mm", "site"]
-    assert any("'length_mm' taken as size" in note for note in manifest.notes)
+    assert dict(manifest.roles) == {"event": "group"}
+    assert manifest.declared == {"event"} and manifest.infer
+    assert list(manifest.table.columns[3:]) == ["length_mm", "site", "event"]
 
 
 @pytest.mark.parametrize("suffix", [".tsv", ".parquet", ".csv"])

@@ -1,0 +1,160 @@
+"""The leakage screen: one verdict per column, with the reason in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from .association import Association, associate, encode
+from .events import Event, find_event, shared_share
+from .names import is_place_or_time, is_rank, proxy_by_name
+from .text import LEAST_SHARE, share_naming_own_taxon
+
+Verdict = Literal["pass", "warn", "drop", "refuse"]
+MUCH = 0.5
+"""Share of test specimens with an event known from training above which event columns act as an event id."""
+
+
+@dataclass(frozen=True)
+class ColumnFinding:
+    """What the screen says of a column.
+
+    Attributes:
+        verdict: "refuse": it gives the label away; "drop": no feature unless it is declared as one; "warn": usable,
+            with the reservation that `reason` states; "pass".
+        kind: taxonomy, identification, dna, text, names_label, follows_label, gaps, event, identifier, constant or "".
+        reason: in words.
+    """
+
+    column: str
+    verdict: Verdict
+    kind: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """The findings for all columns, and the collecting event, if the table shows one."""
+
+    findings: tuple[ColumnFinding, ...]
+    event: Event | None
+    event_in_training: float
+
+    def of(self, column: str) -> ColumnFinding:
+        """Return the finding for a column."""
+        return next(finding for finding in self.findings if finding.column == column)
+
+
+def screen(
+    table: pd.DataFrame,
+    label: pd.Series,
+    train: np.ndarray,
+    test: np.ndarray,
+    group: str | None = None,
+    taxonomy: Collection[str] = (),
+    assigns_split: Collection[str] = (),
+    advance: Callable[[], None] = lambda: None,
+) -> Screen:
+    """Screen every column of a table.
+
+    Args:
+        table: the columns, one row per specimen; it is only read.
+        label: the label of each row.
+        train, test: masks (N,) of the parts.
+        group: column by which the split was made, if any.
+        taxonomy: columns that are known to state taxa.
+        assigns_split: columns that only say to which part a specimen belongs.
+        advance: called after every column.
+    """
+    target = encode(label)
+    taxa = [label, *(table[name] for name in table if name in taxonomy or is_rank(str(name)))]
+    findings: dict[str, ColumnFinding] = {}
+    codes: dict[str, np.ndarray] = {}
+    for name in table:
+        text = str(name)
+        if name in taxonomy:
+            findings[text] = ColumnFinding(text, "refuse", "taxonomy", "its source says that it states the taxon")
+        elif name in assigns_split:
+            findings[text] = ColumnFinding(text, "drop", "split", "it says to which part a specimen belongs")
+        else:
+            column_codes = encode(table[name])
+            findings[text] = _judge(text, table[name], column_codes, target, taxa)
+            if findings[text].verdict in ("pass", "warn"):
+                codes[text] = column_codes
+        advance()
+    if group is not None and group not in codes and group in table:
+        codes[group] = encode(table[group])
+    event = find_event(codes, group if group in codes else None)
+    known = shared_share(event.codes, test, train) if event else 0.0
+    if event:
+        for name in event.followers:
+            findings[name] = _event_column(name, findings.get(name), event, known)
+    return Screen(tuple(findings[str(name)] for name in table), event, known)
+
+
+def _judge(
+    name: str, column: pd.Series, codes: np.ndarray, target: np.ndarray, taxa: Sequence[pd.Series]
+) -> ColumnFinding:
+    by_name = proxy_by_name(name)
+    if by_name is not None:
+        return ColumnFinding(name, "refuse", *by_name)
+    present = codes >= 0
+    different = int(codes.max(initial=-1)) + 1
+    if different < 2:
+        return ColumnFinding(name, "drop", "constant", "it has fewer than two different values")
+    numeric = pd.api.types.is_numeric_dtype(column)
+    if not numeric:
+        named = share_naming_own_taxon(column, taxa)
+        if named >= LEAST_SHARE:
+            return ColumnFinding(
+                name, "refuse", "text", f"its text contains the specimen's own taxon in {named:.0%} of the rows"
+            )
+    forward = associate(codes, target)
+    if forward.determines(least_coverage=0.05):
+        return ColumnFinding(name, "refuse", "names_label", f"its values name the label: {_in_words(forward)}")
+    backward = associate(target, codes)
+    if backward.determines():
+        reason = f"it follows from the label: {_in_words(backward)}"
+        return ColumnFinding(name, "warn" if is_place_or_time(name) else "refuse", "follows_label", reason)
+    if different == int(present.sum()) and not pd.api.types.is_float_dtype(column):
+        return ColumnFinding(name, "drop", "identifier", "each of its values stands only once, as in an identifier")
+    gaps = (~present).astype(np.int32)
+    if 0.02 < gaps.mean() < 0.98 and associate(target, gaps).determines():
+        return ColumnFinding(name, "warn", "gaps", "which rows lack it follows from the label")
+    if forward.determines(least_accuracy=0.9, least_skill=0.75, least_coverage=0.2):
+        return ColumnFinding(name, "warn", "names_label", f"its values nearly name the label: {_in_words(forward)}")
+    return ColumnFinding(name, "pass")
+
+
+def _in_words(association: Association) -> str:
+    return (
+        f"right for {association.accuracy:.1%} of the rows that share a value with others "
+        f"({association.coverage:.0%} of all), where the commonest answer is right for {association.majority:.1%}"
+    )
+
+
+def _event_column(name: str, finding: ColumnFinding | None, event: Event, known: float) -> ColumnFinding:
+    same = (
+        f"it is the same for all specimens of one {event.name}" if name not in event.key else "it identifies the event"
+    )
+    if known > MUCH:
+        reason = (
+            f"{same}; {known:.0%} of the test specimens share an event with training, so that it acts as an event id"
+        )
+        return ColumnFinding(name, "drop", "event", reason)
+    if finding is not None and finding.verdict == "warn":
+        return finding
+    return ColumnFinding(name, "warn", "event", f"{same}, and does not tell specimens of one event apart")
+
+
+def brand(used: Mapping[str, str]) -> str:
+    """Return the mark that every result with overridden columns carries.
+
+    Args:
+        used: reason for the override, by refused column.
+    """
+    return "LEAKY-FEATURES: " + "; ".join(f"{name} ({reason})" for name, reason in used.items()) if used else ""

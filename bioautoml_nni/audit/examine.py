@@ -1,0 +1,351 @@
+"""From an experiment to its audited data: source, images, splits, screen, roles and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from ..config import Experiment
+from ..data import splits
+from ..data.image_store import ImageStore
+from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role
+from ..data.roles import infer_role, pair_places
+from ..errors import DataError
+from ..progress import make_progress
+from ..registry import get, suggestion
+from .columns import MUCH, ColumnFinding, Screen, brand, screen
+from .pictures import picture_findings, unreadable_table
+
+Level = Literal["refused", "warning", "note"]
+HEAD, TAIL = 100, 20
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One sentence of the audit."""
+
+    level: Level
+    topic: str
+    text: str
+
+
+@dataclass
+class Examination:
+    """Audited data.
+
+    Attributes:
+        manifest: as the source gave it, with the final roles.
+        table: specimens that are used: labelled, frequent enough, with a readable image if images are used.
+        part: part of each of them.
+        facts: their facts from the image store, or None without images.
+        unreadable: id, image and reason of the images that cannot be read.
+        overridden: reason, by refused column that is used all the same.
+        remarks: all findings in words; any that is "refused" forbids training.
+        audit: everything for audit.json.
+    """
+
+    manifest: Manifest
+    table: pd.DataFrame
+    part: pd.Series
+    facts: pd.DataFrame | None
+    unreadable: pd.DataFrame
+    overridden: dict[str, str]
+    remarks: list[Remark]
+    audit: dict[str, Any]
+
+    @property
+    def verdict(self) -> Literal["clean", "warnings", "refused"]:
+        """The worst of the remarks."""
+        levels = {remark.level for remark in self.remarks}
+        return "refused" if "refused" in levels else "warnings" if "warning" in levels else "clean"
+
+    @property
+    def refusals(self) -> list[str]:
+        """Why nothing may be trained on this data, in sentences."""
+        return [remark.text for remark in self.remarks if remark.level == "refused"]
+
+
+def image_store(experiment: Experiment, manifest_root: Any) -> ImageStore:
+    """Return the image cache that an experiment uses."""
+    cache = experiment.cache
+    return ImageStore(manifest_root, experiment.data.image_size, cache.folder, cache.max_gb)
+
+
+def examine(experiment: Experiment, console: Console) -> Examination:
+    """Audit the data of an experiment.
+
+    Raises:
+        DataError: for data that cannot even be looked at: no table, no usable row, a single class, a path that leads
+            out of the image root, a part of the split that stays empty.
+    """
+    settings = experiment.data
+    remarks: list[Remark] = []
+    manifest: Manifest = get("sources", settings.source).target(settings.root, **settings.arguments).load()
+    remarks += [Remark("note", "table", note) for note in manifest.notes]
+    table, dropped = _without_rare(manifest.table, settings.rare_labels, remarks)
+    facts: pd.DataFrame | None = None
+    unreadable = pd.DataFrame(columns=[ID, IMAGE, "reason"])
+    if "image" in settings.modalities:
+        facts = _look_at_images(experiment, manifest, table, console)
+        unreadable = unreadable_table(table, facts)
+        kept = facts["failure"].isna().to_numpy()
+        _judge_unreadable(unreadable, len(table), settings.max_unreadable, remarks)
+        if not kept.any():
+            raise DataError(
+                f"None of the {len(table)} images can be read; the first is {table[IMAGE].iloc[0]} "
+                f"({facts['failure'].iloc[0]}). Check data.root and where its image paths start from."
+            )
+        table, facts = table[kept].reset_index(drop=True), facts[kept].reset_index(drop=True)
+        if not kept.all():
+            table, more = _without_rare(table, settings.rare_labels, remarks)
+            dropped |= more
+            facts = facts.set_index("reference").reindex(table[IMAGE]).reset_index(names="reference")
+    part = splits.assign(table, settings.split, experiment.seed)
+    found = _screen(experiment, manifest, table, part, console)
+    roles, overridden = _final_roles(experiment, manifest, table, found, remarks)
+    manifest.roles = roles
+    if "metadata" in settings.modalities and not manifest.features():
+        raise DataError(
+            "data.modalities names metadata, but no usable metadata column is left; give roles under data.columns "
+            "or set data.modalities to [image]."
+        )
+    _judge_split(table, part, settings, found, remarks)
+    test, train = _masks(part)
+    pictures = picture_findings(table, facts, test, train) if facts is not None else None
+    if pictures:
+        _judge_pictures(pictures, remarks)
+    examination = Examination(manifest, table, part, facts, unreadable, overridden, remarks, {})
+    examination.audit = _audit(examination, found, dropped, pictures, settings)
+    return examination
+
+
+def _masks(part: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    return (part == splits.TEST).to_numpy(), part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()
+
+
+def _without_rare(table: pd.DataFrame, policy: str, remarks: list[Remark]) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Leave out labels with a single specimen; unless they may be dropped, that is a reason to refuse."""
+    counts = table[LABEL].value_counts()
+    if len(counts) < 2:
+        raise DataError(
+            f"All {len(table)} specimens have the label {counts.index[0]!r}; two classes at least are needed."
+        )
+    rare = counts[counts < 2]
+    if rare.empty:
+        return table, {}
+    names = ", ".join(repr(name) for name in rare.index[:5]) + (" and others" if len(rare) > 5 else "")
+    if policy == "error":
+        text = (
+            f"Label {names} has one specimen only, which cannot be both learned and tested; merge it with another "
+            "label or set data.rare_labels=drop."
+        )
+        remarks.append(Remark("refused", "labels", text))
+    else:
+        remarks.append(Remark("note", "labels", f"Labels with one specimen left out: {names}."))
+    kept = table[~table[LABEL].isin(rare.index)].reset_index(drop=True)
+    if kept[LABEL].nunique() < 2:
+        raise DataError("Fewer than two labels have two specimens; two classes at least are needed.")
+    return kept, {str(name): 1 for name in rare.index}
+
+
+def _look_at_images(experiment: Experiment, manifest: Manifest, table: pd.DataFrame, console: Console) -> pd.DataFrame:
+    references = table[IMAGE].tolist()
+    with make_progress(console) as progress:
+        task = progress.add_task("images", total=len(references), note="")
+        store = image_store(experiment, manifest.image_root)
+        return store.ensure(references, lambda count: progress.advance(task, count))
+
+
+def _judge_unreadable(unreadable: pd.DataFrame, total: int, limit: float, remarks: list[Remark]) -> None:
+    if unreadable.empty:
+        return
+    share, first = len(unreadable) / total, unreadable.iloc[0]
+    text = f"{len(unreadable)} of {total} images ({share:.1%}) cannot be read"
+    if share > limit:
+        text += f", more than data.max_unreadable={limit:g}; the first is {first[IMAGE]} ({first['reason']})."
+        remarks.append(Remark("refused", "images", text))
+    else:
+        text += f" and are left out; the first is {first[IMAGE]} ({first['reason']})."
+        remarks.append(Remark("warning", "images", text))
+
+
+def _screen(
+    experiment: Experiment, manifest: Manifest, table: pd.DataFrame, part: pd.Series, console: Console
+) -> Screen:
+    own = [name for name in table if name not in (ID, IMAGE, LABEL, SPLIT)]
+    split = experiment.data.split
+    test, train = _masks(part)
+    with make_progress(console) as progress:
+        task = progress.add_task("columns", total=len(own), note="")
+        return screen(
+            table[own],
+            table[LABEL],
+            train,
+            test,
+            group=split.group,
+            taxonomy={name for name, role in manifest.roles.items() if role == "taxonomy"},
+            assigns_split={split.column} if split.column else set(),
+            advance=lambda: progress.advance(task),
+        )
+
+
+def _final_roles(
+    experiment: Experiment, manifest: Manifest, table: pd.DataFrame, found: Screen, remarks: list[Remark]
+) -> tuple[dict[str, Role], dict[str, str]]:
+    """Decide what each column is used as; refused columns are used only where the configuration gives a reason."""
+    allow = experiment.audit.allow
+    known = [finding.column for finding in found.findings]
+    for name in allow:
+        if name not in known:
+            text = f"audit.allow.{name}: the table has no such column{suggestion(name, known)}."
+            remarks.append(Remark("refused", "columns", text))
+    roles: dict[str, Role] = {}
+    overridden: dict[str, str] = {}
+    uses_metadata = "metadata" in experiment.data.modalities
+    for finding in found.findings:
+        name = finding.column
+        declared = name in manifest.declared
+        role = manifest.roles.get(name) or ("ignored" if not manifest.infer else None)
+        if role in ("group", "ignored"):
+            roles[name] = role
+        elif finding.verdict == "refuse" and name in allow:
+            roles[name] = role if role not in (None, "taxonomy") else infer_role(name, table[name])[0]
+            overridden[name] = allow[name]
+        elif finding.verdict == "refuse":
+            roles[name] = "taxonomy" if role == "taxonomy" or finding.kind == "taxonomy" else "ignored"
+            if declared and uses_metadata and role != "taxonomy":
+                text = (
+                    f"data.columns.{name}: cannot be a feature for {manifest.rank!r}, since {finding.reason}. Remove "
+                    f"it, or state under audit.allow.{name} why it must be used; every result is then marked."
+                )
+                remarks.append(Remark("refused", "columns", text))
+        elif finding.verdict == "drop" and not declared:
+            roles[name] = "ignored"
+        elif role is None:
+            roles[name], reason = infer_role(name, table[name])
+            remarks.append(Remark("note", "columns", f"Column {name!r} taken as {roles[name]}: {reason}."))
+        else:
+            roles[name] = role
+    pair_places(roles)
+    _remark_on_columns(found, roles, overridden, uses_metadata, remarks)
+    return roles, overridden
+
+
+def _remark_on_columns(
+    found: Screen,
+    roles: Mapping[str, Role],
+    overridden: Mapping[str, str],
+    uses_metadata: bool,
+    remarks: list[Remark],
+) -> None:
+    def named(findings: list[ColumnFinding]) -> str:
+        return ", ".join(finding.column for finding in findings)
+
+    refused = [f for f in found.findings if f.verdict == "refuse" and f.column not in overridden]
+    if refused:
+        remarks.append(
+            Remark("warning", "columns", f"Refused as features, for they give the label away: {named(refused)}.")
+        )
+    if overridden:
+        remarks.append(
+            Remark("warning", "columns", f"{brand(overridden)}. Every result of this experiment is marked so.")
+        )
+    events = [f for f in found.findings if f.kind == "event" and f.verdict == "drop"]
+    if events and found.event:
+        text = (
+            f"{found.event_in_training:.0%} of the test specimens share a collecting event ({found.event.name}) with "
+            f"training specimens, so that these columns act as an event id: {named(events)}. Set data.split.group to "
+            "the event's column for a score that holds for new events."
+        )
+        remarks.append(Remark("warning", "columns", text))
+    if not uses_metadata:
+        return
+    for finding in found.findings:
+        used = roles.get(finding.column) not in ("ignored", "group", "taxonomy")
+        if used and finding.verdict in ("warn", "drop"):
+            remarks.append(Remark("warning", "columns", f"Column {finding.column!r} is used, but {finding.reason}."))
+
+
+def _judge_split(table: pd.DataFrame, part: pd.Series, settings: Any, found: Screen, remarks: list[Remark]) -> None:
+    counts = pd.crosstab(table[LABEL], part.replace(splits.ALPHA, splits.WEIGHTS))
+    for name, words in ((splits.WEIGHTS, "training"), (splits.VALIDATION, "validation"), (splits.TEST, "test")):
+        gone = [str(label) for label in counts.index if name not in counts or counts.loc[label, name] == 0]
+        if gone:
+            shown = ", ".join(gone[:8]) + (" and others" if len(gone) > 8 else "")
+            count = "1 class has" if len(gone) == 1 else f"{len(gone)} classes have"
+            remarks.append(Remark("warning", "split", f"{count} no {words} specimen: {shown}."))
+    known = found.event_in_training
+    if found.event and known > MUCH and not any(f.kind == "event" and f.verdict == "drop" for f in found.findings):
+        remarks.append(
+            Remark("warning", "split", f"{known:.0%} of the test specimens share {found.event.name} with training.")
+        )
+    group = settings.split.group
+    if group and found.event and group in found.event.key and known > 0:
+        text = (
+            f"data.split.group {group!r}: {known:.0%} of the test specimens are of a group that training has too, "
+            f"since {settings.split.column or 'the official split'!r} divides groups."
+        )
+        remarks.append(Remark("warning", "split", text))
+
+
+def _judge_pictures(pictures: Mapping[str, Any], remarks: list[Remark]) -> None:
+    for kind, words in (("exact_duplicates", "the same file"), ("near_duplicates", "nearly the same picture")):
+        found = pictures.get(kind)
+        if not found or not found["pairs"]:
+            continue
+        twins, conflicting = found["test_images_with_a_twin_in_training"], found["pairs_with_different_labels"]
+        text = f"{found['images']} images are {words} as another"
+        text += f"; {twins} test images have such a twin in training" if twins else "; none across training and test"
+        text += f"; {conflicting} pairs carry different labels." if conflicting else "."
+        remarks.append(Remark("warning" if twins or conflicting else "note", "images", text))
+    if small := pictures.get("smaller_than_32_px"):
+        remarks.append(Remark("note", "images", f"{small} pictures are smaller than 32 px."))
+
+
+def _audit(
+    examination: Examination, found: Screen, dropped: dict[str, int], pictures: Any, settings: Any
+) -> dict[str, Any]:
+    table, part, manifest = examination.table, examination.part, examination.manifest
+    counts = pd.crosstab(table[LABEL], part).reindex(columns=list(splits.PARTS), fill_value=0)
+    training = counts[[splits.WEIGHTS, splits.ALPHA]].sum(axis=1)
+    group = settings.split.group
+    crossing = None
+    if group:
+        outside = table.assign(test=part == splits.TEST).groupby(group)["test"].nunique() > 1
+        crossing = int(outside.sum())
+    return {
+        "verdict": examination.verdict,
+        "remarks": [vars(remark) for remark in examination.remarks],
+        "rank": manifest.rank,
+        "specimens": len(table),
+        "labels_dropped": dropped,
+        "unreadable_images": len(examination.unreadable),
+        "unreadable": examination.unreadable.rename(columns={ID: "id", IMAGE: "image"}).head(1000).to_dict("records"),
+        "split_sizes": {name: int((part == name).sum()) for name in splits.PARTS},
+        "groups_that_cross_into_test": crossing,
+        "class_counts": {str(name): {p: int(n) for p, n in row.items()} for name, row in counts.iterrows()},
+        "tail": {
+            "head": sorted(str(name) for name in training.index[training > HEAD]),
+            "medium": sorted(str(name) for name in training.index[(training >= TAIL) & (training <= HEAD)]),
+            "tail": sorted(str(name) for name in training.index[training < TAIL]),
+        },
+        "columns": [
+            {**vars(finding), "role": manifest.roles.get(finding.column, "ignored")} for finding in found.findings
+        ],
+        "event": None
+        if found.event is None
+        else {
+            "key": list(found.event.key),
+            "columns": list(found.event.followers),
+            "events": len(np.unique(found.event.codes[found.event.codes >= 0])),
+            "share_of_test_in_training_events": round(found.event_in_training, 4),
+        },
+        "images": pictures,
+        "overridden": examination.overridden,
+        "brand": brand(examination.overridden),
+    }

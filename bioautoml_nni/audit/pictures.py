@@ -1,0 +1,77 @@
+"""What the audit says of the images: unreadable ones, sizes, and duplicates inside and across the parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..data.manifest import ID, IMAGE, LABEL
+from ..data.perceptual_hash import near_pairs
+
+LIKENESS = 4
+"""Most differing bits, of 64, of two pictures that count as nearly the same."""
+SHOWN = 20
+SMALL = 32
+
+
+def unreadable_table(table: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
+    """Return id, image and reason of every image that cannot be read."""
+    failed = facts["failure"].notna().to_numpy()
+    return table.loc[failed, [ID, IMAGE]].assign(reason=facts.loc[failed, "failure"].to_numpy())
+
+
+def picture_findings(table: pd.DataFrame, facts: pd.DataFrame, test: np.ndarray, train: np.ndarray) -> dict[str, Any]:
+    """Return sizes and duplicates of readable images.
+
+    Args:
+        table: rows with `ID`, `IMAGE` and `LABEL`.
+        facts: facts of the same rows, from the image store.
+        test, train: masks (N,).
+    """
+    if table.empty:
+        return {"checked": 0}
+    longest = facts[["width", "height"]].astype(int).max(axis=1)
+    exact = _chain(facts["digest"])
+    near = near_pairs(facts["look"].to_numpy(np.int64), LIKENESS)
+    digest = pd.factorize(facts["digest"])[0]
+    near = near[digest[near[:, 0]] != digest[near[:, 1]]]
+    return {
+        "checked": len(table),
+        "longest_side": {"least": int(longest.min()), "median": int(longest.median()), "most": int(longest.max())},
+        "smaller_than_32_px": int((longest < SMALL).sum()),
+        "exact_duplicates": _pairs(table, exact, test, train),
+        "near_duplicates": _pairs(table, near, test, train),
+    }
+
+
+def _chain(digests: pd.Series) -> np.ndarray:
+    """Return each image paired with the next one of the same content, (P, 2)."""
+    codes = pd.factorize(digests)[0]
+    order = np.argsort(codes, kind="stable")
+    same = codes[order][1:] == codes[order][:-1]
+    return np.column_stack([order[:-1][same], order[1:][same]])
+
+
+def _pairs(table: pd.DataFrame, pairs: np.ndarray, test: np.ndarray, train: np.ndarray) -> dict[str, Any]:
+    left, right = pairs[:, 0], pairs[:, 1]
+    labels, ids = table[LABEL].to_numpy(), table[ID].to_numpy()
+    across = (test[left] & train[right]) | (train[left] & test[right])
+    first = np.argsort(~across, kind="stable")[:SHOWN]
+    in_test = np.unique(np.r_[left[across & test[left]], right[across & test[right]]])
+    return {
+        "pairs": len(pairs),
+        "images": len(np.unique(pairs)),
+        "pairs_across_train_and_test": int(across.sum()),
+        "test_images_with_a_twin_in_training": len(in_test),
+        "pairs_with_different_labels": int((labels[left] != labels[right]).sum()),
+        "examples": [
+            {
+                "ids": [str(ids[left[position]]), str(ids[right[position]])],
+                "labels": [str(labels[left[position]]), str(labels[right[position]])],
+                "across_train_and_test": bool(across[position]),
+            }
+            for position in first
+        ],
+    }

@@ -1,0 +1,111 @@
+"""The audit on a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+COLOURS = {"refused": "red", "warnings": "yellow", "clean": "green", "warning": "yellow", "note": "dim"}
+WORDS = {
+    "refused": "REFUSED: a result from this data could not be trusted, or cannot be had.",
+    "warnings": "USABLE, WITH WARNINGS: read them before you believe a score.",
+    "clean": "CLEAN: nothing was found that stands against a result from this data.",
+}
+MOST_CLASSES = 30
+
+
+def present(audit: dict[str, Any], console: Console) -> None:
+    """Print an audit as `Examination.audit` gives it."""
+    title, classes = _classes(audit)
+    console.print(title)
+    console.print(classes)
+    console.print(_columns(audit))
+    if audit["images"]:
+        console.print(_images(audit))
+    remarks = [remark for remark in audit["remarks"] if remark["level"] != "note"]
+    lines = [
+        f"[{COLOURS[remark['level']]}]{remark['level']}[/] [bold]{remark['topic']}[/]: {escape(remark['text'])}"
+        for level in ("refused", "warning")
+        for remark in remarks
+        if remark["level"] == level
+    ]
+    verdict = audit["verdict"]
+    console.print(
+        Panel(Group(WORDS[verdict], *lines), border_style=COLOURS[verdict], title="verdict", title_align="left"),
+        highlight=False,
+    )
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=None, header_style="dim")
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+    return table
+
+
+def _classes(audit: dict[str, Any]) -> tuple[str, Table]:
+    sizes = audit["split_sizes"]
+    tail = audit["tail"]
+    title = (
+        f"[bold]{audit['specimens']:,} specimens, {len(audit['class_counts'])} classes by {escape(audit['rank'])}[/]: "
+        f"{len(tail['head'])} with more than 100 training images, {len(tail['medium'])} with 20 to 100, "
+        f"{len(tail['tail'])} with fewer"
+    )
+    table = _table("", "class", "training", "validation", "test")
+    counts = sorted(
+        audit["class_counts"].items(), key=lambda entry: -entry[1]["weights_train"] - entry[1]["alpha_train"]
+    )
+
+    def row(name: str, parts: dict[str, int]) -> list[str]:
+        training = parts["weights_train"] + parts["alpha_train"]
+        return [
+            name,
+            *(f"{count:,}" if count else "[red]0[/]" for count in (training, parts["validation"], parts["test"])),
+        ]
+
+    shown = counts if len(counts) <= MOST_CLASSES else [*counts[: MOST_CLASSES // 2], *counts[-MOST_CLASSES // 2 :]]
+    for number, (name, parts) in enumerate(shown):
+        if len(shown) < len(counts) and number == MOST_CLASSES // 2:
+            table.add_row(f"... {len(counts) - len(shown)} more", "", "", "")
+        table.add_row(*row(escape(name), parts))
+    table.add_row(*row("[bold]all[/]", sizes))
+    return title, table
+
+
+def _columns(audit: dict[str, Any]) -> Table:
+    table = Table(
+        title="columns", title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim"
+    )
+    table.add_column("verdict")
+    table.add_column("columns", overflow="fold", ratio=2)
+    table.add_column("because", overflow="fold", ratio=3)
+    colours = {"refuse": "red", "drop": "yellow", "warn": "yellow", "pass": "green"}
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for finding in audit["columns"]:
+        name = escape(finding["column"])
+        role = finding["role"]
+        shown = f"{name} [dim]({role})[/]" if role not in ("ignored", "taxonomy") else name
+        grouped.setdefault((finding["verdict"], finding["reason"]), []).append(shown)
+    order = ("refuse", "drop", "warn", "pass")
+    for (verdict, reason), names in sorted(grouped.items(), key=lambda entry: order.index(entry[0][0])):
+        because = escape(reason) or "nothing speaks against it"
+        table.add_row(f"[{colours[verdict]}]{verdict}[/]", ", ".join(names), because)
+    return table
+
+
+def _images(audit: dict[str, Any]) -> Table:
+    images = audit["images"]
+    table = _table("images", "", "")
+    table.add_row("readable", f"{images['checked']:,}")
+    table.add_row("unreadable", f"{audit['unreadable_images']:,}")
+    side = images["longest_side"]
+    table.add_row("longest side (least, median, most)", f"{side['least']}, {side['median']}, {side['most']} px")
+    for kind in ("exact_duplicates", "near_duplicates"):
+        found = images[kind]
+        text = f"{found['pairs']:,} pairs, {found['pairs_across_train_and_test']:,} of them across training and test"
+        table.add_row(kind.replace("_", " "), text)
+    return table

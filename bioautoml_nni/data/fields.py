@@ -1,0 +1,248 @@
+"""Encoders of single metadata fields: how one column, or a pair of coordinates, becomes numbers or a category.
+
+A field learns from training rows only (`fit`), gives a missing value as 0 with its mask bit off, and keeps all that it
+learned in its constructor's arguments, so that it goes through JSON and back unchanged.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from .manifest import as_strings
+from .times import DAYS, parse_times
+
+EARTH_RADIUS_KM = 6371.0
+LIMIT = 10.0
+"""Largest absolute value of a standardised number; outliers are clipped to it."""
+
+
+class Field:
+    """One field of the metadata.
+
+    Attributes:
+        columns: the columns it reads.
+        kind: name in preprocessing.json.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, columns: list[str]) -> None:
+        self.columns = list(columns)
+
+    @property
+    def categories(self) -> int:
+        """Number of values of a categorical field, 0 for a numeric one."""
+        return 0
+
+    def fit(self, table: pd.DataFrame) -> None:
+        """Learn from training rows."""
+
+    def names(self) -> list[str]:
+        """Names of the numbers (or of the one category) that the field gives."""
+        return list(self.columns)
+
+    def encode(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Return values (N, len(names)) and what is present (N,) bool."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the constructor needs, ready for JSON."""
+        return {"kind": self.kind, **vars(self)}
+
+
+class NumberField(Field):
+    """A number, standardised over the training rows; `transform` is "none", "log1p" (sizes) or "logit" (fractions)."""
+
+    kind = "number"
+
+    def __init__(self, columns: list[str], transform: str = "none", center: float = 0.0, scale: float = 1.0) -> None:
+        super().__init__(columns)
+        self.transform = transform
+        self.center = center
+        self.scale = scale
+
+    def fit(self, table: pd.DataFrame) -> None:
+        values = self._values(table)
+        present = values[np.isfinite(values)]
+        deviation = float(present.std()) if len(present) else 0.0
+        self.center = float(present.mean()) if len(present) else 0.0
+        self.scale = deviation if deviation > 1e-12 else 1.0
+
+    def encode(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        values = self._values(table)
+        present = np.isfinite(values)
+        standard = np.clip((np.where(present, values, self.center) - self.center) / self.scale, -LIMIT, LIMIT)
+        return standard[:, None], present
+
+    def _values(self, table: pd.DataFrame) -> np.ndarray:
+        values = _numbers(table, self.columns[0])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            if self.transform == "log1p":
+                values = np.log1p(np.where(values >= 0, values, np.nan))
+            elif self.transform == "logit":
+                inside = np.where((values >= 0) & (values <= 1), values, np.nan)
+                inside = np.clip(inside, 1e-4, 1 - 1e-4)
+                values = np.log(inside / (1 - inside))
+        return values
+
+
+class CycleField(Field):
+    """A day of the year or an hour of the day as sines and cosines of the first two harmonics."""
+
+    kind = "cycle"
+    HARMONICS: ClassVar[int] = 2
+
+    def __init__(self, columns: list[str], period: str = "day") -> None:
+        super().__init__(columns)
+        self.period = period
+
+    def names(self) -> list[str]:
+        waves = [f"{wave}{order}" for order in range(1, self.HARMONICS + 1) for wave in ("sin", "cos")]
+        return [f"{self.columns[0]}_{self.period}_{wave}" for wave in waves]
+
+    def encode(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        phase = self.phase(_column(table, self.columns[0]))
+        present = np.isfinite(phase)
+        angle = 2 * np.pi * np.where(present, phase, 0.0)
+        waves = [wave(order * angle) for order in range(1, self.HARMONICS + 1) for wave in (np.sin, np.cos)]
+        return np.column_stack(waves) * present[:, None], present
+
+    def phase(self, column: pd.Series) -> np.ndarray:
+        """Return the position in the cycle (N,), from 0 to 1, NaN where it is missing."""
+        if self.period == "hour" and pd.api.types.is_numeric_dtype(column):
+            hours = column.to_numpy(dtype=float, na_value=np.nan)
+            return np.where((hours >= 0) & (hours <= 24), hours, np.nan) / 24
+        times = parse_times(column)
+        if self.period == "hour":
+            seconds = times.dt.hour * 3600 + times.dt.minute * 60 + times.dt.second
+            return seconds.to_numpy(dtype=float, na_value=np.nan) / 86400
+        return (times.dt.dayofyear.to_numpy(dtype=float, na_value=np.nan) - 1) / DAYS
+
+
+class PlaceField(Field):
+    """Latitude and longitude as a point on the unit sphere, on which neither date line nor pole is a border.
+
+    Args:
+        columns: latitude and longitude, in degrees.
+        resolution_km: 0 gives the three coordinates alone; otherwise sines and cosines of them are added, of
+            wavelengths that halve from the Earth's diameter down to this length. Finer resolutions tell neighbouring
+            sites apart, and let the network memorise them.
+    """
+
+    kind = "place"
+
+    def __init__(self, columns: list[str], resolution_km: float = 0.0) -> None:
+        super().__init__(columns)
+        self.resolution_km = resolution_km
+
+    @property
+    def scales(self) -> int:
+        """Number of wavelengths besides the coordinates."""
+        if self.resolution_km <= 0:
+            return 0
+        return max(0, int(np.ceil(np.log2(2 * EARTH_RADIUS_KM / self.resolution_km))))
+
+    def names(self) -> list[str]:
+        waves = [f"place_{axis}_{wave}{s}" for s in range(self.scales) for wave in ("sin", "cos") for axis in "xyz"]
+        return [*(f"place_{axis}" for axis in "xyz"), *waves]
+
+    def encode(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        latitude, longitude = (_numbers(table, name) for name in self.columns)
+        present = np.isfinite(latitude) & np.isfinite(longitude) & (np.abs(latitude) <= 90)
+        latitude, longitude = (np.radians(np.where(present, degrees, 0.0)) for degrees in (latitude, longitude))
+        point = np.column_stack(
+            [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
+        )
+        parts = [point]
+        for scale in range(self.scales):
+            parts += [np.sin(np.pi * 2**scale * point), np.cos(np.pi * 2**scale * point)]
+        return np.concatenate(parts, axis=1) * present[:, None], present
+
+
+class CategoryField(Field):
+    """A category as an index: 0 is missing (<na>), 1 is unseen or rare in training (<unk>).
+
+    Args:
+        columns: the column.
+        rare_below: values with fewer training rows are folded into <unk>, so that it is learned too.
+        values: the values with an index of their own.
+    """
+
+    kind = "category"
+    MISSING: ClassVar[int] = 0
+    UNKNOWN: ClassVar[int] = 1
+
+    def __init__(self, columns: list[str], rare_below: int = 3, values: list[str] | None = None) -> None:
+        super().__init__(columns)
+        self.rare_below = rare_below
+        self.values = list(values or [])
+
+    @property
+    def categories(self) -> int:
+        return len(self.values) + 2
+
+    def fit(self, table: pd.DataFrame) -> None:
+        counts = as_strings(table[self.columns[0]]).value_counts()
+        self.values = sorted(str(value) for value in counts.index[counts >= self.rare_below])
+
+    def encode(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        index = {value: position + 2 for position, value in enumerate(self.values)}
+        codes, values = pd.factorize(as_strings(_column(table, self.columns[0])))
+        known = np.array([*(index.get(str(value), self.UNKNOWN) for value in values), self.MISSING], dtype=np.int64)
+        encoded = known[codes]  # -1, a gap, is the last entry
+        return encoded[:, None], encoded != self.MISSING
+
+
+class TextField(Field):
+    """Words as a hashed bag of fixed width, of length one (Weinberger et al., arXiv 0902.2206).
+
+    Args:
+        columns: the column.
+        width: number of buckets.
+    """
+
+    kind = "text"
+    WORD: ClassVar[re.Pattern[str]] = re.compile(r"[^\W\d_]{2,}")
+
+    def __init__(self, columns: list[str], width: int = 64) -> None:
+        super().__init__(columns)
+        self.width = width
+
+    def names(self) -> list[str]:
+        return [f"{self.columns[0]}_{bucket}" for bucket in range(self.width)]
+
+    def encode(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        codes, texts = pd.factorize(as_strings(_column(table, self.columns[0])))
+        bags = np.zeros((len(texts) + 1, self.width))
+        for row, text in enumerate(texts):
+            for word in self.WORD.findall(str(text).lower()):
+                code = zlib.crc32(word.encode())
+                bags[row, code % self.width] += 1 if code & 0x80000000 else -1
+        bags /= np.maximum(np.linalg.norm(bags, axis=1, keepdims=True), 1e-12)
+        return bags[codes], codes >= 0
+
+
+KINDS: Mapping[str, type[Field]] = {
+    field.kind: field for field in (NumberField, CycleField, PlaceField, CategoryField, TextField)
+}
+
+
+def restore(state: Mapping[str, Any]) -> Field:
+    """Rebuild a field from `Field.state`."""
+    arguments = {key: value for key, value in state.items() if key != "kind"}
+    return KINDS[state["kind"]](**arguments)
+
+
+def _column(table: pd.DataFrame, name: str) -> pd.Series:
+    """Return a column; one that the table lacks counts as missing."""
+    return table[name] if name in table else pd.Series(np.nan, index=table.index, dtype=object)
+
+
+def _numbers(table: pd.DataFrame, name: str) -> np.ndarray:
+    return pd.to_numeric(_column(table, name), errors="coerce").to_numpy(dtype=float, na_value=np.nan)

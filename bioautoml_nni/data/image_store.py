@@ -1,0 +1,297 @@
+"""The image cache: decoded pixels and facts of every image, kept between runs and checked before use.
+
+One folder per image root and edge length holds ``pixels.u8`` (rows of S x S x 3 bytes) and ``index.sqlite`` (per
+reference: size and time stamp of its file, row of its pixels with their checksum, and what the audit wants to know).
+Several runs share it. A killed build loses at most its last block; a changed file or a damaged row is decoded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from ..errors import DataError
+from .decoding import ImageReference, decode, read_bytes, require_below
+from .perceptual_hash import perceptual_hash
+
+REVISION = 1
+BLOCK = 1024
+COLUMNS = ("reference", "row", "bytes", "modified", "width", "height", "digest", "look", "checksum", "failure")
+
+
+def default_folder() -> Path:
+    """Return the folder of all image caches of this user."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bioautoml-nni" / "images"
+
+
+class Pixels(Protocol):
+    """Gives the pixels of images by their position in the list that it was made for."""
+
+    def batch(self, positions: np.ndarray) -> np.ndarray:
+        """Return (N, S, S, 3) uint8."""
+        ...
+
+
+@dataclass(frozen=True)
+class CachedPixels:
+    """Pixels from the cache."""
+
+    memory: np.ndarray
+    rows: np.ndarray
+
+    def batch(self, positions: np.ndarray) -> np.ndarray:
+        """Return (N, S, S, 3) uint8."""
+        return self.memory[self.rows[positions]]
+
+
+class DecodedPixels:
+    """Pixels decoded from their files whenever they are asked for, by several threads.
+
+    Args:
+        root: image root.
+        references: image references.
+        size: edge S of the squares.
+        workers: number of threads.
+    """
+
+    def __init__(self, root: Path, references: Sequence[str], size: int, workers: int) -> None:
+        self.root = root
+        self.references = [ImageReference.parse(text) for text in references]
+        self.size = size
+        self.workers = workers
+        self._pool: ThreadPoolExecutor | None = None
+
+    def batch(self, positions: np.ndarray) -> np.ndarray:
+        """Return (N, S, S, 3) uint8.
+
+        Raises:
+            DataError: if a file that could be read before has gone or changed.
+        """
+        self._pool = self._pool or ThreadPoolExecutor(self.workers)
+        return np.stack(list(self._pool.map(self._one, positions)))
+
+    def _one(self, position: int) -> np.ndarray:
+        reference = self.references[position]
+        try:
+            return decode(read_bytes(self.root, reference), self.size, reference.box).square
+        except OSError as error:
+            raise DataError(f"{self.root / reference.path}: was readable before and is not now ({error}).") from error
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_pool": None}  # worker processes of a loader make their own threads
+
+
+class ImageStore:
+    """Images of one root at one size.
+
+    Args:
+        root: image root.
+        size: edge S of the decoded squares.
+        folder: folder of all caches; the user's own by default.
+        max_gb: limit of that folder; the caches used longest ago go first. If the images do not fit at all, only
+            facts are stored and pixels are decoded whenever they are needed.
+        workers: number of threads.
+    """
+
+    def __init__(
+        self, root: Path, size: int, folder: Path | None = None, max_gb: float = 20.0, workers: int | None = None
+    ) -> None:
+        self.root = root
+        self.size = size
+        self.max_bytes = int(max_gb * 1e9)
+        self.workers = workers or os.cpu_count() or 1
+        self.caches = folder or default_folder()
+        key = hashlib.blake2b(f"{root.resolve()}|{size}|{REVISION}".encode(), digest_size=10).hexdigest()
+        self.folder = self.caches / f"{key}-{size}px"
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one decoded image."""
+        return self.size * self.size * 3
+
+    def ensure(self, references: Sequence[str], advance: Callable[[int], None] = lambda count: None) -> pd.DataFrame:
+        """Decode what is missing, stale or damaged, and return the facts in the order of `references`.
+
+        Args:
+            advance: called with numbers of images as they are done.
+
+        Returns:
+            Columns ``reference``, ``row`` (-1: no pixels stored), ``width``, ``height``, ``digest`` (of the encoded
+            bytes), ``look`` (perceptual hash as int64) and ``failure`` (None for a readable image).
+
+        Raises:
+            DataError: if a reference leads out of the root, or the cache's disk is full.
+        """
+        parsed = {text: ImageReference.parse(text) for text in references}
+        require_below(self.root, {reference.path: None for reference in parsed.values()})
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / "lock"), self._index() as index:
+                os.utime(self.folder)
+                keeps_pixels = self._make_room(len(parsed))
+                known = self._sound(self._read(index), keeps_pixels)
+                stamps = self._stamps(parsed)
+                todo = [text for text in parsed if known.get(text) != stamps[text] or stamps[text] is None]
+                advance(len(references) - len(todo))
+                self._build(index, todo, parsed, stamps, keeps_pixels, advance)
+                facts = self._read(index)
+        except OSError as error:
+            raise DataError(
+                f"{self.folder}: the image cache cannot be written ({error.strerror or error}); free space or set "
+                "cache.folder to another disk. What was decoded so far is kept."
+            ) from error
+        return facts.set_index("reference").reindex(list(references)).reset_index()
+
+    def pixels(self, facts: pd.DataFrame) -> Pixels:
+        """Return a reader for images with these facts, all of them readable."""
+        rows = facts["row"].to_numpy(np.int64)
+        if (rows < 0).any():
+            return DecodedPixels(self.root, facts["reference"].tolist(), self.size, self.workers)
+        return CachedPixels(self._memory(), rows)
+
+    @contextmanager
+    def _index(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self.folder / "index.sqlite")
+        try:
+            connection.execute(
+                f"CREATE TABLE IF NOT EXISTS images ({', '.join(COLUMNS)}, PRIMARY KEY (reference)) WITHOUT ROWID"
+            )
+        except sqlite3.DatabaseError:  # damaged: nothing in it can be trusted
+            connection.close()
+            for name in ("index.sqlite", "pixels.u8"):
+                (self.folder / name).unlink(missing_ok=True)
+            with self._index() as fresh:
+                yield fresh
+            return
+        try:
+            yield connection
+        except sqlite3.OperationalError as error:
+            raise OSError(str(error)) from error
+        finally:
+            connection.close()
+
+    def _read(self, index: sqlite3.Connection) -> pd.DataFrame:
+        rows = index.execute(f"SELECT {', '.join(COLUMNS)} FROM images").fetchall()
+        table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+        return table.astype({"row": np.int64, "checksum": np.int64, "look": np.int64})
+
+    def _memory(self) -> np.ndarray:
+        path = self.folder / "pixels.u8"
+        count = path.stat().st_size // self.row_bytes if path.is_file() else 0
+        if not count:
+            return np.zeros((0, self.size, self.size, 3), np.uint8)
+        return np.memmap(path, np.uint8, "r", shape=(count, self.size, self.size, 3))
+
+    def _sound(self, known: pd.DataFrame, keeps_pixels: bool) -> dict[str, tuple[int, int]]:
+        """Return size and time stamp by reference, without those whose pixels are damaged or wanted and missing."""
+        rows, checksums = known["row"].to_numpy(), known["checksum"].to_numpy()
+        failed = known["failure"].notna().to_numpy()
+        memory = self._memory()
+        good = failed | ((rows < 0) & (not keeps_pixels))
+        candidates = np.flatnonzero((rows >= 0) & (rows < len(memory)))
+
+        def check(block: np.ndarray) -> None:
+            for position in block:
+                good[position] = zlib.crc32(memory[rows[position]]) == checksums[position]
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            list(pool.map(check, np.array_split(candidates, max(1, len(candidates) // BLOCK))))
+        sound = known[good]
+        return dict(zip(sound["reference"], zip(sound["bytes"], sound["modified"], strict=True), strict=True))
+
+    def _stamps(self, parsed: dict[str, ImageReference]) -> dict[str, tuple[int, int] | None]:
+        def stamp(reference: ImageReference) -> tuple[int, int] | None:
+            try:
+                status = os.stat(self.root / reference.path)
+            except OSError:
+                return None
+            return status.st_size, status.st_mtime_ns
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            return dict(zip(parsed, pool.map(stamp, parsed.values(), chunksize=256), strict=True))
+
+    def _build(
+        self,
+        index: sqlite3.Connection,
+        todo: list[str],
+        parsed: dict[str, ImageReference],
+        stamps: dict[str, tuple[int, int] | None],
+        keeps_pixels: bool,
+        advance: Callable[[int], None],
+    ) -> None:
+        path = self.folder / "pixels.u8"
+        flags = os.O_WRONLY | os.O_CREAT
+        first = int(index.execute("SELECT coalesce(max(row), -1) + 1 FROM images").fetchone()[0])
+        file = os.open(path, flags, 0o644)
+        try:
+            with ThreadPoolExecutor(self.workers) as pool:
+                for start in range(0, len(todo), BLOCK):
+                    block = todo[start : start + BLOCK]
+
+                    def one(text: str, row: int) -> tuple[object, ...]:
+                        return self._store(file, text, parsed[text], stamps[text], row)
+
+                    rows = range(first + start, first + start + len(block)) if keeps_pixels else [-1] * len(block)
+                    entries = list(pool.map(one, block, rows))
+                    os.fsync(file)
+                    marks = ", ".join("?" * len(COLUMNS))
+                    with index:
+                        index.executemany(f"INSERT OR REPLACE INTO images VALUES ({marks})", entries)
+                    advance(len(block))
+        finally:
+            os.close(file)
+
+    def _store(
+        self, file: int, text: str, reference: ImageReference, stamp: tuple[int, int] | None, row: int
+    ) -> tuple[object, ...]:
+        """Decode one image, write its pixels to `row` and return its entry in the index."""
+        data = b""
+        try:
+            data = read_bytes(self.root, reference)
+            image = decode(data, self.size, reference.box)
+        except FileNotFoundError:
+            return text, -1, -1, -1, None, None, None, 0, 0, "the file is missing"
+        except OSError as error:
+            reason = str(error).replace(str(self.root / reference.path), reference.path)
+            return text, -1, *(stamp or (-1, -1)), None, None, _digest(data), 0, 0, reason
+        pixels = image.square.tobytes()
+        if row >= 0:
+            os.pwrite(file, pixels, row * self.row_bytes)
+        digest = _digest(data + repr(reference.box).encode() if reference.box else data)
+        look = perceptual_hash(image.square)
+        return text, row, *(stamp or (-1, -1)), image.width, image.height, digest, look, zlib.crc32(pixels), None
+
+    def _make_room(self, count: int) -> bool:
+        """Remove the caches used longest ago until `count` images fit; return whether they do."""
+        needed = count * self.row_bytes
+        if needed > self.max_bytes:
+            return False
+        others = [folder for folder in self.caches.iterdir() if folder.is_dir() and folder != self.folder]
+        sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in others}
+        for folder in sorted(others, key=lambda folder: folder.stat().st_mtime):
+            if sum(sizes.values()) + needed <= self.max_bytes:
+                break
+            try:
+                with FileLock(folder / "lock", timeout=0):
+                    shutil.rmtree(folder, ignore_errors=True)
+                del sizes[folder]
+            except Timeout:  # in use
+                continue
+        return True
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -1,0 +1,234 @@
+"""Darwin Core archives of GBIF, iDigBio and others, read with python-dwca-reader."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role
+from ..errors import DataError
+from .imagefolder import SUFFIXES
+
+RANKS = ("kingdom", "phylum", "class", "order", "family", "subfamily", "tribe", "genus", "species", "scientificName")
+ROLES: dict[str, Role] = {
+    **dict.fromkeys(RANKS, "taxonomy"),
+    "decimalLatitude": "latitude",
+    "decimalLongitude": "longitude",
+    "eventDate": "date",
+    "sex": "categorical",
+    "lifeStage": "categorical",
+    "samplingProtocol": "categorical",
+    "habitat": "categorical",
+    "countryCode": "categorical",
+    "individualCount": "size",
+    "elevation": "numeric",
+    "minimumElevationInMeters": "numeric",
+}
+GROUP = "occurrence"
+MEDIA_TYPES = ("multimedia", "audubon", "media")
+MEDIA_KEYS = ("identifier", "accessURI", "goodQualityAccessURI", "bestQualityAccessURI", "references")
+LARGEST = 50 * 10**9
+
+
+class DarwinCoreSource:
+    """A Darwin Core archive, packed (zip or tar) or unpacked, beside a folder with its media files.
+
+    The archive's own meta.xml says how its tables are written. Every picture of an occurrence is a row; the column
+    ``occurrence`` groups them, so name it under data.split.group. Dates may be intervals. A coordinate of exactly
+    (0, 0) counts as missing, since that is how unknown places are exported; 0.0 in one of them is a value.
+
+    Args:
+        root: folder of the archive and the media.
+        archive: zip or tar file, or folder with meta.xml, below `root`.
+        media: folder below `root` with the pictures, named as at the end of their URLs, or by the occurrence's id with
+            a number behind it if there are several.
+        rank: label: a rank column of the archive, such as order or species, or scientificName.
+        columns: roles to change or add, by the term's short name.
+    """
+
+    capabilities = ("archive", "groups")
+
+    def __init__(
+        self,
+        root: Path,
+        archive: str = "archive.zip",
+        media: str = "media",
+        rank: str = "order",
+        columns: dict[str, Role] | None = None,
+    ) -> None:
+        self.root = root
+        self.archive = archive
+        self.media = media
+        self.rank = rank
+        self.columns = dict(columns or {})
+
+    def load(self) -> Manifest:
+        """Read the archive; see `Source.load`."""
+        folder, path = self.root / self.media, self.root / self.archive
+        if not folder.is_dir():
+            raise DataError(
+                f"{folder}: there is no such media folder. An archive lists pictures as URLs; download them into it "
+                "under the names that end their URLs (data.media)."
+            )
+        core, media = _read_archive(path)
+        for key, wanted in (("data.rank", [self.rank]), ("data.columns", list(self.columns))):
+            gone = [name for name in wanted if name not in core]
+            if gone:
+                raise DataError(f"{path}: {key}: the archive has no term {', '.join(gone)}; it has {', '.join(core)}.")
+        notes: list[str] = []
+        core = _unique(core, notes)
+        pairs = _match(core, media, folder, notes)
+        labelled = core[self.rank].notna()
+        table = pairs.merge(core[labelled], on="_core", how="inner")
+        if table.empty:
+            raise DataError(
+                f"{path}: no occurrence has both a {self.rank} and a picture in {folder}; check data.rank and names."
+            )
+        if (~labelled).any():
+            notes.append(f"{int((~labelled).sum())} occurrences without a {self.rank} left out.")
+        return self._manifest(table, folder, notes)
+
+    def _manifest(self, table: pd.DataFrame, folder: Path, notes: list[str]) -> Manifest:
+        roles = {name: role for name, role in {**ROLES, **self.columns}.items() if name in table and name != self.rank}
+        if not {"latitude", "longitude"} <= set(roles.values()):
+            roles = {name: role for name, role in roles.items() if role not in ("latitude", "longitude")}
+        own = table[list(roles)].copy()
+        for name, role in roles.items():
+            if role in ("numeric", "size", "fraction", "latitude", "longitude", "hour"):
+                own[name] = pd.to_numeric(own[name], errors="coerce")
+        places = [name for name, role in roles.items() if role in ("latitude", "longitude")]
+        if places:
+            nowhere = (own[places] == 0).all(axis=1)
+            own.loc[nowhere, places] = float("nan")
+            if nowhere.any():
+                notes.append(f"The coordinates (0, 0) of {int(nowhere.sum())} pictures count as missing.")
+        own.insert(0, GROUP, table["_core"])
+        own.insert(0, LABEL, table[self.rank])
+        own.insert(0, IMAGE, table[IMAGE])
+        number = table.groupby("_core").cumcount()
+        several = table.groupby("_core")["_core"].transform("size") > 1
+        own.insert(0, ID, table["_core"].where(~several, table["_core"] + "#" + (number + 1).astype(str)))
+        declared = frozenset(self.columns)
+        roles[GROUP] = "group"
+        return Manifest(own.reset_index(drop=True), folder, roles, self.rank, declared, infer=False, notes=notes)
+
+
+def _read_archive(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Return the core table with the id as ``_core``, and the media extension with ``_core`` too, or None."""
+    if not path.exists():
+        raise DataError(f"{path}: there is no such archive; check data.root and data.archive.")
+    _require_sane(path)
+    from dwca.exceptions import InvalidArchive, InvalidSimpleArchive
+    from dwca.read import DwCAReader
+
+    try:
+        with DwCAReader(str(path), skip_metadata=True) as reader:
+            core = _table(reader, reader.core_file.file_descriptor, "id")
+            media = None
+            for extension in reader.extension_files:
+                kind = str(extension.file_descriptor.type).rpartition("/")[2].lower()
+                if any(word in kind for word in MEDIA_TYPES):
+                    media = _table(reader, extension.file_descriptor, "coreid")
+            return core, media
+    except (InvalidArchive, InvalidSimpleArchive, OSError, ValueError, KeyError, SyntaxError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read as a Darwin Core archive ({reason}); download it again.") from error
+
+
+def _require_sane(path: Path) -> None:
+    """Refuse archives that would write outside of their folder or fill the disk."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as packed:
+        for entry in packed.infolist():
+            name = PurePosixPath(entry.filename.replace("\\", "/"))
+            if name.is_absolute() or ".." in name.parts:
+                raise DataError(f"{path}: holds a file that leads outside of the archive ({entry.filename!r}).")
+        size = sum(entry.file_size for entry in packed.infolist())
+        if size > LARGEST:
+            raise DataError(f"{path}: unpacks to {size / 1e9:.0f} GB; unpack it yourself and name the folder.")
+
+
+def _table(reader: Any, descriptor: Any, key: str) -> pd.DataFrame:
+    enclosed = descriptor.fields_enclosed_by
+    names: list[str] = []
+    for name in descriptor.short_headers:
+        names.append(name if name not in names else f"{name}_{len(names)}")
+    declared = (descriptor.file_encoding or "utf-8").lower()
+    encodings = ["utf-8-sig" if declared.replace("-", "") == "utf8" else declared, "latin-1"]
+    for encoding in encodings:
+        try:
+            table = pd.read_csv(
+                reader.absolute_temporary_path(descriptor.file_location),
+                sep=descriptor.fields_terminated_by,
+                quoting=csv.QUOTE_MINIMAL if enclosed else csv.QUOTE_NONE,
+                quotechar=enclosed or '"',
+                header=None,
+                names=names,
+                index_col=False,
+                skiprows=descriptor.lines_to_ignore,
+                encoding=encoding,
+                dtype=str,
+                keep_default_na=False,
+                na_values=[""],
+                on_bad_lines="warn",
+            )
+            break
+        except UnicodeDecodeError:
+            if encoding == encodings[-1]:
+                raise
+    for field in descriptor.fields:
+        if field["default"] is not None and field["index"] is None:
+            table[field["term"].rpartition("/")[2]] = field["default"]
+    identifier = key if key in table else names[0]
+    return table.rename(columns={identifier: "_core"})
+
+
+def _unique(core: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    repeated = core["_core"].duplicated() | core["_core"].isna()
+    if repeated.any():
+        notes.append(f"{int(repeated.sum())} occurrences that repeat or lack an id left out.")
+    return core[~repeated]
+
+
+def _match(core: pd.DataFrame, media: pd.DataFrame | None, folder: Path, notes: list[str]) -> pd.DataFrame:
+    """Return pairs of ``_core`` and image path: by the end of the media's URLs, else by the occurrence's id."""
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    by_name = {file.name.lower(): file for file in files}
+    by_stem = {file.stem.lower(): file for file in files}
+    rows: list[tuple[str, Path]] = []
+    listed = missing = 0
+    if media is not None:
+        keys = [name for name in MEDIA_KEYS if name in media]
+        for entry in media.to_dict("records"):
+            urls = [str(entry[key]) for key in keys if pd.notna(entry[key])]
+            if not urls:
+                continue
+            listed += 1
+            ends = [url.split("?")[0].rstrip("/").rpartition("/")[2].lower() for url in urls]
+            file = next(
+                (by_name.get(end) or by_stem.get(end) for end in ends if end in by_name or end in by_stem), None
+            )
+            missing += file is None
+            if file is not None:
+                rows.append((str(entry["_core"]), file))
+    matched = {identifier for identifier, _ in rows}
+    by_id: dict[str, list[Path]] = {}
+    for file in files:
+        stem = file.stem
+        by_id.setdefault(stem, []).append(file)
+        head, mark, number = stem.rpartition("_")
+        if mark and number.isdigit():
+            by_id.setdefault(head, []).append(file)
+    for identifier in core["_core"]:
+        name = str(identifier).replace("/", "_").replace(":", "_")
+        if identifier not in matched:
+            rows += [(str(identifier), file) for file in by_id.get(str(identifier), by_id.get(name, []))]
+    if missing:
+        notes.append(f"{missing} of {listed} listed pictures are not in {folder.name}.")
+    paths = [(identifier, file.relative_to(folder).as_posix()) for identifier, file in rows]
+    return pd.DataFrame(paths, columns=["_core", IMAGE]).drop_duplicates()
