@@ -25,7 +25,11 @@ def check(folder: Path, experiment: dict) -> tuple[int, str, dict]:
     result = CliRunner().invoke(app, ["check", str(path), "--output", str(folder / "audit.json")])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return result.exit_code, " ".join(result.output.split()), json.loads((folder / "audit.json").read_text())
+    return (
+        result.exit_code,
+        " ".join(result.output.replace("│", " ").split()),
+        json.loads((folder / "audit.json").read_text()),
+    )
 
 
 def plain(root: Path, **data: object) -> dict:
@@ -51,13 +55,13 @@ def test_a_poisoned_table_is_seen_through(tmp_path):
     table = pd.read_csv(root / "metadata.csv")
     table["drawer"] = table["label"].map({"ant": 3, "bee": 1, "cicada": 2})
     table["notes"] = [f"seen {n}, {label if n % 5 == 0 else 'unclear'}" for n, label in enumerate(table["label"])]
-    table["part"] = ["test" if n % 4 == 0 else "train" for n in range(240)]
+    table["part"] = [("test", "val", "train", "train")[n % 4] for n in range(240)]
     for number in range(0, 40, 4):  # copies of training images under new names stand in the test part
         shutil.copy(root / f"pictures/{number + 3}.png", root / f"pictures/{number}.png")
         table.loc[number, "label"] = table.loc[number + 3, "label"]
         table.loc[number, "drawer"] = table.loc[number + 3, "drawer"]
     table.to_csv(root / "metadata.csv", index=False)
-    split = {"method": "column", "column": "part", "train": ["train"], "test": ["test"]}
+    split = {"method": "column", "column": "part", "train": ["train"], "validation": ["val"], "test": ["test"]}
     code, output, audit = check(tmp_path, plain(root, split=split))
     assert code == 1 and audit["verdict"] == "warnings"
     assert column(audit, "drawer")["verdict"] == column(audit, "notes")["verdict"] == "refuse"
@@ -87,13 +91,12 @@ def test_a_declared_leak_is_refused_unless_the_audit_is_given_a_reason(tmp_path)
 def test_the_reason_must_be_one_and_the_column_must_exist(tmp_path):
     root = tmp_path / "data"
     write_table(root, rows=60)
-    result = CliRunner().invoke(
-        app, ["check", str(_write(tmp_path, plain(root) | {"audit": {"allow": {"site": "yes"}}}))]
-    )
+    terse = plain(root) | {"audit": {"allow": {"site": "yes"}}}
+    result = CliRunner().invoke(app, ["check", str(_write(tmp_path, terse))])
     assert "say in words why" in str(result.exception)
-    experiment = plain(root) | {"audit": {"allow": {"sight": "upper bound for the thesis"}}}
+    experiment = plain(root) | {"audit": {"allow": {"sitte": "upper bound for the thesis"}}}
     code, output, _ = check(tmp_path, experiment)
-    assert code == 2 and "audit.allow.sight: the table has no such column; did you mean 'site'?" in output
+    assert code == 2 and "audit.allow.sitte: the table has no such column; did you mean 'site'?" in output
 
 
 def _write(folder: Path, experiment: dict) -> Path:

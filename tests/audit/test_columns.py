@@ -12,9 +12,7 @@ SPECIES = np.array(
 )
 CHOICE = RNG.integers(0, 6, ROWS)
 LABEL = pd.Series(SPECIES[CHOICE])
-ORDER = pd.Series(
-    np.array(["Coleoptera", "Coleoptera", "Hymenoptera", "Hymenoptera", "Hymenoptera", "Diptera"])[CHOICE]
-)
+ORDER = pd.Series(np.repeat(["Coleoptera", "Hymenoptera", "Diptera"], [2, 3, 1])[CHOICE])
 EVENT = RNG.integers(0, 30, ROWS)
 TEST = RNG.random(ROWS) < 0.2
 
@@ -107,7 +105,7 @@ def test_measurements_and_honest_categories_pass():
 
 
 def test_identifiers_and_constants_are_dropped():
-    found = find(specimen=np.arange(ROWS), barcode_image=[f"x{n}" for n in range(ROWS)], project=["p"] * ROWS)
+    found = find(specimen=np.arange(ROWS), photo=[f"x{n}" for n in range(ROWS)], project=["p"] * ROWS)
     assert [finding.kind for finding in found.values()] == ["identifier", "identifier", "constant"]
     assert {finding.verdict for finding in found.values()} == {"drop"}
 
