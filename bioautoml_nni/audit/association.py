@@ -40,9 +40,10 @@ def encode(column: pd.Series) -> np.ndarray:
     """Return integer codes (N,) int32, -1 for missing values; equal values have equal codes."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.codes.to_numpy().astype(np.int32)
-    if column.dtype == object:
-        column = column.where(column.notna(), None).map(lambda value: value if value is None else str(value))
-    return pd.factorize(column)[0].astype(np.int32)
+    try:
+        return pd.factorize(column)[0].astype(np.int32)
+    except TypeError:  # lists and other values without a hash
+        return pd.factorize(column.map(str, na_action="ignore"))[0].astype(np.int32)
 
 
 def associate(source: np.ndarray, target: np.ndarray) -> Association:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,10 +12,11 @@ import pandas as pd
 
 from .association import Association, associate, encode
 from .events import Event, find_event, shared_share
-from .names import is_place_or_time, is_rank, proxy_by_name
+from .names import is_place_or_time, is_rank, proxy_by_name, snake
 from .text import LEAST_SHARE, share_naming_own_taxon
 
 Verdict = Literal["pass", "warn", "drop", "refuse"]
+SPLIT_NAME = re.compile(r"^(split|subset|partition|cv_?fold|fold)(_.*)?$")
 MUCH = 0.5
 """Share of test specimens with an event known from training above which event columns act as an event id."""
 
@@ -78,8 +80,10 @@ def screen(
         text = str(name)
         if name in taxonomy:
             findings[text] = ColumnFinding(text, "refuse", "taxonomy", "its source says that it states the taxon")
-        elif name in assigns_split:
+        elif name in assigns_split or SPLIT_NAME.match(snake(text)):
             findings[text] = ColumnFinding(text, "drop", "split", "it says to which part a specimen belongs")
+        elif by_name := proxy_by_name(text):
+            findings[text] = ColumnFinding(text, "refuse", *by_name)
         else:
             column_codes = encode(table[name])
             findings[text] = _judge(text, table[name], column_codes, target, taxa)
@@ -99,9 +103,6 @@ def screen(
 def _judge(
     name: str, column: pd.Series, codes: np.ndarray, target: np.ndarray, taxa: Sequence[pd.Series]
 ) -> ColumnFinding:
-    by_name = proxy_by_name(name)
-    if by_name is not None:
-        return ColumnFinding(name, "refuse", *by_name)
     present = codes >= 0
     different = int(codes.max(initial=-1)) + 1
     if different < 2:

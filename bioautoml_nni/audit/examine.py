@@ -232,7 +232,7 @@ def _final_roles(
         else:
             roles[name] = role
     pair_places(roles)
-    _remark_on_columns(found, roles, overridden, uses_metadata, remarks)
+    _remark_on_columns(found, roles, overridden, uses_metadata, manifest.infer, remarks)
     return roles, overridden
 
 
@@ -241,6 +241,7 @@ def _remark_on_columns(
     roles: Mapping[str, Role],
     overridden: Mapping[str, str],
     uses_metadata: bool,
+    inferred: bool,
     remarks: list[Remark],
 ) -> None:
     def named(findings: list[ColumnFinding]) -> str:
@@ -248,9 +249,8 @@ def _remark_on_columns(
 
     refused = [f for f in found.findings if f.verdict == "refuse" and f.column not in overridden]
     if refused:
-        remarks.append(
-            Remark("warning", "columns", f"Refused as features, for they give the label away: {named(refused)}.")
-        )
+        text = f"Refused as features, for they give the label away: {named(refused)}."
+        remarks.append(Remark("warning" if inferred and uses_metadata else "note", "columns", text))
     if overridden:
         remarks.append(
             Remark("warning", "columns", f"{brand(overridden)}. Every result of this experiment is marked so.")

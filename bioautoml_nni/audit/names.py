@@ -18,7 +18,7 @@ RANKS: tuple[str, ...] = ("phylum", "class", "order", "family", "subfamily", "tr
 
 _TAXON = re.compile(
     rf"^(?:{'|'.join(_RANKS)}|{'|'.join(rank + '_?(name|id|key)' for rank in _RANKS)}"
-    r"|taxa?|taxon_.*|taxonomy.*|.*_taxon|taxon(id|key|rank|omicstatus|remarks)|(accepted|original|parent)_?name.*"
+    r"|tax(a|on)|taxon_.*|taxonomy.*|.*_taxon|taxon(id|key|rank|omicstatus|remarks)|(accepted|original|parent)_?name.*"
     r"|.*scientific_?name.*|.*vernacular_?name.*|common_name|.*specific_epithet|generic_?name|higher_?classification"
     r"|nomenclatural.*|name_?according_?to.*|name_?published.*|iucn.*category|label.*|target.*"
     r"|is_(insect|arthropod|arachnid|beetle|fly|moth))$"

@@ -143,7 +143,7 @@ def init(directory: Annotated[Path, typer.Argument(help="Folder for the new expe
     if target.exists():
         raise RunDirectoryError(f"{target}: is there already; choose another folder or remove it.")
     write_text(target, TEMPLATE)
-    console.print(f"Wrote {target}. Edit its data section, then: bioautoml run {target}")
+    console.print(f"Wrote {target}. Edit its data section, then: bioautoml check {target}")
 
 
 def _execute(directory: object, names: list[str]) -> None:

@@ -1,7 +1,7 @@
 """The experiment.yml that `bioautoml init` writes."""
 
 TEMPLATE = """\
-# An experiment: bioautoml run experiment.yml
+# An experiment: bioautoml check experiment.yml, then bioautoml run experiment.yml
 # Every key can be overridden: bioautoml run experiment.yml --set training.epochs=3
 name: my-experiment
 seed: 0
@@ -17,7 +17,8 @@ data:
   modalities: [image, metadata]
   infer_columns: true          # roles of columns not named below; what was inferred stands in the report
   columns: {}                  # for example {length_mm: size, site: group, notes: ignored}
-                               # roles: numeric, size, categorical, date, latitude, longitude, group, ignored
+                               # roles: numeric, size, fraction, categorical, date, hour, latitude, longitude,
+                               # text, group, ignored
   max_unreadable: 0.05         # a larger share of unreadable images stops the run
   rare_labels: error           # or drop: what to do with a label that has one specimen
   split:

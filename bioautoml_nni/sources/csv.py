@@ -22,7 +22,8 @@ class CsvSource:
         label: column of labels; rows without a label are left out and counted.
         id: column that identifies specimens; the row number by default.
         image_root: folder below `root` that image paths start from.
-        columns: role by column (numeric, size, categorical, date, latitude, longitude, group, ignored).
+        columns: role by column: numeric, size, fraction, categorical, date, hour, latitude, longitude, text, group,
+            taxonomy or ignored.
         infer_columns: whether roles of the columns not named are inferred; otherwise they are ignored.
     """
 
