@@ -4,7 +4,9 @@ The rule, per kind of cell, nodes in ascending order:
 
 1. Shares are softmax-normalised per edge (over its operations) and per node (over its inputs). Raw logits of
    different edges are never compared.
-2. Zero rule: an edge whose largest share is that of the zero operation is removed.
+2. Zero rule: an edge is removed if the zero operation has more than half of the share, that is, more than all
+   operations that do something together. A mere plurality does not tell: where a batch norm follows, the share of zero
+   on a node's edges only scales what the norm rescales (DARTS, arXiv 1806.09055, section 2.4), so that it drifts.
 3. An edge from a node without input is removed (dead source).
 4. A node keeps its `inputs_per_node` strongest edges; strength is input share times operation share.
 5. If nothing is left, the strongest non-zero operation on the strongest edge from the cell's input is put back, so
@@ -19,6 +21,9 @@ from typing import Any
 
 from .schema import Architecture, CellArchitecture, Choice, Edge, PrunedEdge, SpaceRecord
 from .topology import CellTopology, EdgeTopology, Topology
+
+ZERO = 0.5
+"""Share of the zero operation above which it removes an edge."""
 
 Shares = Mapping[str, Mapping[Any, float]]
 """For each label the normalised share of each of its candidates."""
@@ -104,19 +109,16 @@ def _derive_cell(cell: CellTopology, topology: Topology, shares: Shares) -> Cell
     )
 
 
-def _score(
-    edge: EdgeTopology, topology: Topology, shares: Shares, input_share: float, allow_zero: bool = True
-) -> _Scored:
+def _score(edge: EdgeTopology, topology: Topology, shares: Shares, input_share: float) -> _Scored:
     edge_shares = {str(name): float(share) for name, share in shares[edge.label].items()}
     zero_share = edge_shares.get(topology.zero or "", 0.0)
-    candidates = [name for name in topology.operations if allow_zero or name != topology.zero]
-    best = max(candidates, key=lambda name: edge_shares[name])
-    return _Scored(edge, best, edge_shares[best], zero_share, input_share, is_zero=best == topology.zero)
+    best = max((name for name in topology.operations if name != topology.zero), key=lambda name: edge_shares[name])
+    return _Scored(edge, best, edge_shares[best], zero_share, input_share, is_zero=zero_share > ZERO)
 
 
 def _revive(cell: CellTopology, topology: Topology, shares: Shares) -> Edge:
     candidates = [
-        _score(edge, topology, shares, float(shares[cell.node_labels[edge.target]][0]), allow_zero=False)
+        _score(edge, topology, shares, float(shares[cell.node_labels[edge.target]][0]))
         for edge in cell.edges
         if edge.source == 0
     ]

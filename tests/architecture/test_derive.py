@@ -64,10 +64,19 @@ def test_the_zero_rule_removes_an_edge_and_what_hangs_on_it():
     assert architecture.choices["fusion"].choice == "gate"
 
 
+def test_a_plurality_of_zero_removes_nothing():
+    """Before a batch norm, zero only scales; only more than all other operations together is a decision."""
+    topology = make_topology(1, 1)
+    shares = {"e01": {"conv": 0.1, "pool": 0.3, "skip": 0.15, "zero": 0.45}, "n1": {0: 1.0}}
+    shares["fusion"] = {"sum": 1.0, "gate": 0.0}
+    edge = derive(topology, shares, RECORD).cells["normal"].edges[0]
+    assert (edge.operation, edge.zero_share) == ("pool", 0.45)
+
+
 def test_if_zero_wins_everywhere_the_strongest_input_edge_comes_back():
     topology = make_topology(2, 2)
     shares = fixed_shares({"e01": "zero", "e02": "zero", "e12": "zero"})
-    shares["e02"] = {"conv": 0.1, "pool": 0.3, "skip": 0.1, "zero": 0.5}
+    shares["e02"] = {"conv": 0.1, "pool": 0.2, "skip": 0.1, "zero": 0.6}
     shares |= {"n1": {0: 1.0}, "n2": {0: 0.9, 1: 0.1}, "fusion": {"sum": 1.0, "gate": 0.0}}
     cell = derive(topology, shares, RECORD).cells["normal"]
     assert [(edge.source, edge.target, edge.operation) for edge in cell.edges] == [(0, 2, "pool")]
