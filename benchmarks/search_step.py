@@ -19,7 +19,7 @@ warnings.simplefilter("ignore")
 
 from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.alternating import named_architecture_parameters
+from bioautoml_nni.strategies.supernet import named_architecture_parameters
 from nni.nas.strategy import DARTS
 
 

@@ -23,6 +23,9 @@ KINDS: Mapping[str, str] = {
     "operations": "candidate operations on the edges of a cell",
     "fusions": "how image and metadata embeddings are joined",
     "strategies": "how a space is searched: NNI one-shot strategies",
+    "schedules": "parts of a strategy: which batch updates which group of parameters",
+    "relaxations": "parts of a strategy: from architecture parameters to mixing weights",
+    "regularisers": "parts of a strategy: what is added to the loss of architecture steps",
     "sources": "data formats that become a manifest",
     "losses": "training losses",
 }

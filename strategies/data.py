@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, RandomSampler, Subset
@@ -12,14 +12,14 @@ from ..seeding import derive_seed
 
 
 class SearchBatch(NamedTuple):
-    """One batch and what it is for."""
+    """What one training step gets: a batch for the architecture, one for the weights, or both."""
 
-    trains_architecture: bool
-    batch: Any
+    alpha: Any | None
+    weights: Any | None
 
 
-class AlternatingLoader:
-    """Yields architecture batches at odd positions (the 1st, 3rd, ...) and weight batches at even ones.
+class SearchLoader:
+    """Joins the batches of both groups, in the form that the schedule asks for.
 
     An epoch is one pass over the weight batches and ends with one, because epoch-wise schedulers advance on the
     last batch. The architecture loader starts anew when it is exhausted before. Every epoch's order depends on the
@@ -30,12 +30,17 @@ class AlternatingLoader:
         architecture: the same for the architecture parameters. If it is the same object, one loader is shared:
             its batches are used in turn, as the paper (arXiv 2510.05888) can also be read.
         seed: of the epoch-wise shuffling.
+        form: "alternate" yields architecture batches at odd positions (the 1st, 3rd, ...) and weight batches at even
+            ones; "pairs" yields both at once; "same" yields weight batches alone, meant for both groups.
     """
 
-    def __init__(self, weights: Any, architecture: Any, seed: int) -> None:
+    def __init__(
+        self, weights: Any, architecture: Any, seed: int, form: Literal["alternate", "pairs", "same"] = "alternate"
+    ) -> None:
         self.weights = weights
         self.architecture = architecture
         self.seed = seed
+        self.form = form
         self.epoch = 0
         if len(self) == 0:
             raise ValueError("the search has no batch of weights data; lower the batch size or give it more data")
@@ -52,16 +57,28 @@ class AlternatingLoader:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.weights) // 2 * 2 if self.shared else 2 * len(self.weights)
+        pairs = len(self.weights) // 2 if self.shared and self.form != "same" else len(self.weights)
+        return 2 * pairs if self.form == "alternate" else pairs
 
     def __iter__(self) -> Iterator[SearchBatch]:
-        if self.shared:
-            self._reseed(self.weights, "shared")
-            for position, batch in enumerate(self.weights, start=1):
-                if position > len(self):
-                    return
-                yield SearchBatch(position % 2 == 1, batch)
+        if self.form == "same":
+            self._reseed(self.weights, "weights")
+            yield from (SearchBatch(None, batch) for batch in self.weights)
             return
+        for alpha, weights in self._shared_pairs() if self.shared else self._pairs():
+            if self.form == "pairs":
+                yield SearchBatch(alpha, weights)
+            else:
+                yield SearchBatch(alpha, None)
+                yield SearchBatch(None, weights)
+
+    def _shared_pairs(self) -> Iterator[tuple[Any, Any]]:
+        self._reseed(self.weights, "shared")
+        batches = iter(self.weights)
+        for _ in range(len(self.weights) // 2):
+            yield next(batches), next(batches)
+
+    def _pairs(self) -> Iterator[tuple[Any, Any]]:
         self._reseed(self.weights, "weights")
         self._reseed(self.architecture, "architecture")
         architecture = iter(self.architecture)
@@ -70,8 +87,7 @@ class AlternatingLoader:
             if alpha_batch is None:
                 architecture = iter(self.architecture)
                 alpha_batch = next(architecture)
-            yield SearchBatch(True, alpha_batch)
-            yield SearchBatch(False, batch)
+            yield alpha_batch, batch
 
     def _reseed(self, loader: Any, role: str) -> None:
         for owner in (loader, getattr(loader, "sampler", None)):

@@ -112,9 +112,7 @@ def check(
 
 @app.command("ls")
 def list_plugins(
-    kind: Annotated[
-        str | None, typer.Argument(help="search_spaces, operations, fusions, strategies, sources, losses")
-    ] = None,
+    kind: Annotated[str | None, typer.Argument(help="one kind, such as sources")] = None,
 ) -> None:
     """List plug-ins, all or of one kind."""
     from ..registry import KINDS, plugins

@@ -50,6 +50,7 @@ def check_arguments(kind: str, name: str, arguments: Mapping[str, Any], path: st
     except PluginError as error:
         return [f"{path}.{name_key}: {error}"]
     hints = typing.get_type_hints(constructor(plugin))
+    nested = getattr(plugin.target, "parts", {})
     problems = [
         f"{path}.{key}: {name!r} has no such argument{suggestion(key, list(known))}. Known: {', '.join(known)}."
         for key in arguments
@@ -59,6 +60,11 @@ def check_arguments(kind: str, name: str, arguments: Mapping[str, Any], path: st
         key: (hints.get(key, Any), ... if parameter.default is parameter.empty else parameter.default)
         for key, parameter in known.items()
     }
+    for key, part_kind in nested.items():
+        given = arguments.get(key)
+        for number, part in enumerate(given if isinstance(given, list) else [given] if given is not None else []):
+            place = f"{path}.{key}.{number}" if isinstance(given, list) else f"{path}.{key}"
+            problems += _check_part(part_kind, part, place)
     model = create_model("Arguments", __config__=ConfigDict(extra="ignore", protected_namespaces=()), **fields)
     try:
         model.model_validate(dict(arguments))
@@ -67,3 +73,12 @@ def check_arguments(kind: str, name: str, arguments: Mapping[str, Any], path: st
             location = ".".join(str(part) for part in fault["loc"])
             problems.append(f"{path}.{location}: {fault['msg']} (found {fault['input']!r}).")
     return problems
+
+
+def _check_part(kind: str, part: Any, path: str) -> list[str]:
+    """Check a plug-in inside a plug-in: a name, or a dictionary with ``name`` and arguments."""
+    if isinstance(part, str):
+        part = {"name": part}
+    if not isinstance(part, Mapping) or not isinstance(part.get("name"), str):
+        return [f"{path}: give a name of `bioautoml ls {kind}`, or a mapping with `name` (found {part!r})."]
+    return check_arguments(kind, part["name"], {key: value for key, value in part.items() if key != "name"}, path)

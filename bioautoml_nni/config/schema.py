@@ -114,6 +114,7 @@ class SearchConfig(_Optimisation):
     batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(0.025, gt=0)
     weight_decay: float = Field(3e-4, ge=0)
+    most_restarts: int = Field(3, ge=0, description="after a loss that is not finite, each time with half the rate")
 
 
 class TrainingConfig(_Optimisation):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import Any
 
@@ -12,10 +13,11 @@ from rich.console import Console
 from ..architecture import derive
 from ..architecture.draw import draw
 from ..architecture.schema import SpaceRecord
-from ..atomic import replacing, write_text
+from ..atomic import replacing, write_json, write_text
 from ..config.arguments import constructor
 from ..data import splits
 from ..data.dataset import make_loader
+from ..errors import DataError
 from ..nni_engine import run_one_shot, shares_of
 from ..quiet import quiet
 from ..registry import get
@@ -53,6 +55,22 @@ def search(run: RunDirectory, console: Console) -> None:
 
 
 def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Console) -> Any:
+    """Search; a loss that is not finite goes back to the newest whole epoch, with half the learning rate."""
+    most = run.experiment.search.most_restarts
+    pristine = copy.deepcopy(space)
+    for restarts in range(most + 1):
+        try:
+            attempt = space if restarts == 0 else copy.deepcopy(pristine)
+            return _attempt(run, data, attempt, console, rate_factor=0.5**restarts)
+        except ArithmeticError as error:
+            console.print(f"[yellow]search: {error}; back to the newest whole epoch with half the learning rate.")
+    raise DataError(
+        f"search: {most + 1} attempts ended in a loss that is not finite; lower search.learning_rate and "
+        "strategy.alpha_learning_rate, and look for extreme values with `bioautoml check`."
+    )
+
+
+def _attempt(run: RunDirectory, data: PreparedData, space: Any, console: Console, rate_factor: float) -> Any:
     experiment, settings = run.experiment, run.experiment.search
     folder = run.work_folder("search")
     strategy = get("strategies", experiment.strategy.name).target(**_strategy_arguments(run))
@@ -83,6 +101,7 @@ def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Consol
         warmup_steps=settings.warmup_steps,
         total_steps=steps * settings.epochs,
     )
+    module.rate_factor = rate_factor
     checkpoint = CheckpointCallback(folder)
     history = HistoryCallback(folder / "history.jsonl", lambda trainer, module: {"shares": shares_of(module)})
     trainer = Trainer(
@@ -103,6 +122,10 @@ def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Consol
     shares, supernet = run_one_shot(space, evaluator, strategy, folder / "nni", resume)
     with replacing(folder / "supernet.pt") as temporary:
         torch.save(dict(supernet), temporary)
+    stopped = getattr(strategy.oneshot_module, "stopped", None)
+    if stopped:
+        console.print(f"[yellow]search: stopped {stopped}.", highlight=False)
+    write_json(folder / "outcome.json", {"stopped": stopped, "rate_factor": rate_factor})
     return shares
 
 

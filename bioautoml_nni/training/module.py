@@ -28,6 +28,9 @@ class SpecimenModule(LightningModule):
         weight_decay: of all weights with two or more dimensions.
         warmup_steps: steps over which the rate rises linearly.
         total_steps: length of the schedule in optimiser steps.
+
+    Attributes:
+        rate_factor: lowers the whole schedule, after a loss that was not finite.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class SpecimenModule(LightningModule):
         self.weight_decay = weight_decay
         self.warmup_steps = warmup_steps
         self.total_steps = total_steps
+        self.rate_factor = 1.0
         self.accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.macro_f1 = MulticlassF1Score(num_classes, average="macro")
 
@@ -102,6 +106,9 @@ class SpecimenModule(LightningModule):
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def _rate(self, step: int) -> float:
+        return self.rate_factor * self._schedule(step)
+
+    def _schedule(self, step: int) -> float:
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         progress = min(1.0, (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps))

@@ -5,8 +5,9 @@ import pytest
 import torch
 from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.alternating import AlternatingModule, named_architecture_parameters
-from bioautoml_nni.strategies.data import AlternatingLoader, disjoint_halves
+from bioautoml_nni.strategies.data import SearchLoader, disjoint_halves
+from bioautoml_nni.strategies.module import AlternatingModule
+from bioautoml_nni.strategies.supernet import named_architecture_parameters
 from nni.nas.evaluator.pytorch import Classification, DataLoader
 from nni.nas.experiment import NasExperiment
 from nni.nas.experiment.config import NasExperimentConfig
@@ -136,12 +137,12 @@ def test_architecture_steps_leave_running_statistics_alone():
         def training_step(self, batch, index):
             return space(batch[0]).sum()
 
-    module = AlternatingModule(Inner(), alpha_weight_decay=0.0, seed=0)
+    module = strategy.configure_oneshot_module(Inner())
     optimizer = torch.optim.SGD(module.arch_parameters(), 0.1)
     module.architecture_optimizers = lambda: optimizer
     module.manual_backward = lambda loss: loss.backward()
     module.log = lambda *args, **kwargs: None
-    module._architecture_step((torch.randn(4, 3, 16, 16),), 0)
+    module.architecture_step((torch.randn(4, 3, 16, 16),))
     assert all(torch.equal(norm.running_mean, mean) for norm, mean in zip(norms, before, strict=True))
     assert all(norm.momentum == 0.1 for norm in norms)
 
@@ -214,19 +215,31 @@ def test_nni_s_random_strategy_takes_the_space_unchanged(tmp_path):
 
 def test_loader_alternates_and_ends_on_weights():
     data = make_data(40)
-    loader = AlternatingLoader(DataLoader(data, 8), DataLoader(make_data(16), 8), seed=0)
-    roles = [batch.trains_architecture for batch in loader]
+    loader = SearchLoader(DataLoader(data, 8), DataLoader(make_data(16), 8), seed=0)
+    roles = [batch.alpha is not None for batch in loader]
     assert len(roles) == len(loader) == 10
     assert roles == [True, False] * 5
 
 
+def test_pairs_hold_the_same_batches_as_turns():
+    def loaders():
+        return [DataLoader(make_data(rows), 8, shuffle=True, generator=torch.Generator()) for rows in (40, 16)]
+
+    turns, pairs = (list(SearchLoader(*loaders(), seed=0, form=form)) for form in ("alternate", "pairs"))
+    assert len(pairs) == 5 and len(turns) == 10
+    for number, pair in enumerate(pairs):
+        assert torch.equal(pair.alpha[0], turns[2 * number].alpha[0])
+        assert torch.equal(pair.weights[0], turns[2 * number + 1].weights[0])
+
+
 def test_shared_loader_uses_its_batches_in_turn():
     shared = DataLoader(make_data(40), 8)
-    loader = AlternatingLoader(shared, shared, seed=0)
+    loader = SearchLoader(shared, shared, seed=0)
     batches = list(loader)
     assert len(batches) == len(loader) == 4
     expected = [batch[0] for batch in shared][:4]
-    assert all(torch.equal(batch.batch[0], images) for batch, images in zip(batches, expected, strict=True))
+    used = [batch.weights if batch.alpha is None else batch.alpha for batch in batches]
+    assert all(torch.equal(batch[0], images) for batch, images in zip(used, expected, strict=True))
 
 
 def test_halves_are_disjoint_and_complete():
@@ -240,11 +253,12 @@ def test_halves_are_disjoint_and_complete():
 def test_epochs_differ_and_repeat_by_number():
     data = TensorDataset(torch.arange(64))
     weights, architecture = disjoint_halves(DataLoader(data, 4), seed=0)
-    loader = AlternatingLoader(weights, architecture, seed=0)
+    loader = SearchLoader(weights, architecture, seed=0)
 
     def order(epoch: int) -> list[int]:
         loader.set_epoch(epoch)
-        return [int(value) for batch in loader for value in batch.batch[0]]
+        used = [batch.weights if batch.alpha is None else batch.alpha for batch in loader]
+        return [int(value) for batch in used for value in batch[0]]
 
     first = order(0)
     assert order(1) != first
@@ -266,7 +280,7 @@ def test_wrong_data_is_refused():
     with pytest.raises(TypeError, match="needs a DataLoader"):
         strategy.train_dataloader(lambda: [1, 2], lambda: None)
     with pytest.raises(ValueError, match="no batch of weights data"):
-        AlternatingLoader([], [1], seed=0)
+        SearchLoader([], [1], seed=0)
 
 
 def test_the_exported_network_keeps_the_mean_of_its_inputs(tmp_path):

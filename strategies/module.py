@@ -1,0 +1,286 @@
+"""The Lightning side of a search: one optimiser step at a time, for the group that the schedule names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from nni.nas.oneshot.pytorch.differentiable import DartsLightningModule
+from torch import Tensor, nn
+
+from ..seeding import derive_seed, seed_everything
+from .data import SearchBatch, SearchLoader
+from .guards import Guards, SearchDiverged
+from .regularisers._base import Regulariser
+from .relaxations._base import Relaxation
+from .schedules._base import Schedule
+from .supernet import MixedOperation, named_architecture_parameters, named_operations
+
+
+class AlternatingModule(DartsLightningModule):
+    """The Lightning side of the search: what the schedule asks for, one optimiser step at a time.
+
+    The group that is not updated is frozen, so that its gradients are not even computed. Architecture steps leave the
+    running statistics of batch norms alone.
+    """
+
+    def __init__(
+        self,
+        training_module: Any,
+        *,
+        alpha_weight_decay: float,
+        schedule: Schedule,
+        relaxation: Relaxation,
+        regularisers: Sequence[Regulariser],
+        guards: Guards,
+        seed: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(training_module, **kwargs)
+        self.alpha_weight_decay = alpha_weight_decay
+        self.schedule = schedule
+        self.relaxation = relaxation
+        self.regularisers = list(regularisers)
+        self.guards = guards
+        self.seed = seed
+        self.stopped: str | None = None
+        self._sound: dict[str, Tensor] = {}
+        self._frozen: bool | None = None
+
+    def architecture_parameters(self) -> dict[str, nn.Parameter]:
+        """The live architecture parameters by label, in alphabetical order."""
+        return named_architecture_parameters(self.model)
+
+    def arch_parameters(self) -> list[nn.Parameter]:
+        """The same as a list; NNI's own list comes from a set, so that its order differs between processes."""
+        return list(self.architecture_parameters().values())
+
+    def configure_architecture_optimizers(self) -> torch.optim.Optimizer:
+        """Adam with the settings of DARTS, over the parameters in the order of their names."""
+        parameters = self.arch_parameters()
+        if not parameters:
+            raise ValueError("The space has no open choice; there is nothing to search.")
+        return torch.optim.Adam(
+            parameters, self.arc_learning_rate, betas=(0.5, 0.999), weight_decay=self.alpha_weight_decay
+        )
+
+    @property
+    def searching(self) -> bool:
+        """Whether warm-up is over, so that architecture parameters are updated."""
+        return self.trainer.current_epoch >= self.warmup_epochs
+
+    def on_fit_start(self) -> None:
+        """Do not go on with a search that a guard had stopped before it was killed."""
+        super().on_fit_start()
+        if self.stopped is not None:
+            self.trainer.should_stop = True
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch from its own seed, so that a resumed search draws what an uninterrupted one draws."""
+        epoch = self.trainer.current_epoch
+        seed_everything(derive_seed(self.seed, "epoch", epoch))
+        loader = self.trainer.train_dataloader
+        if isinstance(loader, SearchLoader):
+            loader.set_epoch(epoch)
+        self.training_module.on_train_epoch_start()
+
+    def training_step(self, batch: SearchBatch, batch_idx: int) -> Tensor | dict[str, Any] | None:
+        """Make the updates that the schedule asks for."""
+        progress = self._progress(batch_idx)
+        self.relaxation.start_step(progress)
+        for regulariser in self.regularisers:
+            regulariser.start_step(self.model, progress)
+        return self.schedule.step(self, batch, batch_idx)
+
+    def architecture_step(self, batch: Any) -> Tensor:
+        """Update the architecture parameters by the gradient of one batch."""
+        self._freeze(weights=True)
+        with self.still_statistics():
+            loss = self.loss_of(batch)
+        penalised = loss + self._penalty().to(loss) if self.regularisers else loss
+        optimizer: Any = self.architecture_optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(penalised)
+        optimizer.step()
+        self.log("alpha_loss", loss.detach(), on_step=False, on_epoch=True)
+        return loss.detach()
+
+    def apply_architecture_gradients(self, gradients: Sequence[Tensor], loss: Tensor) -> None:
+        """Update the architecture parameters by gradients that were computed elsewhere, those of penalties added."""
+        _require_finite(loss)
+        parameters = self.arch_parameters()
+        optimizer: Any = self.architecture_optimizers()
+        optimizer.zero_grad()
+        if self.regularisers:
+            self._freeze(weights=True)
+            self.manual_backward(self._penalty())
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        optimizer.step()
+        self.log("alpha_loss", loss, on_step=False, on_epoch=True)
+
+    def weights_step(self, batch: Any, index: int) -> Tensor:
+        """Update the weights by the gradient of one batch, and advance the schedulers."""
+        self._freeze(weights=False)
+        loss = self.loss_of(batch)
+        self.advance_optimization(loss, index, self.gradient_clip_val or None)
+        self.advance_lr_schedulers(index)
+        self.log("weights_loss", loss.detach(), on_step=False, on_epoch=True)
+        return loss.detach()
+
+    def joint_step(self, batch: Any, index: int) -> Tensor:
+        """Update both groups by the gradient of one loss."""
+        if not self.searching:
+            return self.weights_step(batch, index)
+        with self.unfrozen():
+            loss = self.loss_of(batch)
+            optimizer: Any = self.architecture_optimizers()
+            optimizer.zero_grad()
+            if self.regularisers:
+                self.manual_backward(self._penalty())
+            self.advance_optimization(loss, index, self.gradient_clip_val or None)
+            optimizer.step()
+        self.advance_lr_schedulers(index)
+        self.log("weights_loss", loss.detach(), on_step=False, on_epoch=True)
+        return loss.detach()
+
+    def loss_of(self, batch: Any) -> Tensor:
+        """Return the evaluator's own training loss of a batch.
+
+        Raises:
+            SearchDiverged: if it is not finite.
+        """
+        result = self.training_module.training_step(batch, 0)
+        loss = result["loss"] if isinstance(result, dict) else result
+        _require_finite(loss)
+        return loss
+
+    def weight_optimizer(self) -> torch.optim.Optimizer:
+        """Return the evaluator's own optimiser."""
+        found: Any = self.optimizers()
+        weights = [optimizer for optimizer in found if not getattr(optimizer, "is_arch_optimizer", False)]
+        inner: torch.optim.Optimizer = getattr(weights[0], "optimizer", weights[0])
+        return inner
+
+    def _penalty(self) -> Tensor:
+        alphas, progress = self.architecture_parameters(), self.relaxation.progress
+        values = [r.penalty(self.model, alphas, self.relaxation, progress) for r in self.regularisers]
+        total = torch.zeros((), device=next(iter(alphas.values())).device)
+        for value in values:
+            total = total + value.to(total)
+        return total
+
+    def _progress(self, batch_idx: int) -> float:
+        batches = max(1, int(self.trainer.num_training_batches))
+        epochs = max(1, int(self.trainer.max_epochs or 1))
+        return min(1.0, (self.trainer.current_epoch + batch_idx / batches) / epochs)
+
+    @contextmanager
+    def still_statistics(self) -> Iterator[None]:
+        """Leave the running statistics of batch norms alone."""
+        momenta = {norm: norm.momentum for norm in self.model.modules() if isinstance(norm, nn.BatchNorm2d)}
+        for norm in momenta:
+            norm.momentum = 0.0
+        try:
+            yield
+        finally:
+            for norm, momentum in momenta.items():
+                norm.momentum = momentum
+
+    @contextmanager
+    def unfrozen(self) -> Iterator[None]:
+        """Let gradients reach both groups."""
+        for parameter in self.training_module.parameters():
+            parameter.requires_grad_(True)
+        self._frozen = None
+        yield
+
+    # Guards.
+
+    def operation_shares(self) -> dict[str, dict[str, float]]:
+        """Return the present shares of all choices of operations, by label."""
+        memo: dict[str, Any] = {}
+        for module in self.model.modules():
+            if isinstance(module, MixedOperation):
+                memo.update(module.export_probs(memo))
+        return {str(label): dict(values) for label, values in memo.items()}
+
+    def on_train_epoch_end(self) -> None:
+        """Ask the guards; an unsound architecture gives way to the last sound one."""
+        self.training_module.on_train_epoch_end()
+        if not self.searching:
+            return
+        shares = {label: values for label, values in self.operation_shares().items() if "_edge_" in label}
+        skips = named_operations("skip")
+        reason = self.guards.reason_to_stop(shares, skips)
+        if not self.guards.unsound(shares, skips):
+            self._sound = {label: p.detach().clone() for label, p in self.architecture_parameters().items()}
+        if reason is None:
+            return
+        self.stopped = f"after epoch {self.trainer.current_epoch + 1}: {reason}"
+        with torch.no_grad():
+            for label, parameter in self.architecture_parameters().items():
+                parameter.copy_(self._sound.get(label, parameter))
+        self.trainer.should_stop = True
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what the guards know."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["search_guards"] = {"stopped": self.stopped, "sound": self._sound}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore what the guards know."""
+        super().on_load_checkpoint(checkpoint)
+        state = checkpoint.get("search_guards", {})
+        self.stopped, self._sound = state.get("stopped"), state.get("sound", {})
+
+    def _freeze(self, *, weights: bool) -> None:
+        """Let gradients reach one group only."""
+        if self._frozen is weights:
+            return
+        architecture = {id(parameter) for parameter in self.arch_parameters()}
+        for parameter in self.training_module.parameters():
+            parameter.requires_grad_((id(parameter) in architecture) == weights)
+        self._frozen = weights
+
+    def postprocess_weight_optimizers(self, optimizer: Any) -> Any:
+        """Take architecture parameters out of the weight optimiser, by identity."""
+        architecture = {id(parameter) for parameter in self.arch_parameters()}
+
+        def clean(value: Any) -> Any:
+            if isinstance(value, torch.optim.Optimizer):
+                for group in value.param_groups:
+                    group["params"] = [parameter for parameter in group["params"] if id(parameter) not in architecture]
+                return value
+            if isinstance(value, (list, tuple)):
+                return type(value)(clean(item) for item in value)
+            if isinstance(value, dict):
+                return {key: clean(item) for key, item in value.items()}
+            return value
+
+        return clean(optimizer)
+
+    # Hooks that NNI's wrapper does not pass on.
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the evaluator's module."""
+        return self.training_module(*args, **kwargs)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        """Validate the supernet with the evaluator's own step."""
+        return self.training_module.validation_step(batch, batch_idx)
+
+    def on_validation_epoch_start(self) -> None:
+        """Pass on."""
+        self.training_module.on_validation_epoch_start()
+
+    def on_validation_epoch_end(self) -> None:
+        """Pass on."""
+        self.training_module.on_validation_epoch_end()
+
+
+def _require_finite(loss: Tensor) -> None:
+    if not bool(torch.isfinite(loss.detach()).all()):
+        raise SearchDiverged(f"the loss of a search step is {float(loss.detach())}")

@@ -1,0 +1,1 @@
+"""Relaxations: from architecture parameters to the weights with which candidates are mixed."""

@@ -1,0 +1,47 @@
+"""The contract of a relaxation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Relaxation:
+    """Turns the architecture parameters of one edge into mixing weights, and into shares that sum to one.
+
+    Attributes:
+        hard: whether one candidate alone has a weight that is not zero, so that the others need not be computed.
+        progress: share of the search that is done, from 0 to 1; annealed settings follow it.
+    """
+
+    capabilities: tuple[str, ...] = ()
+    hard = False
+
+    def __init__(self) -> None:
+        self.progress = 0.0
+        self._noise: dict[str, Tensor] = {}
+
+    def start_step(self, progress: float) -> None:
+        """Forget the noise of the last step; all modules with one label share the noise of the next."""
+        self.progress = progress
+        self._noise.clear()
+
+    def weights(self, label: str, alpha: Tensor, training: bool) -> Tensor:
+        """Return mixing weights (O,) for parameters `alpha` (O,); outside of training there is no noise."""
+        raise NotImplementedError(f"{type(self).__name__} does not define weights")
+
+    def shares(self, alpha: Tensor) -> Tensor:
+        """Return normalised shares (O,), from which the architecture is derived."""
+        return torch.softmax(alpha, -1)
+
+    def gumbel(self, label: str, alpha: Tensor) -> Tensor:
+        """Return this step's standard Gumbel noise of a label (O,)."""
+        if label not in self._noise:
+            uniform = torch.rand(alpha.shape, device=alpha.device, dtype=torch.float64).clamp(1e-12, 1 - 1e-12)
+            self._noise[label] = (-torch.log(-torch.log(uniform))).to(alpha.dtype)
+        return self._noise[label]
+
+
+def annealed(start: float, end: float, progress: float) -> float:
+    """Return the value between `start` and `end` that falls by the same factor in equal times."""
+    return float(start * (end / start) ** min(1.0, max(0.0, progress)))

@@ -1,0 +1,1 @@
+"""Schedules: which group of parameters a batch updates, and with which gradient."""

@@ -1,0 +1,19 @@
+"""Odd and even batches. BioAutoML-NAS, arXiv 2510.05888."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..data import SearchBatch
+from ._base import Schedule
+
+
+class OddEven(Schedule):
+    """Odd batches update architecture parameters only, even batches weights only."""
+
+    form = "alternate"
+
+    def step(self, module: Any, batch: SearchBatch, index: int) -> Any:
+        if batch.alpha is not None:
+            return module.architecture_step(batch.alpha) if module.searching else None
+        return module.weights_step(batch.weights, index)
