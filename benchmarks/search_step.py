@@ -19,8 +19,9 @@ warnings.simplefilter("ignore")
 
 from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.supernet import named_architecture_parameters
 from nni.nas.strategy import DARTS
+
+from bioautoml_nni.nni_engine import named_architecture_parameters
 
 
 def make_step(network, freeze: bool):

@@ -12,7 +12,7 @@ from typing import Any
 from nni.nas.evaluator.pytorch import Lightning
 from nni.nas.experiment import NasExperiment
 from nni.nas.experiment.config import NasExperimentConfig
-from torch import Tensor
+from torch import Tensor, nn
 
 from .quiet import quiet
 
@@ -54,3 +54,15 @@ def shares_of(oneshot_module: Any) -> dict[str, dict[str, float]]:
         str(label): {str(choice): float(share) for choice, share in shares.items()}
         for label, shares in sorted(probabilities.items())
     }
+
+
+def named_architecture_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the architecture parameters of a supernet by label, sorted; modules of one label share one parameter."""
+    found: dict[str, nn.Parameter] = {}
+    for module in model.modules():
+        alpha = getattr(module, "_arch_alpha", None)
+        if isinstance(alpha, nn.Parameter):
+            found[str(module.label)] = alpha
+        elif isinstance(alpha, nn.ParameterDict):
+            found.update({str(label): parameter for label, parameter in alpha.items()})
+    return dict(sorted(found.items()))

@@ -14,6 +14,7 @@ from nni.nas.nn.pytorch import ModelSpace
 from nni.nas.strategy import DARTS
 from torch.utils.data import DataLoader
 
+from ..nni_engine import named_architecture_parameters
 from ..registry import get
 from ..seeding import derive_seed
 from .data import SearchLoader, disjoint_halves
@@ -22,7 +23,7 @@ from .module import AlternatingModule
 from .regularisers._base import Regulariser
 from .relaxations._base import Relaxation
 from .schedules._base import Schedule
-from .supernet import MixedInput, MixedOperation, named_architecture_parameters
+from .supernet import MixedInput, MixedOperation
 
 Part = str | dict[str, Any]
 """A part by its registered name, or a dictionary with ``name`` and the part's own arguments."""

@@ -10,13 +10,14 @@ import torch
 from nni.nas.oneshot.pytorch.differentiable import DartsLightningModule
 from torch import Tensor, nn
 
+from ..nni_engine import named_architecture_parameters
 from ..seeding import derive_seed, seed_everything
 from .data import SearchBatch, SearchLoader
 from .guards import Guards, SearchDiverged
 from .regularisers._base import Regulariser
 from .relaxations._base import Relaxation
 from .schedules._base import Schedule
-from .supernet import MixedOperation, named_architecture_parameters, named_operations
+from .supernet import MixedOperation, named_operations
 
 
 class AlternatingModule(DartsLightningModule):
@@ -104,7 +105,7 @@ class AlternatingModule(DartsLightningModule):
         optimizer.zero_grad()
         self.manual_backward(penalised)
         optimizer.step()
-        self.log("alpha_loss", loss.detach(), on_step=False, on_epoch=True)
+        self._log_step("alpha", loss)
         return loss.detach()
 
     def apply_architecture_gradients(self, gradients: Sequence[Tensor], loss: Tensor) -> None:
@@ -119,7 +120,7 @@ class AlternatingModule(DartsLightningModule):
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         optimizer.step()
-        self.log("alpha_loss", loss, on_step=False, on_epoch=True)
+        self._log_step("alpha", loss)
 
     def weights_step(self, batch: Any, index: int) -> Tensor:
         """Update the weights by the gradient of one batch, and advance the schedulers."""
@@ -127,7 +128,7 @@ class AlternatingModule(DartsLightningModule):
         loss = self.loss_of(batch)
         self.advance_optimization(loss, index, self.gradient_clip_val or None)
         self.advance_lr_schedulers(index)
-        self.log("weights_loss", loss.detach(), on_step=False, on_epoch=True)
+        self._log_step("weights", loss)
         return loss.detach()
 
     def joint_step(self, batch: Any, index: int) -> Tensor:
@@ -143,7 +144,8 @@ class AlternatingModule(DartsLightningModule):
             self.advance_optimization(loss, index, self.gradient_clip_val or None)
             optimizer.step()
         self.advance_lr_schedulers(index)
-        self.log("weights_loss", loss.detach(), on_step=False, on_epoch=True)
+        self._log_step("weights", loss)
+        self._log_step("alpha", loss)
         return loss.detach()
 
     def loss_of(self, batch: Any) -> Tensor:
@@ -163,6 +165,18 @@ class AlternatingModule(DartsLightningModule):
         weights = [optimizer for optimizer in found if not getattr(optimizer, "is_arch_optimizer", False)]
         inner: torch.optim.Optimizer = getattr(weights[0], "optimizer", weights[0])
         return inner
+
+    def _log_step(self, group: str, loss: Tensor) -> None:
+        """Log the loss and the gradient norm of the group that was just updated (after clipping)."""
+        architecture = {id(parameter) for parameter in self.arch_parameters()}
+        gradients = [
+            parameter.grad.detach()
+            for parameter in self.model.parameters()
+            if parameter.grad is not None and (id(parameter) in architecture) == (group == "alpha")
+        ]
+        norm = torch.stack(torch._foreach_norm(gradients)).norm() if gradients else torch.zeros(())
+        self.log(f"{group}_loss", loss.detach(), on_step=False, on_epoch=True)
+        self.log(f"{group}_gradient_norm", norm, on_step=False, on_epoch=True)
 
     def _penalty(self) -> Tensor:
         alphas, progress = self.architecture_parameters(), self.relaxation.progress

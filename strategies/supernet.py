@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from nni.nas.nn.pytorch import InputChoice
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedInput, DifferentiableMixedLayer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from ..registry import plugins
@@ -79,18 +79,6 @@ class MixedInput(DifferentiableMixedInput):
             assert isinstance(module, InputChoice)
             mixed.reduction = module.reduction
         return mixed
-
-
-def named_architecture_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the architecture parameters of a supernet by label, sorted; modules of one label share one parameter."""
-    found: dict[str, nn.Parameter] = {}
-    for module in model.modules():
-        alpha = getattr(module, "_arch_alpha", None)
-        if isinstance(alpha, nn.Parameter):
-            found[str(module.label)] = alpha
-        elif isinstance(alpha, nn.ParameterDict):
-            found.update({str(label): parameter for label, parameter in alpha.items()})
-    return dict(sorted(found.items()))
 
 
 @cache

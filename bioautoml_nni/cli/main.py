@@ -74,15 +74,20 @@ def _stage_command(name: str, text: str, before: tuple[str, ...]) -> None:
         opened = RunDirectory.open(directory, overrides or [])
         for stage in before:
             opened.require(stage)
-        _execute(opened, [*(["prepare"] if name == "search" else []), name])
+        _execute(opened, [*(["prepare"] if name == "search" else []), name, *(["derive"] if name == "search" else [])])
 
     command.__doc__ = text
     app.command(name)(command)
 
 
 _stage_command("search", "Search an architecture on a run directory (data are prepared if need be).", ())
-_stage_command("retrain", "Train the derived network of a run.", ("search",))
-_stage_command("evaluate", "Score the trained network of a run on its test part.", ("search", "retrain"))
+_stage_command(
+    "derive",
+    "Choose the architecture of a finished search anew, such as --set derivation.method=perturbation.",
+    ("search",),
+)
+_stage_command("retrain", "Train the derived network of a run.", ("derive",))
+_stage_command("evaluate", "Score the trained network of a run on its test part.", ("derive", "retrain"))
 _stage_command("report", "Write report.html of a run.", ("evaluate",))
 
 
@@ -108,6 +113,50 @@ def check(
     present(found.audit, console)
     console.print(f"[dim]Everything in detail: {output}")
     raise typer.Exit({"clean": 0, "warnings": 1, "refused": 2}[found.verdict])
+
+
+@app.command()
+def doctor(directory: RunPath) -> None:
+    """Explain a search in plain words: converged, collapsed, too short, and what helps.
+
+    Exit code 0: well, 1: something to watch or ill.
+    """
+    import json
+
+    from ..doctor import diagnose
+    from ..pipeline.run_directory import RunDirectory
+    from ..registry import plugins
+    from ..training.history import read_history
+
+    run = RunDirectory.open(directory)
+    experiment = run.experiment
+    operations = plugins("operations")
+
+    def load(name: str) -> dict[str, object]:
+        return json.loads((run / name).read_text(encoding="utf-8")) if (run / name).is_file() else {}
+
+    audit, network = load("audit.json"), load("retrain/network.json")
+    sizes = audit.get("split_sizes")
+    score = network.get("validation_macro_f1")
+    warmup = experiment.strategy.arguments.get("warmup_epochs", 0)
+    found = diagnose(
+        read_history(run / "search/history.jsonl"),
+        skips=frozenset(name for name in operations if "skip" in operations[name].capabilities),
+        zeros=frozenset(name for name in operations if "zero" in operations[name].capabilities),
+        warmup_epochs=warmup if isinstance(warmup, int) else 0,
+        alpha_specimens=sizes["alpha_train"] if isinstance(sizes, dict) else None,
+        batch_size=experiment.search.batch_size,
+        outcome=load("search/outcome.json"),
+        derived_score=float(score) if isinstance(score, float) else None,
+    )
+    colours = {"ill": "red", "watch": "yellow", "well": "green"}
+    for finding in found:
+        console.print(
+            f"[{colours[finding.level]}]{finding.level:>5}[/]  [bold]{finding.title}[/]: {escape(finding.seen)}"
+        )
+        if finding.remedy:
+            console.print(f"       [dim]What helps:[/] {escape(finding.remedy)}")
+    raise typer.Exit(int(any(finding.level != "well" for finding in found)))
 
 
 @app.command("ls")

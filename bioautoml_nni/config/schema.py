@@ -129,6 +129,17 @@ class TrainingConfig(_Optimisation):
     ema_decay: float = Field(0.0, ge=0, lt=1, description="exponential moving average of the weights; 0 is off")
 
 
+class DerivationConfig(_Section):
+    """How a finished search becomes one architecture.
+
+    "shares" takes the strongest operations; "perturbation" those whose removal costs the supernet most on validation;
+    "random" draws an architecture of the same space, the baseline of every search.
+    """
+
+    method: Literal["shares", "perturbation", "random"] = "shares"
+    seed: int = 0
+
+
 class RetrainConfig(_Section):
     """The derived network: its size, if it differs from the search's, and where its weights start."""
 
@@ -185,6 +196,7 @@ class Experiment(_Section):
     strategy: PluginSection = PluginSection(name="alternating_darts")
     loss: PluginSection = PluginSection(name="logit_adjusted")
     search: SearchConfig = SearchConfig()
+    derivation: DerivationConfig = DerivationConfig()
     retrain: RetrainConfig = RetrainConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -25,7 +25,7 @@ from .run_directory import RunDirectory
 
 def retrain(run: RunDirectory, console: Console) -> None:
     """Write retrain/model.pt and retrain/network.json; resumes from the newest whole epoch."""
-    run.require("search")
+    run.require("derive")
     data = PreparedData.load(run)
     experiment, settings = run.experiment, run.experiment.training
     quiet()

@@ -27,7 +27,8 @@ from ..errors import RunDirectoryError
 
 STAGES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "prepare": (("seed", "data", "audit"), ("manifest.parquet", "splits.csv", "preprocessing.json", "audit.json")),
-    "search": (("space", "strategy", "loss", "search"), ("architecture.json", "architecture.svg")),
+    "search": (("space", "strategy", "loss", "search"), ("search/shares.json",)),
+    "derive": (("derivation",), ("architecture.json", "architecture.svg")),
     "retrain": (("retrain", "training"), ("retrain/model.pt", "retrain/network.json")),
     "evaluate": (("evaluation",), ("evaluation/metrics.json", "evaluation/predictions.csv")),
     "report": (("name",), ("report.html",)),

@@ -10,10 +10,7 @@ import torch
 from nni.nas.evaluator.pytorch import Lightning, Trainer
 from rich.console import Console
 
-from ..architecture import derive
-from ..architecture.draw import draw
-from ..architecture.schema import SpaceRecord
-from ..atomic import replacing, write_json, write_text
+from ..atomic import replacing, write_json
 from ..config.arguments import constructor
 from ..data import splits
 from ..data.dataset import make_loader
@@ -30,28 +27,20 @@ from .run_directory import RunDirectory
 
 
 def search(run: RunDirectory, console: Console) -> None:
-    """Write architecture.json, architecture.svg and search/; resumes from the newest whole epoch."""
+    """Write search/ with the final shares and the supernet; resumes from the newest whole epoch."""
     data = PreparedData.load(run)
     experiment = run.experiment
     quiet()
     seed_everything(derive_seed(experiment.seed, "search"))
     space = get("search_spaces", experiment.space.name).target(**data.space_inputs(), **experiment.space.arguments)
-    record = SpaceRecord(name=experiment.space.name, arguments=experiment.space.arguments)
-    provenance = {
-        "strategy": experiment.strategy.model_dump(),
-        "seed": experiment.seed,
-        "epochs": experiment.search.epochs,
-    }
     topology = space.topology()
     if topology.empty:
         console.print("search: the space leaves nothing open for these modalities; its only architecture is taken.")
         shares: Any = {label: {names[0]: 1.0} for label, names in topology.choices.items()}
-        provenance = {"strategy": None, "reason": "nothing to search"}
     else:
         shares = _one_shot(run, data, space, console)
-    architecture = derive(topology, shares, record, provenance)
-    write_text(run / "architecture.svg", draw(architecture))
-    architecture.save(run / "architecture.json")
+    plain = {str(label): {str(name): float(share) for name, share in own.items()} for label, own in shares.items()}
+    write_json(run / "search/shares.json", plain)
 
 
 def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Console) -> Any:
@@ -73,7 +62,7 @@ def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Consol
 def _attempt(run: RunDirectory, data: PreparedData, space: Any, console: Console, rate_factor: float) -> Any:
     experiment, settings = run.experiment, run.experiment.search
     folder = run.work_folder("search")
-    strategy = get("strategies", experiment.strategy.name).target(**_strategy_arguments(run))
+    strategy = get("strategies", experiment.strategy.name).target(**strategy_arguments(run))
     separate = getattr(strategy, "training_data", "separate") == "separate"
     validates = "validation" in getattr(strategy, "capabilities", ())
 
@@ -129,7 +118,8 @@ def _attempt(run: RunDirectory, data: PreparedData, space: Any, console: Console
     return shares
 
 
-def _strategy_arguments(run: RunDirectory) -> dict[str, Any]:
+def strategy_arguments(run: RunDirectory) -> dict[str, Any]:
+    """Return the arguments of the run's strategy, the seed among them if it takes one."""
     section = run.experiment.strategy
     accepted = inspect.signature(constructor(get("strategies", section.name))).parameters
     seed = {"seed": run.experiment.seed} if "seed" in accepted else {}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..relaxations._base import Relaxation
-from ._base import Regulariser, operation_alphas
+from ._base import Regulariser
 
 
 class ExpectedCost(Regulariser):
@@ -53,10 +53,11 @@ class ExpectedCost(Regulariser):
         self, supernet: nn.Module, alphas: Mapping[str, Tensor], relaxation: Relaxation, progress: float
     ) -> Tensor:
         table = self.table(supernet)
-        chosen = operation_alphas(supernet, alphas)
-        equal = sum(float(cost.mean()) for label, cost in table.items() if label in chosen)
-        parts = [(relaxation.shares(alpha) * table[label].to(alpha)).sum() for label, alpha in chosen.items()]
-        return self.weight * (torch.stack(parts).sum() / max(equal, 1e-12) - self.budget).clamp_min(0)
+        equal = sum(float(cost.mean()) for cost in table.values())
+        if equal == 0:
+            return torch.zeros(())
+        parts = [(relaxation.shares(alphas[label]) * cost.to(alphas[label])).sum() for label, cost in table.items()]
+        return self.weight * (torch.stack(parts).sum() / equal - self.budget).clamp_min(0)
 
     @torch.no_grad()
     def _cost(self, candidate: nn.Module, shape: tuple[int, ...]) -> float:

@@ -95,7 +95,7 @@ def test_metrics_say_what_they_are_about(finished):
 
 def test_provenance_holds_versions_seed_data_hardware_and_times(finished):
     provenance = json.loads((finished[0] / "provenance.json").read_text())
-    assert list(provenance["stages"]) == ["prepare", "search", "retrain", "evaluate", "report"]
+    assert list(provenance["stages"]) == ["prepare", "search", "derive", "retrain", "evaluate", "report"]
     assert all(stage["seconds"] >= 0 and "bioautoml run" in stage["command"] for stage in provenance["stages"].values())
     assert provenance["versions"]["nni"] == "3.0" and len(provenance["data_sha256"]) == 64
     assert provenance["hardware"]["cores"] >= 1
@@ -113,7 +113,7 @@ def test_finished_stages_are_skipped(finished, capsys):
     stamp = (run / "architecture.json").stat().st_mtime_ns
     code, output = in_process(capsys, "run", run.parent / "experiment.yml", "--output", run)
     assert code == 0
-    assert output.count("done before, skipped") == 5
+    assert output.count("done before, skipped") == 6
     assert (run / "architecture.json").stat().st_mtime_ns == stamp
 
 
@@ -148,6 +148,8 @@ def test_a_stage_runs_alone_with_other_settings(finished, tmp_path, capsys):
         "strategy={name: nni_darts}",
         "strategy={name: alternating_darts, alpha_data: shared}",
         "retrain.initial_weights=supernet",
+        "derivation.method=perturbation",
+        "derivation.method=random",
         "space.cell_sharing=none",
         "training.ema_decay=0.9",
     ],
@@ -303,4 +305,4 @@ def test_ls_lists_every_plugin():
 def test_stages_stop_without_what_they_stand_on(table_root, tmp_path, capsys):
     write_experiment(tmp_path, table_root)
     code, output = in_process(capsys, "retrain", tmp_path)
-    assert code == 2 and "stage 'search' is missing" in output
+    assert code == 2 and "stage 'derive' is missing" in output

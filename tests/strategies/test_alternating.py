@@ -7,13 +7,14 @@ from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.strategies import AlternatingDARTS
 from bioautoml_nni.strategies.data import SearchLoader, disjoint_halves
 from bioautoml_nni.strategies.module import AlternatingModule
-from bioautoml_nni.strategies.supernet import named_architecture_parameters
 from nni.nas.evaluator.pytorch import Classification, DataLoader
 from nni.nas.experiment import NasExperiment
 from nni.nas.experiment.config import NasExperimentConfig
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedLayer
 from nni.nas.strategy import DARTS, Random
 from torch.utils.data import TensorDataset
+
+from bioautoml_nni.nni_engine import named_architecture_parameters
 
 
 def make_space(**changes) -> MultimodalSpace:

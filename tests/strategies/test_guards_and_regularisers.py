@@ -5,11 +5,12 @@ import torch
 from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.strategies import AlternatingDARTS
 from bioautoml_nni.strategies.guards import Guards, entropy, skip_counts
-from bioautoml_nni.strategies.supernet import MixedOperation, named_architecture_parameters
+from bioautoml_nni.strategies.supernet import MixedOperation
 from test_alternating import make_evaluator, run
 
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.errors import ConfigError
+from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import get, plugins
 
 SKIPS = frozenset({"skip"})
@@ -121,6 +122,17 @@ def test_the_expected_number_of_parameters_is_that_of_the_candidates():
     expected = sum(p.numel() for module in found for p in module["dil_conv_3x3"].parameters())
     assert table["reduction_edge_0_1"][found[0].names.index("dil_conv_3x3")] == expected > 0
     assert table["reduction_edge_0_1"][found[0].names.index("zero")] == 0
+
+
+def test_choices_of_other_layers_have_no_cost():
+    """The fusion is a LayerChoice too, but what goes in is a pair of embeddings."""
+    metadata = {"numeric_fields": [0], "categories": [], "category_fields": [], "fields": 1}
+    space = MultimodalSpace(num_classes=3, metadata=metadata, channels=4, cells=2, dropout=0.0)
+    network = AlternatingDARTS().mutate_model(space)
+    batch = {"image": torch.randn(2, 3, 16, 16), "numeric": torch.zeros(2, 1), "mask": torch.ones(2, 1)}
+    network({**batch, "categorical": torch.zeros(2, 0, dtype=torch.long)})
+    value = penalty("expected_cost", named_architecture_parameters(network), supernet=network)
+    assert torch.isfinite(value) and float(value) > 0
 
 
 def test_flops_are_those_of_the_shapes_at_work():

@@ -5,12 +5,12 @@ import torch
 from bioautoml_nni.strategies import AlternatingDARTS
 from bioautoml_nni.strategies.guards import SearchDiverged
 from bioautoml_nni.strategies.schedules.unrolled import unrolled_gradient
-from bioautoml_nni.strategies.supernet import named_architecture_parameters
 from nni.nas.evaluator.pytorch import DataLoader
 from nni.nas.strategy import DARTS
 from test_alternating import make_data, make_evaluator, make_space, run
 from torch import nn
 
+from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import plugins
 
 
