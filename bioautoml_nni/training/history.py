@@ -50,14 +50,20 @@ class HistoryCallback(pl.Callback):
 class CheckpointCallback(pl.callbacks.Checkpoint):
     """Saves the whole training state after every epoch, and optionally the weights of the best one.
 
+    The best epoch is the one at which the mean of the metric over the last `window` epochs is largest: on few
+    validation specimens a single epoch's score is noise, and its maximum is a lucky one.
+
     Args:
         folder: receives ``last.ckpt`` and ``best.pt``.
         monitor: metric to maximise for ``best.pt``, or None.
+        window: number of epochs whose mean counts.
     """
 
-    def __init__(self, folder: Path, monitor: str | None = None) -> None:
+    def __init__(self, folder: Path, monitor: str | None = None, window: int = 5) -> None:
         self.folder = folder
         self.monitor = monitor
+        self.window = window
+        self.recent: list[float] = []
         self.best: float = -1.0
         self.best_epoch = -1
         self.last_model_path = ""
@@ -74,7 +80,8 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
         from ..atomic import replacing
 
         if self.monitor is not None:
-            score = float(trainer.callback_metrics[self.monitor])
+            self.recent = [*self.recent, float(trainer.callback_metrics[self.monitor])][-self.window :]
+            score = sum(self.recent) / len(self.recent)
             if score > self.best:
                 self.best, self.best_epoch = score, trainer.current_epoch
                 network = getattr(pl_module, "averaged", None) or pl_module.model
@@ -86,8 +93,9 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """State that a checkpoint keeps."""
-        return {"best": self.best, "best_epoch": self.best_epoch}
+        return {"best": self.best, "best_epoch": self.best_epoch, "recent": self.recent}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore that state."""
         self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
+        self.recent = list(state_dict["recent"])

@@ -36,7 +36,7 @@ def make_evaluator(epochs: int = 1, callbacks=(), train=None) -> Classification:
         max_epochs=epochs,
         callbacks=list(callbacks),
         logger=False,
-        enable_checkpointing=False,
+        enable_checkpointing=bool(callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
     )
