@@ -98,4 +98,4 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore that state."""
         self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
-        self.recent = list(state_dict["recent"])
+        self.recent = list(state_dict.get("recent", []))
