@@ -175,8 +175,8 @@ class AlternatingModule(DartsLightningModule):
             if parameter.grad is not None and (id(parameter) in architecture) == (group == "alpha")
         ]
         norm = torch.stack(torch._foreach_norm(gradients)).norm() if gradients else torch.zeros(())
-        self.log(f"{group}_loss", loss.detach(), on_step=False, on_epoch=True)
-        self.log(f"{group}_gradient_norm", norm, on_step=False, on_epoch=True)
+        values = {f"{group}_loss": loss.detach(), f"{group}_gradient_norm": norm}
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=1)  # every batch counts the same
 
     def _penalty(self) -> Tensor:
         alphas, progress = self.architecture_parameters(), self.relaxation.progress
