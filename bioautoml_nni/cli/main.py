@@ -151,11 +151,10 @@ def doctor(directory: RunPath) -> None:
     )
     colours = {"ill": "red", "watch": "yellow", "well": "green"}
     for finding in found:
-        console.print(
-            f"[{colours[finding.level]}]{finding.level:>5}[/]  [bold]{finding.title}[/]: {escape(finding.seen)}"
-        )
-        if finding.remedy:
-            console.print(f"       [dim]What helps:[/] {escape(finding.remedy)}")
+        level = f"[{colours[finding.level]}]{finding.level:>5}[/]"
+        lines = [f"{level}  [bold]{finding.title}[/]: {escape(finding.seen)}"]
+        lines += [f"       [dim]What helps:[/] {escape(finding.remedy)}"] if finding.remedy else []
+        console.print("\n".join(lines), highlight=False, soft_wrap=True)
     raise typer.Exit(int(any(finding.level != "well" for finding in found)))
 
 

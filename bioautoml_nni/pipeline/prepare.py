@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 
 from ..atomic import replacing, write_json, write_text
 from ..audit.examine import Examination, examine, image_store
@@ -60,10 +61,10 @@ def prepare(run: RunDirectory, console: Console) -> None:
 def _tell(found: Examination, run: RunDirectory, console: Console) -> None:
     if len(found.unreadable):
         text = f"{len(found.unreadable)} unreadable images left out; they are named in {run / 'unreadable.csv'}."
-        console.print(f"[yellow]{text}", highlight=False)
+        console.print(f"[yellow]{text}", highlight=False, soft_wrap=True)
     warnings = [remark for remark in found.remarks if remark.level == "warning" and remark.topic != "images"]
     for remark in warnings:
-        console.print(f"[yellow]warning:[/] {remark.text}", highlight=False, markup=True)
+        console.print(f"[yellow]warning:[/] {escape(remark.text)}", highlight=False, soft_wrap=True)
 
 
 def _pixel_statistics(pixels: Pixels, rows: np.ndarray) -> tuple[list[float], list[float]]:
