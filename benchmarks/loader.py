@@ -97,7 +97,7 @@ def measure(root: Path, names: list[str], size: int, rounds: int) -> list[dict[s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--csv-root", type=Path, help="a folder with metadata.csv that has a column image")
-    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--size", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     sample = SampleSource().load()
@@ -107,13 +107,15 @@ def main() -> None:
         sets[options.csv_root.name] = (options.csv_root, names)
     results = {}
     for title, (root, names) in sets.items():
-        results[title] = measure(root, names, options.size, options.rounds)
-        print(f"{title}: {len(names)} images to {options.size} px, batches of {BATCH}, {os.cpu_count()} cores")
-        for row in results[title]:
-            print(
-                f"  {row['workers']} workers  {row['loader']:<28} {row['images_per_s']:>9,.0f} images/s  "
-                f"{row['ratio']:>6.2f} x"
-            )
+        for size in options.size:
+            heading = f"{title}: {len(names)} images to {size} px, batches of {BATCH}, {os.cpu_count()} cores"
+            results[heading] = measure(root, names, size, options.rounds)
+            print(heading)
+            for row in results[heading]:
+                print(
+                    f"  {row['workers']} workers  {row['loader']:<28} {row['images_per_s']:>9,.0f} images/s  "
+                    f"{row['ratio']:>6.2f} x"
+                )
     out = Path(__file__).parent / "out"
     out.mkdir(exist_ok=True)
     (out / "loader.json").write_text(json.dumps(results, indent=2) + "\n")

@@ -62,12 +62,15 @@ def whole_batch(batch: Any) -> Any:
 def make_loader(dataset: SpecimenDataset, batch_size: int, shuffle: bool, loader_class: type = DataLoader) -> Any:
     """Return a loader; with `shuffle` its sampler has a generator of its own, and it drops a last incomplete batch.
 
+    Pixels from the cache are fetched in the main process, those that must be decoded in worker processes.
+
     Args:
         loader_class: `DataLoader` or NNI's traced form of it.
     """
     # The loader draws a number whenever it is iterated, at moments that differ after a resume. With a generator of its
     # own this disturbs neither the sampler's order nor the global generator.
     sampler: Any = RandomSampler(dataset, generator=torch.Generator()) if shuffle else SequentialSampler(dataset)
+    workers = dataset.images.workers if dataset.images is not None else 0
     return loader_class(
         dataset,
         batch_size=batch_size,
@@ -75,4 +78,6 @@ def make_loader(dataset: SpecimenDataset, batch_size: int, shuffle: bool, loader
         collate_fn=whole_batch,
         drop_last=shuffle and len(dataset) >= batch_size,
         generator=torch.Generator(),
+        num_workers=workers,
+        persistent_workers=workers > 0,
     )

@@ -7,8 +7,8 @@ uncompressed tar shard, and in ``#X,Y,WIDTH,HEIGHT``, a box in pixels to cut out
 from __future__ import annotations
 
 import io
+import os
 import re
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,9 @@ from ..errors import DataError
 
 BOX = re.compile(r"#(-?\d+),(-?\d+),(\d+),(\d+)$")
 MEMBER = re.compile(r"::(\d+)\+(\d+)$")
-REDUCING_GAP = 2.0
-"""A picture is decoded at no less than this many times the wanted size where its format can be decoded reduced."""
+ORIENTATION = 0x0112
+SMALL = 4
+"""JPEGs of at most this many times the wanted size are decoded whole; larger ones at a fraction of their size."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def read_bytes(root: Path, reference: ImageReference) -> bytes:
     Raises:
         OSError: if the file is missing, cannot be read or is empty.
     """
-    with open(root / reference.path, "rb") as file:
+    with open(os.path.join(root, reference.path), "rb") as file:
         if reference.member is None:
             data = file.read()
         else:
@@ -89,53 +90,87 @@ class DecodedImage:
     height: int
 
 
+@dataclass(frozen=True)
+class JpegHeader:
+    """What the start of a JPEG file says: size in pixels, number of components, and whether it has an EXIF block."""
+
+    width: int
+    height: int
+    components: int
+    has_exif: bool
+
+
+def jpeg_header(data: bytes) -> JpegHeader | None:
+    """Read the header of a JPEG file; None if it is no JPEG, or a damaged one."""
+    if data[:2] != b"\xff\xd8":
+        return None
+    position, has_exif = 2, False
+    while position + 9 < len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
+            height, width = (int.from_bytes(data[position + at : position + at + 2], "big") for at in (5, 7))
+            return JpegHeader(width, height, data[position + 9], has_exif)
+        has_exif |= marker == 0xE1
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return None
+
+
 def decode(data: bytes, size: int, box: tuple[int, int, int, int] | None = None) -> DecodedImage:
-    """Decode a picture to a square: orientation applied, aspect kept, borders in the picture's own edge colour.
+    """Decode a picture to a square: orientation applied, aspect kept, borders in the mean colour of its edges.
+
+    Small JPEGs go through torchvision. Larger ones go through Pillow, which decodes them at a fraction of their size,
+    and so does every other format that it reads, CMYK and damaged files included.
 
     Args:
-        data: the encoded image: JPEG through torchvision, everything else that Pillow reads through Pillow.
+        data: the encoded image.
         size: edge S of the square in pixels.
         box: left, top, width and height to cut out first, clipped to the picture.
 
     Raises:
         OSError: if the data is truncated, too large or no image.
     """
+    header = jpeg_header(data) if box is None else None
+    if header and header.components in (1, 3) and 0 < max(header.width, header.height) <= SMALL * size:
+        pixels = _small_jpeg(data, header, size)
+        if pixels is not None:
+            return DecodedImage(_square(pixels, size), header.width, header.height)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as opened:
-                width, height = opened.size
-                pixels = _jpeg(data, opened, size) if box is None else None
-                if pixels is None:
-                    pixels = _any_format(opened, size, box)
-    except (SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        with Image.open(io.BytesIO(data)) as opened:
+            width, height = opened.size
+            if width * height > (Image.MAX_IMAGE_PIXELS or width * height):
+                raise OSError(f"its {width} x {height} pixels exceed the limit of {Image.MAX_IMAGE_PIXELS}")
+            picture = _any_format(opened, size, box)
+            scale = size / max(picture.size)
+            smaller = [max(1, round(side * scale)) for side in picture.size]
+            if list(picture.size) != smaller:
+                picture = picture.resize((smaller[0], smaller[1]), Image.Resampling.BILINEAR)
+    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise OSError(str(error)) from error
-    return DecodedImage(_square(pixels, size), width, height)
+    return DecodedImage(_square(np.asarray(picture), size), width, height)
 
 
-def _jpeg(data: bytes, opened: Image.Image, size: int) -> Image.Image | None:
-    """Decode an ordinary JPEG of moderate size with torchvision; None leaves it to Pillow.
-
-    Pillow decodes much larger ones faster, since it can skip detail; CMYK and damaged files are left to it as well.
-    """
-    if opened.format != "JPEG" or opened.mode not in ("RGB", "L") or max(opened.size) > 4 * size:
-        return None
+def _small_jpeg(data: bytes, header: JpegHeader, size: int) -> np.ndarray | None:
+    """Return pixels (h, w, 3) with max(h, w) = size; None leaves the file to Pillow."""
     import torch  # imported here, since both take seconds and a table alone is read without them
     from torchvision.io import ImageReadMode, decode_jpeg
 
+    encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     try:
-        tensor = decode_jpeg(
-            torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB, apply_exif_orientation=True
-        )
+        pixels = decode_jpeg(encoded, ImageReadMode.RGB, apply_exif_orientation=header.has_exif)
     except RuntimeError:
         return None
-    return Image.fromarray(tensor.permute(1, 2, 0).contiguous().numpy())
+    scale = size / max(pixels.shape[1:])
+    smaller = [max(1, round(side * scale)) for side in pixels.shape[1:]]
+    batch = pixels[None].contiguous(memory_format=torch.channels_last)
+    if list(pixels.shape[1:]) != smaller:
+        batch = torch.nn.functional.interpolate(batch, smaller, mode="bilinear", antialias=True)
+    return batch[0].permute(1, 2, 0).numpy()
 
 
 def _any_format(opened: Image.Image, size: int, box: tuple[int, int, int, int] | None) -> Image.Image:
     if box is None:
-        opened.draft("RGB", (round(REDUCING_GAP * size), round(REDUCING_GAP * size)))
-    picture = ImageOps.exif_transpose(opened)
+        opened.draft("RGB", (size, size))
+    picture = ImageOps.exif_transpose(opened) if opened.getexif().get(ORIENTATION, 1) != 1 else opened
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         picture = Image.fromarray(_to_bytes(np.asarray(picture, dtype=np.float64)))
     picture = picture.convert("RGBA").convert("RGB") if picture.mode in ("P", "PA", "LA") else picture.convert("RGB")
@@ -154,15 +189,17 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
     return np.nan_to_num((values - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
 
 
-def _square(picture: Image.Image, size: int) -> np.ndarray:
-    scale = size / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    resized = picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
-    pixels = np.asarray(resized)
-    square = np.empty((size, size, 3), np.uint8)
-    if width != height:
-        border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-        square[:] = np.median(border, axis=0).astype(np.uint8)
+def _square(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Centre pixels (h, w, 3) in a square (S, S, 3) of the mean colour of the two edges that the borders touch."""
+    height, width = pixels.shape[:2]
+    if height == width == size:
+        return np.ascontiguousarray(pixels)
+    ends = (pixels[0], pixels[-1]) if height < width else (pixels[:, 0], pixels[:, -1])
+    colour = (ends[0].sum(axis=0) + ends[1].sum(axis=0)) / (2 * len(ends[0]))
     top, left = (size - height) // 2, (size - width) // 2
+    square = np.empty((size, size, 3), np.uint8)
+    for strip in (square[:top], square[top + height :], square[:, :left], square[:, left + width :]):
+        if strip.size:  # filling the strips alone is much cheaper than the whole square
+            strip[:] = colour.round().astype(np.uint8)
     square[top : top + height, left : left + width] = pixels
     return square

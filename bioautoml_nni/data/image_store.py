@@ -38,7 +38,14 @@ def default_folder() -> Path:
 
 
 class Pixels(Protocol):
-    """Gives the pixels of images by their position in the list that it was made for."""
+    """Gives the pixels of images by their position in the list that it was made for.
+
+    Attributes:
+        workers: number of processes in which a loader should ask for them; 0 is the main process.
+    """
+
+    @property
+    def workers(self) -> int: ...
 
     def batch(self, positions: np.ndarray) -> np.ndarray:
         """Return (N, S, S, 3) uint8."""
@@ -51,6 +58,7 @@ class CachedPixels:
 
     memory: np.ndarray
     rows: np.ndarray
+    workers: int = 0
 
     def batch(self, positions: np.ndarray) -> np.ndarray:
         """Return (N, S, S, 3) uint8."""
@@ -58,13 +66,13 @@ class CachedPixels:
 
 
 class DecodedPixels:
-    """Pixels decoded from their files whenever they are asked for, by several threads.
+    """Pixels decoded from their files whenever they are asked for.
 
     Args:
         root: image root.
         references: image references.
         size: edge S of the squares.
-        workers: number of threads.
+        workers: number of processes that a loader should use.
     """
 
     def __init__(self, root: Path, references: Sequence[str], size: int, workers: int) -> None:
@@ -72,7 +80,6 @@ class DecodedPixels:
         self.references = [ImageReference.parse(text) for text in references]
         self.size = size
         self.workers = workers
-        self._pool: ThreadPoolExecutor | None = None
 
     def batch(self, positions: np.ndarray) -> np.ndarray:
         """Return (N, S, S, 3) uint8.
@@ -80,8 +87,7 @@ class DecodedPixels:
         Raises:
             DataError: if a file that could be read before has gone or changed.
         """
-        self._pool = self._pool or ThreadPoolExecutor(self.workers)
-        return np.stack(list(self._pool.map(self._one, positions)))
+        return np.stack([self._one(position) for position in positions])
 
     def _one(self, position: int) -> np.ndarray:
         reference = self.references[position]
@@ -89,9 +95,6 @@ class DecodedPixels:
             return decode(read_bytes(self.root, reference), self.size, reference.box).square
         except OSError as error:
             raise DataError(f"{self.root / reference.path}: was readable before and is not now ({error}).") from error
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_pool": None}  # worker processes of a loader make their own threads
 
 
 class ImageStore:

@@ -31,9 +31,9 @@ class ImageTransform(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return normalised images of the same shape."""
-        pixels = images.to(self.mean.dtype) / 255
-        if self.training:
-            pixels = self._erase(self._colour(self._move(pixels)))
+        if not self.training:  # one product and one sum in place: at 256 pixels, memory traffic is what costs
+            return torch.mul(images, 1 / (255 * self.std)).sub_(self.mean / self.std)
+        pixels = self._erase(self._colour(self._move(images.to(self.mean.dtype) / 255)))
         return (pixels - self.mean) / self.std
 
     def _uniform(self, like: Tensor, low: float, high: float) -> Tensor:
