@@ -116,8 +116,10 @@ def examine(experiment: Experiment, console: Console) -> Examination:
         )
     _judge_split(table, part, settings, found, remarks)
     test, train = _masks(part)
-    pictures = picture_findings(table, facts, test, train) if facts is not None else None
-    if pictures:
+    pictures = None
+    if facts is not None:
+        pixels = image_store(experiment, manifest.image_root).pixels(facts)
+        pictures = picture_findings(table, facts, pixels, test, train)
         _judge_pictures(pictures, remarks)
     examination = Examination(manifest, table, part, facts, unreadable, overridden, remarks, {})
     examination.audit = _audit(examination, found, dropped, pictures, settings)

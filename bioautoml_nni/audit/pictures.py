@@ -7,11 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..data.image_store import Pixels
 from ..data.manifest import ID, IMAGE, LABEL
 from ..data.perceptual_hash import near_pairs
 
 LIKENESS = 4
-"""Most differing bits, of 64, of two pictures that count as nearly the same."""
+"""Most differing bits, of 64, of two pictures that may be nearly the same."""
+CORRELATION = 0.94
+"""Least correlation of the grey pixels of two pictures that count as nearly the same. Hashes alone also agree where a
+specimen is small on an empty ground."""
+BLOCK = 512
 SHOWN = 20
 SMALL = 32
 
@@ -22,12 +27,15 @@ def unreadable_table(table: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
     return table.loc[failed, [ID, IMAGE]].assign(reason=facts.loc[failed, "failure"].to_numpy())
 
 
-def picture_findings(table: pd.DataFrame, facts: pd.DataFrame, test: np.ndarray, train: np.ndarray) -> dict[str, Any]:
+def picture_findings(
+    table: pd.DataFrame, facts: pd.DataFrame, pixels: Pixels, test: np.ndarray, train: np.ndarray
+) -> dict[str, Any]:
     """Return sizes and duplicates of readable images.
 
     Args:
         table: rows with `ID`, `IMAGE` and `LABEL`.
         facts: facts of the same rows, from the image store.
+        pixels: their pixels.
         test, train: masks (N,).
     """
     if table.empty:
@@ -37,6 +45,7 @@ def picture_findings(table: pd.DataFrame, facts: pd.DataFrame, test: np.ndarray,
     near = near_pairs(facts["look"].to_numpy(np.int64), LIKENESS)
     digest = pd.factorize(facts["digest"])[0]
     near = near[digest[near[:, 0]] != digest[near[:, 1]]]
+    near = near[_correlation(pixels, near) >= CORRELATION]
     return {
         "checked": len(table),
         "longest_side": {"least": int(longest.min()), "median": int(longest.median()), "most": int(longest.max())},
@@ -44,6 +53,21 @@ def picture_findings(table: pd.DataFrame, facts: pd.DataFrame, test: np.ndarray,
         "exact_duplicates": _pairs(table, exact, test, train),
         "near_duplicates": _pairs(table, near, test, train),
     }
+
+
+def _correlation(pixels: Pixels, pairs: np.ndarray) -> np.ndarray:
+    """Return the correlation of the grey pixels of each pair (P,)."""
+
+    def centred(positions: np.ndarray) -> np.ndarray:
+        grey = pixels.batch(positions).astype(np.float32).mean(axis=3).reshape(len(positions), -1)
+        return grey - grey.mean(axis=1, keepdims=True)
+
+    found = [np.zeros(0)]
+    for start in range(0, len(pairs), BLOCK):
+        left, right = (centred(pairs[start : start + BLOCK, side]) for side in (0, 1))
+        product = (left * right).sum(axis=1)
+        found.append(product / np.sqrt((left**2).sum(axis=1) * (right**2).sum(axis=1) + 1e-9))
+    return np.concatenate(found)
 
 
 def _chain(digests: pd.Series) -> np.ndarray:

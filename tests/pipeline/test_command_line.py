@@ -150,6 +150,7 @@ def test_a_stage_runs_alone_with_other_settings(finished, tmp_path, capsys):
         "retrain.initial_weights=supernet",
         "derivation.method=perturbation",
         "derivation.method=random",
+        "cache.max_gb=0",
         "space.cell_sharing=none",
         "training.ema_decay=0.9",
     ],
