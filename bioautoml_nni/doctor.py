@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .architecture.shares import entropy, skip_counts
+
 History = Sequence[Mapping[str, Any]]
 Shares = Mapping[str, Mapping[str, float]]
 
@@ -31,8 +33,8 @@ class Diagnosis:
 def diagnose(
     history: History,
     *,
-    skips: frozenset[str] = frozenset({"skip_connect"}),
-    zeros: frozenset[str] = frozenset({"zero"}),
+    skips: frozenset[str],
+    zeros: frozenset[str],
     warmup_epochs: int = 0,
     alpha_specimens: int | None = None,
     batch_size: int | None = None,
@@ -68,17 +70,9 @@ def _edges(shares: Shares) -> dict[str, Mapping[str, float]]:
     return {label: own for label, own in shares.items() if "_edge_" in label}
 
 
-def _strongest(own: Mapping[str, float]) -> str:
-    return max(own, key=lambda name: own[name])
-
-
 def _skips(epochs: Sequence[Shares], skips: frozenset[str]) -> list[Diagnosis]:
     def worst(edges: Shares) -> tuple[int, str]:
-        counts: dict[str, int] = {}
-        for label, own in edges.items():
-            kind = label.partition("_edge_")[0]
-            counts[kind] = counts.get(kind, 0) + (_strongest(own) in skips)
-        return max(((count, kind) for kind, count in counts.items()), default=(0, ""))
+        return max(((count, kind) for kind, count in skip_counts(edges, skips).items()), default=(0, ""))
 
     count, kind = worst(epochs[-1])
     if count > MOST_SKIPS:
@@ -119,11 +113,11 @@ def _zero(epochs: Sequence[Shares], zeros: frozenset[str]) -> list[Diagnosis]:
 def _movement(epochs: Sequence[Shares], history: History, warmup: int) -> list[Diagnosis]:
     last = epochs[-1]
     strength = [max(own.values()) * len(own) for own in last.values() if len(own) > 1]
-    entropy = [-sum(s * math.log(s) for s in own.values() if s > 0) / math.log(len(own)) for own in last.values()]
+    openness = [entropy(own) / math.log(len(own)) for own in last.values() if len(own) > 1]
     decided = sum(strength) / max(1, len(strength))
     seen = (
         f"On average the strongest operation of an edge has {decided:.1f} times its share at equal weights; the "
-        f"entropy of the shares is {sum(entropy) / max(1, len(entropy)):.0%} of its maximum."
+        f"entropy of the shares is {sum(openness) / max(1, len(openness)):.0%} of its maximum."
     )
     if len(history) <= warmup or decided < 1.02:
         return [

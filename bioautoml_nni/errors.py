@@ -35,5 +35,9 @@ class RunDirectoryError(BioAutoMLError):
     """A run directory that is missing a stage's input or belongs to another experiment."""
 
 
+class DivergenceError(BioAutoMLError):
+    """A loss that is not finite; the search goes back to its newest whole epoch with a lower rate."""
+
+
 class ArchitectureError(BioAutoMLError):
     """An architecture file that is malformed or does not fit its search space."""

@@ -5,13 +5,10 @@ A search that turns towards skip connections rarely comes back (DARTS+, arXiv 19
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-
-class SearchDiverged(ArithmeticError):
-    """The loss of a step was not finite."""
+from ..architecture.shares import entropy, skip_counts
 
 
 @dataclass(frozen=True)
@@ -48,17 +45,3 @@ class Guards:
         """Whether the architecture itself is what the guard is against, so that an earlier one is kept."""
         limit = self.most_skips
         return limit is not None and any(count > limit for count in skip_counts(shares, skips).values())
-
-
-def skip_counts(shares: Mapping[str, Mapping[str, float]], skips: frozenset[str]) -> dict[str, int]:
-    """Return for each kind of cell the number of edges whose strongest operation is a skip connection."""
-    counts: dict[str, int] = {}
-    for label, values in shares.items():
-        kind = str(label).partition("_edge_")[0]
-        counts[kind] = counts.get(kind, 0) + (max(values, key=lambda name: values[name]) in skips)
-    return counts
-
-
-def entropy(shares: Mapping[str, float]) -> float:
-    """Return the entropy of shares in nats; log(number of candidates) at most."""
-    return -sum(share * math.log(share) for share in shares.values() if share > 0)

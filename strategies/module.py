@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
 from nni.nas.oneshot.pytorch.differentiable import DartsLightningModule
 from torch import Tensor, nn
 
+from ..errors import DivergenceError
 from ..nni_engine import named_architecture_parameters
 from ..seeding import derive_seed, seed_everything
 from .data import SearchBatch, SearchLoader
-from .guards import Guards, SearchDiverged
+from .guards import Guards
 from .regularisers._base import Regulariser
 from .relaxations._base import Relaxation
 from .schedules._base import Schedule
@@ -50,9 +52,16 @@ class AlternatingModule(DartsLightningModule):
         self._sound: dict[str, Tensor] = {}
         self._frozen: bool | None = None
 
+    @cached_property
+    def _groups(self) -> tuple[dict[str, nn.Parameter], list[nn.Parameter]]:
+        """Architecture parameters by label and all other parameters; the supernet keeps them for its whole life."""
+        architecture = named_architecture_parameters(self.model)
+        known = {id(parameter) for parameter in architecture.values()}
+        return architecture, [parameter for parameter in self.model.parameters() if id(parameter) not in known]
+
     def architecture_parameters(self) -> dict[str, nn.Parameter]:
         """The live architecture parameters by label, in alphabetical order."""
-        return named_architecture_parameters(self.model)
+        return self._groups[0]
 
     def arch_parameters(self) -> list[nn.Parameter]:
         """The same as a list; NNI's own list comes from a set, so that its order differs between processes."""
@@ -152,7 +161,7 @@ class AlternatingModule(DartsLightningModule):
         """Return the evaluator's own training loss of a batch.
 
         Raises:
-            SearchDiverged: if it is not finite.
+            DivergenceError: if it is not finite.
         """
         result = self.training_module.training_step(batch, 0)
         loss = result["loss"] if isinstance(result, dict) else result
@@ -168,22 +177,17 @@ class AlternatingModule(DartsLightningModule):
 
     def _log_step(self, group: str, loss: Tensor) -> None:
         """Log the loss and the gradient norm of the group that was just updated (after clipping)."""
-        architecture = {id(parameter) for parameter in self.arch_parameters()}
-        gradients = [
-            parameter.grad.detach()
-            for parameter in self.model.parameters()
-            if parameter.grad is not None and (id(parameter) in architecture) == (group == "alpha")
-        ]
+        parameters = self.arch_parameters() if group == "alpha" else self._groups[1]
+        gradients = [parameter.grad.detach() for parameter in parameters if parameter.grad is not None]
         norm = torch.stack(torch._foreach_norm(gradients)).norm() if gradients else torch.zeros(())
         values = {f"{group}_loss": loss.detach(), f"{group}_gradient_norm": norm}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=1)  # every batch counts the same
 
     def _penalty(self) -> Tensor:
         alphas, progress = self.architecture_parameters(), self.relaxation.progress
-        values = [r.penalty(self.model, alphas, self.relaxation, progress) for r in self.regularisers]
         total = torch.zeros((), device=next(iter(alphas.values())).device)
-        for value in values:
-            total = total + value.to(total)
+        for regulariser in self.regularisers:
+            total = total + regulariser.penalty(self.model, alphas, self.relaxation, progress).to(total)
         return total
 
     def _progress(self, batch_idx: int) -> float:
@@ -297,4 +301,4 @@ class AlternatingModule(DartsLightningModule):
 
 def _require_finite(loss: Tensor) -> None:
     if not bool(torch.isfinite(loss.detach()).all()):
-        raise SearchDiverged(f"the loss of a search step is {float(loss.detach())}")
+        raise DivergenceError(f"the loss of a search step is {float(loss.detach())}")

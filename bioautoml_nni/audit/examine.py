@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,26 +11,17 @@ from rich.console import Console
 
 from ..config import Experiment
 from ..data import splits
-from ..data.image_store import ImageStore
+from ..data.image_store import ImageStore, Pixels
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role
 from ..data.roles import infer_role, pair_places
 from ..errors import DataError
 from ..progress import make_progress
 from ..registry import get, suggestion
-from .columns import MUCH, ColumnFinding, Screen, brand, screen
+from .columns import Screen, brand, screen
 from .pictures import picture_findings, unreadable_table
+from .remarks import Remark, judge_columns, judge_pictures, judge_split, judge_unreadable
 
-Level = Literal["refused", "warning", "note"]
 HEAD, TAIL = 100, 20
-
-
-@dataclass(frozen=True)
-class Remark:
-    """One sentence of the audit."""
-
-    level: Level
-    topic: str
-    text: str
 
 
 @dataclass
@@ -43,6 +33,7 @@ class Examination:
         table: specimens that are used: labelled, frequent enough, with a readable image if images are used.
         part: part of each of them.
         facts: their facts from the image store, or None without images.
+        pixels: their pixels, or None without images.
         unreadable: id, image and reason of the images that cannot be read.
         overridden: reason, by refused column that is used all the same.
         remarks: all findings in words; any that is "refused" forbids training.
@@ -53,6 +44,7 @@ class Examination:
     table: pd.DataFrame
     part: pd.Series
     facts: pd.DataFrame | None
+    pixels: Pixels | None
     unreadable: pd.DataFrame
     overridden: dict[str, str]
     remarks: list[Remark]
@@ -94,7 +86,7 @@ def examine(experiment: Experiment, console: Console) -> Examination:
         facts = _look_at_images(experiment, manifest, table, console)
         unreadable = unreadable_table(table, facts)
         kept = facts["failure"].isna().to_numpy()
-        _judge_unreadable(unreadable, len(table), settings.max_unreadable, remarks)
+        judge_unreadable(unreadable, len(table), settings.max_unreadable, remarks)
         if not kept.any():
             raise DataError(
                 f"None of the {len(table)} images can be read; the first is {table[IMAGE].iloc[0]} "
@@ -102,9 +94,10 @@ def examine(experiment: Experiment, console: Console) -> Examination:
             )
         table, facts = table[kept].reset_index(drop=True), facts[kept].reset_index(drop=True)
         if not kept.all():
-            table, more = _without_rare(table, settings.rare_labels, remarks)
+            readable = table
+            table, more = _without_rare(readable, settings.rare_labels, remarks)
+            facts = facts[~readable[LABEL].isin(list(more))].reset_index(drop=True)
             dropped |= more
-            facts = facts.set_index("reference").reindex(table[IMAGE]).reset_index(names="reference")
     part = splits.assign(table, settings.split, experiment.seed)
     found = _screen(experiment, manifest, table, part, console)
     roles, overridden = _final_roles(experiment, manifest, table, found, remarks)
@@ -114,14 +107,14 @@ def examine(experiment: Experiment, console: Console) -> Examination:
             "data.modalities names metadata, but no usable metadata column is left; give roles under data.columns "
             "or set data.modalities to [image]."
         )
-    _judge_split(table, part, settings, found, remarks)
+    judge_split(table, part, settings, found, remarks)
     test, train = _masks(part)
-    pictures = None
+    pictures = pixels = None
     if facts is not None:
         pixels = image_store(experiment, manifest.image_root).pixels(facts)
         pictures = picture_findings(table, facts, pixels, test, train)
-        _judge_pictures(pictures, remarks)
-    examination = Examination(manifest, table, part, facts, unreadable, overridden, remarks, {})
+        judge_pictures(pictures, remarks)
+    examination = Examination(manifest, table, part, facts, pixels, unreadable, overridden, remarks, {})
     examination.audit = _audit(examination, found, dropped, pictures, settings)
     return examination
 
@@ -161,19 +154,6 @@ def _look_at_images(experiment: Experiment, manifest: Manifest, table: pd.DataFr
         task = progress.add_task("images", total=len(references), note="")
         store = image_store(experiment, manifest.image_root)
         return store.ensure(references, lambda count: progress.advance(task, count))
-
-
-def _judge_unreadable(unreadable: pd.DataFrame, total: int, limit: float, remarks: list[Remark]) -> None:
-    if unreadable.empty:
-        return
-    share, first = len(unreadable) / total, unreadable.iloc[0]
-    text = f"{len(unreadable)} of {total} images ({share:.1%}) cannot be read"
-    if share > limit:
-        text += f", more than data.max_unreadable={limit:g}; the first is {first[IMAGE]} ({first['reason']})."
-        remarks.append(Remark("refused", "images", text))
-    else:
-        text += f" and are left out; the first is {first[IMAGE]} ({first['reason']})."
-        remarks.append(Remark("warning", "images", text))
 
 
 def _screen(
@@ -217,7 +197,8 @@ def _final_roles(
             roles[name] = role
         elif finding.verdict == "refuse" and name in allow:
             roles[name] = role if role not in (None, "taxonomy") else infer_role(name, table[name])[0]
-            overridden[name] = allow[name]
+            if uses_metadata:
+                overridden[name] = allow[name]
         elif finding.verdict == "refuse":
             roles[name] = "taxonomy" if role == "taxonomy" or finding.kind == "taxonomy" else "ignored"
             if declared and uses_metadata and role != "taxonomy":
@@ -234,79 +215,8 @@ def _final_roles(
         else:
             roles[name] = role
     pair_places(roles)
-    _remark_on_columns(found, roles, overridden, uses_metadata, manifest.infer, remarks)
+    judge_columns(found, roles, overridden, uses_metadata, manifest.infer, remarks)
     return roles, overridden
-
-
-def _remark_on_columns(
-    found: Screen,
-    roles: Mapping[str, Role],
-    overridden: Mapping[str, str],
-    uses_metadata: bool,
-    inferred: bool,
-    remarks: list[Remark],
-) -> None:
-    def named(findings: list[ColumnFinding]) -> str:
-        return ", ".join(finding.column for finding in findings)
-
-    refused = [f for f in found.findings if f.verdict == "refuse" and f.column not in overridden]
-    if refused:
-        text = f"Refused as features, for they give the label away: {named(refused)}."
-        remarks.append(Remark("warning" if inferred and uses_metadata else "note", "columns", text))
-    if overridden:
-        remarks.append(
-            Remark("warning", "columns", f"{brand(overridden)}. Every result of this experiment is marked so.")
-        )
-    events = [f for f in found.findings if f.kind == "event" and f.verdict == "drop"]
-    if events and found.event:
-        text = (
-            f"{found.event_in_training:.0%} of the test specimens share a collecting event ({found.event.name}) with "
-            f"training specimens, so that these columns act as an event id: {named(events)}. Set data.split.group to "
-            "the event's column for a score that holds for new events."
-        )
-        remarks.append(Remark("warning", "columns", text))
-    if not uses_metadata:
-        return
-    for finding in found.findings:
-        used = roles.get(finding.column) not in ("ignored", "group", "taxonomy")
-        if used and finding.verdict in ("warn", "drop"):
-            remarks.append(Remark("warning", "columns", f"Column {finding.column!r} is used, but {finding.reason}."))
-
-
-def _judge_split(table: pd.DataFrame, part: pd.Series, settings: Any, found: Screen, remarks: list[Remark]) -> None:
-    counts = pd.crosstab(table[LABEL], part.replace(splits.ALPHA, splits.WEIGHTS))
-    for name, words in ((splits.WEIGHTS, "training"), (splits.VALIDATION, "validation"), (splits.TEST, "test")):
-        gone = [str(label) for label in counts.index if name not in counts or counts.loc[label, name] == 0]
-        if gone:
-            shown = ", ".join(gone[:8]) + (" and others" if len(gone) > 8 else "")
-            count = "1 class has" if len(gone) == 1 else f"{len(gone)} classes have"
-            remarks.append(Remark("warning", "split", f"{count} no {words} specimen: {shown}."))
-    known = found.event_in_training
-    if found.event and known > MUCH and not any(f.kind == "event" and f.verdict == "drop" for f in found.findings):
-        remarks.append(
-            Remark("warning", "split", f"{known:.0%} of the test specimens share {found.event.name} with training.")
-        )
-    group = settings.split.group
-    if group and found.event and group in found.event.key and known > 0:
-        text = (
-            f"data.split.group {group!r}: {known:.0%} of the test specimens are of a group that training has too, "
-            f"since {settings.split.column or 'the official split'!r} divides groups."
-        )
-        remarks.append(Remark("warning", "split", text))
-
-
-def _judge_pictures(pictures: Mapping[str, Any], remarks: list[Remark]) -> None:
-    for kind, words in (("exact_duplicates", "the same file"), ("near_duplicates", "nearly the same picture")):
-        found = pictures.get(kind)
-        if not found or not found["pairs"]:
-            continue
-        twins, conflicting = found["test_images_with_a_twin_in_training"], found["pairs_with_different_labels"]
-        text = f"{found['images']} images are {words} as another"
-        text += f"; {twins} test images have such a twin in training" if twins else "; none across training and test"
-        text += f"; {conflicting} pairs carry different labels." if conflicting else "."
-        remarks.append(Remark("warning" if twins or conflicting else "note", "images", text))
-    if small := pictures.get("smaller_than_32_px"):
-        remarks.append(Remark("note", "images", f"{small} pictures are smaller than 32 px."))
 
 
 def _audit(

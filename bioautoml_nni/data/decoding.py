@@ -38,10 +38,11 @@ class ImageReference:
         """Split a reference into its parts."""
         box = member = None
         if found := BOX.search(text):
-            box, text = tuple(int(number) for number in found.groups()), text[: found.start()]
+            left, top, width, height = map(int, found.groups())
+            box, text = (left, top, width, height), text[: found.start()]
         if found := MEMBER.search(text):
             member, text = (int(found[1]), int(found[2])), text[: found.start()]
-        return cls(text, member, box)  # type: ignore[arg-type]
+        return cls(text, member, box)
 
 
 def require_below(root: Path, paths: Iterable[str]) -> None:

@@ -17,13 +17,13 @@ from ..architecture.draw import draw
 from ..architecture.schema import SpaceRecord
 from ..atomic import write_text
 from ..data import splits
-from ..data.dataset import make_loader
 from ..errors import RunDirectoryError
 from ..nni_engine import named_architecture_parameters
 from ..progress import make_progress
 from ..quiet import quiet
 from ..registry import get
 from ..seeding import derive_seed
+from .evaluate import predict_logits
 from .prepared import PreparedData
 from .run_directory import RunDirectory
 from .search import strategy_arguments
@@ -102,7 +102,7 @@ def _perturbed(run: RunDirectory, data: PreparedData, space: Any, shares: Shares
     alphas = named_architecture_parameters(network)
     names = {label: list(own) for label, own in shares.items()}
     result = {label: dict(own) for label, own in shares.items()}
-    base = _score(run, data, network)
+    base = _score(data, network)
     with make_progress(console) as progress:
         task = progress.add_task("derive", total=sum(len(own) for own in names.values()), note=f"macro-F1 {base:.3f}")
         for label, candidates in names.items():
@@ -112,7 +112,7 @@ def _perturbed(run: RunDirectory, data: PreparedData, space: Any, shares: Shares
                 if len(candidates) > 1:
                     with torch.no_grad():
                         alphas[label][position] = -1e9
-                    losses[name] = max(0.0, base - _score(run, data, network))
+                    losses[name] = max(0.0, base - _score(data, network))
                     with torch.no_grad():
                         alphas[label].copy_(kept)
                 progress.advance(task)
@@ -122,15 +122,7 @@ def _perturbed(run: RunDirectory, data: PreparedData, space: Any, shares: Shares
     return result
 
 
-@torch.no_grad()
-def _score(run: RunDirectory, data: PreparedData, network: nn.Module) -> float:
+def _score(data: PreparedData, network: nn.Module) -> float:
     """Return the macro-F1 of a supernet on validation."""
-    transform = data.image_transform(run.experiment.search.augmentation)
-    predicted, target = [], []
-    for batch in make_loader(data.dataset([splits.VALIDATION]), 256, shuffle=False):
-        inputs = dict(batch)
-        if transform is not None:
-            inputs["image"] = transform.eval()(batch["image"])
-        predicted.append(network(inputs).argmax(1))
-        target.append(batch["target"])
-    return float(f1_score(torch.cat(target).numpy(), torch.cat(predicted).numpy(), average="macro"))
+    logits, target = predict_logits(data, network, splits.VALIDATION)
+    return float(f1_score(target, logits.argmax(1).numpy(), average="macro"))

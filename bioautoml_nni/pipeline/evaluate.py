@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,9 @@ def evaluate(run: RunDirectory, console: Console) -> None:
     """Write evaluation/: metrics.json, per_class.csv, predictions.csv, confusion.png and roc.png."""
     data = PreparedData.load(run)
     network = load_model(run, data)
-    logits, target = predict_logits(run, data, network, splits.TEST, console)
+    with make_progress(console) as progress:
+        task = progress.add_task("evaluate", total=int((data.part == splits.TEST).sum()), note="")
+        logits, target = predict_logits(data, network, splits.TEST, lambda count: progress.advance(task, count))
     natural = run.experiment.evaluation.decision == "natural"
     probabilities = torch.softmax(data.loss().natural_logits(logits) if natural else logits, dim=1).double().numpy()
     counts = np.array(data.class_counts())
@@ -76,22 +79,19 @@ def evaluate(run: RunDirectory, console: Console) -> None:
 
 @torch.no_grad()
 def predict_logits(
-    run: RunDirectory, data: PreparedData, network: nn.Module, part: str, console: Console
+    data: PreparedData, network: nn.Module, part: str, advance: Callable[[int], None] = lambda count: None
 ) -> tuple[torch.Tensor, np.ndarray]:
     """Return logits (N, K) and targets (N,) of one part, in the manifest's order."""
-    loader = make_loader(data.dataset([part]), 256, shuffle=False)
-    transform = data.image_transform(run.experiment.training.augmentation)
+    transform = data.image_transform(data.run.experiment.training.augmentation)
     logits: list[torch.Tensor] = []
     targets: list[torch.Tensor] = []
-    with make_progress(console) as progress:
-        task = progress.add_task("evaluate", total=len(loader), note="")
-        for batch in loader:
-            inputs = dict(batch)
-            if transform is not None:
-                inputs["image"] = transform.eval()(batch["image"])
-            logits.append(network(inputs))
-            targets.append(batch["target"])
-            progress.advance(task)
+    for batch in make_loader(data.dataset([part]), 256, shuffle=False):
+        inputs = dict(batch)
+        if transform is not None:
+            inputs["image"] = transform.eval()(batch["image"])
+        logits.append(network(inputs))
+        targets.append(batch["target"])
+        advance(len(batch["target"]))
     return torch.cat(logits), torch.cat(targets).numpy()
 
 

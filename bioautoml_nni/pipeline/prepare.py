@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..atomic import replacing, write_json, write_text
-from ..audit.examine import Examination, examine, image_store
+from ..audit.examine import Examination, examine
 from ..data import splits
 from ..data.image_store import Pixels
 from ..data.manifest import ID, LABEL
@@ -37,9 +37,8 @@ def prepare(run: RunDirectory, console: Console) -> None:
     preprocessor.fit(found.table[train])
     mean: list[float] | None = None
     std: list[float] | None = None
-    if found.facts is not None:
-        pixels = image_store(run.experiment, found.manifest.image_root).pixels(found.facts)
-        mean, std = _pixel_statistics(pixels, np.flatnonzero(train))
+    if found.pixels is not None:
+        mean, std = _pixel_statistics(found.pixels, np.flatnonzero(train))
     with replacing(run / "manifest.parquet") as temporary:
         _parquet_ready(found.table).to_parquet(temporary, index=False)
     write_text(run / "splits.csv", pd.DataFrame({"id": found.table[ID], "part": found.part}).to_csv(index=False))
@@ -62,7 +61,7 @@ def _tell(found: Examination, run: RunDirectory, console: Console) -> None:
     if len(found.unreadable):
         text = f"{len(found.unreadable)} unreadable images left out; they are named in {run / 'unreadable.csv'}."
         console.print(f"[yellow]{text}", highlight=False, soft_wrap=True)
-    warnings = [remark for remark in found.remarks if remark.level == "warning" and remark.topic != "images"]
+    warnings = [remark for remark in found.remarks if remark.level == "warning" and remark.topic != "unreadable"]
     for remark in warnings:
         console.print(f"[yellow]warning:[/] {escape(remark.text)}", highlight=False, soft_wrap=True)
 

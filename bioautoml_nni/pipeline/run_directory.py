@@ -146,7 +146,7 @@ class RunDirectory:
         """Return the stage's folder for files of an unfinished attempt; files made with other settings are removed."""
         folder, marker = self / stage, self / stage / "key"
         if marker.is_file() and marker.read_text(encoding="utf-8") != self.key(stage):
-            for name in ("last.ckpt", "best.pt", "history.jsonl"):
+            for name in ("last.ckpt", "best.pt", "history.jsonl", "outcome.json"):
                 (folder / name).unlink(missing_ok=True)
         write_text(marker, self.key(stage))
         return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from ..atomic import replacing, write_json
 from ..config.arguments import constructor
 from ..data import splits
 from ..data.dataset import make_loader
-from ..errors import DataError
+from ..errors import DataError, DivergenceError
 from ..nni_engine import run_one_shot, shares_of
 from ..quiet import quiet
 from ..registry import get
@@ -45,17 +46,21 @@ def search(run: RunDirectory, console: Console) -> None:
 
 def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Console) -> Any:
     """Search; a loss that is not finite goes back to the newest whole epoch, with half the learning rate."""
-    most = run.experiment.search.most_restarts
+    outcome = run.work_folder("search") / "outcome.json"
+    factor = json.loads(outcome.read_text(encoding="utf-8"))["rate_factor"] if outcome.is_file() else 1.0
+    lowest = 0.5**run.experiment.search.most_restarts
     pristine = copy.deepcopy(space)
-    for restarts in range(most + 1):
+    while factor >= lowest:
         try:
-            attempt = space if restarts == 0 else copy.deepcopy(pristine)
-            return _attempt(run, data, attempt, console, rate_factor=0.5**restarts)
-        except ArithmeticError as error:
+            return _attempt(run, data, copy.deepcopy(pristine), console, factor)
+        except DivergenceError as error:
+            factor /= 2
+            write_json(outcome, {"stopped": None, "rate_factor": factor})  # a killed search goes on with it too
             console.print(f"[yellow]search: {error}; back to the newest whole epoch with half the learning rate.")
+    outcome.unlink()
     raise DataError(
-        f"search: {most + 1} attempts ended in a loss that is not finite; lower search.learning_rate and "
-        "strategy.alpha_learning_rate, and look for extreme values with `bioautoml check`."
+        f"search: the loss was not finite in {run.experiment.search.most_restarts + 1} attempts; lower "
+        "search.learning_rate and strategy.alpha_learning_rate, and look for extreme values with `bioautoml check`."
     )
 
 

@@ -11,6 +11,7 @@ from conftest import tiny_experiment, write_table
 from PIL import Image
 from rich.console import Console
 
+from bioautoml_nni.audit.examine import examine
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.pipeline.prepare import prepare
 from bioautoml_nni.pipeline.prepared import PreparedData
@@ -67,3 +68,32 @@ def test_a_lost_cache_is_built_again(tmp_path):
     before = PreparedData.load(run).pixels.batch(np.arange(5)).copy()
     shutil.rmtree(tmp_path / "cache")
     np.testing.assert_array_equal(PreparedData.load(run).pixels.batch(np.arange(5)), before)
+
+
+def test_rows_that_share_a_picture_survive_an_unreadable_one_and_a_rare_label(tmp_path):
+    root = tmp_path / "data"
+    write_table(root)
+    table = pd.read_csv(root / "metadata.csv")
+    table.loc[3, "image"] = table.loc[0, "image"]  # two specimens of one label on one picture
+    table.loc[[1, 2], "label"] = "wasp"
+    table.to_csv(root / "metadata.csv", index=False)
+    (root / table.loc[1, "image"]).write_bytes(b"")
+    raw = tiny_experiment(root)
+    raw["data"]["rare_labels"] = "drop"
+    found = examine(parse_experiment(raw), Console(quiet=True))
+    assert len(found.table) == len(found.facts) == 70
+    assert found.facts["reference"].tolist() == found.table["_image"].tolist()
+    assert found.audit["labels_dropped"] == {"wasp": 1}
+
+
+def test_an_override_marks_nothing_where_metadata_is_not_used(tmp_path):
+    root = tmp_path / "data"
+    write_table(root)
+    raw = tiny_experiment(root, audit={"allow": {"genus": "upper bound for the thesis"}})
+    table = pd.read_csv(root / "metadata.csv")
+    table["genus"] = table["label"].str.upper()
+    table.to_csv(root / "metadata.csv", index=False)
+    marked = examine(parse_experiment(raw), Console(quiet=True))
+    raw["data"]["modalities"] = ["image"]
+    plain = examine(parse_experiment(raw), Console(quiet=True))
+    assert marked.audit["brand"].startswith("LEAKY-FEATURES: genus") and plain.audit["brand"] == ""

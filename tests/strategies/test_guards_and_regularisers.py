@@ -4,10 +4,11 @@ import pytest
 import torch
 from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.guards import Guards, entropy, skip_counts
+from bioautoml_nni.strategies.guards import Guards
 from bioautoml_nni.strategies.supernet import MixedOperation
 from test_alternating import make_evaluator, run
 
+from bioautoml_nni.architecture.shares import entropy, skip_counts
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.errors import ConfigError
 from bioautoml_nni.nni_engine import named_architecture_parameters

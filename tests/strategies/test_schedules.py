@@ -3,13 +3,13 @@ import copy
 import pytest
 import torch
 from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.guards import SearchDiverged
 from bioautoml_nni.strategies.schedules.unrolled import unrolled_gradient
 from nni.nas.evaluator.pytorch import DataLoader
 from nni.nas.strategy import DARTS
 from test_alternating import make_data, make_evaluator, make_space, run
 from torch import nn
 
+from bioautoml_nni.errors import DivergenceError
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import plugins
 
@@ -113,5 +113,5 @@ def zeroed(strategy):
 def test_a_loss_that_is_not_finite_stops_the_search(tmp_path):
     data = make_data()
     data.tensors[0][5] = float("nan")
-    with pytest.raises(SearchDiverged, match="the loss of a search step is nan"):
+    with pytest.raises(DivergenceError, match="the loss of a search step is nan"):
         run(AlternatingDARTS(), make_evaluator(train=DataLoader(data, 8)), tmp_path=tmp_path)

@@ -1,0 +1,20 @@
+"""What can be read off the shares of a search: how many skips are preferred, and how decided a choice is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+
+def skip_counts(shares: Mapping[str, Mapping[str, float]], skips: frozenset[str]) -> dict[str, int]:
+    """Return for each kind of cell the number of edges whose strongest operation is a skip connection."""
+    counts: dict[str, int] = {}
+    for label, values in shares.items():
+        kind = str(label).partition("_edge_")[0]
+        counts[kind] = counts.get(kind, 0) + (max(values, key=lambda name: values[name]) in skips)
+    return counts
+
+
+def entropy(shares: Mapping[str, float]) -> float:
+    """Return the entropy of shares in nats; log(number of candidates) at most."""
+    return -sum(share * math.log(share) for share in shares.values() if share > 0)

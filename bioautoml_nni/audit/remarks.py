@@ -1,0 +1,113 @@
+"""What the audit says, in sentences, each with its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from ..data import splits
+from ..data.manifest import IMAGE, LABEL, Role
+from .columns import MUCH, ColumnFinding, Screen, brand
+
+Level = Literal["refused", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One sentence of the audit."""
+
+    level: Level
+    topic: str
+    text: str
+
+
+def judge_unreadable(unreadable: pd.DataFrame, total: int, limit: float, remarks: list[Remark]) -> None:
+    """Remark on images that cannot be read; more than `limit` of them refuse the data."""
+    if unreadable.empty:
+        return
+    share, first = len(unreadable) / total, unreadable.iloc[0]
+    text = f"{len(unreadable)} of {total} images ({share:.1%}) cannot be read"
+    if share > limit:
+        text += f", more than data.max_unreadable={limit:g}; the first is {first[IMAGE]} ({first['reason']})."
+        remarks.append(Remark("refused", "unreadable", text))
+    else:
+        text += f" and are left out; the first is {first[IMAGE]} ({first['reason']})."
+        remarks.append(Remark("warning", "unreadable", text))
+
+
+def judge_columns(
+    found: Screen,
+    roles: Mapping[str, Role],
+    overridden: Mapping[str, str],
+    uses_metadata: bool,
+    inferred: bool,
+    remarks: list[Remark],
+) -> None:
+    """Remark on refused, overridden and event columns, and on those that are used with a reservation."""
+
+    def named(findings: list[ColumnFinding]) -> str:
+        return ", ".join(finding.column for finding in findings)
+
+    refused = [f for f in found.findings if f.verdict == "refuse" and f.column not in overridden]
+    if refused:
+        text = f"Refused as features, for they give the label away: {named(refused)}."
+        remarks.append(Remark("warning" if inferred and uses_metadata else "note", "columns", text))
+    if overridden:
+        remarks.append(
+            Remark("warning", "columns", f"{brand(overridden)}. Every result of this experiment is marked so.")
+        )
+    events = [f for f in found.findings if f.kind == "event" and f.verdict == "drop"]
+    if events and found.event:
+        text = (
+            f"{found.event_in_training:.0%} of the test specimens share a collecting event ({found.event.name}) with "
+            f"training specimens, so that these columns act as an event id: {named(events)}. Set data.split.group to "
+            "the event's column for a score that holds for new events."
+        )
+        remarks.append(Remark("warning", "columns", text))
+    if not uses_metadata:
+        return
+    for finding in found.findings:
+        used = roles.get(finding.column) not in ("ignored", "group", "taxonomy")
+        if used and finding.verdict in ("warn", "drop"):
+            remarks.append(Remark("warning", "columns", f"Column {finding.column!r} is used, but {finding.reason}."))
+
+
+def judge_split(table: pd.DataFrame, part: pd.Series, settings: Any, found: Screen, remarks: list[Remark]) -> None:
+    """Remark on classes that a part lacks, and on events and groups that stand on both sides."""
+    counts = pd.crosstab(table[LABEL], part.replace(splits.ALPHA, splits.WEIGHTS))
+    for name, words in ((splits.WEIGHTS, "training"), (splits.VALIDATION, "validation"), (splits.TEST, "test")):
+        gone = [str(label) for label in counts.index if name not in counts or counts.loc[label, name] == 0]
+        if gone:
+            shown = ", ".join(gone[:8]) + (" and others" if len(gone) > 8 else "")
+            count = "1 class has" if len(gone) == 1 else f"{len(gone)} classes have"
+            remarks.append(Remark("warning", "split", f"{count} no {words} specimen: {shown}."))
+    known = found.event_in_training
+    if found.event and known > MUCH and not any(f.kind == "event" and f.verdict == "drop" for f in found.findings):
+        remarks.append(
+            Remark("warning", "split", f"{known:.0%} of the test specimens share {found.event.name} with training.")
+        )
+    group = settings.split.group
+    if group and found.event and group in found.event.key and known > 0:
+        text = (
+            f"data.split.group {group!r}: {known:.0%} of the test specimens are of a group that training has too, "
+            f"since {settings.split.column or 'the official split'!r} divides groups."
+        )
+        remarks.append(Remark("warning", "split", text))
+
+
+def judge_pictures(pictures: Mapping[str, Any], remarks: list[Remark]) -> None:
+    """Remark on duplicates and tiny pictures."""
+    for kind, words in (("exact_duplicates", "the same file"), ("near_duplicates", "nearly the same picture")):
+        found = pictures.get(kind)
+        if not found or not found["pairs"]:
+            continue
+        twins, conflicting = found["test_images_with_a_twin_in_training"], found["pairs_with_different_labels"]
+        text = f"{found['images']} images are {words} as another"
+        text += f"; {twins} test images have such a twin in training" if twins else "; none across training and test"
+        text += f"; {conflicting} pairs carry different labels." if conflicting else "."
+        remarks.append(Remark("warning" if twins or conflicting else "note", "images", text))
+    if small := pictures.get("smaller_than_32_px"):
+        remarks.append(Remark("note", "images", f"{small} pictures are smaller than 32 px."))
