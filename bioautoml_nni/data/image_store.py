@@ -27,7 +27,7 @@ from ..errors import DataError
 from .decoding import ImageReference, decode, read_bytes, require_below
 from .perceptual_hash import perceptual_hash
 
-REVISION = 1
+REVISION = 2
 BLOCK = 1024
 COLUMNS = ("reference", "row", "bytes", "modified", "width", "height", "digest", "look", "checksum", "failure")
 
@@ -87,14 +87,15 @@ class DecodedPixels:
         Raises:
             DataError: if a file that could be read before has gone or changed.
         """
-        return np.stack([self._one(position) for position in positions])
-
-    def _one(self, position: int) -> np.ndarray:
-        reference = self.references[position]
-        try:
-            return decode(read_bytes(self.root, reference), self.size, reference.box).square
-        except OSError as error:
-            raise DataError(f"{self.root / reference.path}: was readable before and is not now ({error}).") from error
+        squares = np.empty((len(positions), self.size, self.size, 3), np.uint8)
+        for square, position in zip(squares, positions, strict=True):
+            reference = self.references[position]
+            try:
+                decode(read_bytes(self.root, reference), self.size, reference.box, square)
+            except OSError as error:
+                path = self.root / reference.path
+                raise DataError(f"{path}: was readable before and is not now ({error}).") from error
+        return squares
 
 
 class ImageStore:

@@ -31,10 +31,18 @@ class ImageTransform(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return normalised images of the same shape."""
-        if not self.training:  # one product and one sum in place: at 256 pixels, memory traffic is what costs
-            return torch.mul(images, 1 / (255 * self.std)).sub_(self.mean / self.std)
+        if not self.training:
+            return self._normalised(images)
         pixels = self._erase(self._colour(self._move(images.to(self.mean.dtype) / 255)))
         return (pixels - self.mean) / self.std
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        """Normalise bytes in place in one new tensor, as rows of all channels, which are many times faster to walk."""
+        count, channels, height, width = images.shape
+        rows = images.permute(0, 2, 3, 1).reshape(count * height, width * channels).to(self.mean.dtype)
+        factor, offset = (1 / (255 * self.std)).flatten(), (self.mean / self.std).flatten()
+        rows.mul_(factor.repeat(width)).sub_(offset.repeat(width))
+        return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
 
     def _uniform(self, like: Tensor, low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(len(like), device=like.device)

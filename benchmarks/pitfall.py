@@ -1,0 +1,77 @@
+"""Scores pooled over the four folds of a pitfall data set: python benchmarks/pitfall.py FOLDER [--modalities ...]
+
+Runs examples/pitfall/experiment.yml once per fold of `fold_event` and modality (that fold for test, the other three
+for training), puts the four test parts together, so that every specimen is predicted once by a network that saw
+nothing of its trap event, and prints accuracy, balanced accuracy and macro-F1 beside the majority class of each
+training part. Runs lie in --runs; a stopped one goes on where it was. The table is written to
+benchmarks/out/pitfall.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+FOLDS = (1, 2, 3, 4)
+HERE = Path(__file__).parent
+EXPERIMENT = HERE.parent / "examples" / "pitfall" / "experiment.yml"
+
+
+def run(root: Path, output: Path, modality: str, fold: int, extra: list[str]) -> pd.DataFrame:
+    """Train without `fold`, predict it, and return label, predicted and the majority class of training."""
+    settings = {
+        "data.root": root.resolve(),
+        "data.modalities": {"fused": "[image,metadata]"}.get(modality, f"[{modality}]"),
+        "data.split.train": [other for other in FOLDS if other != fold],
+        "data.split.test": [fold],
+    }
+    arguments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    arguments += [part for setting in extra for part in ("--set", setting)]
+    command = [Path(sys.executable).parent / "bioautoml", "run", EXPERIMENT, "--output", output, *arguments]
+    subprocess.run(command, check=True)
+    predictions = pd.read_csv(output / "evaluation" / "predictions.csv", dtype=str)
+    classes = pd.read_csv(output / "evaluation" / "per_class.csv")
+    predictions["majority"] = classes["class"][classes["train"].idxmax()]
+    return predictions
+
+
+def scores(label: pd.Series, predicted: pd.Series) -> dict[str, float]:
+    """Return the three headline scores."""
+    return {
+        "accuracy": accuracy_score(label, predicted),
+        "balanced_accuracy": balanced_accuracy_score(label, predicted),
+        "macro_f1": f1_score(label, predicted, average="macro", labels=sorted(set(label)), zero_division=0),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, help="the folder that holds metadata.csv and the images")
+    parser.add_argument("--modalities", nargs="+", default=["fused"], choices=["fused", "image", "metadata"])
+    parser.add_argument("--runs", type=Path, default=HERE / "out" / "pitfall")
+    parser.add_argument("--set", action="append", default=[], help="passed on to bioautoml run")
+    options = parser.parse_args()
+    rows = {}
+    for modality in options.modalities:
+        runs = options.runs
+        parts = {fold: run(options.root, runs / f"{modality}-{fold}", modality, fold, options.set) for fold in FOLDS}
+        for fold, part in parts.items():
+            rows[f"{modality}, fold {fold}"] = scores(part["label"], part["predicted"])
+        pooled = pd.concat(parts.values())
+        rows[f"{modality}, pooled"] = scores(pooled["label"], pooled["predicted"])
+        rows["majority, pooled"] = scores(pooled["label"], pooled["majority"])
+    table = pd.DataFrame(rows).T
+    print(table.round(3).to_string())
+    out = HERE / "out"
+    out.mkdir(exist_ok=True)
+    (out / "pitfall.json").write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
