@@ -41,3 +41,7 @@ class DivergenceError(BioAutoMLError):
 
 class ArchitectureError(BioAutoMLError):
     """An architecture file that is malformed or does not fit its search space."""
+
+
+class ExportError(BioAutoMLError):
+    """A model that cannot be exported, or an exported one that cannot be used."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from bioautoml_nni.quiet import quiet
@@ -71,3 +74,26 @@ def tiny_experiment(root: Path, **changes: object) -> dict:
         "training": {"epochs": 2, "batch_size": 8, "warmup_steps": 2},
         **changes,
     }
+
+
+COMMAND = [str(Path(sys.executable).parent / "bioautoml")]
+
+
+def bioautoml(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+def write_experiment(folder: Path, root: Path, **changes: object) -> Path:
+    path = folder / "experiment.yml"
+    path.write_text(yaml.safe_dump(tiny_experiment(root, **changes)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, own_cache: None) -> tuple[Path, subprocess.CompletedProcess]:
+    """A finished run of the tiny experiment, and how its command ended."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_table(folder / "data")
+    done = bioautoml("run", write_experiment(folder, folder / "data"), "--output", folder / "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "run", done

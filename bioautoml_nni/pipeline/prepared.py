@@ -61,6 +61,11 @@ class PreparedData:
         return "image" in self.run.experiment.data.modalities
 
     @property
+    def image_size(self) -> int | None:
+        """Edge of the decoded squares in pixels, None where images are not used."""
+        return int(self.image["size"]) if self.uses_images else None
+
+    @property
     def metadata_columns(self) -> list[str]:
         """Metadata columns that the network sees."""
         return list(self.preprocessor.roles) if "metadata" in self.run.experiment.data.modalities else []

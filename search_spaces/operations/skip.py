@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,10 +21,23 @@ class SkipConnection(Operation):
         if stride == 2:
             self.even = nn.Conv2d(channels, channels - channels // 2, 1, bias=False)
             self.odd = nn.Conv2d(channels, channels // 2, 1, bias=False)
-            self.norm = nn.BatchNorm2d(channels)
+            self.norm: Any = nn.BatchNorm2d(channels)
 
     def forward(self, features: Tensor) -> Tensor:
         if self.stride == 1:
             return features
         odd = functional.pad(features, (0, 1, 0, 1))[:, :, 1::2, 1::2]
         return self.norm(torch.cat([self.even(features[:, :, ::2, ::2]), self.odd(odd)], dim=1))
+
+    def fold_norm(self) -> None:
+        """Fold the batch norm into both convolutions, for inference."""
+        if self.stride == 1 or isinstance(self.norm, nn.Identity):
+            return
+        scale = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
+        bias = self.norm.bias - self.norm.running_mean * scale
+        middle = self.even.out_channels
+        with torch.no_grad():
+            for convolution, part in ((self.even, slice(0, middle)), (self.odd, slice(middle, None))):
+                convolution.weight.mul_(scale[part].view(-1, 1, 1, 1))
+                convolution.bias = nn.Parameter(bias[part].clone())
+        self.norm = nn.Identity()

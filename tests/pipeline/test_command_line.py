@@ -12,17 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
-from conftest import tiny_experiment, write_table
+from conftest import bioautoml, write_experiment, write_table
 from typer.testing import CliRunner
 
 from bioautoml_nni.cli import main as command_line
-
-COMMAND = [str(Path(sys.executable).parent / "bioautoml")]
-
-
-def bioautoml(*arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300)
 
 
 def in_process(capsys, *arguments: object) -> tuple[int, str]:
@@ -37,22 +30,6 @@ def in_process(capsys, *arguments: object) -> tuple[int, str]:
             code = int(done.code or 0)
     captured = capsys.readouterr()
     return code, " ".join((captured.out + captured.err).split())
-
-
-def write_experiment(folder: Path, root: Path, **changes: object) -> Path:
-    path = folder / "experiment.yml"
-    path.write_text(yaml.safe_dump(tiny_experiment(root, **changes)))
-    return path
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished run of the tiny experiment."""
-    folder = tmp_path_factory.mktemp("finished")
-    write_table(folder / "data")
-    done = bioautoml("run", write_experiment(folder, folder / "data"), "--output", folder / "run")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "run", done
 
 
 def test_a_run_leaves_everything_and_prints_its_score_beside_the_majority(finished):

@@ -1,0 +1,83 @@
+"""Calibration of probabilities: temperature scaling, expected calibration error, thresholds and prediction sets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+BINS = 15
+
+
+def negative_log_likelihood(logits: np.ndarray, target: np.ndarray, temperature: float = 1.0) -> float:
+    """Return the mean of -log p(target) for logits (N, K) and class indices (N,), in nats."""
+    return float(-log_softmax(logits / temperature, axis=1)[np.arange(len(target)), target].mean())
+
+
+def fit_temperature(logits: np.ndarray, target: np.ndarray) -> float:
+    """Return the temperature between 0.05 and 20 with the least negative log-likelihood. Guo et al., arXiv 1706.04599.
+
+    Args:
+        logits: (N, K) of specimens that did not train the network.
+        target: class indices (N,).
+    """
+    bounds = (math.log(0.05), math.log(20.0))
+    found = minimize_scalar(
+        lambda log: negative_log_likelihood(logits, target, math.exp(log)), bounds=bounds, method="bounded"
+    )
+    return round(math.exp(float(found.x)), 6)
+
+
+def expected_calibration_error(probabilities: np.ndarray, target: np.ndarray, bins: int = BINS) -> float:
+    """Return the mean distance of confidence and accuracy over equally wide bins, weighted by their size."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == target
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    total = 0.0
+    for number in range(bins):
+        inside = place == number
+        if inside.any():
+            total += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
+    return float(total)
+
+
+def accuracy_thresholds(
+    probabilities: np.ndarray, target: np.ndarray, wanted: Sequence[float]
+) -> list[dict[str, float | None]]:
+    """Return for each wanted accuracy the least confidence above which it holds, and the share of specimens there.
+
+    The threshold is None where no confidence reaches the accuracy.
+    """
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == target
+    order = np.argsort(-confidence, kind="stable")
+    accuracy = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    confidence = confidence[order]
+    last = np.append(confidence[1:] != confidence[:-1], True)  # equal confidences are accepted together
+    rows: list[dict[str, float | None]] = []
+    for share in wanted:
+        good = np.flatnonzero((accuracy >= share) & last)
+        count = int(good[-1]) + 1 if len(good) else 0
+        threshold = float(confidence[count - 1]) if count else None
+        rows.append({"accuracy": share, "threshold": threshold, "coverage": count / len(order)})
+    return rows
+
+
+def conformal_levels(probabilities: np.ndarray, target: np.ndarray, coverages: Sequence[float]) -> dict[str, float]:
+    """Return for each coverage the least probability with which a class belongs to the prediction set.
+
+    Split conformal prediction with the score 1 - p(target). Sadinle et al., arXiv 1609.00451. A level of 0 means that
+    there are too few specimens for that coverage, so that the set holds every class.
+    """
+    scores = np.sort(1 - probabilities[np.arange(len(target)), target])
+    levels = {}
+    for coverage in coverages:
+        rank = math.ceil((len(scores) + 1) * coverage)
+        levels[f"{coverage:g}"] = float(1 - scores[rank - 1]) if rank <= len(scores) else 0.0
+    return levels
+
+
+def calibrated(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Return probabilities (N, K) of logits at a temperature."""
+    return softmax(logits / temperature, axis=1)

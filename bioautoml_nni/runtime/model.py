@@ -1,0 +1,178 @@
+"""An exported model, loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..data.decoding import ImageReference, decode, read_bytes, require_below
+from ..data.metadata import MetadataPreprocessor
+from ..errors import DataError, ExportError
+from .decisions import Decisions
+
+FORMAT = 1
+
+
+class Model:
+    """A folder that `bioautoml export` wrote, ready to answer.
+
+    Attributes:
+        classes: table with index, name, rank and coarser taxa where known.
+        temperature: by which logits are divided before they become probabilities.
+        brand: a warning that every output has to carry, empty if there is none.
+        missing_columns: metadata columns that the last table lacked, taken as missing.
+    """
+
+    def __init__(
+        self, folder: Path, info: dict[str, Any], preprocessing: dict[str, Any], calibration: dict[str, Any],
+        classes: pd.DataFrame, session: Any,
+    ) -> None:  # fmt: skip
+        self.folder = folder
+        self.info = info
+        self.classes = classes
+        self.calibration = calibration
+        self.temperature = float(calibration["temperature"])
+        self.brand = str(info["brand"])
+        self.image = preprocessing["image"]
+        self.preprocessor = MetadataPreprocessor.from_dict(preprocessing["metadata"])
+        self.session = session
+        self.missing_columns: list[str] = []
+
+    @classmethod
+    def load(cls, folder: str | Path, file: str = "model.onnx", threads: int = 0) -> Model:
+        """Load an export.
+
+        Args:
+            folder: the folder with export.json, or a run directory that has one in export/.
+            file: model.onnx or model_int8.onnx.
+            threads: of onnxruntime; 0 is its own choice.
+
+        Raises:
+            ExportError: if the folder holds no export, or one of another version or damaged.
+        """
+        import onnxruntime
+
+        folder = Path(folder)
+        if not (folder / "export.json").is_file() and (folder / "export" / "export.json").is_file():
+            folder = folder / "export"
+        if not (folder / "export.json").is_file():
+            raise ExportError(f"{folder}: holds no exported model; write one with `bioautoml export RUN`.")
+        try:
+            info = _json(folder / "export.json")
+            if info.get("format") != FORMAT:
+                raise ExportError(
+                    f"{folder}: has export format {info.get('format')!r}, this version reads {FORMAT}; export the run "
+                    "again."
+                )
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = threads
+            session = onnxruntime.InferenceSession(str(folder / file), options, providers=["CPUExecutionProvider"])
+            classes = pd.read_csv(folder / "classes.csv", dtype={"name": str}, keep_default_na=False)
+            return cls(
+                folder, info, _json(folder / "preprocessing.json"), _json(folder / "calibration.json"), classes, session
+            )
+        except ExportError:
+            raise
+        except Exception as error:  # onnxruntime's exceptions have no common base
+            raise ExportError(f"{folder}: cannot be loaded ({error}); export the run again.") from error
+
+    @property
+    def uses_images(self) -> bool:
+        """Whether the model looks at images."""
+        return "image" in self.info["modalities"]
+
+    @property
+    def uses_metadata(self) -> bool:
+        """Whether the model reads metadata."""
+        return "metadata" in self.info["modalities"]
+
+    def decisions(self, **options: Any) -> Decisions:
+        """Return the rules by which probabilities become answers; see `Decisions`."""
+        return Decisions(self.classes, str(self.info["rank"]), **options)
+
+    def read_image(self, root: Path, reference: str, into: np.ndarray | None = None) -> np.ndarray:
+        """Return a picture below `root` as (S, S, 3) uint8.
+
+        Raises:
+            OSError: if it cannot be read.
+            DataError: if the reference leads out of `root`.
+        """
+        parsed = ImageReference.parse(reference)
+        require_below(root, [parsed.path])
+        return decode(read_bytes(root, parsed), int(self.image["size"]), parsed.box, into).square
+
+    def logits(self, images: np.ndarray | None, table: pd.DataFrame) -> np.ndarray:
+        """Return logits (N, K).
+
+        Args:
+            images: (N, S, S, 3) uint8; None for a model that reads metadata alone.
+            table: N rows of metadata; columns that it lacks count as missing.
+        """
+        inputs: dict[str, np.ndarray] = {}
+        if self.uses_images:
+            if images is None:
+                raise DataError(f"{self.folder}: this model needs images.")
+            inputs["image"] = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        if self.uses_metadata:
+            self.missing_columns = [name for name in self.preprocessor.roles if name not in table]
+            encoded = self.preprocessor.transform(table)
+            inputs.update(numeric=encoded.numeric, categorical=encoded.categorical, mask=encoded.mask)
+        wanted = {entry.name for entry in self.session.get_inputs()}
+        (logits,) = self.session.run(None, {name: value for name, value in inputs.items() if name in wanted})
+        return np.asarray(logits)
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Return calibrated probabilities (N, K)."""
+        scaled = logits.astype(np.float64) / self.temperature
+        exponential = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return exponential / exponential.sum(axis=1, keepdims=True)
+
+    def predict_rows(
+        self, table: pd.DataFrame, root: Path | None = None, image_column: str | None = None
+    ) -> tuple[np.ndarray, list[str]]:
+        """Return logits (N, K) of rows of a table, and what is wrong with each row, or an empty text.
+
+        A row whose picture cannot be read has logits that are not a number.
+        """
+        failures = [""] * len(table)
+        images = None
+        if self.uses_images:
+            assert root is not None and image_column is not None  # callers find the column first
+            size = int(self.image["size"])
+            images = np.zeros((len(table), size, size, 3), np.uint8)
+            for number, reference in enumerate(table[image_column]):
+                try:
+                    if not isinstance(reference, str) or not reference.strip():
+                        raise OSError("the row names no image")
+                    self.read_image(root, reference.strip(), images[number])
+                except FileNotFoundError:
+                    failures[number] = "the file is missing"
+                except (OSError, DataError) as error:
+                    failures[number] = str(error).replace(f"{root}/", "")
+        logits = self.logits(images, table)
+        logits[[bool(failure) for failure in failures]] = np.nan
+        return logits, failures
+
+    def predict_files(
+        self, root: str | Path, references: Sequence[str], metadata: pd.DataFrame | None = None, **options: Any
+    ) -> pd.DataFrame:
+        """Return answers for pictures below a folder; `options` are those of `Decisions`.
+
+        Args:
+            metadata: one row for each picture, or None to answer without.
+        """
+        table = pd.DataFrame(index=range(len(references))) if metadata is None else metadata.reset_index(drop=True)
+        table = table.assign(image=list(references))
+        logits, failures = self.predict_rows(table, Path(root), "image")
+        answers = self.decisions(**options).answers(self.probabilities(logits))
+        return pd.concat([table[["image"]], answers.assign(error=failures)], axis=1)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content

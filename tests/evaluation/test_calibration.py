@@ -1,0 +1,76 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from bioautoml_nni.evaluation.calibration import (
+    accuracy_thresholds,
+    calibrated,
+    conformal_levels,
+    expected_calibration_error,
+    fit_temperature,
+    negative_log_likelihood,
+)
+
+
+def drawn(rows=4000, classes=5, sharpness=1.0, seed=0):
+    """Logits whose softmax, divided by `sharpness`, is the true distribution of the target."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, (rows, classes))
+    true = calibrated(logits, 1.0)
+    target = np.array([rng.choice(classes, p=row) for row in true])
+    return logits * sharpness, target
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 3.0])
+def test_the_temperature_undoes_over_and_underconfidence(sharpness):
+    logits, target = drawn(sharpness=sharpness)
+    temperature = fit_temperature(logits, target)
+    assert temperature == pytest.approx(sharpness, rel=0.1)
+    around = [negative_log_likelihood(logits, target, temperature * factor) for factor in (0.97, 1.0, 1.03)]
+    assert min(around) == around[1]
+
+
+def test_log_likelihood_is_cross_entropy():
+    logits, target = drawn(50)
+    expected = torch.nn.functional.cross_entropy(torch.tensor(logits), torch.tensor(target)).item()
+    assert negative_log_likelihood(logits, target) == pytest.approx(expected, abs=1e-12)
+
+
+def test_calibration_error_equals_torchmetrics():
+    logits, target = drawn(500, sharpness=2.0)
+    probabilities = calibrated(logits, 1.0)
+    expected = multiclass_calibration_error(torch.tensor(probabilities), torch.tensor(target), 5, n_bins=15)
+    assert expected_calibration_error(probabilities, target) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_thresholds_hold_what_they_promise_and_keep_as_many_as_they_can():
+    logits, target = drawn(600)
+    probabilities = calibrated(logits, 1.0)
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == target
+    for row in accuracy_thresholds(probabilities, target, [0.8, 0.9, 1.01]):
+        if row["threshold"] is None:
+            assert row["accuracy"] > 1 and row["coverage"] == 0
+            continue
+        kept = confidence >= row["threshold"]
+        assert right[kept].mean() >= row["accuracy"] and kept.mean() == pytest.approx(row["coverage"])
+        lower = [value for value in confidence if value < row["threshold"]]
+        assert all(right[confidence >= value].mean() < row["accuracy"] for value in lower)
+
+
+def test_prediction_sets_cover_new_specimens_as_often_as_they_say():
+    logits, target = drawn(6000, seed=1)
+    probabilities = calibrated(logits, 1.0)
+    levels = conformal_levels(probabilities[:3000], target[:3000], [0.8, 0.95])
+    for coverage, level in levels.items():
+        inside = probabilities[3000:][np.arange(3000), target[3000:]] >= level
+        assert inside.mean() == pytest.approx(float(coverage), abs=0.025)
+
+
+def test_too_few_specimens_for_a_coverage_give_sets_of_every_class():
+    probabilities = calibrated(np.array([[2.0, 0.0], [0.0, 1.0]]), 1.0)
+    levels = conformal_levels(probabilities, np.array([0, 1]), [0.5, 0.9])
+    assert levels["0.9"] == 0.0
+    assert levels["0.5"] == pytest.approx(1 / (1 + math.exp(-1)))  # the second smallest score is the third specimen's

@@ -1,0 +1,64 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from bioautoml_nni.errors import DataError
+from bioautoml_nni.runtime import Decisions
+
+CLASSES = pd.DataFrame(
+    {
+        "index": range(4),
+        "name": ["Apis", "Bombus", "Vespa", "Musca"],
+        "order": ["Hymenoptera", "Hymenoptera", "Hymenoptera", "Diptera"],
+        "family": ["Apidae", "Apidae", "Vespidae", "Muscidae"],
+    }
+)
+
+
+def test_an_unsure_answer_rolls_up_to_the_finest_rank_that_is_sure():
+    probabilities = np.array(
+        [[0.9, 0.05, 0.03, 0.02], [0.5, 0.4, 0.05, 0.05], [0.4, 0.3, 0.25, 0.05], [0.3, 0.2, 0.1, 0.4]]
+    )
+    answers = Decisions(CLASSES, "genus", threshold=0.8).answers(probabilities)
+    assert answers["prediction"].tolist() == ["Apis", "Apidae", "Hymenoptera", ""]
+    assert answers["rank"].tolist() == ["genus", "family", "order", ""]
+    assert answers["confidence"].round(6).tolist() == [0.9, 0.9, 0.95, 0.4]
+
+
+def test_a_species_list_leaves_only_what_can_occur():
+    probabilities = np.array([[0.6, 0.1, 0.2, 0.1], [1.0, 0.0, 0.0, 0.0]])
+    answers = Decisions(CLASSES, "genus", species_list=["Vespa", "Musca"]).answers(probabilities)
+    assert answers["prediction"].tolist() == ["Vespa", "Vespa"]
+    assert answers["confidence"].tolist() == [pytest.approx(2 / 3, abs=1e-6), 0.5]
+    assert "label_3" not in answers
+
+
+def test_an_unknown_name_in_the_list_is_named():
+    with pytest.raises(DataError, match="Homo"):
+        Decisions(CLASSES, "genus", species_list=["Homo", "Apis"])
+
+
+def test_prediction_sets_hold_what_reaches_the_level_and_are_never_empty():
+    probabilities = np.array([[0.5, 0.3, 0.15, 0.05], [0.25, 0.25, 0.25, 0.25]])
+    answers = Decisions(CLASSES, "genus", level=0.3).answers(probabilities)
+    assert answers["set"].tolist() == ["Apis|Bombus", "Apis"]
+
+
+def test_a_specimen_without_a_picture_has_an_empty_row():
+    answers = Decisions(CLASSES, "genus", level=0.1).answers(np.array([[np.nan] * 4, [0.7, 0.1, 0.1, 0.1]]))
+    assert answers.loc[0, ["prediction", "rank", "label_1", "set"]].tolist() == [""] * 4
+    assert np.isnan(answers.loc[0, "confidence"]) and answers.loc[1, "prediction"] == "Apis"
+
+
+@given(arrays(np.float64, (3, 4), elements=st.floats(0.001, 1)), st.floats(0, 1))
+def test_confidence_reaches_the_threshold_or_there_is_no_answer(weights, threshold):
+    probabilities = weights / weights.sum(1, keepdims=True)
+    answers = Decisions(CLASSES, "genus", threshold=threshold).answers(probabilities)
+    sure = answers["prediction"] != ""
+    assert (answers.loc[sure, "confidence"] >= threshold - 1e-6).all()
+    assert (answers.loc[~sure, "confidence"] <= threshold + 1e-6).all()
+    best = [f"probability_{place}" for place in range(1, 5)]
+    assert np.allclose(answers[best].sum(axis=1), 1, atol=1e-5)
