@@ -30,6 +30,23 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     Raises:
         ConfigError: with all mistakes at once.
     """
+    return parse_experiment(apply_overrides(_read(path), overrides), str(path))
+
+
+def load_experiment_with(path: Path, values: Mapping[str, Any]) -> Experiment:
+    """Read an experiment file and set dotted keys to values, as a tuner gives them.
+
+    Raises:
+        ConfigError: with all mistakes at once.
+    """
+    result = _read(path)
+    problems = [problem for key, value in values.items() if (problem := _assign(result, str(key), value))]
+    if problems:
+        raise ConfigError(problems, str(path))
+    return parse_experiment(result, str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -39,7 +56,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     if not isinstance(raw, dict):
         raise ConfigError(["the file must hold keys and values, such as `name: my-experiment`"], str(path))
     _resolve_root(raw, path.resolve().parent)
-    return parse_experiment(apply_overrides(raw, overrides), str(path))
+    return raw
 
 
 def apply_overrides(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -52,25 +69,35 @@ def apply_overrides(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
     problems: list[str] = []
     for text in overrides:
         key, equals, value = text.partition("=")
-        parts = key.strip().split(".")
-        if not equals or not all(parts):
+        if not equals:
             problems.append(f"--set {text}: write it as key.subkey=value")
             continue
-        section: Any = result
-        for part in parts[:-1]:
-            section = section.setdefault(part, {}) if isinstance(section, dict) else None
-        if not isinstance(section, dict):
-            problems.append(f"--set {text}: {'.'.join(parts[:-1])} is not a section")
-            continue
         try:
-            section[parts[-1]] = yaml.safe_load(value)
+            parsed = yaml.safe_load(value)
         except yaml.YAMLError:
-            section[parts[-1]] = value
-        if parts == ["data", "root"]:
+            parsed = value
+        problem = _assign(result, key.strip(), parsed)
+        if problem:
+            problems.append(f"--set {text}: {problem}")
+        elif key.strip() == "data.root":
             _resolve_root(result, Path.cwd())
     if problems:
         raise ConfigError(problems, "command line")
     return result
+
+
+def _assign(raw: dict[str, Any], key: str, value: Any) -> str | None:
+    """Set a dotted key in place; return what is wrong with the key, or None."""
+    parts = key.split(".")
+    if not all(parts):
+        return f"{key!r} is no dotted key; write it as key.subkey=value"
+    section: Any = raw
+    for part in parts[:-1]:
+        section = section.setdefault(part, {}) if isinstance(section, dict) else None
+    if not isinstance(section, dict):
+        return f"{'.'.join(parts[:-1])} is not a section"
+    section[parts[-1]] = value
+    return None
 
 
 def parse_experiment(raw: Mapping[str, Any], origin: str = "experiment") -> Experiment:

@@ -200,3 +200,19 @@ class Experiment(_Section):
     retrain: RetrainConfig = RetrainConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_default_plugins(cls, raw: Any) -> Any:
+        """Let a section that gives arguments only, such as `loss: {tau: 0.5}`, mean the default plug-in."""
+        if not isinstance(raw, dict):
+            return raw
+        named = {key: field.default.name for key, field in cls.model_fields.items() if _is_plugin(field.default)}
+        return {
+            key: {"name": named[key], **value} if key in named and isinstance(value, dict) else value
+            for key, value in raw.items()
+        }
+
+
+def _is_plugin(default: Any) -> bool:
+    return isinstance(default, PluginSection)

@@ -55,7 +55,11 @@ def retrain(run: RunDirectory, console: Console) -> None:
         max_epochs=settings.epochs,
         accelerator="auto",
         devices=1,
-        callbacks=[HistoryCallback(folder / "history.jsonl"), checkpoint, ProgressCallback("retrain", console)],
+        callbacks=[
+            HistoryCallback(folder / "history.jsonl", tell=run.tell("retrain")),
+            checkpoint,
+            ProgressCallback("retrain", console),
+        ],
         gradient_clip_val=settings.gradient_clip or None,
         logger=False,
         enable_progress_bar=False,

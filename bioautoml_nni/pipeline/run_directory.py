@@ -10,9 +10,9 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,24 @@ PACKAGES = ("nni", "torch", "torchvision", "pytorch-lightning", "torchmetrics", 
 
 @dataclass
 class RunDirectory:
-    """A run directory with its experiment."""
+    """A run directory with its experiment.
+
+    Attributes:
+        listeners: called with the stage's name and the history's line after every epoch of training.
+    """
 
     path: Path
     experiment: Experiment
+    listeners: list[Callable[[str, Mapping[str, Any]], None]] = field(default_factory=list)
+
+    def tell(self, stage: str) -> Callable[[Mapping[str, Any]], None]:
+        """Return a function that passes an epoch's line to the listeners."""
+
+        def pass_on(line: Mapping[str, Any]) -> None:
+            for listener in self.listeners:
+                listener(stage, line)
+
+        return pass_on
 
     @classmethod
     def create(cls, path: Path, experiment: Experiment) -> RunDirectory:

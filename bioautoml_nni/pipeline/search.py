@@ -97,7 +97,9 @@ def _attempt(run: RunDirectory, data: PreparedData, space: Any, console: Console
     )
     module.rate_factor = rate_factor
     checkpoint = CheckpointCallback(folder)
-    history = HistoryCallback(folder / "history.jsonl", lambda trainer, module: {"shares": shares_of(module)})
+    history = HistoryCallback(
+        folder / "history.jsonl", lambda trainer, module: {"shares": shares_of(module)}, run.tell("search")
+    )
     trainer = Trainer(
         max_epochs=settings.epochs,
         accelerator="auto",

@@ -26,13 +26,18 @@ class HistoryCallback(pl.Callback):
     Args:
         path: the file.
         extra: returns further entries of an epoch's line.
+        tell: called with every line once it is written.
     """
 
     def __init__(
-        self, path: Path, extra: Callable[[pl.Trainer, LightningModule], Mapping[str, Any]] | None = None
+        self,
+        path: Path,
+        extra: Callable[[pl.Trainer, LightningModule], Mapping[str, Any]] | None = None,
+        tell: Callable[[Mapping[str, Any]], None] = lambda line: None,
     ) -> None:
         self.path = path
         self.extra = extra
+        self.tell = tell
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Write the line of the epoch that just ended; lines of later epochs (from before a kill) go."""
@@ -45,6 +50,7 @@ class HistoryCallback(pl.Callback):
             line.update(self.extra(trainer, pl_module))
         lines.append(line)
         write_text(self.path, "".join(json.dumps(entry) + "\n" for entry in lines))
+        self.tell(line)
 
 
 class CheckpointCallback(pl.callbacks.Checkpoint):

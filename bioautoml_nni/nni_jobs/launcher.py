@@ -1,0 +1,54 @@
+"""Starting NNI's command line with a manager that listens on this machine only.
+
+NNI's manager listens on every network interface, without a password. It is a Node program, so that a file named in
+NODE_OPTIONS is loaded first; ours puts 127.0.0.1 where no host is given and mends other faults that it names. Trials
+find this environment's `bioautoml` first.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from ..errors import BioAutoMLError
+
+HOST_VARIABLE = "BIOAUTOML_NNI_HOST"
+LOCAL = "127.0.0.1"
+
+
+def patch_environment(path: str, host: str = LOCAL) -> dict[str, str]:
+    """Return the environment variables that make NNI's manager load our patch.
+
+    Args:
+        path: of manager_patch.cjs.
+        host: address on which the manager listens.
+    """
+    before = os.environ.get("NODE_OPTIONS", "")
+    option = f'--require="{path}"'
+    return {"NODE_OPTIONS": before if option in before else f"{before} {option}".strip(), HOST_VARIABLE: host}
+
+
+def nnictl(arguments: list[str], host: str = LOCAL) -> int:
+    """Run NNI's own command line with the patch; return its exit code.
+
+    Raises:
+        BioAutoMLError: if its command line cannot be imported.
+    """
+    try:
+        from nni.tools.nnictl import nnictl as command_line
+    except ImportError as error:
+        raise BioAutoMLError(f"nnictl cannot be imported ({error}); install setuptools below 81.") from error
+    with as_file(files(__package__) / "manager_patch.cjs") as path:
+        os.environ.update(patch_environment(str(path), host))
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        before = sys.argv
+        sys.argv = ["nnictl", *arguments]
+        try:
+            command_line.parse_args()
+        except SystemExit as done:
+            return int(done.code or 0) if not isinstance(done.code, str) else 1
+        finally:
+            sys.argv = before
+    return 0

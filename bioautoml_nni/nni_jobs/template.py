@@ -1,0 +1,121 @@
+"""`bioautoml nni-config`: nni.yml and search_space.json for an experiment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..atomic import write_text
+from ..config.schema import Experiment
+from ..errors import ConfigError
+
+TUNERS = {"TPE": True, "Random": False, "Evolution": True, "GridSearch": False}
+"""Tuners that work here, and whether they take optimize_mode."""
+ASSESSORS = ("Medianstop", "Curvefitting")
+BROKEN = {
+    "PPO": "it needs the package gym",
+    "SMAC": "it needs the package smac",
+    "TPE_legacy": "it needs the package hyperopt; TPE is the same idea without it",
+    "Anneal": "it needs the package hyperopt",
+    "DNGO": "it needs the package pybnn",
+    "BOHB": "it needs the package ConfigSpace, and an experiment with it does not end",
+    "Hyperband": "an experiment with it does not end",
+    "NetworkMorphism": "it fails with today's numpy",
+    "Metis": "it takes no logarithmic ranges, such as those of learning rates",
+    "GP": "it fails with today's scipy at its eleventh trial",
+    "PBT": "its trials have to load the checkpoints of others, which whole runs cannot",
+    "Batch": "it takes a list of settings; write search_space.json for it by hand",
+    "RegularizedEvolutionTuner": "it is for NNI's own architecture search",
+}
+
+
+def nni_files(
+    experiment: Experiment,
+    config_name: str,
+    tuner: str = "TPE",
+    assessor: str | None = None,
+    trials: int = 20,
+    concurrency: int = 1,
+    gpus: int = 0,
+) -> dict[str, str]:
+    """Return the texts of nni.yml and search_space.json.
+
+    Args:
+        config_name: name of the experiment's file in the same folder.
+
+    Raises:
+        ConfigError: for a tuner or assessor that does not work or is unknown, and for numbers below one.
+    """
+    problems = []
+    if tuner in BROKEN:
+        problems.append(f"--tuner {tuner}: {BROKEN[tuner]}; choose {', '.join(TUNERS)}")
+    elif tuner not in TUNERS:
+        problems.append(f"--tuner {tuner}: is unknown; choose {', '.join(TUNERS)}")
+    if assessor is not None and assessor not in ASSESSORS:
+        problems.append(f"--assessor {assessor}: is unknown; choose {', '.join(ASSESSORS)}")
+    if trials < 1 or concurrency < 1 or gpus < 0:
+        problems.append("--max-trials and --concurrency: must be at least 1, --gpus-per-trial at least 0")
+    if problems:
+        raise ConfigError(problems, "nni-config")
+    mode = "\n  classArgs:\n    optimize_mode: maximize" if TUNERS[tuner] else ""
+    judge = ""
+    if assessor:
+        total = experiment.search.epochs + experiment.training.epochs
+        epochs = f"\n    epoch_num: {total}" if assessor == "Curvefitting" else ""
+        judge = (
+            f"\nassessor:\n  name: {assessor}\n  classArgs:\n    optimize_mode: maximize{epochs}\n"
+            f"    start_step: {experiment.search.epochs + 1}          # only the training after the search is judged\n"
+        )
+    devices = f"\ntrialGpuNumber: {gpus}"
+    yaml = f"""# Settings of {config_name} tuned by NNI; every trial is a whole run.
+#   bioautoml nnictl create --config nni.yml --port 8080     (NNI's web UI on this machine only)
+#   nnictl create --config nni.yml                           (NNI's own; its web UI is open to the network)
+experimentName: {experiment.name}
+searchSpaceFile: search_space.json
+trialCommand: bioautoml trial --config {config_name}
+trialCodeDirectory: .
+trialConcurrency: {concurrency}
+maxTrialNumber: {trials}{devices}
+tuner:
+  name: {tuner}{mode}
+{judge}trainingService:
+  platform: local
+  useActiveGpu: {"true" if gpus else "false"}
+"""
+    return {"nni.yml": yaml, "search_space.json": json.dumps(default_search_space(experiment), indent=2) + "\n"}
+
+
+def default_search_space(experiment: Experiment) -> dict[str, Any]:
+    """Return a search space around the experiment's own settings; its keys are dotted keys of experiment.yml."""
+
+    def around(value: float) -> dict[str, Any]:
+        return {"_type": "loguniform", "_value": [float(f"{value / 5:.3g}"), float(f"{value * 5:.3g}")]}
+
+    space: dict[str, Any] = {
+        "training.learning_rate": around(experiment.training.learning_rate),
+        "training.weight_decay": around(max(experiment.training.weight_decay, 1e-3)),
+    }
+    if "image" in experiment.data.modalities:
+        arguments = experiment.space.arguments
+        space["space.cells"] = {"_type": "choice", "_value": _steps(arguments.get("cells", 6), 2)}
+        channels = experiment.retrain.channels or arguments.get("channels", 16)
+        space["retrain.channels"] = {"_type": "choice", "_value": _steps(channels, max(4, channels // 4))}
+        rate = experiment.strategy.arguments.get("alpha_learning_rate")
+        if rate is not None:
+            space["strategy.alpha_learning_rate"] = around(float(rate))
+    if experiment.loss.name == "logit_adjusted":
+        space["loss.tau"] = {"_type": "choice", "_value": [0.0, 0.5, 1.0]}
+    return space
+
+
+def _steps(middle: int, step: int) -> list[int]:
+    return sorted({max(step, middle - step), middle, middle + step})
+
+
+def write_nni_files(experiment: Experiment, config: Path, **options: Any) -> list[Path]:
+    """Write both files beside the experiment's own, which the trials read, and return their paths."""
+    texts = nni_files(experiment, config.name, **options)
+    for name, text in texts.items():
+        write_text(config.parent / name, text)
+    return [config.parent / name for name in texts]

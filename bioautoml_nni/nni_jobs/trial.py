@@ -1,0 +1,168 @@
+"""`bioautoml trial`: one whole run inside a trial of NNI, with the settings that the tuner chose.
+
+The search inside the trial uses NNI's own engine, which takes over the trial's command channel. The reporter therefore
+keeps the channel and the parameter record that it found at the start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from ..atomic import write_json
+from ..config.load import load_experiment_with
+from ..errors import RunDirectoryError
+from ..pipeline.run_directory import STAGES, RunDirectory
+
+RUNS = "runs"
+CURVES = (
+    "train_loss", "alpha_loss", "weights_loss", "val_loss", "val_accuracy", "learning_rate",
+)  # fmt: skip
+
+
+class Reporter:
+    """Sends metrics to NNI through the channel that this trial was started with."""
+
+    def __init__(self) -> None:
+        import nni
+        import nni.trial
+        from nni.runtime.env_vars import trial_env_vars
+        from nni.runtime.trial_command_channel import get_default_trial_command_channel
+
+        self.channel = get_default_trial_command_channel()
+        self.parameters: dict[str, Any] = nni.get_next_parameter() or {}
+        self.record: Mapping[str, Any] = dict(nni.trial._params or {})
+        self.job = str(trial_env_vars.NNI_TRIAL_JOB_ID or "standalone")
+        self.experiment = str(trial_env_vars.NNI_EXP_ID or "")
+        self.sequence = 0
+
+    def intermediate(self, values: Mapping[str, float]) -> None:
+        """Send an epoch's numbers; ``default`` is what the web UI draws first and assessors read."""
+        self._send("PERIODICAL", self.sequence, values)
+        self.sequence += 1
+
+    def final(self, values: Mapping[str, float]) -> None:
+        """Send the trial's result; ``default`` is what the tuner maximises."""
+        self._send("FINAL", 0, values)
+
+    def _send(self, kind: Any, sequence: int, values: Mapping[str, float]) -> None:
+        numbers: Any = {name: value for name, value in values.items() if math.isfinite(value)}
+        self.channel.send_metric(
+            type=kind,
+            parameter_id=self.record.get("parameter_id"),
+            trial_job_id=self.job,
+            sequence=sequence,
+            value=numbers,
+        )
+
+
+def run_trial(config: Path, console: Console) -> RunDirectory:
+    """Run an experiment with the tuner's parameters, report every epoch and the result, and return the run.
+
+    Without NNI the experiment runs as it is, below the working directory.
+
+    Raises:
+        ConfigError: for parameters that are no keys of the experiment; NNI then marks the trial as failed.
+    """
+    reporter = Reporter()
+    experiment = load_experiment_with(config, reporter.parameters)
+    folder = experiment_folder(reporter.experiment) / RUNS
+    path, lock = _own_folder(folder, reporter.parameters, reporter.job)
+    with lock:
+        run = RunDirectory.create(path, experiment)
+        trial: dict[str, Any] = {"parameters": reporter.parameters, "trials": [], **_read(path / "trial.json")}
+        trial["trials"] = [*(job for job in trial["trials"] if job != reporter.job), reporter.job]
+        write_json(path / "trial.json", trial)
+        console.print(f"Run directory: {path}", soft_wrap=True)
+        run.listeners.append(lambda stage, line: reporter.intermediate(epoch_numbers(stage, line)))
+        from ..pipeline.stages import run_stages
+
+        run_stages(run, list(STAGES), console)
+        result = final_numbers(run)
+        write_json(path / "trial.json", {**trial, "result": result})
+        reporter.final(result)
+    console.print(f"Report: {path / 'report.html'}", soft_wrap=True)
+    console.print(f"Drawing of the architecture: {path / 'architecture.svg'}", soft_wrap=True)
+    return run
+
+
+def epoch_numbers(stage: str, line: Mapping[str, Any]) -> dict[str, float]:
+    """Return what is reported of one epoch: validation macro-F1 as ``default``, losses, rate, and shares."""
+    from ..architecture.shares import entropy
+    from ..registry import plugins
+
+    numbers = {"default": float(line.get("val_macro_f1", math.nan)), "searching": float(stage == "search")}
+    numbers.update({name: float(line[name]) for name in CURVES if name in line})
+    edges = {label: shares for label, shares in line.get("shares", {}).items() if "_edge_" in label}
+    if edges:
+        operations = plugins("operations")
+        numbers["alpha_entropy"] = sum(entropy(shares) for shares in edges.values()) / len(edges)
+        for capability in ("skip", "zero"):
+            names = [name for name in operations if capability in operations[name].capabilities]
+            total = sum(shares.get(name, 0.0) for shares in edges.values() for name in names)
+            numbers[f"{capability}_share"] = total / len(edges)
+    if not math.isfinite(numbers["default"]):
+        numbers["default"] = 0.0  # assessors need a number at every step
+    return numbers
+
+
+def final_numbers(run: RunDirectory) -> dict[str, float]:
+    """Return what the tuner may see of a finished run: validation scores and cost, and nothing of the test part."""
+    network = _read(run / "retrain/network.json")
+    metrics = _read(run / "evaluation/metrics.json")
+    return {
+        "default": float(network["validation_macro_f1"]),
+        "best_epoch": float(network["best_epoch"]),
+        "parameters": float(metrics["parameters"]),
+        "flops": float(metrics["flops"]),
+    }
+
+
+def experiment_folder(experiment: str) -> Path:
+    """Return the folder of the NNI experiment that this trial belongs to; the working directory without NNI."""
+    output = os.environ.get("NNI_OUTPUT_DIR")
+    if not output or not experiment:
+        return Path.cwd()
+    return next((parent for parent in Path(output).parents if parent.name == experiment), Path(output))
+
+
+def trial_runs(folder: Path) -> list[dict[str, Any]]:
+    """Return the trial runs of an experiment, best first, unfinished ones last.
+
+    Raises:
+        RunDirectoryError: if the folder holds none.
+    """
+    found = [{"path": path.parent, **_read(path)} for path in sorted((folder / RUNS).glob("*/trial.json"))]
+    if not found:
+        raise RunDirectoryError(f"{folder}: holds no trial of bioautoml; give an NNI experiment's id or folder.")
+    return sorted(found, key=lambda trial: -trial["result"]["default"] if "result" in trial else math.inf)
+
+
+def _own_folder(folder: Path, parameters: Mapping[str, Any], job: str) -> tuple[Path, FileLock]:
+    """Return a run directory of these parameters that no other trial is using, and its lock, held.
+
+    A trial that was killed is continued by the next one with the same parameters.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    for name in (digest, f"{digest}-{job}"):
+        lock = FileLock(folder / f".{name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        return folder / name, lock
+    raise RunDirectoryError(f"{folder / digest}: is in use by another process of the same trial.")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return content

@@ -1,0 +1,76 @@
+import json
+import math
+import shutil
+
+import pytest
+
+from bioautoml_nni.errors import RunDirectoryError
+from bioautoml_nni.nni_jobs import trial as trial_module
+from bioautoml_nni.nni_jobs.trial import epoch_numbers, experiment_folder, final_numbers, trial_runs
+from bioautoml_nni.pipeline.run_directory import RunDirectory
+from bioautoml_nni.training.history import read_history
+
+
+def test_an_epoch_of_the_search_is_reported_with_shares_and_entropy():
+    edge = {"skip_connect": 0.5, "zero": 0.25, "sep_conv_3x3": 0.25}
+    line = {"epoch": 0, "val_macro_f1": 0.4, "alpha_loss": 1.0, "shares": {"normal_edge_0_1": edge, "fusion": {"a": 1}}}
+    numbers = epoch_numbers("search", line)
+    assert numbers["default"] == 0.4 and numbers["searching"] == 1.0 and numbers["alpha_loss"] == 1.0
+    assert numbers["skip_share"] == 0.5 and numbers["zero_share"] == 0.25
+    assert numbers["alpha_entropy"] == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(4))
+
+
+def test_an_epoch_without_a_score_still_has_a_default():
+    assert epoch_numbers("retrain", {"epoch": 0})["default"] == 0.0
+
+
+def test_nothing_of_the_test_part_reaches_the_tuner(finished, tmp_path):
+    """The reports of a run do not change when every score of its test part does."""
+    shutil.copytree(finished[0], tmp_path / "run")
+    run = RunDirectory.open(tmp_path / "run")
+    before = final_numbers(run)
+    lines = [
+        epoch_numbers(stage, line)
+        for stage in ("search", "retrain")
+        for line in read_history(run / stage / "history.jsonl")
+    ]
+    metrics = json.loads((run / "evaluation/metrics.json").read_text())
+
+    def spoil(value):
+        if isinstance(value, dict):
+            return {key: spoil(item) if key not in ("parameters", "flops") else item for key, item in value.items()}
+        return 0.123456 if isinstance(value, float) else value
+
+    (run / "evaluation/metrics.json").write_text(json.dumps(spoil(metrics)))
+    assert final_numbers(run) == before
+    assert not any("test" in name for numbers in [before, *lines] for name in numbers)
+    assert before["default"] == json.loads((run / "retrain/network.json").read_text())["validation_macro_f1"]
+
+
+def test_the_experiments_folder_is_found_from_the_trials_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("NNI_OUTPUT_DIR", str(tmp_path / "abc/environments/local-env/trials/X"))
+    assert experiment_folder("abc") == tmp_path / "abc"
+    monkeypatch.delenv("NNI_OUTPUT_DIR")
+    monkeypatch.chdir(tmp_path)
+    assert experiment_folder("abc") == tmp_path
+
+
+def test_equal_settings_share_a_run_directory_unless_it_is_in_use(tmp_path):
+    path, lock = trial_module._own_folder(tmp_path, {"a": 1}, "first")
+    beside, other = trial_module._own_folder(tmp_path, {"a": 1}, "second")
+    assert path != beside and beside.name == f"{path.name}-second"
+    lock.release()
+    again, third = trial_module._own_folder(tmp_path, {"a": 1}, "third")
+    assert again == path
+    other.release()
+    third.release()
+
+
+def test_trials_are_listed_best_first_and_unfinished_last(tmp_path):
+    for name, score in (("a", 0.2), ("b", None), ("c", 0.7)):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        result = {} if score is None else {"result": {"default": score, "parameters": 1.0}}
+        (tmp_path / "runs" / name / "trial.json").write_text(json.dumps({"parameters": {}, **result}))
+    assert [entry["path"].name for entry in trial_runs(tmp_path)] == ["c", "a", "b"]
+    with pytest.raises(RunDirectoryError, match="holds no trial"):
+        trial_runs(tmp_path / "runs")
