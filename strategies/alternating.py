@@ -48,6 +48,8 @@ class AlternatingDARTS(DARTS):
         warmup_epochs: epochs in which only weights are trained; odd batches are then skipped.
         most_skips: stop when more edges of one kind of cell prefer a skip connection, and keep the last architecture
             before that; None never stops.
+        mixed_operation: "fast" folds mixing weights into the candidates, "plain" computes the sum as it is written;
+            both compute the same, with the same weights and checkpoints.
         least_entropy: stop when the mean entropy of the operations' shares, in nats, is lower; None never stops.
         seed: of batch order, dropout, augmentation and sampling, anew each epoch.
     """
@@ -71,6 +73,7 @@ class AlternatingDARTS(DARTS):
         warmup_epochs: int = 0,
         most_skips: int | None = None,
         least_entropy: float | None = None,
+        mixed_operation: Literal["fast", "plain"] = "fast",
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -78,6 +81,9 @@ class AlternatingDARTS(DARTS):
         )
         if alpha_data not in ("disjoint", "shared", "validation"):
             raise ValueError(f"alpha_data must be disjoint, shared or validation, not {alpha_data!r}")
+        if mixed_operation not in ("fast", "plain"):
+            raise ValueError(f"mixed_operation must be fast or plain, not {mixed_operation!r}")
+        self.mixed_operation = mixed_operation
         self.schedule: Schedule = build_part("schedules", schedule)
         self.relaxation: Relaxation = build_part("relaxations", relaxation)
         self.regularisers: list[Regulariser] = [build_part("regularisers", part) for part in regularisers]
@@ -101,6 +107,7 @@ class AlternatingDARTS(DARTS):
         for module in model.modules():
             if isinstance(module, MixedOperation):
                 module.relaxation = self.relaxation
+                module.fast = self.mixed_operation == "fast"
         for label, parameter in named_architecture_parameters(model).items():
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "alpha", label))
             with torch.no_grad():

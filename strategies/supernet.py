@@ -26,11 +26,13 @@ class MixedOperation(DifferentiableMixedLayer):
 
     Attributes:
         relaxation: gives the weights; with a hard one, only the sampled candidate is run.
+        fast: whether weights are folded into the candidates where they offer it (`Operation.weighted` and `scale`).
         skip_dropout: rate at which values of skip connections are dropped in training.
         input_shape: shape of the last input.
     """
 
     relaxation: Relaxation = Softmax()
+    fast: bool = True
     skip_dropout: float = 0.0
     input_shape: tuple[int, ...] | None = None
 
@@ -42,12 +44,41 @@ class MixedOperation(DifferentiableMixedLayer):
         if self.relaxation.hard:
             index = int(weights.argmax())
             return weights[index] * self._candidate(self.names[index], *args, **kwargs)
+        if self.fast and len(args) == 1 and not kwargs and isinstance(args[0], Tensor):
+            return self._fast(args[0], weights)
         total: Tensor | None = None
-        for index, name in enumerate(self.names):
-            if name in named_operations("zero") and len(self.names) > 1:
-                continue
+        for index, name in self._computed():
             value = self._candidate(name, *args, **kwargs)
             total = weights[index] * value if total is None else torch.addcmul(total, weights[index], value)
+        assert total is not None  # a choice has at least one candidate
+        return total
+
+    def _computed(self) -> list[tuple[int, str]]:
+        """Return position and name of the candidates that are not zero; zero alone is computed."""
+        zeros = named_operations("zero")
+        return [(i, name) for i, name in enumerate(self.names) if name not in zeros] or list(enumerate(self.names))
+
+    def _fast(self, features: Tensor, weights: Tensor) -> Tensor:
+        """Return the same sum with fewer passes over memory.
+
+        Weights go into the batch norms before a ReLU, which is valid since they are positive; operations that scale
+        their input are one product together; terms are added in place.
+        """
+        factor: Tensor | None = None
+        total: Tensor | None = None
+        owned = False  # whether total is a tensor of its own, and no term that its gradient needs as it is
+        for index, name in self._computed():
+            operation = self[name]
+            dropped = bool(self.skip_dropout) and self.training and name in named_operations("skip")
+            scale = None if dropped else getattr(operation, "scale", _no_scale)(features)
+            if scale is not None:
+                factor = weights[index] * scale if factor is None else factor + weights[index] * scale
+            elif not dropped and hasattr(operation, "weighted"):
+                total, owned = _added(total, owned, operation.weighted(features, weights[index]))
+            else:
+                total, owned = _added(total, owned, weights[index] * self._candidate(name, features))
+        if factor is not None:
+            total, owned = _added(total, owned, features * factor)
         assert total is not None  # a choice has at least one candidate
         return total
 
@@ -71,6 +102,16 @@ class MixedInput(DifferentiableMixedInput):
     The weights sum to one, hence the scale is that of a mean. `freeze` keeps the reduction of the declared choice.
     """
 
+    def forward(self, inputs: list[Tensor]) -> Tensor:
+        """Return the weighted sum; a node's only input is passed on, since its weight is one whatever alpha is."""
+        if len(inputs) == 1:
+            return _OnlyInput.apply(inputs[0], self._arch_alpha)
+        weights = torch.softmax(self._arch_alpha, -1)
+        total = weights[0] * inputs[0]
+        for index in range(1, len(inputs)):
+            total = torch.addcmul(total, weights[index], inputs[index])
+        return total
+
     @classmethod
     def mutate(cls, module: Any, name: str, memo: dict[str, Any], mutate_kwargs: dict[str, Any]) -> MixedInput | None:
         """NNI mutation hook: replace an `InputChoice` and remember its reduction."""
@@ -79,6 +120,30 @@ class MixedInput(DifferentiableMixedInput):
             assert isinstance(module, InputChoice)
             mixed.reduction = module.reduction
         return mixed
+
+
+def _added(total: Tensor | None, owned: bool, term: Tensor) -> tuple[Tensor, bool]:
+    """Return the sum, in place once it is a tensor of its own, and whether it is one."""
+    if total is None:
+        return term, False
+    return (total.add_(term) if owned else total + term), True
+
+
+def _no_scale(features: Tensor) -> None:
+    return None
+
+
+class _OnlyInput(torch.autograd.Function):
+    """The input itself, with a gradient of zero for the architecture parameter, which optimisers and DDP expect."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, alpha: Tensor) -> Tensor:
+        ctx.save_for_backward(alpha)
+        return features.view_as(features)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        return gradient, torch.zeros_like(ctx.saved_tensors[0])
 
 
 @cache

@@ -101,7 +101,7 @@ def deployable(network: Any, mean: Sequence[float] | None, std: Sequence[float] 
     for part in ("image_encoder", "metadata_encoder", "fusion", "classifier"):
         if not hasattr(network, part):
             raise ExportError(f"export: {type(network).__name__} has no part {part!r}; its space cannot be exported.")
-    network = fold_batch_norms(copy.deepcopy(network).float().eval())
+    network = fold_batch_norms(copy.deepcopy(network).float().eval()).requires_grad_(False)
     last = [module for module in network.classifier.modules() if isinstance(module, nn.Linear)][-1]
     with torch.no_grad():
         last.bias.add_(shift)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ._base import Operation, norm_relu
+from ._base import Operation, folded, norm_relu
 
 
 class _SeparableConv(Operation):
@@ -21,6 +21,9 @@ class _SeparableConv(Operation):
 
     def forward(self, features: Tensor) -> Tensor:
         return self.layers(features)
+
+    def weighted(self, features: Tensor, weight: Tensor) -> Tensor:
+        return folded(self.layers[:2](features), self.layers[2], weight)
 
 
 class SeparableConv3x3(_SeparableConv):

@@ -29,6 +29,9 @@ class SkipConnection(Operation):
         odd = functional.pad(features, (0, 1, 0, 1))[:, :, 1::2, 1::2]
         return self.norm(torch.cat([self.even(features[:, :, ::2, ::2]), self.odd(odd)], dim=1))
 
+    def scale(self, features: Tensor) -> float | None:
+        return 1.0 if self.stride == 1 else None
+
     def fold_norm(self) -> None:
         """Fold the batch norm into both convolutions, for inference."""
         if self.stride == 1 or isinstance(self.norm, nn.Identity):

@@ -23,5 +23,11 @@ class SqueezeExcitation(Operation):
     def forward(self, features: Tensor) -> Tensor:
         if self.stride == 2:
             features = functional.avg_pool2d(features, 2, ceil_mode=True)
+        return features * self._gate(features)
+
+    def scale(self, features: Tensor) -> Tensor | None:
+        return self._gate(features) if self.stride == 1 else None
+
+    def _gate(self, features: Tensor) -> Tensor:
         pooled = features.mean((2, 3), keepdim=True)
-        return features * torch.sigmoid(self.excite(functional.relu(self.squeeze(pooled))))
+        return torch.sigmoid(self.excite(functional.relu(self.squeeze(pooled))))

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from bioautoml_nni.search_spaces.operations._shared import Shared
 
 from bioautoml_nni.registry import plugins
 
@@ -69,3 +70,50 @@ def test_a_strided_1x1_convolution_is_the_sliced_one():
     features = torch.randn(2, 8, 9, 9)
     strided = torch.nn.functional.conv2d(features, operation.layers[0].weight, stride=2)
     torch.testing.assert_close(operation(features), operation.layers[1:](strided))
+
+
+@pytest.mark.parametrize("name", ["dil_conv_3x3", "dil_conv_5x5"])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("shape", [(2, 6, 16, 16), (1, 4, 18, 10), (1, 4, 7, 12), (1, 4, 9, 9)])
+def test_dilated_convolutions_on_grids_equal_the_declared_ones(name, stride, shape):
+    operation = OPERATIONS[name].target(shape[1], stride).double()
+    convolution = operation.layers[0]
+    inputs = [torch.randn(shape, dtype=torch.float64).to(memory_format=torch.channels_last) for _ in range(2)]
+    inputs[1] = inputs[0].clone()
+    found = []
+    for features, function in zip(inputs, (operation.convolved, convolution), strict=True):
+        features.requires_grad_()
+        convolution.weight.grad = None
+        result = function(features)
+        (result * torch.arange(result.numel(), dtype=torch.float64).view_as(result).cos()).sum().backward()
+        found.append((result, features.grad, convolution.weight.grad))
+    for ours, declared in zip(*found, strict=True):
+        torch.testing.assert_close(ours, declared, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_forms_for_supernets_equal_forward(name, stride):
+    operation = OPERATIONS[name].target(8, stride).double().train()
+    features, weight = torch.randn(3, 8, 10, 10, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64)
+    expected = operation(features)
+    torch.testing.assert_close(operation.weighted(features, weight), 0.3 * expected, rtol=1e-10, atol=1e-12)
+    scale = operation.scale(features)
+    if scale is not None:
+        torch.testing.assert_close(features * scale, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_shared_work_is_done_once_for_one_feature_map_and_anew_for_another():
+    calls = []
+    shared = Shared(lambda features: calls.append(1) or features * 2)
+    first, second = torch.ones(2), torch.ones(2)
+    assert shared(first) is shared(first) and len(calls) == 1
+    shared(second)
+    assert len(calls) == 2
+    with torch.no_grad():
+        shared(second)  # a result without a graph is another one
+    assert len(calls) == 3
+    second.add_(1)
+    assert shared(second).tolist() == [4, 4] and len(calls) == 4
+    del second
+    assert shared(torch.zeros(2)).tolist() == [0, 0]

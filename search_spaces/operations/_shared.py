@@ -1,0 +1,31 @@
+"""Work that several candidates do on the same feature map, done once."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+class Shared:
+    """A function of a feature map that remembers its last result.
+
+    All edges that leave one state of a cell are computed one after the other on the very same tensor, so that one place
+    of memory is enough. It is found by identity; only a weak reference to the feature map is kept.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self.function = function
+        self.memory = threading.local()
+
+    def __call__(self, features: Tensor) -> Tensor:
+        memory, mode = self.memory, (torch.is_grad_enabled(), features._version)
+        source = getattr(memory, "source", None)
+        if source is None or source() is not features or memory.mode != mode:
+            memory.value = self.function(features)
+            memory.source, memory.mode = weakref.ref(features), mode
+        value: Tensor = memory.value
+        return value
