@@ -17,10 +17,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from ..architecture.shares import entropy
 from ..atomic import write_json
 from ..config.load import load_experiment_with
 from ..errors import RunDirectoryError
 from ..pipeline.run_directory import STAGES, RunDirectory
+from ..pipeline.stages import run_stages
+from ..registry import plugins
 
 RUNS = "runs"
 CURVES = (
@@ -76,19 +79,19 @@ def run_trial(config: Path, console: Console) -> RunDirectory:
     experiment = load_experiment_with(config, reporter.parameters)
     folder = experiment_folder(reporter.experiment) / RUNS
     path, lock = _own_folder(folder, reporter.parameters, reporter.job)
-    with lock:
+    try:
         run = RunDirectory.create(path, experiment)
         trial: dict[str, Any] = {"parameters": reporter.parameters, "trials": [], **_read(path / "trial.json")}
         trial["trials"] = [*(job for job in trial["trials"] if job != reporter.job), reporter.job]
         write_json(path / "trial.json", trial)
         console.print(f"Run directory: {path}", soft_wrap=True)
         run.listeners.append(lambda stage, line: reporter.intermediate(epoch_numbers(stage, line)))
-        from ..pipeline.stages import run_stages
-
         run_stages(run, list(STAGES), console)
         result = final_numbers(run)
         write_json(path / "trial.json", {**trial, "result": result})
         reporter.final(result)
+    finally:
+        lock.release()
     console.print(f"Report: {path / 'report.html'}", soft_wrap=True)
     console.print(f"Drawing of the architecture: {path / 'architecture.svg'}", soft_wrap=True)
     return run
@@ -96,9 +99,6 @@ def run_trial(config: Path, console: Console) -> RunDirectory:
 
 def epoch_numbers(stage: str, line: Mapping[str, Any]) -> dict[str, float]:
     """Return what is reported of one epoch: validation macro-F1 as ``default``, losses, rate, and shares."""
-    from ..architecture.shares import entropy
-    from ..registry import plugins
-
     numbers = {"default": float(line.get("val_macro_f1", math.nan)), "searching": float(stage == "search")}
     numbers.update({name: float(line[name]) for name in CURVES if name in line})
     edges = {label: shares for label, shares in line.get("shares", {}).items() if "_edge_" in label}

@@ -73,6 +73,8 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
     """
     if request.output.suffix.lower() not in OUTPUTS:
         raise DataError(f"{request.output}: unknown kind of output; use .csv or .parquet.")
+    if request.sort_into is not None and not model.uses_images:
+        raise DataError(f"--sort-into {request.sort_into}: this model reads metadata alone; there is nothing to sort.")
     decisions = model.decisions(
         threshold=request.threshold, species_list=request.species_list, level=_level(model, request.coverage)
     )
@@ -167,8 +169,13 @@ def _blocks(request: Request, column: str | None) -> Iterator[pd.DataFrame]:
 def _key(model: Model, request: Request) -> str:
     """Return a digest of all that decides the logits of a row."""
     digest = hashlib.sha256(json.dumps(model.info["sha256"], sort_keys=True).encode())
-    status = request.source.stat()
-    stamp = [] if request.source.is_dir() else [status.st_size, status.st_mtime_ns]
+    if request.source.is_dir():
+        for block in _blocks(request, None):
+            digest.update("\n".join(block["image"]).encode())
+        stamp = []
+    else:
+        status = request.source.stat()
+        stamp = [status.st_size, status.st_mtime_ns]
     facts = [str(request.source.resolve()), *stamp, request.image_column, str(request.image_root), request.group, BLOCK]
     digest.update(json.dumps(facts).encode())
     return digest.hexdigest()

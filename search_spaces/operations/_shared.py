@@ -22,7 +22,8 @@ class Shared:
         self.memory = threading.local()
 
     def __call__(self, features: Tensor) -> Tensor:
-        memory, mode = self.memory, (torch.is_grad_enabled(), features._version)
+        version = None if features.is_inference() else features._version  # changes when it is written to
+        memory, mode = self.memory, (torch.is_grad_enabled(), version)
         source = getattr(memory, "source", None)
         if source is None or source() is not features or memory.mode != mode:
             memory.value = self.function(features)

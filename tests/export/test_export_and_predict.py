@@ -130,6 +130,14 @@ def test_a_stopped_prediction_goes_on_after_its_last_block(exported, table, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "new", "whole.csv"]
 
 
+def test_a_folder_with_more_pictures_is_answered_anew(exported, table, tmp_path):
+    model, request = Model.load(exported[0]), Request(table.parent, tmp_path / "a.csv")
+    with pytest.raises(KeyboardInterrupt):
+        predict(model, request, lambda count: (_ for _ in ()).throw(KeyboardInterrupt))
+    shutil.copy(table.parent / "pictures/0.png", table.parent / "pictures/00.png")
+    assert predict(model, request).rows == 73
+
+
 def test_a_changed_table_is_answered_anew(exported, table, tmp_path):
     model = Model.load(exported[0])
     request = Request(table, tmp_path / "a.csv")

@@ -113,6 +113,9 @@ def test_shared_work_is_done_once_for_one_feature_map_and_anew_for_another():
     with torch.no_grad():
         shared(second)  # a result without a graph is another one
     assert len(calls) == 3
+    with torch.inference_mode():
+        assert shared(torch.ones(2) * 3).tolist() == [6, 6]
+    calls.pop()
     second.add_(1)
     assert shared(second).tolist() == [4, 4] and len(calls) == 4
     del second
