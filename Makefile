@@ -20,7 +20,7 @@ demo: install
 	$(BIN)/bioautoml run examples/sample/experiment.yml --output runs/sample
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

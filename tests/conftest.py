@@ -17,7 +17,7 @@ from PIL import Image
 from bioautoml_nni.quiet import quiet
 
 quiet()
-torch.set_num_threads(2)
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 COLOURS = {"ant": (200, 60, 60), "bee": (60, 180, 60), "cicada": (60, 60, 200)}
 
