@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic import write_text
-from ..config.schema import Experiment
+from ..config.arguments import constructor_arguments
+from ..config.schema import Experiment, PluginSection
 from ..errors import ConfigError
+from ..registry import get
 
 TUNERS = {"TPE": True, "Random": False, "Evolution": True, "GridSearch": False}
 """Tuners that work here, and whether they take optimize_mode."""
@@ -97,16 +99,25 @@ def default_search_space(experiment: Experiment) -> dict[str, Any]:
         "training.weight_decay": around(max(experiment.training.weight_decay, 1e-3)),
     }
     if "image" in experiment.data.modalities:
-        arguments = experiment.space.arguments
-        space["space.cells"] = {"_type": "choice", "_value": _steps(arguments.get("cells", 6), 2)}
-        channels = experiment.retrain.channels or arguments.get("channels", 16)
-        space["retrain.channels"] = {"_type": "choice", "_value": _steps(channels, max(4, channels // 4))}
-        rate = experiment.strategy.arguments.get("alpha_learning_rate")
+        arguments = _arguments("search_spaces", experiment.space)
+        if "cells" in arguments:
+            space["space.cells"] = {"_type": "choice", "_value": _steps(arguments["cells"], 2)}
+        channels = experiment.retrain.channels or arguments.get("channels")
+        if channels:
+            space["retrain.channels"] = {"_type": "choice", "_value": _steps(channels, max(4, channels // 4))}
+        rate = _arguments("strategies", experiment.strategy).get("alpha_learning_rate")
         if rate is not None:
             space["strategy.alpha_learning_rate"] = around(float(rate))
-    if experiment.loss.name == "logit_adjusted":
+    if "tau" in _arguments("losses", experiment.loss):
         space["loss.tau"] = {"_type": "choice", "_value": [0.0, 0.5, 1.0]}
     return space
+
+
+def _arguments(kind: str, section: PluginSection) -> dict[str, Any]:
+    """Return the arguments of a plug-in: the experiment's own and, for the others, the constructor's defaults."""
+    parameters = constructor_arguments(get(kind, section.name))
+    defaults = {name: each.default for name, each in parameters.items() if each.default is not each.empty}
+    return {**defaults, **section.arguments}
 
 
 def _steps(middle: int, step: int) -> list[int]:

@@ -55,7 +55,7 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         "majority_baseline": majority_baseline(target, counts),
         **classification_metrics(target, probabilities),
         "parameters": count_parameters(network),
-        "flops": _flops(run, data, network),
+        "flops": specimen_flops(run, data, network),
     }
     metrics["majority_baseline"]["class"] = data.classes[metrics["majority_baseline"]["class"]]
     write_text(
@@ -95,7 +95,7 @@ def predict_logits(
     return torch.cat(logits), torch.cat(targets).numpy()
 
 
-def _flops(run: RunDirectory, data: PreparedData, network: nn.Module) -> int:
+def specimen_flops(run: RunDirectory, data: PreparedData, network: nn.Module) -> int:
     batch = next(iter(make_loader(data.dataset([splits.TEST]), 1, shuffle=False)))
     if "image" in batch:
         batch["image"] = batch["image"].float()

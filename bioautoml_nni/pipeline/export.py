@@ -30,7 +30,7 @@ from ..evaluation.calibration import (
     fit_temperature,
     negative_log_likelihood,
 )
-from ..evaluation.cost import count_flops, count_parameters
+from ..evaluation.cost import count_parameters
 from ..evaluation.metrics import classification_metrics
 from ..export.budget import BUDGETS, excess
 from ..export.card import model_card
@@ -39,12 +39,12 @@ from ..export.int8 import write_int8
 from ..export.onnx_files import OPSET, TOLERANCE, join_onnx, run_onnx, write_exported_program, write_onnx
 from ..quiet import quiet
 from ..registry import get
-from .evaluate import predict_logits
+from ..runtime.model import FORMAT
+from .evaluate import predict_logits, specimen_flops
 from .prepared import PreparedData
 from .retrain import build_network, load_model
 from .run_directory import RunDirectory
 
-FORMAT = 1
 PARITY_SPECIMENS = 256
 ACCURACIES = (0.9, 0.95, 0.99)
 COVERAGES = (0.8, 0.9, 0.95, 0.99)
@@ -255,8 +255,7 @@ def _write_int8(data: PreparedData, folder: Path, shift: Tensor) -> dict[str, An
 def _require_budget(run: RunDirectory, data: PreparedData, network: nn.Module, target: str) -> None:
     if target not in BUDGETS:
         raise ExportError(f"--target {target}: is unknown; choose {', '.join(BUDGETS)}.")
-    batch = _example(data)
-    broken = excess(target, count_parameters(network), count_flops(network, batch))
+    broken = excess(target, count_parameters(network), specimen_flops(run, data, network))
     if not broken:
         return
     _, arguments = build_network(run, data)
@@ -265,7 +264,7 @@ def _require_budget(run: RunDirectory, data: PreparedData, network: nn.Module, t
     advice = "search and retrain with fewer cells"
     for channels in range(_stem_width(network) - 1, 3, -1):
         smaller = space.build(architecture, **{**arguments, "channels": channels})
-        if not excess(target, count_parameters(smaller), count_flops(smaller, batch)):
+        if not excess(target, count_parameters(smaller), specimen_flops(run, data, smaller)):
             advice = (
                 f"`bioautoml retrain {run.path} --set retrain.channels={channels}` keeps the architecture and fits; a "
                 "new search with the regulariser expected_cost finds a cheaper one"
@@ -279,9 +278,3 @@ def _stem_width(network: nn.Module) -> int:
     convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
     first = next(convolutions, None)
     return first.out_channels if first is not None else 0
-
-
-def _example(data: PreparedData) -> dict[str, Tensor]:
-    batch = data.dataset([splits.TEST]).__getitems__([0])
-    transform = data.image_transform(data.run.experiment.training.augmentation)
-    return {**batch, "image": transform.eval()(batch["image"])} if transform is not None else batch

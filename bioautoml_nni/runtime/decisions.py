@@ -7,10 +7,10 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
+from ..audit.names import RANKS
 from ..errors import DataError
 
 TOP = 5
-RANKS = ("phylum", "class", "order", "family", "subfamily", "tribe", "genus", "species")
 UNSURE = ""
 
 

@@ -1,0 +1,100 @@
+"""`bioautoml export` and `predict`: from a run to names for new specimens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from .shared import RunPath, app, console
+
+
+@app.command()
+def export(
+    directory: RunPath,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the files [RUN/export].")] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", help="Refuse what does not fit: trap, pi or station.")
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Also write a model of eight bits.")] = False,
+) -> None:
+    """Write the trained network of a run as files that predict anywhere: ONNX, preprocessing, classes, model card.
+
+    Example: bioautoml export runs/sample --target trap
+    """
+    import json
+
+    from ..pipeline.export import export as write_export
+    from ..pipeline.run_directory import RunDirectory
+
+    folder = output or directory / "export"
+    write_export(RunDirectory.open(directory), folder, console, target, int8)
+    parity = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
+    for name, difference in parity["largest_difference"].items():
+        size = (folder / name).stat().st_size / 1e6
+        console.print(f"{name:<18} {size:6.2f} MB, logits within {difference:.1e} of the network's", highlight=False)
+    quantised = json.loads((folder / "export.json").read_text(encoding="utf-8"))["int8"]
+    if quantised:
+        scores = quantised["test_macro_f1"]
+        console.print(
+            f"{'model_int8.onnx':<18} {quantised['bytes']['model_int8.onnx'] / 1e6:6.2f} MB, test macro-F1 "
+            f"{scores['model_int8.onnx']:.3f} ({scores['model.onnx']:.3f} in single precision)",
+            highlight=False,
+        )
+    console.print(
+        f"Wrote {folder}. Next: bioautoml predict {folder} TABLE_OR_FOLDER --output predictions.csv", soft_wrap=True
+    )
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="An export, or a run that has one.", metavar="MODEL")],
+    source: Annotated[Path, typer.Argument(help="A table, or a folder of images.", metavar="TABLE_OR_FOLDER")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File: .csv or .parquet.")],
+    image_column: Annotated[str | None, typer.Option(help="Column with image paths [as in training].")] = None,
+    image_root: Annotated[Path | None, typer.Option(help="Folder below which images lie [the table's].")] = None,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Below this confidence: a coarser taxon, or no answer.")
+    ] = 0.0,
+    coverage: Annotated[float | None, typer.Option(help="Add sets that hold the truth with this probability.")] = None,
+    species_list: Annotated[Path | None, typer.Option(help="File with the names that can occur, one a line.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column: one more table with an answer for each value.")] = None,
+    logits: Annotated[bool, typer.Option("--logits", help="Add the logits of all classes.")] = False,
+    sort_into: Annotated[Path | None, typer.Option(help="Copy images into folders by answer.")] = None,
+    link: Annotated[bool, typer.Option("--link", help="Link instead of copying.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Use the model of eight bits.")] = False,
+) -> None:
+    """Name the specimens of a table or a folder with an exported model; the same command continues a stopped one.
+
+    Example: bioautoml predict runs/sample/export trap-images/ --output predictions.csv --threshold 0.8
+    """
+    from ..errors import DataError
+    from ..progress import make_progress
+    from ..runtime import Model
+    from ..runtime.predict import Request
+    from ..runtime.predict import predict as predict_all
+
+    if species_list is not None and not species_list.is_file():
+        raise DataError(f"{species_list}: there is no such species list.")
+    names = None
+    if species_list is not None:
+        lines = species_list.read_text(encoding="utf-8-sig").splitlines()
+        names = tuple(line.strip() for line in lines if line.strip())
+    request = Request(
+        source, output, image_column, image_root, group, logits, sort_into, link, names, threshold, coverage
+    )
+    loaded = Model.load(model, "model_int8.onnx" if int8 else "model.onnx")
+    if loaded.brand:
+        console.print(f"[bold red]{escape(loaded.brand)}")
+    with make_progress(console) as progress:
+        task = progress.add_task("predict", total=None, note="")
+        outcome = predict_all(loaded, request, lambda count: progress.advance(task, count))
+    if outcome.missing_columns:
+        columns = ", ".join(outcome.missing_columns)
+        console.print(f"[yellow]warning:[/] answered without these metadata columns: {escape(columns)}.")
+    parts = [f"{outcome.rows} rows"]
+    parts += [f"{outcome.failed} unreadable (see column error)"] if outcome.failed else []
+    parts += [f"{outcome.unsure} unsure"] if outcome.unsure else []
+    console.print(f"Wrote {output}: {', '.join(parts)}.", highlight=False, soft_wrap=True)

@@ -1,0 +1,91 @@
+"""`bioautoml trial`, `nni-config`, `nnictl` and `trials`: runs as trials of NNI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ..errors import BioAutoMLError
+from .shared import app, console
+
+
+@app.command()
+def trial(
+    config: Annotated[Path, typer.Option("--config", "-c", help="An experiment.yml.")],
+) -> None:
+    """Run an experiment as a trial of NNI, with the tuner's settings; `bioautoml nni-config` writes who calls this."""
+    import logging
+
+    from ..nni_jobs.trial import run_trial
+
+    try:
+        run_trial(config, console)
+    except BioAutoMLError as error:
+        logging.getLogger("nni").error("%s", error)  # the log that the web UI shows
+        raise
+
+
+@app.command("nni-config")
+def nni_config(
+    experiment: Annotated[Path, typer.Argument(help="An experiment.yml.", metavar="EXPERIMENT")],
+    tuner: Annotated[str, typer.Option(help="TPE, Random, Evolution or GridSearch.")] = "TPE",
+    assessor: Annotated[str | None, typer.Option(help="Medianstop or Curvefitting: stop what lags behind.")] = None,
+    max_trials: Annotated[int, typer.Option(help="Number of trials.")] = 20,
+    concurrency: Annotated[int, typer.Option(help="Trials at the same time.")] = 1,
+    gpus_per_trial: Annotated[int, typer.Option(help="GPUs of each trial; 0 is without.")] = 0,
+) -> None:
+    """Write nni.yml and search_space.json beside an experiment, so that NNI tunes its settings.
+
+    Example: bioautoml nni-config my-data/experiment.yml --max-trials 30
+    """
+    from ..config import load_experiment
+    from ..nni_jobs.template import write_nni_files
+
+    written = write_nni_files(
+        load_experiment(experiment, []), experiment, tuner=tuner, assessor=assessor, trials=max_trials,
+        concurrency=concurrency, gpus=gpus_per_trial,
+    )  # fmt: skip
+    for path in written:
+        console.print(f"Wrote {path}.", soft_wrap=True)
+    console.print(f"Next: bioautoml nnictl create --config {written[0]} --port 8080", soft_wrap=True)
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})
+def nnictl(context: typer.Context) -> None:
+    """NNI's own nnictl, with a web UI that only this machine can reach (BIOAUTOML_NNI_HOST opens it).
+
+    Example: bioautoml nnictl create --config nni.yml --port 8080
+    """
+    import os
+
+    from ..nni_jobs.launcher import HOST_VARIABLE, LOCAL
+    from ..nni_jobs.launcher import nnictl as run_nnictl
+
+    raise typer.Exit(run_nnictl(list(context.args), os.environ.get(HOST_VARIABLE, LOCAL)))
+
+
+@app.command()
+def trials(
+    experiment: Annotated[str, typer.Argument(help="An NNI experiment: its id or its folder.", metavar="EXPERIMENT")],
+) -> None:
+    """List the runs of an NNI experiment, best first; each is a run directory for export, report and the rest."""
+    from ..nni_jobs.trial import trial_runs
+
+    folder = Path(experiment)
+    if not folder.is_dir():
+        folder = Path.home() / "nni-experiments" / experiment
+    found = trial_runs(folder)
+    table = Table(box=None, pad_edge=False, title=escape(str(folder / "runs")), title_justify="left")
+    for column in ("run", "validation macro-F1", "parameters", "settings"):
+        table.add_column(column, overflow="fold")
+    for entry in found:
+        result = entry.get("result")
+        values = {key: f"{v:.3g}" if isinstance(v, float) else str(v) for key, v in entry["parameters"].items()}
+        settings = "\n".join(f"{key}={value}" for key, value in values.items())
+        score, size = (f"{result['default']:.3f}", f"{result['parameters']:,.0f}") if result else ("not finished", "")
+        table.add_row(entry["path"].name, score, size, escape(settings))
+    console.print(table)
