@@ -14,11 +14,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps
 
 from ..errors import DataError
+
+cv2.setNumThreads(1)  # loaders have processes; OpenCV's own threads would not survive their fork
 
 BOX = re.compile(r"#(-?\d+),(-?\d+),(\d+),(\d+)$")
 MEMBER = re.compile(r"::(\d+)\+(\d+)$")
@@ -149,7 +152,7 @@ def decode(
             width, height = opened.size
             if width * height > limit:
                 raise OSError(f"its {width} x {height} pixels exceed the limit of {limit}")
-            _fill(into, _resized(_any_format(opened, size, box), size))
+            _fill(into, _resized(np.asarray(_any_format(opened, size, box)), size))
     except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise OSError(str(error)) from error
     return DecodedImage(into, width, height)
@@ -162,19 +165,16 @@ def _plain_jpeg(data: bytes, header: JpegHeader, size: int) -> np.ndarray | None
         pixels = simplejpeg.decode_jpeg(data, "RGB", **longest)
     except ValueError:
         return None
-    height, width = pixels.shape[:2]
-    if max(height, width) == size:
+    return _resized(pixels, size)
+
+
+def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Return pixels (h, w, 3) with max(h, w) = size: means over areas where they shrink, bilinear where they grow."""
+    scale = size / max(pixels.shape[:2])
+    if scale == 1:
         return pixels
-    return _resized(Image.frombuffer("RGB", (width, height), pixels, "raw", "RGB", 0, 1), size)
-
-
-def _resized(picture: Image.Image, size: int) -> np.ndarray:
-    """Return pixels (h, w, 3) with max(h, w) = size."""
-    scale = size / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(picture)
+    height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 
 def _any_format(opened: Image.Image, size: int, box: tuple[int, int, int, int] | None) -> Image.Image:
@@ -200,17 +200,13 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
 
 
 def _fill(square: np.ndarray, pixels: np.ndarray) -> None:
-    """Centre pixels (h, w, 3) in a square (S, S, 3) of the mean colour of the two edges that the borders touch."""
-    height, width = pixels.shape[:2]
-    size = len(square)
-    if height < width:
-        start, ends = (size - height) // 2, (pixels[0], pixels[-1])
-    else:  # turned by a quarter, so that the borders are rows here too
-        start, ends = (size - width) // 2, (pixels[:, 0], pixels[:, -1])
-        square, pixels = square.transpose(1, 0, 2), pixels.transpose(1, 0, 2)
-    end = start + len(pixels)
-    square[start:end] = pixels
-    if len(pixels) < size:
-        count = len(ends[0])
-        total = np.add.reduce(ends[0], axis=0, dtype=np.int64) + np.add.reduce(ends[1], axis=0, dtype=np.int64)
-        square[:start] = square[end:] = (total + count) // (2 * count)
+    """Centre pixels (h, w, 3) in a square (S, S, 3), in one block of memory, of the mean colour of the edges at it."""
+    (height, width), size = pixels.shape[:2], len(square)
+    if height == width:
+        square[:] = pixels
+        return
+    ends = (pixels[:1], pixels[-1:]) if height < width else (pixels[:, :1], pixels[:, -1:])
+    colour = [round((one + other) / 2) for one, other in zip(*(cv2.mean(end)[:3] for end in ends), strict=True)]
+    top, left = (size - height) // 2, (size - width) // 2
+    borders = (top, size - height - top, left, size - width - left)
+    cv2.copyMakeBorder(pixels, *borders, cv2.BORDER_CONSTANT, dst=square, value=colour)

@@ -27,7 +27,7 @@ from ..errors import DataError
 from .decoding import ImageReference, decode, read_bytes, require_below
 from .perceptual_hash import perceptual_hash
 
-REVISION = 3
+REVISION = 4
 BLOCK = 1024
 COLUMNS = ("reference", "row", "bytes", "modified", "width", "height", "digest", "look", "checksum", "failure")
 

@@ -1,4 +1,4 @@
-"""Prediction with an exported model: onnxruntime, numpy, Pillow, simplejpeg and pandas, and no torch.
+"""Prediction with an exported model: onnxruntime, numpy, Pillow, simplejpeg, OpenCV and pandas, and no torch.
 
 >>> from bioautoml_nni.runtime import Model
 >>> model = Model.load("runs/sample/export")                                               # doctest: +SKIP

@@ -55,7 +55,7 @@ def test_a_decompression_bomb_is_an_unreadable_image(tmp_path, monkeypatch):
         square_of(tmp_path / "bomb.png", 8)
 
 
-@pytest.mark.parametrize(("longest", "furthest"), [(28, 1), (32, 1), (34, 1), (80, 15), (256, 10), (1000, 10)])
+@pytest.mark.parametrize(("longest", "furthest"), [(28, 1), (32, 1), (34, 1), (80, 16), (256, 10), (1000, 10)])
 def test_both_decoders_give_the_same_picture(tmp_path, longest, furthest):
     """Up to rounding; where the decoder makes the picture smaller by itself, up to the blur of another filter."""
     rng = np.random.default_rng(0)
