@@ -16,42 +16,13 @@ from ..architecture import Architecture, Topology
 from ..registry import get, plugins
 from .cell import FixedCell, SearchCell, cell_topology
 from .encoders import ImageEncoder, MetadataEncoder
+from .forward import MultimodalForward
 from .inheritance import inherited_state
 
 FUSION_LABEL = "fusion"
 
 
-class _Forward(nn.Module):
-    """The forward pass, common to the space and to the fixed network."""
-
-    image_encoder: nn.Module | None
-    metadata_encoder: nn.Module | None
-    fusion: nn.Module | None
-    classifier: nn.Module
-
-    def embed(self, batch: Tensor | Mapping[str, Tensor]) -> Tensor:
-        """Return the joint embedding (N, D) of a batch; see `forward` for its form."""
-        inputs: Mapping[str, Tensor] = {"image": batch} if isinstance(batch, Tensor) else batch
-        if self.image_encoder is None:
-            assert self.metadata_encoder is not None
-            return self.metadata_encoder(inputs)
-        image = self.image_encoder(inputs["image"])
-        if self.metadata_encoder is None:
-            return image
-        assert self.fusion is not None
-        return self.fusion((image, self.metadata_encoder(inputs)))
-
-    def forward(self, batch: Tensor | Mapping[str, Tensor]) -> Tensor:
-        """Return logits (N, num_classes).
-
-        Args:
-            batch: images (N, 3, H, W) for an image-only space, else a dictionary with ``image`` (N, 3, H, W),
-                ``numeric`` (N, n), ``categorical`` (N, k) and ``mask`` (N, f).
-        """
-        return self.classifier(self.embed(batch))
-
-
-class MultimodalSpace(ModelSpace, _Forward):
+class MultimodalSpace(ModelSpace, MultimodalForward):
     """Searchable image cells and a searchable fusion with specimen metadata.
 
     Args:
@@ -141,7 +112,7 @@ class MultimodalSpace(ModelSpace, _Forward):
         return missing
 
 
-class FixedNetwork(_Forward):
+class FixedNetwork(MultimodalForward):
     """An ordinary network made from an architecture; it holds nothing of the alternatives.
 
     Takes the arguments of `MultimodalSpace` after the architecture.

@@ -176,7 +176,7 @@ def init(directory: Annotated[Path, typer.Argument(help="Folder for the new expe
     console.print(f"Wrote {target}. Edit its data section, then: bioautoml check {target}")
 
 
-from . import deploy, jobs  # noqa: E402, F401  (they register their commands, after those above in the help)
+from . import comparison, deploy, jobs  # noqa: E402, F401  (they register their commands, after those above in the help)
 
 
 def _execute(directory: object, names: list[str]) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import ConfigError
 from ..registry import get, plugins, suggestion
-from .arguments import check_arguments
+from .arguments import check_arguments, constructor_arguments
 from .schema import DataConfig, Experiment
 
 PLUGIN_SECTIONS = {"space": "search_spaces", "strategy": "strategies", "loss": "losses"}
@@ -44,6 +44,19 @@ def load_experiment_with(path: Path, values: Mapping[str, Any]) -> Experiment:
     if problems:
         raise ConfigError(problems, str(path))
     return parse_experiment(result, str(path))
+
+
+def changed(experiment: Experiment, values: Mapping[str, Any], origin: str) -> Experiment:
+    """Return an experiment with dotted keys set to values.
+
+    Raises:
+        ConfigError: with all mistakes at once.
+    """
+    result = experiment.model_dump(mode="json")
+    problems = [problem for key, value in values.items() if (problem := _assign(result, key, copy.deepcopy(value)))]
+    if problems:
+        raise ConfigError(problems, origin)
+    return parse_experiment(result, origin)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -137,6 +150,13 @@ def _contradictions(experiment: Experiment) -> list[str]:
             f"strategy.warmup_epochs: {warmup} epochs of warm-up leave nothing of search.epochs="
             f"{experiment.search.epochs} for the architecture; lower it."
         )
+    if experiment.space.name in plugins("search_spaces"):
+        known = constructor_arguments(get("search_spaces", experiment.space.name))
+        problems += [
+            f"retrain.{key}: space {experiment.space.name!r} has no {key} to change; remove it."
+            for key in ("cells", "channels")
+            if getattr(experiment.retrain, key) and key not in known
+        ]
     source = get("sources", experiment.data.source).target if experiment.data.source in plugins("sources") else None
     if source is not None and experiment.data.root is None and not getattr(source, "root_is_optional", False):
         problems.append("data.root: this source needs the folder of its data, such as `root: ../my-data`.")

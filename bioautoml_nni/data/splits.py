@@ -27,7 +27,7 @@ def assign(table: pd.DataFrame, settings: Any, seed: int) -> pd.Series:
     Raises:
         DataError: if a column is missing, a value is not assigned, or a part stays empty.
     """
-    groups = _groups(table, settings.group)
+    groups = groups_of(table, settings.group)
     part = pd.Series(WEIGHTS, index=table.index, dtype=object)
     if settings.method in ("column", "official"):
         part = _by_column(table, settings)
@@ -47,7 +47,12 @@ def assign(table: pd.DataFrame, settings: Any, seed: int) -> pd.Series:
     return part
 
 
-def _groups(table: pd.DataFrame, column: str | None) -> pd.Series | None:
+def groups_of(table: pd.DataFrame, column: str | None) -> pd.Series | None:
+    """Return the group of every row as text, those without one each in a group of their own; None without a column.
+
+    Raises:
+        DataError: if the table has no such column.
+    """
     if column is None:
         return None
     if column not in table:

@@ -33,14 +33,33 @@ def fit_temperature(logits: np.ndarray, target: np.ndarray) -> float:
 
 def expected_calibration_error(probabilities: np.ndarray, target: np.ndarray, bins: int = BINS) -> float:
     """Return the mean distance of confidence and accuracy over equally wide bins, weighted by their size."""
+    rows = reliability(probabilities, target, bins)
+    return sum(row["count"] * abs(row["confidence"] - row["accuracy"]) for row in rows) / len(target)
+
+
+def reliability(probabilities: np.ndarray, target: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
+    """Return mean confidence, accuracy and count of each bin of confidence that holds a specimen."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == target
     place = np.minimum((confidence * bins).astype(int), bins - 1)
-    total = 0.0
-    for number in range(bins):
-        inside = place == number
-        if inside.any():
-            total += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
-    return float(total)
+    return [
+        {
+            "confidence": float(confidence[place == number].mean()),
+            "accuracy": float(right[place == number].mean()),
+            "count": int((place == number).sum()),
+        }
+        for number in range(bins)
+        if (place == number).any()
+    ]
+
+
+def risk_by_coverage(probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return for each number 1..N of answered specimens, the surest first, the share of wrong answers (N,).
+
+    The mean of these is the area under the risk-coverage curve. Geifman and El-Yaniv, arXiv 1705.08500.
+    """
+    order = np.argsort(-probabilities.max(axis=1), kind="stable")
+    wrong = (probabilities.argmax(axis=1) != target)[order]
+    return np.cumsum(wrong) / np.arange(1, len(order) + 1)
 
 
 def accuracy_thresholds(

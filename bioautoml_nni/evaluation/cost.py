@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Mapping
 
 import torch
@@ -24,3 +26,26 @@ def count_flops(network: nn.Module, batch: Mapping[str, Tensor]) -> int:
     with torch.no_grad(), counter:
         network.eval()(one)
     return int(counter.get_total_flops())
+
+
+def measure_latency(network: nn.Module, batch: Mapping[str, Tensor], rounds: int = 30) -> float:
+    """Return the median time in milliseconds of predicting one specimen on one CPU thread, after a warm-up.
+
+    Args:
+        network: on the CPU.
+        batch: a batch of at least one specimen; only the first is used.
+    """
+    one = {name: value[:1] for name, value in batch.items()}
+    threads, seconds = torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            network.eval()
+            for number in range(rounds + 5):
+                start = time.perf_counter()
+                network(one)
+                if number >= 5:
+                    seconds.append(time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(threads)
+    return 1000 * statistics.median(seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,39 @@ def curves_figure(path: Path, history: Sequence[dict[str, Any]], title: str, bra
         if axes.lines:
             axes.legend(fontsize=8)
     figure.suptitle(title)
+    _save(figure, path, brand)
+
+
+def trust_figure(
+    path: Path,
+    reliabilities: Mapping[str, Sequence[Mapping[str, float]]],
+    risks: np.ndarray,
+    brand: str = "",
+) -> None:
+    """Draw whether confidence can be trusted: reliability diagram, and errors against the share that is answered.
+
+    Args:
+        reliabilities: for each name in the legend the bins of `reliability`.
+        risks: the curve of `risk_by_coverage` (N,).
+    """
+    figure = Figure(figsize=(8.2, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 1], [0, 1], color="#8c959f", linewidth=0.8)
+    for colour, (name, bins) in zip(PALETTE, reliabilities.items(), strict=False):
+        confidence, accuracy = ([row[key] for row in bins] for key in ("confidence", "accuracy"))
+        left.plot(confidence, accuracy, "o-", color=colour, label=name, markersize=4)
+    left.set_xlabel("confidence")
+    left.set_ylabel("share that is right")
+    left.legend(fontsize=8)
+    left.set_title("reliability", fontsize=10)
+    right.plot(np.arange(1, len(risks) + 1) / len(risks), risks, color=PALETTE[0])
+    right.set_xlabel("share of specimens answered, the surest first")
+    right.set_ylabel("share that is wrong")
+    right.set_ylim(0, max(0.05, 1.1 * float(risks.max())))
+    right.set_title("errors by coverage", fontsize=10)
+    for axes in (left, right):
+        axes.set_xlim(0, 1)
+        axes.grid(alpha=0.25)
     _save(figure, path, brand)
 
 

@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics as sk
 
+SMALLEST_MEDIUM, LARGEST_MEDIUM = 20, 100
+"""Training specimens of the classes between tail and head."""
+
 
 def classification_metrics(target: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
     """Return the headline metrics.
@@ -34,6 +37,33 @@ def classification_metrics(target: np.ndarray, probabilities: np.ndarray) -> dic
         )
         result[average] = {"precision": float(precision), "recall": float(recall), "f1": float(f1)}
     return result
+
+
+def by_training_size(per_class: pd.DataFrame) -> dict[str, dict[str, float | int | None]]:
+    """Return mean precision, recall and f1 of head, medium and tail classes that have test specimens.
+
+    Head classes have more than 100 training specimens, tail classes fewer than 20 (Liu et al., Large-Scale Long-Tailed
+    Recognition in an Open World, arXiv 1904.05160). Means of an empty set are None.
+
+    Args:
+        per_class: the table of `per_class_table`.
+    """
+    scored = per_class[per_class["test"] > 0]
+    sets = {
+        "head": scored["train"] > LARGEST_MEDIUM,
+        "medium": scored["train"].between(SMALLEST_MEDIUM, LARGEST_MEDIUM),
+        "tail": scored["train"] < SMALLEST_MEDIUM,
+    }
+    return {
+        name: {
+            "classes": int(chosen.sum()),
+            **{
+                score: float(scored.loc[chosen, score].mean()) if chosen.any() else None
+                for score in ("precision", "recall", "f1")
+            },
+        }
+        for name, chosen in sets.items()
+    }
 
 
 def _top_k(target: np.ndarray, probabilities: np.ndarray, k: int) -> float:

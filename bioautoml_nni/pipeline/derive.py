@@ -37,7 +37,8 @@ def derive(run: RunDirectory, console: Console) -> None:
     Raises:
         RunDirectoryError: if the method needs the supernet's weights and the run has none.
     """
-    run.require("search")
+    if run.experiment.derivation.method != "random":
+        run.require("search")
     data, experiment = PreparedData.load(run), run.experiment
     quiet()
     space = get("search_spaces", experiment.space.name).target(**data.space_inputs(), **experiment.space.arguments)

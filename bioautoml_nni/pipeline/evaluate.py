@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -15,35 +17,58 @@ from ..atomic import write_json, write_text
 from ..data import splits
 from ..data.dataset import make_loader
 from ..data.manifest import ID
-from ..evaluation.cost import count_flops, count_parameters
-from ..evaluation.figures import confusion_figure, roc_figure
-from ..evaluation.metrics import classification_metrics, majority_baseline, per_class_table
+from ..evaluation.calibration import (
+    calibrated,
+    expected_calibration_error,
+    fit_temperature,
+    negative_log_likelihood,
+    reliability,
+    risk_by_coverage,
+)
+from ..evaluation.cost import count_flops, count_parameters, measure_latency
+from ..evaluation.figures import confusion_figure, roc_figure, trust_figure
+from ..evaluation.intervals import intervals
+from ..evaluation.metrics import by_training_size, classification_metrics, majority_baseline, per_class_table
 from ..progress import make_progress
+from ..seeding import derive_seed
 from .prepared import PreparedData
 from .retrain import load_model
 from .run_directory import RunDirectory
 
 
 def evaluate(run: RunDirectory, console: Console) -> None:
-    """Write evaluation/: metrics.json, per_class.csv, predictions.csv, confusion.png and roc.png."""
+    """Write evaluation/: metrics.json, per_class.csv, predictions.csv, speed.json and pictures."""
     data = PreparedData.load(run)
     network = load_model(run, data)
-    with make_progress(console) as progress:
-        task = progress.add_task("evaluate", total=int((data.part == splits.TEST).sum()), note="")
-        logits, target = predict_logits(data, network, splits.TEST, lambda count: progress.advance(task, count))
     natural = run.experiment.evaluation.decision == "natural"
-    probabilities = torch.softmax(data.loss().natural_logits(logits) if natural else logits, dim=1).double().numpy()
+
+    def decided(part: str, source: PreparedData = data) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits (N, K) of the decision that counts, and targets (N,)."""
+        logits, target = predict_logits(source, network, part, lambda count: progress.advance(task, count))
+        return (data.loss().natural_logits(logits) if natural else logits).double().numpy(), target
+
+    sizes = {part: int((data.part == part).sum()) for part in splits.PARTS}
+    changed = altered_metadata(data) if set(run.experiment.data.modalities) == {"image", "metadata"} else {}
+    with make_progress(console) as progress:
+        total = (1 + len(changed)) * sizes[splits.TEST] + sizes[splits.VALIDATION]
+        task = progress.add_task("evaluate", total=total, note="")
+        logits, target = decided(splits.TEST)
+        temperature = fit_temperature(*decided(splits.VALIDATION))
+        ablations = {name: headline(target, decided(splits.TEST, other)[0]) for name, other in changed.items()}
+    probabilities = calibrated(logits, 1.0)
+    shipped = calibrated(logits, temperature)
     counts = np.array(data.class_counts())
     folder = run / "evaluation"
     folder.mkdir(exist_ok=True)
     present = np.unique(target)
+    per_class = per_class_table(target, probabilities, data.classes, counts)
     metrics: dict[str, Any] = {
         "rank": data.rank,
         "split": {
             "method": run.experiment.data.split.method,
             "group": run.experiment.data.split.group,
             "scored": splits.TEST,
-            "sizes": {part: int((data.part == part).sum()) for part in splits.PARTS},
+            "sizes": sizes,
         },
         "classes": len(data.classes),
         "classes_in_test": len(present),
@@ -54,13 +79,23 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         "brand": data.brand,
         "majority_baseline": majority_baseline(target, counts),
         **classification_metrics(target, probabilities),
+        "intervals": {
+            "unit": run.experiment.data.split.group or "specimen",
+            **intervals(target, probabilities.argmax(axis=1), _test_groups(data), seed=run.experiment.seed),
+        },
+        "by_training_size": by_training_size(per_class),
+        "ablations": ablations,
+        "calibration": {
+            "temperature": temperature,
+            "fitted_on": splits.VALIDATION,
+            "before": trust(logits, 1.0, target),
+            "after": trust(logits, temperature, target),
+        },
         "parameters": count_parameters(network),
         "flops": specimen_flops(run, data, network),
     }
     metrics["majority_baseline"]["class"] = data.classes[metrics["majority_baseline"]["class"]]
-    write_text(
-        folder / "per_class.csv", per_class_table(target, probabilities, data.classes, counts).to_csv(index=False)
-    )
+    write_text(folder / "per_class.csv", per_class.to_csv(index=False))
     predicted = probabilities.argmax(axis=1)
     rows = data.table[(data.part == splits.TEST).to_numpy()]
     table = pd.DataFrame(
@@ -68,13 +103,64 @@ def evaluate(run: RunDirectory, console: Console) -> None:
             "id": rows[ID].to_numpy(),
             "label": [data.classes[index] for index in target],
             "predicted": [data.classes[index] for index in predicted],
-            "confidence": probabilities.max(axis=1).round(6),
+            "confidence": shipped.max(axis=1).round(6),
         }
     )
     write_text(folder / "predictions.csv", table.to_csv(index=False))
     confusion_figure(folder / "confusion.png", target, predicted, data.classes, data.brand)
     roc_figure(folder / "roc.png", target, probabilities, data.classes, data.brand)
+    curves = {"as trained": probabilities, "after temperature scaling": shipped}
+    trust_figure(
+        folder / "trust.png",
+        {name: reliability(values, target) for name, values in curves.items()},
+        risk_by_coverage(shipped, target),
+        data.brand,
+    )
+    # Apart from the metrics, which are the same whenever the run is made again.
+    write_json(folder / "speed.json", {"latency_ms": measure_latency(network, _one_specimen(data)), "threads": 1})
     write_json(folder / "metrics.json", metrics)
+
+
+def altered_metadata(data: PreparedData) -> dict[str, PreparedData]:
+    """Return the data with the metadata of the test part hidden, and with it dealt out anew among its specimens."""
+    rows = np.flatnonzero((data.part == splits.TEST).to_numpy())
+    dealt = np.arange(len(data.part))
+    dealt[rows] = np.random.default_rng(derive_seed(data.run.experiment.seed, "permuted metadata")).permutation(rows)
+    whole = data.metadata
+    hidden = dataclasses.replace(whole, mask=np.zeros_like(whole.mask))
+    permuted = dataclasses.replace(
+        whole, numeric=whole.numeric[dealt], categorical=whole.categorical[dealt], mask=whole.mask[dealt]
+    )
+    result = {}
+    for name, metadata in (("metadata_hidden", hidden), ("metadata_permuted", permuted)):
+        result[name] = copy.copy(data)  # shares the pixels
+        result[name].metadata = metadata
+    return result
+
+
+def headline(target: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    """Return accuracy, balanced accuracy and macro-F1."""
+    scores = classification_metrics(target, calibrated(logits, 1.0))
+    return {
+        "accuracy": scores["accuracy"],
+        "balanced_accuracy": scores["balanced_accuracy"],
+        "macro_f1": scores["macro"]["f1"],
+    }
+
+
+def trust(logits: np.ndarray, temperature: float, target: np.ndarray) -> dict[str, float]:
+    """Return negative log-likelihood, calibration error and area under the risk-coverage curve at a temperature."""
+    probabilities = calibrated(logits, temperature)
+    return {
+        "nll": negative_log_likelihood(logits, target, temperature),
+        "ece": expected_calibration_error(probabilities, target),
+        "aurc": float(risk_by_coverage(probabilities, target).mean()),
+    }
+
+
+def _test_groups(data: PreparedData) -> np.ndarray | None:
+    groups = splits.groups_of(data.table, data.run.experiment.data.split.group)
+    return None if groups is None else groups[(data.part == splits.TEST).to_numpy()].to_numpy()
 
 
 @torch.no_grad()
@@ -96,7 +182,12 @@ def predict_logits(
 
 
 def specimen_flops(run: RunDirectory, data: PreparedData, network: nn.Module) -> int:
+    """Return the operations of one specimen's prediction."""
+    return count_flops(network, _one_specimen(data))
+
+
+def _one_specimen(data: PreparedData) -> dict[str, torch.Tensor]:
     batch = next(iter(make_loader(data.dataset([splits.TEST]), 1, shuffle=False)))
     if "image" in batch:
         batch["image"] = batch["image"].float()
-    return count_flops(network, batch)
+    return dict(batch)

@@ -32,9 +32,12 @@ def retrain(run: RunDirectory, console: Console) -> None:
     folder = run.work_folder("retrain")
     seed_everything(derive_seed(experiment.seed, "retrain"))
     network, arguments = build_network(run, data)
+    space = get("search_spaces", experiment.space.name).target
+    if hasattr(space, "load_pretrained"):
+        space.load_pretrained(network)
     if experiment.retrain.initial_weights == "supernet" and (run / "search/supernet.pt").is_file():
         supernet = torch.load(run / "search/supernet.pt", weights_only=True, map_location="cpu")
-        get("search_spaces", experiment.space.name).target.inherit(network, supernet)
+        space.inherit(network, supernet)
     train = make_loader(data.dataset([splits.WEIGHTS, splits.ALPHA]), settings.batch_size, shuffle=True)
     validation = make_loader(data.dataset([splits.VALIDATION]), settings.batch_size, shuffle=False)
     module = RetrainModule(

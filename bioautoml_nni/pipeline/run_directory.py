@@ -30,7 +30,7 @@ STAGES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "search": (("space", "strategy", "loss", "search"), ("search/shares.json",)),
     "derive": (("derivation",), ("architecture.json", "architecture.svg")),
     "retrain": (("retrain", "training"), ("retrain/model.pt", "retrain/network.json")),
-    "evaluate": (("evaluation",), ("evaluation/metrics.json", "evaluation/predictions.csv")),
+    "evaluate": (("evaluation",), ("evaluation/metrics.json", "evaluation/predictions.csv", "evaluation/trust.png")),
     "report": (("name",), ("report.html",)),
 }
 """For each stage the configuration it depends on (besides the stages before) and the files that it leaves."""
@@ -144,10 +144,12 @@ class RunDirectory:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Record a stage as done when the block ends without an error."""
+        """Record a stage as done when the block ends without an error; stages after it are then to be done anew."""
         started, clock = datetime.now(UTC), time.monotonic()
         yield
-        stages = self.provenance()["stages"]
+        order = list(STAGES)
+        before = order[: order.index(name)] if name in order else order
+        stages = {key: value for key, value in self.provenance()["stages"].items() if key in before}
         stages[name] = {
             "key": self.key(name),
             "started": started.isoformat(timespec="seconds"),

@@ -52,6 +52,7 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
         per_class=per_class.astype(object).where(per_class.notna(), None).to_dict("records"),
         confusion=_inline(run / "evaluation/confusion.png"),
         roc=_inline(run / "evaluation/roc.png"),
+        trust=_inline(run / "evaluation/trust.png"),
         examples=_examples(run, data),
     )
 

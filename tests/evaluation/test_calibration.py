@@ -12,6 +12,8 @@ from bioautoml_nni.evaluation.calibration import (
     expected_calibration_error,
     fit_temperature,
     negative_log_likelihood,
+    reliability,
+    risk_by_coverage,
 )
 
 
@@ -74,3 +76,19 @@ def test_too_few_specimens_for_a_coverage_give_sets_of_every_class():
     levels = conformal_levels(probabilities, np.array([0, 1]), [0.5, 0.9])
     assert levels["0.9"] == 0.0
     assert levels["0.5"] == pytest.approx(1 / (1 + math.exp(-1)))  # the second smallest score is the third specimen's
+
+
+def test_the_bins_of_the_reliability_diagram_hold_every_specimen():
+    logits, target = drawn()
+    bins = reliability(calibrated(logits, 1.0), target)
+    assert sum(row["count"] for row in bins) == len(target)
+    big = [row for row in bins if row["count"] > 300]
+    assert len(big) >= 4 and all(abs(row["confidence"] - row["accuracy"]) < 0.06 for row in big)
+
+
+def test_the_risk_at_full_coverage_is_the_error_and_sure_answers_are_better():
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])
+    assert risk_by_coverage(probabilities, np.array([0, 0, 0, 1])).tolist() == pytest.approx([0, 0, 1 / 3, 1 / 4])
+    logits, target = drawn()
+    risks = risk_by_coverage(calibrated(logits, 1.0), target)
+    assert risks[-1] == pytest.approx((logits.argmax(1) != target).mean()) and risks[len(risks) // 4] < risks[-1] / 2

@@ -1,12 +1,18 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 from torchmetrics import classification as tm
 
-from bioautoml_nni.evaluation.cost import count_flops, count_parameters
+from bioautoml_nni.evaluation.cost import count_flops, count_parameters, measure_latency
 from bioautoml_nni.evaluation.figures import confusion_figure, curves_figure, roc_figure
-from bioautoml_nni.evaluation.metrics import classification_metrics, majority_baseline, per_class_table
+from bioautoml_nni.evaluation.metrics import (
+    by_training_size,
+    classification_metrics,
+    majority_baseline,
+    per_class_table,
+)
 
 CLASSES = 7
 
@@ -93,3 +99,31 @@ def test_cost_of_a_network_by_hand():
     network = Network()
     assert count_parameters(network) == 3 * 4 * 9 + 4 * 5 + 5
     assert count_flops(network, {"image": torch.zeros(6, 3, 8, 8)}) == 2 * 8 * 8 * 3 * 4 * 9 + 2 * 4 * 5
+
+
+def test_classes_are_put_together_by_their_training_specimens():
+    table = pd.DataFrame(
+        {
+            "train": [500, 101, 100, 20, 19, 3],
+            "test": [9, 9, 9, 9, 9, 0],
+            "precision": [0.9, 0.7, 0.6, 0.4, 0.2, 0.0],
+            "recall": [0.9, 0.7, 0.6, 0.4, 0.2, 0.0],
+            "f1": [0.9, 0.7, 0.6, 0.4, 0.2, 0.0],
+        }
+    )
+    found = by_training_size(table)
+    assert {name: row["classes"] for name, row in found.items()} == {"head": 2, "medium": 2, "tail": 1}
+    assert {name: row["f1"] for name, row in found.items()} == pytest.approx({"head": 0.8, "medium": 0.5, "tail": 0.2})
+    assert by_training_size(table.head(2))["tail"] == {"classes": 0, "precision": None, "recall": None, "f1": None}
+
+
+def test_latency_is_of_one_specimen_and_one_thread():
+    class Network(nn.Module):
+        def forward(self, batch):
+            seen.append((len(batch["image"]), torch.get_num_threads(), self.training))
+            return batch["image"]
+
+    seen: list = []
+    threads = torch.get_num_threads()
+    assert measure_latency(Network(), {"image": torch.zeros(4, 3, 8, 8)}, rounds=3) > 0
+    assert set(seen) == {(1, 1, False)} and torch.get_num_threads() == threads

@@ -70,6 +70,19 @@ def test_metrics_say_what_they_are_about(finished):
     assert len(predictions) == metrics["split"]["sizes"]["test"]
 
 
+def test_metrics_hold_intervals_calibration_and_ablations(finished):
+    metrics = json.loads((finished[0] / "evaluation/metrics.json").read_text())
+    assert metrics["intervals"]["unit"] == "event" and 1 <= metrics["intervals"]["units"] <= 8
+    for name, value in (("accuracy", metrics["accuracy"]), ("macro_f1", metrics["macro"]["f1"])):
+        low, high = metrics["intervals"][name]
+        assert low <= value <= high
+    assert set(metrics["ablations"]) == {"metadata_hidden", "metadata_permuted"}
+    assert metrics["calibration"]["temperature"] > 0
+    assert json.loads((finished[0] / "evaluation/speed.json").read_text())["latency_ms"] > 0
+    scored = sum(row["classes"] for row in metrics["by_training_size"].values())
+    assert scored == metrics["classes_in_test"]
+
+
 def test_provenance_holds_versions_seed_data_hardware_and_times(finished):
     provenance = json.loads((finished[0] / "provenance.json").read_text())
     assert list(provenance["stages"]) == ["prepare", "search", "derive", "retrain", "evaluate", "report"]

@@ -1,0 +1,46 @@
+"""`bioautoml compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from .shared import Overrides, app, console
+
+DEFAULT_ROWS = "as_configured,random,majority"
+
+
+@app.command()
+def compare(
+    experiment: Annotated[Path, typer.Argument(help="An experiment.yml.", metavar="EXPERIMENT")],
+    rows: Annotated[
+        str, typer.Option("--rows", help="Contenders, with commas; `bioautoml ls contenders` lists them.")
+    ] = DEFAULT_ROWS,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds.")] = 3,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="How many runs at a time.")] = 1,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder [comparisons/NAME].")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Compare the experiment with other searches and baselines under one protocol; resumes where it stopped.
+
+    Example: bioautoml compare my-data/experiment.yml --rows as_configured,random,nni_darts,timm:resnet18 --seeds 3
+    """
+    from ..compare.protocol import compare as run_comparison
+    from ..compare.tables import HEADINGS, summary_lines
+    from ..config import load_experiment
+
+    loaded = load_experiment(experiment, overrides or [])
+    wanted = list(dict.fromkeys(part.strip() for part in rows.split(",") if part.strip()))
+    folder = output or Path("comparisons") / loaded.name
+    runs = run_comparison(loaded, wanted, seeds, folder, jobs, console)
+    table = Table(title=f"{loaded.name}: comparison", title_justify="left")
+    for name in HEADINGS.values():
+        table.add_column(name, justify="left" if name == "row" else "right")
+    for line in summary_lines(runs):
+        table.add_row(*map(escape, line))
+    console.print(table)
+    console.print(f"[dim]Written: {folder}/compare.csv, compare.md, compare.html")

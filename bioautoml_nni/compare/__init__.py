@@ -1,0 +1,1 @@
+"""Comparison of the experiment with baselines and other searches, under one protocol."""

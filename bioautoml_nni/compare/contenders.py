@@ -1,0 +1,103 @@
+"""Contenders that need no strategy and no space of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from ..data import splits
+from ..errors import DataError
+from ..pipeline.prepared import PreparedData
+from ._base import PredictingContender, Prediction, RunContender
+
+
+class AsConfigured(RunContender):
+    """The experiment as its file says."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        return {}
+
+
+class ImageOnly(RunContender):
+    """The experiment without metadata."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        return {"data.modalities": ["image"]}
+
+
+class MetadataOnly(RunContender):
+    """The experiment without images."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        return {"data.modalities": ["metadata"]}
+
+
+class RandomArchitecture(RunContender):
+    """An architecture of the same space drawn at random, a new one for every seed; nothing is searched."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        return {"derivation": {"method": "random", "seed": seed}}
+
+
+class Perturbation(RunContender):
+    """The architecture chosen by what the supernet loses without each operation."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        return {"derivation": {"method": "perturbation"}}
+
+
+class Majority(PredictingContender):
+    """The most frequent class of the training part."""
+
+    def predict(self, data: PreparedData, seed: int) -> Prediction:
+        counts = np.array(data.class_counts(), dtype=np.float64)
+        rows = int((data.part == splits.TEST).sum())
+        return Prediction(np.tile(counts / counts.sum(), (rows, 1)), 0)
+
+
+class MetadataBoosting(PredictingContender):
+    """Gradient boosting (scikit-learn) on the encoded metadata, classes weighted equally."""
+
+    def predict(self, data: PreparedData, seed: int) -> Prediction:
+        train, test = _parts(data)
+        encoded = data.metadata
+        table = np.hstack([encoded.numeric, encoded.categorical, encoded.mask]).astype(np.float64)
+        model = HistGradientBoostingClassifier(class_weight="balanced", random_state=seed)
+        model.fit(table[train], data.targets[train])
+        return Prediction(_spread(model.predict_proba(table[test]), model.classes_, data), None)
+
+
+class MetadataLogistic(PredictingContender):
+    """Logistic regression (scikit-learn) on the encoded metadata, classes weighted equally."""
+
+    def predict(self, data: PreparedData, seed: int) -> Prediction:
+        train, test = _parts(data)
+        encoded = data.metadata
+        categories = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(encoded.categorical[train])
+        table = np.hstack([encoded.numeric, encoded.mask, categories.transform(encoded.categorical)])
+        model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
+        model.fit(table[train], data.targets[train])
+        last = model[-1]
+        return Prediction(
+            _spread(model.predict_proba(table[test]), last.classes_, data), last.coef_.size + last.intercept_.size
+        )
+
+
+def _parts(data: PreparedData) -> tuple[np.ndarray, np.ndarray]:
+    if not data.metadata_columns:
+        raise DataError("compare: this experiment has no metadata, so that baselines on metadata have nothing to see.")
+    train = data.part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()
+    return train, (data.part == splits.TEST).to_numpy()
+
+
+def _spread(probabilities: np.ndarray, present: np.ndarray, data: PreparedData) -> np.ndarray:
+    """Return probabilities over all classes, zero for those that training had none of."""
+    whole = np.zeros((len(probabilities), len(data.classes)))
+    whole[:, present] = probabilities
+    return whole

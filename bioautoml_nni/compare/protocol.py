@@ -1,0 +1,186 @@
+"""The comparison itself: every row with every seed under one protocol, finished ones kept, tables at the end.
+
+One protocol means: the same audit, splits, augmentation, loss, budget and scoring; with a seed, the split of all rows
+is the same, so that rows can be compared pair by pair.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from ..atomic import write_json, write_text
+from ..config import Experiment
+from ..config.load import changed
+from ..data import splits
+from ..errors import BioAutoMLError, ConfigError, RunDirectoryError
+from ..evaluation.metrics import by_training_size, classification_metrics, per_class_table
+from ..pipeline.prepare import prepare
+from ..pipeline.prepared import PreparedData
+from ..pipeline.run_directory import RunDirectory
+from ..progress import make_progress
+from ..registry import get
+from ._base import PredictingContender, RunContender
+from .tables import write_tables
+
+DATA = "data"
+"""Folder of the runs that hold only prepared data, one for each seed, for rows that are no network of ours."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row with one seed."""
+
+    row: str
+    contender: RunContender | PredictingContender
+    experiment: Experiment
+    folder: Path
+
+
+def compare(
+    experiment: Experiment, rows: Sequence[str], seeds: int, output: Path, jobs: int, console: Console
+) -> pd.DataFrame:
+    """Run what is missing and write compare.csv, compare.md and compare.html to `output`.
+
+    Args:
+        rows: contenders, each a name or ``name:argument``.
+        seeds: number of seeds; they count up from the experiment's own.
+        jobs: how many runs at a time.
+
+    Returns:
+        One line per row and seed.
+
+    Raises:
+        ConfigError: for contenders that do not exist, and all mistakes in their settings, before anything starts.
+        RunDirectoryError: if a run failed; everything else is finished and kept then.
+    """
+    plan = _plan(experiment, rows, seeds, output)
+    failed: list[str] = []
+    lines: list[dict[str, Any]] = []
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with make_progress(console) as progress, ThreadPoolExecutor(jobs) as pool:
+        task = progress.add_task("compare", total=len(plan), note="")
+
+        def work(job: Job) -> dict[str, Any] | str:
+            try:
+                return _result(job, output, threads)
+            except BioAutoMLError as error:
+                return f"{job.row}, seed {job.experiment.seed}: {error}"
+
+        for job, found in zip(plan, pool.map(work, plan), strict=True):
+            if isinstance(found, str):
+                failed.append(found)
+            else:
+                lines.append(found)
+                console.print(f"{job.row}, seed {job.experiment.seed}: macro-F1 {found['macro_f1']:.3f}")
+            progress.advance(task)
+    table = pd.DataFrame(lines)
+    if len(table):
+        write_tables(table, experiment, output)
+    if failed:
+        raise RunDirectoryError(
+            f"{output}: {len(failed)} of {len(plan)} runs failed; the others are kept, and the same command tries "
+            "these again. " + " ".join(failed)
+        )
+    return table
+
+
+def _plan(experiment: Experiment, rows: Sequence[str], seeds: int, output: Path) -> list[Job]:
+    problems: list[str] = []
+    plan: list[Job] = []
+    for row in rows:
+        name, _, argument = row.partition(":")
+        try:
+            contender = get("contenders", name).target(*([argument] if argument else []))
+            for seed in range(experiment.seed, experiment.seed + seeds):
+                settings = contender.settings(seed) if isinstance(contender, RunContender) else {}
+                values = {**settings, "seed": seed}
+                folder = output / row.replace(":", "-").replace("/", "_") / f"seed-{seed}"
+                plan.append(Job(row, contender, changed(experiment, values, f"row {row}"), folder))
+        except ConfigError as error:
+            problems += error.problems
+        except (BioAutoMLError, TypeError) as error:
+            problems.append(f"{row}: {error}")
+    if problems:
+        raise ConfigError(problems, "compare")
+    return sorted(plan, key=lambda job: job.experiment.seed)  # a whole first seed before the second
+
+
+def _result(job: Job, output: Path, threads: int) -> dict[str, Any]:
+    if isinstance(job.contender, RunContender):
+        return {"row": job.row, "seed": job.experiment.seed, **_run(job, threads)}
+    file = job.folder / "result.json"
+    if not file.is_file():
+        write_json(file, _predicted(job, job.contender, output))
+    return {"row": job.row, "seed": job.experiment.seed, **json.loads(file.read_text(encoding="utf-8"))}
+
+
+def _run(job: Job, threads: int) -> dict[str, Any]:
+    """Do the whole job in a process of its own unless that was done before, and read its scores."""
+    run = RunDirectory.create(job.folder, job.experiment)
+    if not run.done("report"):
+        _run_process(run, threads)
+    metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    speed = json.loads((run / "evaluation/speed.json").read_text(encoding="utf-8"))
+    stages = run.provenance()["stages"]
+    return {
+        "accuracy": metrics["accuracy"],
+        "balanced_accuracy": metrics["balanced_accuracy"],
+        "macro_f1": metrics["macro"]["f1"],
+        "tail_f1": metrics["by_training_size"]["tail"]["f1"],
+        "parameters": metrics["parameters"],
+        "flops": metrics["flops"],
+        "latency_ms": round(speed["latency_ms"], 3),
+        "search_seconds": stages["search"]["seconds"] if "search" in stages else 0.0,
+        "train_seconds": stages["retrain"]["seconds"],
+    }
+
+
+def _run_process(run: RunDirectory, threads: int) -> None:
+    log = run.path.with_suffix(".log")
+    command = [sys.executable, "-c", "from bioautoml_nni.cli.main import main; main()"]
+    command += ["run", str(run / "experiment.yml"), "--output", str(run.path)]
+    with open(log, "w", encoding="utf-8") as file:
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "COLUMNS": "120"}
+        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False)
+    if done.returncode:
+        last = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()][-1:]
+        raise RunDirectoryError(f"ended with code {done.returncode}, see {log} ({' '.join(last)})")
+
+
+def _predicted(job: Job, contender: PredictingContender, output: Path) -> dict[str, Any]:
+    run = RunDirectory.create(output / DATA / f"seed-{job.experiment.seed}", job.experiment)
+    if not run.done("prepare"):
+        with run.stage("prepare"):
+            prepare(run, Console(quiet=True))
+    data = PreparedData.load(run)
+    start = time.monotonic()
+    found = contender.predict(data, job.experiment.seed)
+    seconds = time.monotonic() - start
+    target = data.targets[(data.part == splits.TEST).to_numpy()]
+    metrics = classification_metrics(target, found.probabilities)
+    per_class = per_class_table(target, found.probabilities, data.classes, np.array(data.class_counts()))
+    write_text(job.folder / "per_class.csv", per_class.to_csv(index=False))
+    return {
+        "accuracy": metrics["accuracy"],
+        "balanced_accuracy": metrics["balanced_accuracy"],
+        "macro_f1": metrics["macro"]["f1"],
+        "tail_f1": by_training_size(per_class)["tail"]["f1"],
+        "parameters": found.parameters,
+        "flops": None,
+        "latency_ms": None,
+        "search_seconds": 0.0,
+        "train_seconds": round(seconds, 1),
+    }

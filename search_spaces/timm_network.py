@@ -1,0 +1,194 @@
+"""A network of the timm collection as image encoder, with the same metadata encoder, fusion and classifier as ours.
+
+Nothing is open in this space, so a run skips the search and trains it at once: the baseline of every searched network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+import torch
+from nni.nas.nn.pytorch import ModelSpace
+from torch import Tensor, nn
+
+from ..architecture import Architecture, Topology
+from ..errors import ConfigError
+from ..registry import get, suggestion
+from .encoders import MetadataEncoder
+from .forward import MultimodalForward
+
+
+class TimmSpace(ModelSpace):
+    """A fixed network of timm as image encoder, from scratch or pretrained, fused with metadata; nothing is searched.
+
+    Args:
+        num_classes: number of classes.
+        metadata: what the metadata encoder gets (see `MetadataEncoder`), or None without metadata.
+        modalities: must name "image".
+        encoder: name of a timm model, such as resnet18.
+        pretrained: start from timm's published weights, which timm downloads or finds in its cache.
+        weights: start from this file of weights instead.
+        frozen: keep the encoder as it starts; only what stands on it is trained (a linear probe).
+        drop_path: rate of stochastic depth, for encoders that have it.
+        fusion: name of the fusion.
+        metadata_features: width of the metadata embedding.
+        fusion_features: width of the joint embedding.
+        dropout: dropout before the classifier.
+        metadata_dropout: share of training specimens whose metadata is hidden.
+        field_dropout: share of single metadata fields that are hidden in training.
+
+    Raises:
+        ConfigError: for an encoder that timm does not have, or without images.
+    """
+
+    capabilities = ("fixed", "image", "metadata")
+
+    def __init__(
+        self,
+        num_classes: int,
+        metadata: dict[str, Any] | None = None,
+        modalities: Sequence[Literal["image", "metadata"]] = ("image", "metadata"),
+        encoder: str = "resnet18",
+        pretrained: bool = False,
+        weights: str | None = None,
+        frozen: bool = False,
+        drop_path: float = 0.0,
+        fusion: str = "concatenation",
+        metadata_features: int = 32,
+        fusion_features: int = 128,
+        dropout: float = 0.1,
+        metadata_dropout: float = 0.1,
+        field_dropout: float = 0.05,
+    ) -> None:
+        super().__init__()
+        problems = []
+        if not timm.is_model(encoder):
+            problems.append(f"space.encoder: timm has no model {encoder!r}{suggestion(encoder, timm.list_models())}.")
+        if "image" not in modalities:
+            problems.append("space.name: a timm network needs images; add image to data.modalities.")
+        if weights and not Path(weights).is_file():
+            problems.append(f"space.weights: {weights}: there is no such file.")
+        if frozen and not (pretrained or weights):
+            problems.append("space.frozen: an encoder without pretrained weights would stay random; train it.")
+        if problems:
+            raise ConfigError(problems, "experiment")
+
+    def topology(self) -> Topology:
+        """Return that nothing is open."""
+        return Topology({}, (), None, {})
+
+    @staticmethod
+    def build(architecture: Architecture, **arguments: Any) -> TimmNetwork:
+        """Return the network, without pretrained weights; there is only one architecture."""
+        return TimmNetwork(**arguments)
+
+    @staticmethod
+    def load_pretrained(network: TimmNetwork) -> None:
+        """Give the encoder of a fresh network the weights that it starts from, if the arguments name any.
+
+        Raises:
+            ConfigError: if they cannot be had or do not fit.
+        """
+        network.load_pretrained()
+
+
+class TimmNetwork(MultimodalForward):
+    """The network of a `TimmSpace`, with its arguments."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        metadata: dict[str, Any] | None = None,
+        modalities: Sequence[Literal["image", "metadata"]] = ("image", "metadata"),
+        encoder: str = "resnet18",
+        pretrained: bool = False,
+        weights: str | None = None,
+        frozen: bool = False,
+        drop_path: float = 0.0,
+        fusion: str = "concatenation",
+        metadata_features: int = 32,
+        fusion_features: int = 128,
+        dropout: float = 0.1,
+        metadata_dropout: float = 0.1,
+        field_dropout: float = 0.05,
+    ) -> None:
+        super().__init__()
+        self.start = {"pretrained": pretrained, "weights": weights}
+        self.image_encoder: TimmEncoder = TimmEncoder(encoder, drop_path, frozen)
+        self.metadata_encoder = self.fusion = None
+        features = self.image_encoder.features
+        if "metadata" in modalities:
+            assert metadata is not None  # the engine gives it with the modality
+            self.metadata_encoder = MetadataEncoder(metadata, metadata_features, metadata_dropout, field_dropout)
+            self.fusion = get("fusions", fusion).target(features, metadata_features, fusion_features)
+            features = fusion_features
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, num_classes))
+
+    def load_pretrained(self) -> None:
+        """Load the weights that the arguments name into the encoder; see `TimmSpace.load_pretrained`."""
+        weights, name = self.start["weights"], self.image_encoder.name
+        if not (weights or self.start["pretrained"]):
+            return
+        where = f"space.weights: {weights}" if weights else f"space.pretrained: timm's weights of {name}"
+        try:
+            if weights:
+                state = timm.models.load_state_dict(weights, weights_only=True)
+            else:
+                state = create_encoder(name, 0.0, pretrained=True).state_dict()
+        except Exception as error:  # timm passes on whatever its hub, the file system or torch raises
+            reason = " ".join(str(error).split())[:300]
+            raise ConfigError([f"{where} cannot be loaded ({reason})."], "experiment") from error
+        own = self.image_encoder.body.state_dict()
+        wrong = [key for key, value in own.items() if key not in state or state[key].shape != value.shape]
+        if wrong:
+            raise ConfigError(
+                [f"{where} lacks {len(wrong)} of {len(own)} arrays of {name}, such as {wrong[0]}."], "experiment"
+            )
+        self.image_encoder.body.load_state_dict({key: state[key] for key in own})
+
+
+class TimmEncoder(nn.Module):
+    """A timm model without its classifier.
+
+    Args:
+        name: the model's name.
+        drop_path: rate of stochastic depth; ignored by models that have none.
+        frozen: keep weights and running statistics as they are.
+    """
+
+    def __init__(self, name: str, drop_path: float, frozen: bool) -> None:
+        super().__init__()
+        self.name = name
+        self.frozen = frozen
+        self.body = create_encoder(name, drop_path)
+        self.body.requires_grad_(not frozen)
+        with torch.no_grad():  # some models widen their features after `num_features`, so one pass tells
+            self.features = int(self.body.eval()(torch.zeros(1, 3, 64, 64)).shape[1])
+        self.train()
+
+    def train(self, mode: bool = True) -> TimmEncoder:
+        """Set the mode; a frozen body stays in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.body.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map normalised images (N, 3, H, W) to embeddings (N, features)."""
+        return self.body(images.contiguous(memory_format=torch.channels_last))
+
+
+def create_encoder(name: str, drop_path: float, **options: Any) -> nn.Module:
+    """Return a timm model without classifier that takes images of any size, transformers included."""
+    attempts: list[dict[str, Any]] = [{"drop_path_rate": drop_path, "dynamic_img_size": True}]
+    attempts += [{"drop_path_rate": drop_path}, {"dynamic_img_size": True}, {}]
+    for extra in attempts:
+        try:
+            return timm.create_model(name, num_classes=0, **options, **extra)
+        except TypeError as error:
+            if "unexpected keyword argument" not in str(error):
+                raise
+    raise AssertionError("unreachable: the last attempt passes no extra argument")

@@ -1,0 +1,29 @@
+"""Other searches, for `bioautoml compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..compare._base import RunContender
+
+
+class PaperRule(RunContender):
+    """The paper's rule alone: odd batches alpha, even batches weights, without warm-up, penalties and guards."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        return {"strategy": {"name": "alternating_darts"}}
+
+
+class NNIDartsSearch(RunContender):
+    """NNI's own DARTS."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        return {"strategy": {"name": "nni_darts"}}
+
+
+class HardGumbel(RunContender):
+    """The experiment's strategy with hard Gumbel samples: one operation is computed on every edge."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        return {"strategy.relaxation": "gumbel_hard"}

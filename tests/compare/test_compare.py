@@ -1,0 +1,148 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import bioautoml, tiny_experiment, write_experiment, write_table
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from bioautoml_nni.compare._base import RunContender
+from bioautoml_nni.compare.tables import paired_p_value, summary_lines
+from bioautoml_nni.config import parse_experiment
+from bioautoml_nni.config.load import changed
+from bioautoml_nni.registry import plugins
+
+ROWS = "as_configured,random,majority,metadata_boosting,metadata_logistic"
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """A finished comparison of the tiny experiment, and how its command ended."""
+    folder = tmp_path_factory.mktemp("compared")
+    write_table(folder / "data")
+    experiment = write_experiment(folder, folder / "data")
+    command = ("compare", experiment, "--rows", ROWS, "--seeds", 2, "--output", folder / "out", "--jobs", 2)
+    done = bioautoml(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "out", command, done
+
+
+@pytest.mark.slow
+def test_every_row_and_seed_is_in_the_table(compared):
+    out, _, done = compared
+    table = pd.read_csv(out / "compare.csv")
+    assert list(table.columns) == [
+        "row", "seed", "accuracy", "balanced_accuracy", "macro_f1", "tail_f1", "parameters", "flops", "latency_ms",
+        "search_seconds", "train_seconds",
+    ]  # fmt: skip
+    assert sorted(zip(table["row"], table["seed"], strict=True)) == sorted(
+        (row, seed) for row in ROWS.split(",") for seed in (0, 1)
+    )
+    assert (table.loc[table["row"] == "random", "search_seconds"] == 0).all()
+    assert (table.loc[table["row"] == "as_configured", "search_seconds"] > 0).all()
+    assert "paired t-test" in (out / "compare.md").read_text() and "as_configured" in (out / "compare.html").read_text()
+    assert "macro-F1" in done.stdout
+
+
+@pytest.mark.slow
+def test_all_rows_of_a_seed_are_scored_on_the_same_specimens(compared):
+    out = compared[0]
+    for seed in (0, 1):
+        parts = [
+            pd.read_csv(path / f"seed-{seed}" / "splits.csv", dtype=str)
+            for path in out.iterdir()
+            if (path / f"seed-{seed}" / "splits.csv").is_file()
+        ]
+        assert len(parts) == 3  # two runs and the prepared data of the other rows
+        assert all(part.equals(parts[0]) for part in parts)
+
+
+@pytest.mark.slow
+def test_baselines_agree_with_the_predictions_that_a_reader_would_make(compared):
+    """The majority's macro-F1 by scikit-learn, from the run's own table of predictions."""
+    out = compared[0]
+    predictions = pd.read_csv(out / "as_configured/seed-0/evaluation/predictions.csv")
+    classes = pd.read_csv(out / "as_configured/seed-0/evaluation/per_class.csv")
+    answer = np.full(len(predictions), classes["class"][classes["train"].idxmax()])
+    table = pd.read_csv(out / "compare.csv").set_index(["row", "seed"])
+    expected = f1_score(predictions["label"], answer, average="macro", zero_division=0)
+    assert table.loc[("majority", 0), "macro_f1"] == pytest.approx(expected)
+    assert table.loc[("metadata_boosting", 0), "macro_f1"] > expected
+
+
+@pytest.mark.slow
+def test_a_second_call_makes_nothing_again(compared):
+    out, command, _ = compared
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("model.pt")}
+    first = pd.read_csv(out / "compare.csv")
+    done = bioautoml(*command)
+    assert done.returncode == 0 and len(before) == 4
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("model.pt")}
+    pd.testing.assert_frame_equal(first, pd.read_csv(out / "compare.csv"))
+
+
+@pytest.mark.slow
+def test_seeds_of_random_architectures_differ(compared):
+    cells = [
+        json.loads((compared[0] / f"random/seed-{seed}/architecture.json").read_text())["cells"] for seed in (0, 1)
+    ]
+    assert cells[0] != cells[1]
+
+
+def test_mistakes_in_rows_are_all_reported_before_anything_starts(tmp_path):
+    write_table(tmp_path / "data")
+    experiment = write_experiment(tmp_path, tmp_path / "data")
+    done = bioautoml("compare", experiment, "--rows", "timm,as_configurd", "--output", tmp_path / "out")
+    assert done.returncode == 2 and not (tmp_path / "out").exists()
+    assert "timm:resnet18" in done.stderr and "did you mean 'as_configured'" in done.stderr
+
+
+def test_a_failed_row_leaves_the_others(tmp_path):
+    write_table(tmp_path / "data")
+    experiment = write_experiment(tmp_path, tmp_path / "data")
+    rows = "timm:no_such_network,majority"
+    done = bioautoml("compare", experiment, "--rows", rows, "--seeds", 1, "--output", tmp_path / "out")
+    assert done.returncode == 2 and "1 of 2 runs failed" in done.stderr and "no_such_network" in done.stderr
+    assert pd.read_csv(tmp_path / "out/compare.csv")["row"].tolist() == ["majority"]
+
+
+def test_every_contender_changes_the_experiment_to_a_valid_one(tmp_path):
+    experiment = parse_experiment(tiny_experiment(tmp_path))
+    checked = []
+    for name, plugin in plugins("contenders").items():
+        contender = plugin.target(*(["resnet18"] if name == "timm" else []))
+        if isinstance(contender, RunContender):
+            assert changed(experiment, {**contender.settings(3), "seed": 3}, name).seed == 3
+            checked.append(name)
+    assert set(checked) >= {"as_configured", "gumbel_hard", "nni_darts", "paper_rule", "perturbation", "random", "timm"}
+
+
+def runs() -> pd.DataFrame:
+    scores = {"a": (0.5, 0.6, 0.58), "random": (0.45, 0.52, 0.55), "b": (0.2, None, None)}
+    lines = [
+        {"row": row, "seed": seed, "macro_f1": score}
+        for row, own in scores.items()
+        for seed, score in enumerate(own)
+        if score is not None
+    ]
+    table = pd.DataFrame(lines)
+    for name in ("accuracy", "balanced_accuracy", "tail_f1"):
+        table[name] = table["macro_f1"]
+    for name in ("parameters", "flops", "latency_ms", "search_seconds", "train_seconds"):
+        table[name] = 2e6 if name == "flops" else None
+    return table
+
+
+def test_the_paired_test_is_a_t_test_of_the_differences():
+    differences = np.array([0.05, 0.08, 0.03])
+    t = differences.mean() / (differences.std(ddof=1) / np.sqrt(3))
+    assert paired_p_value(runs(), "a", "random") == pytest.approx(2 * stats.t.sf(t, 2))
+    assert paired_p_value(runs(), "b", "random") is None and paired_p_value(runs(), "random", "random") is None
+
+
+def test_lines_stand_by_macro_f1_with_mean_and_spread():
+    lines = summary_lines(runs())
+    assert [line[0] for line in lines] == ["a", "random", "b"]
+    assert lines[0][1:3] == ["3", "0.560 ± 0.053"] and lines[2][2] == "0.200"
+    assert lines[0][8] == "2.0" and lines[0][7] == "–"
