@@ -116,7 +116,7 @@ class TimmNetwork(MultimodalForward):
         field_dropout: float = 0.05,
     ) -> None:
         super().__init__()
-        self.start = {"pretrained": pretrained, "weights": weights}
+        self.pretrained, self.weights = pretrained, weights
         self.image_encoder: TimmEncoder = TimmEncoder(encoder, drop_path, frozen)
         self.metadata_encoder = self.fusion = None
         features = self.image_encoder.features
@@ -129,8 +129,8 @@ class TimmNetwork(MultimodalForward):
 
     def load_pretrained(self) -> None:
         """Load the weights that the arguments name into the encoder; see `TimmSpace.load_pretrained`."""
-        weights, name = self.start["weights"], self.image_encoder.name
-        if not (weights or self.start["pretrained"]):
+        weights, name = self.weights, self.image_encoder.name
+        if not (weights or self.pretrained):
             return
         where = f"space.weights: {weights}" if weights else f"space.pretrained: timm's weights of {name}"
         try:

@@ -50,6 +50,8 @@ class AlternatingDARTS(DARTS):
             before that; None never stops.
         mixed_operation: "fast" folds mixing weights into the candidates, "plain" computes the sum as it is written;
             both compute the same, with the same weights and checkpoints.
+        partial_channels: k of PC-DARTS: on every edge one k-th of the channels is searched, the others pass by; a
+            smaller and faster supernet, of which the derived network cannot inherit weights. 1 searches all.
         least_entropy: stop when the mean entropy of the operations' shares, in nats, is lower; None never stops.
         seed: of batch order, dropout, augmentation and sampling, anew each epoch.
     """
@@ -74,6 +76,7 @@ class AlternatingDARTS(DARTS):
         most_skips: int | None = None,
         least_entropy: float | None = None,
         mixed_operation: Literal["fast", "plain"] = "fast",
+        partial_channels: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -83,7 +86,10 @@ class AlternatingDARTS(DARTS):
             raise ValueError(f"alpha_data must be disjoint, shared or validation, not {alpha_data!r}")
         if mixed_operation not in ("fast", "plain"):
             raise ValueError(f"mixed_operation must be fast or plain, not {mixed_operation!r}")
+        if partial_channels < 1:
+            raise ValueError(f"partial_channels must be at least 1, not {partial_channels}")
         self.mixed_operation = mixed_operation
+        self.partial_channels = partial_channels
         self.schedule: Schedule = build_part("schedules", schedule)
         self.relaxation: Relaxation = build_part("relaxations", relaxation)
         self.regularisers: list[Regulariser] = [build_part("regularisers", part) for part in regularisers]
@@ -108,6 +114,7 @@ class AlternatingDARTS(DARTS):
             if isinstance(module, MixedOperation):
                 module.relaxation = self.relaxation
                 module.fast = self.mixed_operation == "fast"
+                module.make_partial(self.partial_channels)
         for label, parameter in named_architecture_parameters(model).items():
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "alpha", label))
             with torch.no_grad():

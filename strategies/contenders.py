@@ -27,3 +27,10 @@ class HardGumbel(RunContender):
 
     def settings(self, seed: int) -> Mapping[str, Any]:
         return {"strategy.relaxation": "gumbel_hard"}
+
+
+class PartialChannels(RunContender):
+    """The experiment's strategy on a quarter of the channels of every edge (PC-DARTS)."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        return {"strategy.partial_channels": 4}

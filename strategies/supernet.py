@@ -16,6 +16,7 @@ from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMix
 from torch import Tensor
 from torch.nn import functional
 
+from ..errors import ConfigError
 from ..registry import plugins
 from .relaxations._base import Relaxation
 from .relaxations.softmax import Softmax
@@ -29,15 +30,52 @@ class MixedOperation(DifferentiableMixedLayer):
         fast: whether weights are folded into the candidates where they offer it (`Operation.weighted` and `scale`).
         skip_dropout: rate at which values of skip connections are dropped in training.
         input_shape: shape of the last input.
+        partial_channels: k; candidates see one k-th of the channels, see `make_partial`.
     """
 
     relaxation: Relaxation = Softmax()
     fast: bool = True
     skip_dropout: float = 0.0
     input_shape: tuple[int, ...] | None = None
+    partial_channels: int = 1
+
+    def make_partial(self, k: int) -> None:
+        """Build the candidates anew for one k-th of the channels. PC-DARTS, Xu et al., arXiv 1907.05737.
+
+        The other channels pass by, max-pooled where the edge halves the size; then channels are shuffled, so that the
+        next edge sees others. The paper's edge normalisation is what `MixedInput` computes. Choices whose candidates
+        are no operations on feature maps, such as fusions, stay as they are.
+
+        Raises:
+            ConfigError: if the number of channels is no multiple of k.
+        """
+        candidates = [self[name] for name in self.names]
+        if k == 1 or not all(
+            hasattr(candidate, "channels") and hasattr(candidate, "stride") for candidate in candidates
+        ):
+            return
+        channels = candidates[0].channels
+        if channels % k:
+            raise ConfigError(
+                [f"strategy.partial_channels: {k} does not divide the {channels} channels of {self.label}."],
+                "experiment",
+            )
+        for name, candidate in zip(self.names, candidates, strict=True):
+            self.add_module(name, type(candidate)(channels // k, candidate.stride))
+        self.partial_channels = k
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the relaxed output, in the shape of the candidates' outputs."""
+        if self.partial_channels == 1:
+            return self._relaxed(*args, **kwargs)
+        features, k = args[0], self.partial_channels
+        seen = features.shape[1] // k
+        mixed, rest = self._relaxed(features[:, :seen]), features[:, seen:]
+        if self[self.names[0]].stride == 2:
+            rest = functional.max_pool2d(rest, 2, 2, ceil_mode=True)
+        return functional.channel_shuffle(torch.cat([mixed, rest], dim=1), k)
+
+    def _relaxed(self, *args: Any, **kwargs: Any) -> Tensor:
         weights = self.relaxation.weights(str(self.label), self._arch_alpha, self.training)
         if args and isinstance(args[0], Tensor):
             self.input_shape = tuple(args[0].shape)
