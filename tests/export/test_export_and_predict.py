@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from conftest import bioautoml
 from PIL import Image
+from scipy.special import softmax
 
 from bioautoml_nni.errors import DataError, ExportError
 from bioautoml_nni.runtime import Model
@@ -61,9 +62,10 @@ def test_predictions_equal_those_of_the_evaluation(exported, table, tmp_path):
     images = manifest.loc[scored["id"].astype(str), "_image"].tolist()
     mine = answers.set_index("image").loc[images]
     assert mine["label_1"].tolist() == scored["predicted"].tolist()
+    assert np.allclose(mine["probability_1"].astype(float), scored["confidence"], atol=1e-4)  # both calibrated
     logits = mine[[name for name in mine if name.startswith("logit_")]].to_numpy()
-    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    assert np.allclose(probabilities.max(1), scored["confidence"], atol=1e-4)
+    temperature = json.loads((folder / "calibration.json").read_text())["temperature"]
+    assert np.allclose(softmax(logits / temperature, axis=1).max(1), scored["confidence"], atol=1e-4)
 
 
 def test_damaged_rows_become_rows_with_an_error(exported, table, tmp_path):
