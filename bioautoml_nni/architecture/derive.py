@@ -62,8 +62,16 @@ class _Scored:
         )
 
 
+Barred = Mapping[str, frozenset[str]]
+"""For some labels the candidates that must not be chosen, whatever their share."""
+
+
 def derive(
-    topology: Topology, shares: Shares, space: SpaceRecord, provenance: Mapping[str, Any] | None = None
+    topology: Topology,
+    shares: Shares,
+    space: SpaceRecord,
+    provenance: Mapping[str, Any] | None = None,
+    barred: Barred | None = None,
 ) -> Architecture:
     """Derive an architecture from normalised shares.
 
@@ -72,23 +80,42 @@ def derive(
         shares: for each label of the topology, the share of each candidate; the shares of a label sum to one.
         space: the space's name and arguments, recorded in the result.
         provenance: recorded in the result.
+        barred: what a budget rules out; at least one candidate besides zero must be left for each label.
     """
-    choices = {}
+    choices, barred = {}, barred or {}
     for label in topology.choices:
-        share, best = max((float(share), str(name)) for name, share in shares[label].items())
+        allowed = [str(name) for name in shares[label] if name not in barred.get(label, ())]
+        share, best = max((float(shares[label][name]), name) for name in allowed)
         choices[label] = Choice(choice=best, share=share)
-    cells = {kind: _derive_cell(cell, topology, shares) for kind, cell in topology.cells.items()}
+    cells = {kind: _derive_cell(cell, topology, shares, barred) for kind, cell in topology.cells.items()}
     return Architecture(space=space, cells=cells, choices=choices, provenance=dict(provenance or {}))
 
 
-def _derive_cell(cell: CellTopology, topology: Topology, shares: Shares) -> CellArchitecture:
+def dense(architecture: Architecture, topology: Topology, shares: Shares) -> Architecture:
+    """Return what `architecture` would be if no edge were removed: the strongest operation on every candidate edge.
+
+    An edge that the architecture keeps has the operation that it has there.
+    """
+    cells = {}
+    for kind, cell in topology.cells.items():
+        kept = {(edge.source, edge.target): edge for edge in architecture.cells[kind].edges}
+        edges = tuple(
+            kept.get((edge.source, edge.target))
+            or _score(edge, topology, shares, float(shares[cell.node_labels[edge.target]][edge.source])).kept()
+            for edge in cell.edges
+        )
+        cells[kind] = CellArchitecture(nodes=cell.nodes, inputs_per_node=cell.nodes, edges=edges)
+    return architecture.model_copy(update={"cells": cells, "sparsity": None})
+
+
+def _derive_cell(cell: CellTopology, topology: Topology, shares: Shares, barred: Barred) -> CellArchitecture:
     kept: list[Edge] = []
     pruned: list[PrunedEdge] = []
     alive = {0}
     for node, label in cell.node_labels.items():
         live: list[_Scored] = []
         for edge in cell.incoming(node):
-            scored = _score(edge, topology, shares, float(shares[label][edge.source]))
+            scored = _score(edge, topology, shares, float(shares[label][edge.source]), barred.get(edge.label))
             if scored.is_zero:
                 pruned.append(scored.pruned("zero"))
             elif edge.source not in alive:
@@ -101,7 +128,7 @@ def _derive_cell(cell: CellTopology, topology: Topology, shares: Shares) -> Cell
         if live:
             alive.add(node)
     if not kept:
-        kept = [_revive(cell, topology, shares)]
+        kept = [_revive(cell, topology, shares, barred)]
         pruned = [edge for edge in pruned if (edge.source, edge.target) != (kept[0].source, kept[0].target)]
     kept.sort(key=lambda edge: (edge.target, edge.source))
     return CellArchitecture(
@@ -109,16 +136,19 @@ def _derive_cell(cell: CellTopology, topology: Topology, shares: Shares) -> Cell
     )
 
 
-def _score(edge: EdgeTopology, topology: Topology, shares: Shares, input_share: float) -> _Scored:
+def _score(
+    edge: EdgeTopology, topology: Topology, shares: Shares, input_share: float, barred: frozenset[str] | None = None
+) -> _Scored:
     edge_shares = {str(name): float(share) for name, share in shares[edge.label].items()}
     zero_share = edge_shares.get(topology.zero or "", 0.0)
-    best = max((name for name in topology.operations if name != topology.zero), key=lambda name: edge_shares[name])
+    allowed = [name for name in topology.operations if name != topology.zero and name not in (barred or ())]
+    best = max(allowed, key=lambda name: edge_shares[name])
     return _Scored(edge, best, edge_shares[best], zero_share, input_share, is_zero=zero_share > ZERO)
 
 
-def _revive(cell: CellTopology, topology: Topology, shares: Shares) -> Edge:
+def _revive(cell: CellTopology, topology: Topology, shares: Shares, barred: Barred) -> Edge:
     candidates = [
-        _score(edge, topology, shares, float(shares[cell.node_labels[edge.target]][0]))
+        _score(edge, topology, shares, float(shares[cell.node_labels[edge.target]][0]), barred.get(edge.label))
         for edge in cell.edges
         if edge.source == 0
     ]

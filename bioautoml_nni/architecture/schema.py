@@ -105,6 +105,28 @@ class SpaceRecord(_Record):
     arguments: dict[str, Any] = Field(default_factory=dict)
 
 
+class Cost(_Record):
+    """What a network costs: trained numbers, and floating-point operations of one specimen."""
+
+    parameters: int = Field(ge=0)
+    flops: int = Field(ge=0)
+
+
+class Sparsity(_Record):
+    """What the search removed, counted on the network that is trained.
+
+    Attributes:
+        edges, edges_kept: candidate edges of all kinds of cells, and how many of them remain.
+        network: cost of the derived network.
+        dense: cost of the same network with the strongest operation on every candidate edge.
+    """
+
+    edges: int = Field(ge=0)
+    edges_kept: int = Field(ge=0)
+    network: Cost
+    dense: Cost
+
+
 class Architecture(_Record):
     """A fixed architecture: everything that a search decided, and where it came from."""
 
@@ -112,6 +134,7 @@ class Architecture(_Record):
     space: SpaceRecord
     cells: dict[str, CellArchitecture]
     choices: dict[str, Choice] = Field(default_factory=dict)
+    sparsity: Sparsity | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
 
     def save(self, path: Path) -> None:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..budgets import BUDGETS, Budget
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -129,15 +131,31 @@ class TrainingConfig(_Optimisation):
     ema_decay: float = Field(0.0, ge=0, lt=1, description="exponential moving average of the weights; 0 is off")
 
 
+Target = Literal["trap", "pi", "station"]
+
+
 class DerivationConfig(_Section):
     """How a finished search becomes one architecture.
 
     "shares" takes the strongest operations; "perturbation" those whose removal costs the supernet most on validation;
-    "random" draws an architecture of the same space, the baseline of every search.
+    "random" draws an architecture of the same space, the baseline of every search. The limits hold for the network
+    that is trained; where the first choice breaks them, operations give way, those first that lose least share for
+    what they save.
     """
 
     method: Literal["shares", "perturbation", "random"] = "shares"
     seed: int = 0
+    target: Target | None = Field(None, description="hard limits of the place where the model will run")
+    max_parameters: int | None = Field(None, ge=1)
+    max_mflops: float | None = Field(None, gt=0, description="of one specimen; a multiply-add counts as two")
+
+    @property
+    def budget(self) -> Budget | None:
+        """All limits together, None without any."""
+        if self.target is None and self.max_parameters is None and self.max_mflops is None:
+            return None
+        own = Budget(self.max_parameters, None if self.max_mflops is None else 1e6 * self.max_mflops)
+        return own.tightened(BUDGETS[self.target]) if self.target else own
 
 
 class RetrainConfig(_Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,22 +14,30 @@ from torch import nn
 
 from ..architecture import Topology
 from ..architecture import derive as derive_architecture
+from ..architecture.derive import dense
 from ..architecture.draw import draw
-from ..architecture.schema import SpaceRecord
+from ..architecture.fit import fit
+from ..architecture.schema import Architecture, Cost, SpaceRecord, Sparsity
 from ..atomic import write_text
+from ..budgets import Budget
 from ..data import splits
 from ..errors import RunDirectoryError
+from ..evaluation.cost import count_parameters
 from ..nni_engine import named_architecture_parameters
 from ..progress import make_progress
 from ..quiet import quiet
 from ..registry import get
 from ..seeding import derive_seed
-from .evaluate import predict_logits
+from .evaluate import predict_logits, specimen_flops
 from .prepared import PreparedData
+from .retrain import build_network
 from .run_directory import RunDirectory
 from .search import strategy_arguments
 
 Shares = dict[str, dict[Any, float]]
+
+DRAWS = 300
+"""Random architectures that are tried for one within a budget."""
 
 
 def derive(run: RunDirectory, console: Console) -> None:
@@ -45,7 +54,7 @@ def derive(run: RunDirectory, console: Console) -> None:
     topology = space.topology()
     method = experiment.derivation.method
     if method == "random":
-        shares = random_shares(topology, experiment.derivation.seed)
+        shares: Shares = random_shares(topology, experiment.derivation.seed)
     else:
         shares = _with_positions(json.loads((run / "search/shares.json").read_text(encoding="utf-8")), topology)
         if method == "perturbation" and not topology.empty:
@@ -57,14 +66,66 @@ def derive(run: RunDirectory, console: Console) -> None:
         "epochs": 0 if method == "random" else experiment.search.epochs,
     }
     record = SpaceRecord(name=experiment.space.name, arguments=experiment.space.arguments)
+
+    def cost_of(architecture: Architecture) -> Cost:
+        network, _ = build_network(run, data, architecture)
+        return Cost(parameters=count_parameters(network), flops=specimen_flops(data, network))
+
     architecture = derive_architecture(topology, shares, record, provenance)
+    budget = experiment.derivation.budget
+    if budget is not None and method == "random":
+        shares, architecture = _draw_within(topology, experiment.derivation.seed, budget, record, provenance, cost_of)
+    if budget is not None:
+        architecture = fit(
+            architecture,
+            topology,
+            shares,
+            budget,
+            lambda barred: derive_architecture(topology, shares, record, provenance, barred),
+            cost_of,
+        )
+    if topology.cells:
+        whole = dense(architecture, topology, shares)
+        sparsity = Sparsity(
+            edges=sum(len(cell.edges) for cell in topology.cells.values()),
+            edges_kept=sum(len(cell.edges) for cell in architecture.cells.values()),
+            network=cost_of(architecture),
+            dense=cost_of(whole),
+        )
+        architecture = architecture.model_copy(update={"sparsity": sparsity})
     write_text(run / "architecture.svg", draw(architecture))
     architecture.save(run / "architecture.json")
 
 
-def random_shares(topology: Topology, seed: int) -> Shares:
+def _draw_within(
+    topology: Topology,
+    seed: int,
+    budget: Budget,
+    record: SpaceRecord,
+    provenance: dict[str, Any],
+    cost_of: Callable[[Architecture], Cost],
+) -> tuple[Shares, Architecture]:
+    """Return the first of `DRAWS` random architectures that keeps the budget, else the one that breaks it least.
+
+    The first draw is the one that is taken without a budget.
+    """
+    nearest: tuple[float, Shares, Architecture] | None = None
+    for draw_number in range(DRAWS):
+        shares = random_shares(topology, seed, draw_number)
+        architecture = derive_architecture(topology, shares, record, provenance)
+        cost = cost_of(architecture)
+        overrun = budget.overrun(cost.parameters, cost.flops)
+        if nearest is None or overrun < nearest[0]:
+            nearest = overrun, shares, architecture
+        if overrun == 0:
+            break
+    assert nearest is not None  # DRAWS is positive
+    return nearest[1:]
+
+
+def random_shares(topology: Topology, seed: int, draw_number: int = 0) -> Shares:
     """Return shares of an architecture drawn at random: every candidate of every choice is equally likely."""
-    rng = np.random.default_rng(derive_seed(seed, "random architecture"))
+    rng = np.random.default_rng(derive_seed(seed, "random architecture", *([draw_number] if draw_number else [])))
     shares: Shares = {}
     for cell in topology.cells.values():
         for edge in cell.edges:

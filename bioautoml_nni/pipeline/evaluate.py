@@ -92,7 +92,7 @@ def evaluate(run: RunDirectory, console: Console) -> None:
             "after": trust(logits, temperature, target),
         },
         "parameters": count_parameters(network),
-        "flops": specimen_flops(run, data, network),
+        "flops": specimen_flops(data, network),
     }
     metrics["majority_baseline"]["class"] = data.classes[metrics["majority_baseline"]["class"]]
     write_text(folder / "per_class.csv", per_class.to_csv(index=False))
@@ -181,13 +181,13 @@ def predict_logits(
     return torch.cat(logits), torch.cat(targets).numpy()
 
 
-def specimen_flops(run: RunDirectory, data: PreparedData, network: nn.Module) -> int:
+def specimen_flops(data: PreparedData, network: nn.Module) -> int:
     """Return the operations of one specimen's prediction."""
     return count_flops(network, _one_specimen(data))
 
 
 def _one_specimen(data: PreparedData) -> dict[str, torch.Tensor]:
-    batch = next(iter(make_loader(data.dataset([splits.TEST]), 1, shuffle=False)))
+    batch = next(iter(make_loader(data.dataset([splits.WEIGHTS]), 1, shuffle=False)))
     if "image" in batch:
         batch["image"] = batch["image"].float()
     return dict(batch)

@@ -19,6 +19,7 @@ from .._version import __version__
 from ..architecture import Architecture
 from ..atomic import write_json, write_text
 from ..audit.names import RANKS, is_rank
+from ..budgets import BUDGETS
 from ..data import splits
 from ..data.manifest import LABEL
 from ..errors import ExportError
@@ -32,7 +33,6 @@ from ..evaluation.calibration import (
 )
 from ..evaluation.cost import count_parameters
 from ..evaluation.metrics import classification_metrics
-from ..export.budget import BUDGETS, excess
 from ..export.card import model_card
 from ..export.deployable import METADATA_INPUTS, FusedModel, deployable
 from ..export.int8 import write_int8
@@ -255,7 +255,8 @@ def _write_int8(data: PreparedData, folder: Path, shift: Tensor) -> dict[str, An
 def _require_budget(run: RunDirectory, data: PreparedData, network: nn.Module, target: str) -> None:
     if target not in BUDGETS:
         raise ExportError(f"--target {target}: is unknown; choose {', '.join(BUDGETS)}.")
-    broken = excess(target, count_parameters(network), specimen_flops(run, data, network))
+    budget = BUDGETS[target]
+    broken = budget.excess(count_parameters(network), specimen_flops(data, network))
     if not broken:
         return
     _, arguments = build_network(run, data)
@@ -264,7 +265,7 @@ def _require_budget(run: RunDirectory, data: PreparedData, network: nn.Module, t
     advice = "search and retrain with fewer cells"
     for channels in range(_stem_width(network) - 1, 3, -1):
         smaller = space.build(architecture, **{**arguments, "channels": channels})
-        if not excess(target, count_parameters(smaller), specimen_flops(run, data, smaller)):
+        if not budget.excess(count_parameters(smaller), specimen_flops(data, smaller)):
             advice = (
                 f"`bioautoml retrain {run.path} --set retrain.channels={channels}` keeps the architecture and fits; a "
                 "new search with the regulariser expected_cost finds a cheaper one"

@@ -91,10 +91,16 @@ def retrain(run: RunDirectory, console: Console) -> None:
     )
 
 
-def build_network(run: RunDirectory, data: PreparedData) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the freshly initialised network of the run's architecture, and the arguments that rebuild it."""
+def build_network(
+    run: RunDirectory, data: PreparedData, architecture: Architecture | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Return a freshly initialised network at the size that is trained, and the arguments that rebuild it.
+
+    Args:
+        architecture: the run's own by default.
+    """
     experiment = run.experiment
-    architecture = Architecture.load(run / "architecture.json")
+    architecture = architecture or Architecture.load(run / "architecture.json")
     size = {key: value for key, value in experiment.retrain.model_dump(include={"cells", "channels"}).items() if value}
     arguments = {**data.space_inputs(), **experiment.space.arguments, **size}
     network = get("search_spaces", experiment.space.name).target.build(architecture, **arguments)

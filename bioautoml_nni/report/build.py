@@ -44,6 +44,7 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
         network=json.loads((run / "retrain/network.json").read_text(encoding="utf-8")),
         sentences=summary_sentences(metrics, per_class),
         architecture=Markup(draw(architecture)),
+        sparsity=architecture.sparsity,
         curves=[
             (stage, _curves(run, stage, data.brand))
             for stage in ("search", "retrain")

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ...budgets import BUDGETS
 from ..relaxations._base import Relaxation
 from ._base import Regulariser
+
+Unit = Literal["parameters", "flops", "latency"]
 
 
 class ExpectedCost(Regulariser):
@@ -22,58 +25,89 @@ class ExpectedCost(Regulariser):
         unit: "parameters", "flops" of one specimen, or "latency" of one specimen, measured on this machine.
         budget: wanted share of the cost at equal shares; below it there is no penalty.
         weight: factor of what is above.
+        target: instead of unit and budget, the limits of a place where the model will run ("trap", "pi", "station";
+            `bioautoml_nni.budgets`): the penalty is the share by which the expected parameters and FLOPs of the
+            searched edges exceed them. `derivation.target` makes the same limits hard.
     """
 
     def __init__(
-        self, unit: Literal["parameters", "flops", "latency"] = "flops", budget: float = 0.5, weight: float = 1.0
+        self,
+        unit: Unit = "flops",
+        budget: float = 0.5,
+        weight: float = 1.0,
+        target: Literal["trap", "pi", "station"] | None = None,
     ) -> None:
-        self.unit = unit
+        if target is not None and target not in BUDGETS:
+            raise ValueError(f"target must be one of {', '.join(BUDGETS)}, not {target!r}")
+        self.unit: Unit = unit
         self.budget = budget
         self.weight = weight
-        self._table: dict[str, Tensor] | None = None
+        self.target = target
+        self._tables: dict[Unit, dict[str, Tensor]] = {}
 
-    def table(self, supernet: nn.Module) -> dict[str, Tensor]:
+    def table(self, supernet: nn.Module, unit: Unit | None = None) -> dict[str, Tensor]:
         """Return the cost of every candidate (O,) by label, summed over the cells that share the label.
 
         The shapes are those of the supernet's last forward pass.
+
+        Args:
+            unit: the regulariser's own by default.
         """
-        if self._table is None:
+        unit = unit or self.unit
+        if unit not in self._tables:
             from ..supernet import MixedOperation
 
             found: dict[str, Tensor] = {}
             for module in supernet.modules():
                 if isinstance(module, MixedOperation) and module.input_shape is not None:
-                    cost = torch.tensor([self._cost(module[name], module.input_shape) for name in module.names])
+                    cost = torch.tensor([self._cost(module[name], module.input_shape, unit) for name in module.names])
                     label = str(module.label)
                     found[label] = found[label] + cost if label in found else cost
-            self._table = found
-        return self._table
+            self._tables[unit] = found
+        return self._tables[unit]
 
     def penalty(
         self, supernet: nn.Module, alphas: Mapping[str, Tensor], relaxation: Relaxation, progress: float
     ) -> Tensor:
+        if self.target is not None:
+            limits = BUDGETS[self.target]
+            over = torch.zeros(())
+            pairs: tuple[tuple[Unit, float | None], ...] = (
+                ("parameters", limits.parameters),
+                ("flops", limits.flops),
+            )
+            for unit, limit in pairs:
+                if limit is not None:
+                    expected = _expected(self.table(supernet, unit), alphas, relaxation)
+                    over = over.to(expected) + (expected / limit - 1).clamp_min(0)
+            return self.weight * over
         table = self.table(supernet)
         equal = sum(float(cost.mean()) for cost in table.values())
         if equal == 0:
             return torch.zeros(())
-        parts = [(relaxation.shares(alphas[label]) * cost.to(alphas[label])).sum() for label, cost in table.items()]
-        return self.weight * (torch.stack(parts).sum() / equal - self.budget).clamp_min(0)
+        return self.weight * (_expected(table, alphas, relaxation) / equal - self.budget).clamp_min(0)
 
     @torch.no_grad()
-    def _cost(self, candidate: nn.Module, shape: tuple[int, ...]) -> float:
-        if self.unit == "parameters":
+    def _cost(self, candidate: nn.Module, shape: tuple[int, ...], unit: Unit) -> float:
+        if unit == "parameters":
             return float(sum(parameter.numel() for parameter in candidate.parameters()))
         reference = next(candidate.parameters(), torch.zeros(()))
         example = torch.zeros(1, *shape[1:], device=reference.device)
         mode, training = candidate.training, candidate.eval()
         try:
-            if self.unit == "flops":
+            if unit == "flops":
                 with FlopCounterMode(display=False) as counter:
                     training(example)
                 return float(counter.get_total_flops())
             return _seconds(training, example)
         finally:
             candidate.train(mode)
+
+
+def _expected(table: Mapping[str, Tensor], alphas: Mapping[str, Tensor], relaxation: Relaxation) -> Tensor:
+    """Return the sum over all labels of share times cost."""
+    parts = [(relaxation.shares(alphas[label]) * cost.to(alphas[label])).sum() for label, cost in table.items()]
+    return torch.stack(parts).sum() if parts else torch.zeros(())
 
 
 def _seconds(candidate: nn.Module, example: Tensor) -> float:

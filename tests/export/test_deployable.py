@@ -6,8 +6,8 @@ import torch
 from bioautoml_nni.search_spaces import MultimodalSpace
 
 from bioautoml_nni.architecture.schema import Architecture, CellArchitecture, Choice, Edge, SpaceRecord
+from bioautoml_nni.budgets import BUDGETS
 from bioautoml_nni.errors import ExportError
-from bioautoml_nni.export.budget import BUDGETS, excess
 from bioautoml_nni.export.deployable import deployable
 from bioautoml_nni.export.onnx_files import join_onnx, run_onnx, write_exported_program, write_onnx
 from bioautoml_nni.registry import plugins
@@ -120,7 +120,7 @@ def test_a_network_without_our_parts_is_refused():
 
 
 def test_budgets_name_every_limit_that_is_broken():
-    assert excess("trap", 3_000_000, 600_000_000) == []
-    broken = excess("trap", 3_000_001, 600_000_002)
+    assert BUDGETS["trap"].excess(3_000_000, 600_000_000) == []
+    broken = BUDGETS["trap"].excess(3_000_001, 602_000_000)
     assert len(broken) == 2 and "3,000,001 parameters" in broken[0] and "at most 0.3" in broken[1]
-    assert BUDGETS["station"].gmacs > BUDGETS["pi"].gmacs
+    assert BUDGETS["station"].flops > BUDGETS["pi"].flops

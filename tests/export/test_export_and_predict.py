@@ -181,13 +181,13 @@ def test_a_folder_without_an_export_and_a_damaged_one_are_refused(exported, tmp_
 def test_a_budget_that_is_broken_is_refused_with_what_helps(finished, tmp_path, monkeypatch):
     from rich.console import Console
 
-    from bioautoml_nni.export import budget
+    from bioautoml_nni import budgets
     from bioautoml_nni.pipeline.export import export
     from bioautoml_nni.pipeline.run_directory import RunDirectory
 
     run = RunDirectory.open(finished[0])
     parameters = json.loads((finished[0] / "evaluation/metrics.json").read_text())["parameters"]
-    monkeypatch.setitem(budget.BUDGETS, "trap", budget.Budget(parameters - 1, 1.0))
+    monkeypatch.setitem(budgets.BUDGETS, "trap", budgets.Budget(parameters - 1, 2e9))
     with pytest.raises(ExportError, match=r"retrain\.channels|fewer cells"):
         export(run, tmp_path / "model", Console(quiet=True), target="trap")
     with pytest.raises(ExportError, match="is unknown; choose trap, pi, station"):

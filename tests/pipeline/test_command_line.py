@@ -153,6 +153,27 @@ def test_variants_of_the_job_run_to_the_end(override, table_root, tmp_path, caps
     assert (tmp_path / "run/report.html").is_file()
 
 
+@pytest.mark.parametrize("method", ["shares", "random"])
+def test_a_limit_at_derivation_holds_for_the_network_that_is_trained(method, finished, tmp_path, capsys):
+    import shutil
+
+    run = tmp_path / "copy"
+    shutil.copytree(finished[0], run)
+    free = json.loads((run / "architecture.json").read_text())["sparsity"]
+    metrics = json.loads((run / "evaluation/metrics.json").read_text())
+    assert free["network"] == {name: metrics[name] for name in ("parameters", "flops")}
+    assert free["edges"] == 6 >= free["edges_kept"] and free["dense"]["parameters"] >= free["network"]["parameters"]
+    limit = 4000
+    assert in_process(capsys, "derive", run, "--set", f"derivation.method={method}")[0] == 0
+    assert json.loads((run / "architecture.json").read_text())["sparsity"]["network"]["parameters"] > limit
+    changes = ["--set", f"derivation.method={method}", "--set", f"derivation.max_parameters={limit}"]
+    code, output = in_process(capsys, "derive", run, *changes)
+    assert code == 0, output
+    assert json.loads((run / "architecture.json").read_text())["sparsity"]["network"]["parameters"] <= limit
+    code, output = in_process(capsys, "derive", run, "--set", "derivation.max_parameters=10")
+    assert code == 2 and "at most 10. Lower retrain.channels" in output
+
+
 @pytest.mark.parametrize("stage", ["search", "retrain"])
 def test_a_killed_run_ends_like_an_uninterrupted_one(stage, tmp_path):
     """SIGKILL in the middle of an epoch; history, architecture and weights come out bit for bit the same."""

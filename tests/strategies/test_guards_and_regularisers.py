@@ -145,6 +145,25 @@ def test_flops_are_those_of_the_shapes_at_work():
     assert table["reduction_edge_1_2"][found[0].names.index("dil_conv_3x3")] == expected
 
 
+def test_a_target_counts_what_exceeds_its_limits(monkeypatch):
+    from bioautoml_nni import budgets
+
+    network = supernet()
+    alphas = named_architecture_parameters(network)
+    part = get("regularisers", "expected_cost").target
+    even = {
+        unit: sum(float(cost.mean()) for cost in part().table(network, unit).values())
+        for unit in ("parameters", "flops")
+    }
+    equal = {label: torch.zeros_like(alpha) for label, alpha in alphas.items()}
+    assert float(penalty("expected_cost", equal, supernet=network, target="trap")) == 0
+    monkeypatch.setitem(budgets.BUDGETS, "trap", budgets.Budget(even["parameters"] / 2, even["flops"] / 4))
+    value = penalty("expected_cost", equal, supernet=network, target="trap", weight=0.5)
+    assert float(value) == pytest.approx(0.5 * (1 + 3), rel=1e-5)
+    with pytest.raises(ValueError, match="trap, pi, station"):
+        part(target="moon")
+
+
 def test_the_penalty_leads_to_cheaper_architectures(tmp_path):
     """With the penalty alone, alphas move towards what costs little, until the budget is met."""
     network = supernet()
