@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, RandomSampler, Subset
 
 from ..seeding import derive_seed
+from .processes import loader_like, process_share, processes
 
 
 class SearchBatch(NamedTuple):
@@ -23,7 +24,8 @@ class SearchLoader:
 
     An epoch is one pass over the weight batches and ends with one, because epoch-wise schedulers advance on the
     last batch. The architecture loader starts anew when it is exhausted before. Every epoch's order depends on the
-    seed and the epoch's number only.
+    seed and the epoch's number only. Where several processes search together, each takes its share of every batch of
+    the common order: W processes with batches of N see together what one process with batches of W * N sees.
 
     Args:
         weights: sized, re-iterable loader for the weights.
@@ -37,15 +39,34 @@ class SearchLoader:
     def __init__(
         self, weights: Any, architecture: Any, seed: int, form: Literal["alternate", "pairs", "same"] = "alternate"
     ) -> None:
-        self.weights = weights
-        self.architecture = architecture
+        self._whole = weights, architecture
+        self._shares: tuple[Any, Any] | None = None
         self.seed = seed
         self.form = form
         self.epoch = 0
         if len(self) == 0:
             raise ValueError("the search has no batch of weights data; lower the batch size or give it more data")
-        if len(architecture) == 0:
+        if len(self.architecture) == 0:
             raise ValueError("the search has no batch of architecture data; lower the batch size or give it more data")
+
+    @property
+    def weights(self) -> Any:
+        """The loader of weight batches, this process's share of it where there are several."""
+        return self._loaders()[0]
+
+    @property
+    def architecture(self) -> Any:
+        """The loader of architecture batches, this process's share of it where there are several."""
+        return self._loaders()[1]
+
+    def _loaders(self) -> tuple[Any, Any]:
+        if processes() == 1:
+            return self._whole
+        if self._shares is None:
+            weights, architecture = self._whole
+            share = process_share(weights)
+            self._shares = share, share if architecture is weights else process_share(architecture)
+        return self._shares
 
     @property
     def shared(self) -> bool:
@@ -110,15 +131,6 @@ def disjoint_halves(loader: DataLoader, seed: int) -> tuple[DataLoader, DataLoad
 
     def half(indices: list[int]) -> DataLoader:
         subset: Subset[Any] = Subset(dataset, indices)
-        generator = torch.Generator()
-        return DataLoader(
-            subset,
-            batch_size=loader.batch_size,
-            sampler=RandomSampler(subset, generator=generator),
-            num_workers=loader.num_workers,
-            collate_fn=loader.collate_fn,
-            drop_last=len(indices) >= (loader.batch_size or 1),
-            generator=generator,
-        )
+        return loader_like(loader, subset, RandomSampler(subset, generator=torch.Generator()))
 
     return half(order[:middle]), half(order[middle:])

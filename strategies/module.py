@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from nni.nas.oneshot.pytorch.differentiable import DartsLightningModule
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import DivergenceError
 from ..nni_engine import named_architecture_parameters
 from ..seeding import derive_seed, seed_everything
 from .data import SearchBatch, SearchLoader
 from .guards import Guards
+from .processes import average, average_gradients, finite
 from .regularisers._base import Regulariser
 from .relaxations._base import Relaxation
 from .schedules._base import Schedule
@@ -87,10 +89,18 @@ class AlternatingModule(DartsLightningModule):
         if self.stopped is not None:
             self.trainer.should_stop = True
 
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
+        """Keep DDP from waiting for gradients of both groups; `manual_backward` averages those of the one at work."""
+        wrapper = self.trainer.strategy.model
+        if isinstance(wrapper, DistributedDataParallel):
+            wrapper.require_backward_grad_sync = False  # Lightning switches it on again after every step
+        answer: int | None = super().on_train_batch_start(batch, batch_idx)
+        return answer
+
     def on_train_epoch_start(self) -> None:
         """Start the epoch from its own seed, so that a resumed search draws what an uninterrupted one draws."""
-        epoch = self.trainer.current_epoch
-        seed_everything(derive_seed(self.seed, "epoch", epoch))
+        epoch, rank = self.trainer.current_epoch, self.trainer.global_rank
+        seed_everything(derive_seed(self.seed, "epoch", epoch, *([rank] if rank else [])))
         loader = self.trainer.train_dataloader
         if isinstance(loader, SearchLoader):
             loader.set_epoch(epoch)
@@ -103,6 +113,11 @@ class AlternatingModule(DartsLightningModule):
         for regulariser in self.regularisers:
             regulariser.start_step(self.model, progress)
         return self.schedule.step(self, batch, batch_idx)
+
+    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Compute gradients; those of several processes are averaged, so that all make the same update."""
+        super().manual_backward(loss, *args, **kwargs)
+        average_gradients([parameter for parameter in self.training_module.parameters() if parameter.requires_grad])
 
     def architecture_step(self, batch: Any) -> Tensor:
         """Update the architecture parameters by the gradient of one batch."""
@@ -118,7 +133,10 @@ class AlternatingModule(DartsLightningModule):
         return loss.detach()
 
     def apply_architecture_gradients(self, gradients: Sequence[Tensor], loss: Tensor) -> None:
-        """Update the architecture parameters by gradients that were computed elsewhere, those of penalties added."""
+        """Update the architecture parameters by gradients that were computed elsewhere, those of penalties added.
+
+        The gradients must be the same in all processes (see `processes.average`).
+        """
         _require_finite(loss)
         parameters = self.arch_parameters()
         optimizer: Any = self.architecture_optimizers()
@@ -228,6 +246,7 @@ class AlternatingModule(DartsLightningModule):
     def on_train_epoch_end(self) -> None:
         """Ask the guards; an unsound architecture gives way to the last sound one."""
         self.training_module.on_train_epoch_end()
+        average([buffer for buffer in self.model.buffers() if buffer.is_floating_point()])  # of batch norms
         if not self.searching:
             return
         shares = {label: values for label, values in self.operation_shares().items() if "_edge_" in label}
@@ -300,5 +319,5 @@ class AlternatingModule(DartsLightningModule):
 
 
 def _require_finite(loss: Tensor) -> None:
-    if not bool(torch.isfinite(loss.detach()).all()):
+    if not finite(loss):
         raise DivergenceError(f"the loss of a search step is {float(loss.detach())}")

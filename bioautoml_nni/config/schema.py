@@ -117,6 +117,8 @@ class SearchConfig(_Optimisation):
     learning_rate: float = Field(0.025, gt=0)
     weight_decay: float = Field(3e-4, ge=0)
     most_restarts: int = Field(3, ge=0, description="after a loss that is not finite, each time with half the rate")
+    devices: int = Field(1, ge=1, description="processes that search together, each on a GPU of its own or on the CPU")
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
 
 class TrainingConfig(_Optimisation):

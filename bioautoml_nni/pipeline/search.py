@@ -5,6 +5,10 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import os
+import subprocess
+import sys
+import time
 from typing import Any
 
 import torch
@@ -15,12 +19,12 @@ from ..atomic import replacing, write_json
 from ..config.arguments import constructor
 from ..data import splits
 from ..data.dataset import make_loader
-from ..errors import DataError, DivergenceError
+from ..errors import DataError, DivergenceError, RunDirectoryError
 from ..nni_engine import run_one_shot, shares_of
 from ..quiet import quiet
 from ..registry import get
 from ..seeding import derive_seed, seed_everything
-from ..training.history import CheckpointCallback, HistoryCallback
+from ..training.history import CheckpointCallback, HistoryCallback, read_history
 from ..training.module import SpecimenModule
 from ..training.progress import ProgressCallback
 from .prepared import PreparedData
@@ -38,10 +42,54 @@ def search(run: RunDirectory, console: Console) -> None:
     if topology.empty:
         console.print("search: the space leaves nothing open for these modalities; its only architecture is taken.")
         shares: Any = {label: {names[0]: 1.0} for label, names in topology.choices.items()}
+    elif experiment.search.devices > 1 and not within_group():
+        _launch_group(run, experiment.search.devices)
+        return
     else:
         shares = _one_shot(run, data, space, console)
+    if not first_of_group():
+        return
     plain = {str(label): {str(name): float(share) for name, share in own.items()} for label, own in shares.items()}
     write_json(run / "search/shares.json", plain)
+
+
+def within_group() -> bool:
+    """Whether this process is one of several that search together."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def first_of_group() -> bool:
+    """Whether this process writes files: the only one, or the first of several."""
+    return not within_group() or os.environ["RANK"] == "0"
+
+
+def _launch_group(run: RunDirectory, processes: int) -> None:
+    """Search in several processes on this machine (torchrun); the first of them writes the results.
+
+    Raises:
+        RunDirectoryError: if one of them failed; what it said stands above.
+    """
+    history, tell = run.work_folder("search") / "history.jsonl", run.tell("search")
+    told = len(read_history(history))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command += ["-m", "bioautoml_nni.pipeline.search_process", str(run.path)]
+    threads = str(max(1, torch.get_num_threads() // processes))
+    with subprocess.Popen(command, env={"OMP_NUM_THREADS": threads, **os.environ}) as group:
+        try:
+            while group.poll() is None:
+                time.sleep(0.5)
+                lines = read_history(history)
+                for line in lines[told:]:
+                    tell(line)
+                told = len(lines)
+        except BaseException:  # the processes end with this one
+            group.terminate()
+            raise
+    if group.returncode or not (run / "search/shares.json").is_file():
+        raise RunDirectoryError(
+            f"{run.path}: the search in {processes} processes failed (code {group.returncode}); the reason stands "
+            "above. The same command goes on after the newest whole epoch, --set search.devices=1 in one process."
+        )
 
 
 def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Console) -> Any:
@@ -55,9 +103,10 @@ def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Consol
             return _attempt(run, data, copy.deepcopy(pristine), console, factor)
         except DivergenceError as error:
             factor /= 2
-            write_json(outcome, {"stopped": None, "rate_factor": factor})  # a killed search goes on with it too
+            if first_of_group():  # a killed search goes on with it too
+                write_json(outcome, {"stopped": None, "rate_factor": factor})
             console.print(f"[yellow]search: {error}; back to the newest whole epoch with half the learning rate.")
-    outcome.unlink()
+    outcome.unlink(missing_ok=True)
     raise DataError(
         f"search: the loss was not finite in {run.experiment.search.most_restarts + 1} attempts; lower "
         "search.learning_rate and strategy.alpha_learning_rate, and look for extreme values with `bioautoml check`."
@@ -93,7 +142,7 @@ def _attempt(run: RunDirectory, data: PreparedData, space: Any, console: Console
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
         warmup_steps=settings.warmup_steps,
-        total_steps=steps * settings.epochs,
+        total_steps=steps * settings.epochs // settings.devices,
     )
     module.rate_factor = rate_factor
     checkpoint = CheckpointCallback(folder)
@@ -103,7 +152,9 @@ def _attempt(run: RunDirectory, data: PreparedData, space: Any, console: Console
     trainer = Trainer(
         max_epochs=settings.epochs,
         accelerator="auto",
-        devices=1,
+        devices=settings.devices,
+        strategy="ddp" if within_group() else "auto",
+        precision=settings.precision,
         callbacks=[history, checkpoint, ProgressCallback("search", console)],
         logger=False,
         enable_progress_bar=False,
@@ -115,7 +166,10 @@ def _attempt(run: RunDirectory, data: PreparedData, space: Any, console: Console
     resume = checkpoint.last if checkpoint.last.is_file() else None
     if resume:
         console.print("search: continues after the newest whole epoch.")
-    shares, supernet = run_one_shot(space, evaluator, strategy, folder / "nni", resume)
+    own = folder / ("nni" if first_of_group() else f"nni-{os.environ['RANK']}")
+    shares, supernet = run_one_shot(space, evaluator, strategy, own, resume)
+    if not first_of_group():
+        return shares
     with replacing(folder / "supernet.pt") as temporary:
         torch.save(dict(supernet), temporary)
     stopped = getattr(strategy.oneshot_module, "stopped", None)

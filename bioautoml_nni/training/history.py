@@ -41,6 +41,8 @@ class HistoryCallback(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Write the line of the epoch that just ended; lines of later epochs (from before a kill) go."""
+        if not trainer.is_global_zero:
+            return
         epoch = trainer.current_epoch
         lines = [line for line in read_history(self.path) if line["epoch"] < epoch]
         metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
@@ -85,6 +87,9 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
 
         from ..atomic import replacing
 
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(self.last)  # waits until the first process has written it
+            return
         if self.monitor is not None:
             self.recent = [*self.recent, float(trainer.callback_metrics[self.monitor])][-self.window :]
             score = sum(self.recent) / len(self.recent)

@@ -70,7 +70,8 @@ class SpecimenModule(LightningModule):
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Return the training loss."""
         loss = self.loss(self(batch), batch["target"])
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch["target"]))
+        count = len(batch["target"])
+        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
         return loss
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
@@ -78,7 +79,7 @@ class SpecimenModule(LightningModule):
         logits, target = self(batch), batch["target"]
         self.accuracy.update(logits, target)
         self.macro_f1.update(logits, target)
-        self.log("val_loss", self.loss(logits, target), on_epoch=True, batch_size=len(target))
+        self.log("val_loss", self.loss(logits, target), on_epoch=True, batch_size=len(target), sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's counts."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data import SearchBatch
+from ..processes import average
 from .per_step import PerStep
 
 
@@ -69,7 +70,7 @@ def unrolled_gradient(
 
     With w' the weights after the look-ahead step, the chain rule gives dL_val(w')/dalpha minus rate times the mixed
     second derivative of L_train along dL_val/dw'. The latter is (g(w + r d) - g(w - r d)) / (2 r) with g the gradient
-    of L_train by alpha, d = rate * dL_val/dw' and r = epsilon / |d|.
+    of L_train by alpha, d = rate * dL_val/dw' and r = epsilon / |d|. Every gradient is the mean over all processes.
 
     Args:
         train_loss, validation_loss: computed anew from the present values of the parameters.
@@ -87,7 +88,9 @@ def unrolled_gradient(
 
     def gradients(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
         found = torch.autograd.grad(loss, parameters, allow_unused=True)
-        return [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters, strict=True)]
+        whole = [torch.zeros_like(p) if g is None else g.contiguous() for g, p in zip(found, parameters, strict=True)]
+        average(whole)
+        return whole
 
     try:
         slopes = gradients(train_loss(), weights)

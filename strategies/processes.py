@@ -1,0 +1,95 @@
+"""What a search in several processes (DDP) needs: shares of the data, and means over all processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Sized
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+from torch.utils.data import DataLoader, RandomSampler, Sampler
+
+
+def processes() -> int:
+    """Return the number of processes that search together."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replace tensors by their mean over all processes, in one message; nothing happens where there is one."""
+    if processes() == 1 or not tensors:
+        return
+    flat = torch.cat([tensor.detach().flatten() for tensor in tensors])
+    distributed.all_reduce(flat)
+    flat /= processes()
+    for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.detach().copy_(mean.view_as(tensor))
+
+
+def average_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
+    """Average the gradients of parameters; one without a gradient here may have one in another process."""
+    if processes() == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    average([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+
+def finite(loss: Tensor) -> bool:
+    """Return whether a loss is finite in all processes."""
+    here = torch.isfinite(loss.detach()).all()
+    if processes() > 1:
+        lowest = here.to(torch.uint8)
+        distributed.all_reduce(lowest, distributed.ReduceOp.MIN)
+        here = lowest.bool()
+    return bool(here)
+
+
+class ProcessSampler(Sampler[int]):
+    """Every W-th index of another sampler, beginning with this process's rank; all processes get equally many."""
+
+    def __init__(self, sampler: Any, rank: int, processes: int) -> None:
+        self.sampler = sampler
+        self.rank = rank
+        self.processes = processes
+
+    @property
+    def generator(self) -> torch.Generator | None:
+        """The other sampler's generator, to be seeded alike in all processes."""
+        return getattr(self.sampler, "generator", None)
+
+    def __len__(self) -> int:
+        return len(self.sampler) // self.processes
+
+    def __iter__(self) -> Iterator[int]:
+        indices = list(self.sampler)
+        yield from indices[self.rank : len(self) * self.processes : self.processes]
+
+
+def process_share(loader: Any) -> DataLoader:
+    """Return a loader over this process's share of another loader's data.
+
+    Raises:
+        TypeError: if it is no map-style `DataLoader` with a sampler of known length.
+    """
+    if not isinstance(loader, DataLoader) or not isinstance(loader.sampler, Sized):
+        raise TypeError("a search in several processes needs DataLoaders over data sets with a length")
+    sampler: Any = loader.sampler
+    if isinstance(sampler, RandomSampler) and sampler.generator is None:  # to be seeded alike in all processes
+        sampler = RandomSampler(sampler.data_source, generator=torch.Generator())
+    return loader_like(loader, loader.dataset, ProcessSampler(sampler, distributed.get_rank(), processes()))
+
+
+def loader_like(loader: DataLoader, dataset: Any, sampler: Sampler[int]) -> DataLoader:
+    """Return a loader with the settings of another one."""
+    return DataLoader(
+        dataset,
+        batch_size=loader.batch_size,
+        sampler=sampler,
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+        drop_last=len(sampler) >= (loader.batch_size or 1),  # type: ignore[arg-type]
+        generator=torch.Generator(),
+        persistent_workers=loader.persistent_workers,
+    )
