@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import bioautoml, write_experiment, write_table
@@ -143,6 +144,8 @@ def test_a_stage_runs_alone_with_other_settings(finished, tmp_path, capsys):
         "cache.max_gb=0",
         "space.cell_sharing=none",
         "training.ema_decay=0.9",
+        "search.precision=bf16-mixed",
+        "search.devices=2",
     ],
 )
 def test_variants_of_the_job_run_to_the_end(override, table_root, tmp_path, capsys):
@@ -150,6 +153,8 @@ def test_variants_of_the_job_run_to_the_end(override, table_root, tmp_path, caps
     short = ["--set", "search.epochs=1", "--set", "training.epochs=1"]
     code, output = in_process(capsys, "run", experiment, "--output", tmp_path / "run", "--set", override, *short)
     assert code == 0, output
+    shares = json.loads((tmp_path / "run/search/shares.json").read_text()) if "random" not in override else {}
+    assert all(np.isclose(sum(own.values()), 1) for own in shares.values())
     assert (tmp_path / "run/report.html").is_file()
 
 
