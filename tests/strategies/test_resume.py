@@ -1,52 +1,51 @@
-"""A search that goes on from a checkpoint ends bit for bit like one that was never interrupted, whatever its parts."""
+"""A killed search that goes on ends bit for bit like one that was never interrupted, whatever its parts."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
-from bioautoml_nni.strategies import AlternatingDARTS
-from test_alternating import make_evaluator, make_space, run
+from killed_searches import search
 
-from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import plugins
-from bioautoml_nni.training.history import CheckpointCallback
 
 PARTS = [
     *({"schedule": name} for name in plugins("schedules")),
     *({"relaxation": name} for name in plugins("relaxations") if name != "softmax"),
     {"regularisers": ["skip_dropout", "beta_decay", "entropy"], "most_skips": 9},
+    {"partial_channels": 2},
 ]
 
 
-class Kept(CheckpointCallback):
-    """Keeps a copy of the checkpoint of the second epoch, as a kill in the third would leave it."""
-
-    def on_train_epoch_end(self, trainer, pl_module):
-        super().on_train_epoch_end(trainer, pl_module)
-        if trainer.current_epoch == 1:
-            (self.folder / "second.ckpt").write_bytes(self.last.read_bytes())
-
-
-def search(folder, parts, resume=None):
-    """Search three epochs and return the parameters by name."""
-    evaluator = make_evaluator(epochs=3, callbacks=[Kept(folder)])
-    evaluator.fit_kwargs["weights_only"] = True
-    if resume is not None:
-        evaluator.fit_kwargs["ckpt_path"] = str(resume)
-    strategy = AlternatingDARTS(alpha_learning_rate=0.05, seed=3, **parts)
-    run(strategy, evaluator, make_space(dropout=0.2), folder / "nni")
-    return strategy.supernet.state_dict(), named_architecture_parameters(strategy.supernet)
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A function that returns the checkpoint which a killed search with the nth parts left."""
+    folder = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, str(Path(__file__).with_name("killed_searches.py")), str(folder), json.dumps(PARTS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return lambda number: folder / str(number) / "last.ckpt"
 
 
-@pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "-".join(f"{key}={value}" for key, value in parts.items()))
-def test_resuming_is_exact(parts, tmp_path):
-    folder = tmp_path / "whole"
-    folder.mkdir()
-    whole, alphas = search(folder, parts)
-    again = tmp_path / "again"
-    again.mkdir()
-    torch.manual_seed(99)  # whatever went on before in the new process
-    resumed, resumed_alphas = search(again, parts, folder / "second.ckpt")
+@pytest.mark.parametrize("number", range(len(PARTS)), ids=["-".join(map(str, parts.values())) for parts in PARTS])
+def test_resuming_is_exact(number, killed, tmp_path):
+    checkpoint = torch.load(killed(number), weights_only=True)
+    assert checkpoint["epoch"] == 1, "the newest whole epoch is the second"
+    folders = [tmp_path / name for name in ("whole", "again")]
+    for folder in folders:
+        folder.mkdir()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        whole, alphas = search(folders[0], PARTS[number])
+        torch.manual_seed(99)  # whatever went on before in the new process
+        resumed, resumed_alphas = search(folders[1], PARTS[number], killed(number))
+    finally:
+        torch.set_num_threads(threads)
     assert list(alphas) == list(resumed_alphas)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert any(float(alpha.detach().abs().max()) > 0.05 for alpha in alphas.values())
