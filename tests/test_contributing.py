@@ -1,34 +1,68 @@
-"""The examples of CONTRIBUTING.md work as written."""
+"""The plug-in package of CONTRIBUTING.md, installed as somebody else's: found, tested and used in a search."""
 
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-import torch
+from conftest import write_experiment, write_table
 
-TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
-
-
-def example(name: str) -> type:
-    """Run the example that defines a class and return the class."""
-    [code] = [text for text in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL) if f"class {name}(" in text]
-    assert len(code.splitlines()) < 40
-    scope: dict = {}
-    exec(compile(code, "CONTRIBUTING.md", "exec"), scope)
-    return scope[name]
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "tests/third_party"
 
 
-def test_the_example_operation_keeps_the_contract():
-    for stride in (1, 2):
-        result = example("AsymmetricConv")(8, stride)(torch.randn(2, 8, 9, 7))
-        assert result.shape == (2, 8, -(-9 // stride), -(-7 // stride))
+def test_the_text_shows_the_package():
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    source = "".join(file.read_text() for file in sorted(PACKAGE.rglob("*.py")))
+    classes = [code for code in shown if "class " in code]
+    assert len(classes) == 2
+    for code in classes:
+        assert code in source
+    [entry] = re.findall(r"```ini\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    assert all(line in (PACKAGE / "setup.cfg").read_text() for line in entry.splitlines())
 
 
-def test_the_example_regulariser_keeps_shares_together():
-    from bioautoml_nni.registry import get
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A function that runs Python with the package installed beside ours."""
+    folder = tmp_path_factory.mktemp("installed")
+    shutil.copytree(PACKAGE, folder / "source")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--target", folder / "site", folder / "source"], check=True, capture_output=True)
+    environment = {**os.environ, "PYTHONPATH": str(folder / "site"), "COLUMNS": "200"}
 
-    relaxation = get("relaxations", "softmax").target()
-    penalty = example("EqualShares")(weight=2.0).penalty
-    equal, apart = ({"edge": torch.tensor(alpha)} for alpha in ([0.0, 0.0], [20.0, -20.0]))
-    assert float(penalty(torch.nn.Identity(), equal, relaxation, 0.5)) == 0
-    assert float(penalty(torch.nn.Identity(), apart, relaxation, 0.5)) == pytest.approx(0.5)
+    def run(code: str, *arguments: object) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+    return run
+
+
+def test_its_parts_are_found_and_pass_their_suites(installed):
+    done = installed(
+        "from bioautoml_nni.registry import plugins\n"
+        "from bioautoml_nni.testing import check\n"
+        "assert len(plugins('operations')) == 11\n"
+        "check('operations', 'asymmetric_conv')\n"
+        "check('regularisers', 'equal_shares', weight=2.0)\n"
+        "print('all hold')"
+    )
+    assert "all hold" in done.stdout, done.stderr
+
+
+def test_a_search_uses_them(installed, tmp_path):
+    write_table(tmp_path / "data")
+    experiment = write_experiment(tmp_path, tmp_path / "data")
+    changes = ["space.operations=[asymmetric_conv, skip_connect, zero]", "strategy.regularisers=[equal_shares]"]
+    changes += ["search.epochs=1", "training.epochs=1"]
+    options = [option for change in changes for option in ("--set", change)]
+    code = "from bioautoml_nni.cli.main import main; main()"
+    done = installed(code, "run", experiment, "--output", tmp_path / "run", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shares = json.loads((tmp_path / "run/search/shares.json").read_text())
+    assert all("asymmetric_conv" in own for label, own in shares.items() if "_edge_" in label)
+    assert any("asymmetric_conv" in json.dumps(own) for own in shares.values())

@@ -20,14 +20,13 @@ from bioautoml_nni.sources.darwin_core import GROUP, DarwinCoreSource
 from bioautoml_nni.sources.imagefolder import ImageFolderSource
 from bioautoml_nni.sources.insect1m import Insect1MSource
 from bioautoml_nni.sources.webdataset import WebDatasetSource
+from bioautoml_nni.testing import check_manifest
 
 
 def require_sound(manifest):
-    """What every manifest promises: unique ids, labels without gaps, images that are there."""
-    table = manifest.table
-    assert table[ID].is_unique and table[[ID, IMAGE, LABEL]].notna().all(axis=None)
-    assert set(manifest.roles) <= set(table)
-    for reference in map(ImageReference.parse, table[IMAGE]):
+    """What every manifest promises, and images that are there."""
+    check_manifest(manifest, "this source")
+    for reference in map(ImageReference.parse, manifest.table[IMAGE]):
         assert decode(read_bytes(manifest.image_root, reference), 8, reference.box).square.shape == (8, 8, 3)
 
 

@@ -1,0 +1,315 @@
+"""Conformance suites for plug-ins, for the tests of whoever writes one.
+
+    from bioautoml_nni.testing import check
+    check("operations", "asymmetric_conv")
+
+Each suite raises `AssertionError` with one sentence that says which part of the contract does not hold. `check` looks a
+plug-in up in the registry; the functions of each kind take the plug-in itself, and arguments where it needs some.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from .architecture import Architecture, Topology, derive
+from .architecture.schema import SpaceRecord
+from .data.manifest import FEATURE_ROLES, ID, IMAGE, LABEL, SPLIT, Manifest, Source
+from .nni_engine import named_architecture_parameters, run_one_shot
+from .registry import get
+
+
+def check(kind: str, name: str, **arguments: Any) -> None:
+    """Run the suite of a registered plug-in.
+
+    Args:
+        kind: "operations", "fusions", "losses", "search_spaces", "strategies", "relaxations", "regularisers" or
+            "sources".
+        arguments: further constructor arguments: of a space or a strategy the choices, of a source where its data lies.
+
+    Raises:
+        AssertionError: naming what does not hold.
+        ValueError: for a kind without a suite.
+    """
+    suites: Mapping[str, Callable[..., None]] = {
+        "operations": check_operation,
+        "fusions": check_fusion,
+        "losses": check_loss,
+        "search_spaces": check_space,
+        "strategies": check_strategy,
+        "relaxations": check_relaxation,
+        "regularisers": check_regulariser,
+        "sources": check_source,
+    }
+    if kind not in suites:
+        raise ValueError(f"there is no suite for {kind!r}; suites: {', '.join(suites)}")
+    plugin = get(kind, name)
+    assert len(plugin.description) > 10, f"{name}: needs a docstring whose first line describes it in `bioautoml ls`"
+    suites[kind](plugin.target, **arguments)
+
+
+def check_operation(operation: type[nn.Module]) -> None:
+    """Check a candidate operation: shapes, gradients, and that its faster forms compute what `forward` computes."""
+    zero = "zero" in getattr(operation, "capabilities", ())
+    for stride in (1, 2):
+        for channels, height, width in ((8, 16, 16), (6, 7, 5)):
+            module = operation(channels, stride).double()
+            where = f"{operation.__name__}({channels}, stride={stride}) on {height}x{width}"
+            features = _random(3, channels, height, width).requires_grad_()
+            result = module(features)
+            wanted = (3, channels, -(-height // stride), -(-width // stride))
+            assert result.shape == wanted, f"{where}: gives shape {tuple(result.shape)}, not {wanted}"
+            assert torch.isfinite(result).all(), f"{where}: gives values that are not finite"
+            if zero:
+                assert not result.any(), f"{where}: declares 'zero' and gives something else than zeros"
+            else:
+                result.square().sum().backward()
+                assert features.grad is not None, f"{where}: lets no gradient through"
+                assert torch.isfinite(features.grad).all(), f"{where}: its gradient is not finite"
+            _check_faster_forms(module, features.detach(), where)
+            _check_rows_apart(module, features.detach(), where)
+            layout = features.detach().contiguous(memory_format=torch.channels_last)
+            same = torch.allclose(module(layout), module(features.detach()))
+            assert same, f"{where}: gives something else in channels_last"
+    _check_state(lambda: operation(8, 1), _random(2, 8, 6, 6).float(), operation.__name__)
+    try:
+        operation(8, 3)
+    except ValueError:
+        return
+    raise AssertionError(f"{operation.__name__}: must refuse a stride other than 1 or 2 with ValueError")
+
+
+def _check_faster_forms(module: Any, features: Tensor, where: str) -> None:
+    if hasattr(module, "weighted"):
+        weight, expected = torch.tensor(0.37, dtype=features.dtype), module(features)
+        difference = (module.weighted(features.clone(), weight) - weight * expected).abs().max()
+        assert difference < 1e-9, f"{where}: weighted() differs from weight * forward() by {difference:.2g}"
+    scale = module.scale(features) if hasattr(module, "scale") else None
+    if scale is not None:
+        difference = (features * scale - module(features)).abs().max()
+        assert difference < 1e-9, f"{where}: features * scale() differs from forward() by {difference:.2g}"
+
+
+def check_fusion(fusion: type[nn.Module]) -> None:
+    """Check a fusion: shape, and that both embeddings matter."""
+    name = fusion.__name__
+    module = fusion(6, 4, 9)
+    image, metadata = _random(5, 6).float().requires_grad_(), _random(5, 4).float().requires_grad_()
+    joint = module((image, metadata))
+    assert joint.shape == (5, 9), f"{name}: gives shape {tuple(joint.shape)}, not (5, 9)"
+    assert torch.isfinite(joint).all(), f"{name}: gives values that are not finite"
+    joint.square().sum().backward()
+    for embedding, word in ((image, "image"), (metadata, "metadata")):
+        reached = embedding.grad is not None and bool(embedding.grad.abs().sum() > 0)
+        assert reached, f"{name}: the {word} embedding has no influence"
+    module.eval()
+    with torch.no_grad():
+        alone = module((image[:1], metadata[:1]))
+        assert torch.allclose(alone, module((image, metadata))[:1], atol=1e-5), f"{name}: rows influence each other"
+
+
+def check_loss(loss: type[nn.Module]) -> None:
+    """Check a loss: a finite scalar mean, also for classes without training specimens, that falls with the truth."""
+    name, counts = loss.__name__, [30, 0, 9]
+    module: Any = loss(counts)
+    logits, target = (3 * _random(6, 3)).requires_grad_(), torch.tensor([0, 1, 2, 2, 0, 0])
+    value = module(logits, target)
+    assert value.shape == (), f"{name}: gives shape {tuple(value.shape)}, not a scalar"
+    assert torch.isfinite(value), f"{name}: is not finite where a class has no training specimen"
+    value.backward()
+    assert logits.grad is not None and torch.isfinite(logits.grad).all(), f"{name}: its gradient is not finite"
+    order = torch.tensor([3, 1, 5, 0, 4, 2])
+    moved = module(logits.detach()[order], target[order])
+    assert torch.allclose(moved, value.detach()), f"{name}: depends on the order of the batch"
+    for truth in range(3):
+        right = 8 * torch.nn.functional.one_hot(torch.tensor([truth]), 3).double()
+        wrong = right.roll(1)
+        one = torch.tensor([truth])
+        assert module(right, one) < module(wrong, one), f"{name}: does not prefer the right answer for class {truth}"
+    natural = module.natural_logits(logits.detach())
+    assert natural.shape == logits.shape, f"{name}: natural_logits changes the shape"
+    assert not natural.isnan().any(), f"{name}: natural_logits are not numbers"
+
+
+def check_space(space: Any, **arguments: Any) -> None:
+    """Check a search space: its topology, its supernet under NNI's own DARTS, and random architectures of it."""
+    from nni.nas.strategy import DARTS
+
+    inputs = {"num_classes": 3, "metadata": None, "modalities": ("image",), **arguments}
+    name = space.__name__
+    topology: Topology = space(**inputs).topology()
+    batch = {"image": _random(4, 3, 32, 32).float()}
+    labels = {edge.label for cell in topology.cells.values() for edge in cell.edges}
+    labels |= {label for cell in topology.cells.values() for label in cell.node_labels.values()}
+    labels |= set(topology.choices)
+    if not topology.empty:
+        declared = set(map(str, space(**inputs).simplify()))
+        assert declared == labels, f"{name}: NNI sees the choices {sorted(declared ^ labels)} otherwise than topology()"
+        supernet = DARTS().mutate_model(space(**inputs))
+        logits = supernet(batch)
+        assert logits.shape == (4, 3), f"{name}: the supernet gives shape {tuple(logits.shape)}, not (4, 3)"
+        logits.square().sum().backward()
+        idle = [label for label, alpha in named_architecture_parameters(supernet).items() if alpha.grad is None]
+        assert not idle, f"{name}: the choices {idle} have no influence on the supernet"
+    record = SpaceRecord(name=name, arguments=dict(arguments))
+    for seed in range(5):
+        architecture = derive(topology, _random_shares(topology, seed), record)
+        again = Architecture.model_validate(architecture.model_dump(mode="json"))
+        assert again == architecture, f"{name}: its architecture does not survive writing and reading"
+        network = space.build(architecture, **inputs).eval()
+        with torch.no_grad():
+            result = network(batch)
+            assert result.shape == (4, 3), f"{name}: a built network gives shape {tuple(result.shape)}, not (4, 3)"
+            alone = network({"image": batch["image"][:1]})
+        assert torch.allclose(alone, result[:1], atol=1e-4), f"{name}: rows of a batch influence each other"
+
+
+def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
+    """Check a one-shot strategy: in NNI's engine it searches a small space, reproducibly, with shares that sum to one.
+
+    `arguments` go to the strategy; a seed among them if it takes one.
+    """
+    from nni.nas.evaluator.pytorch import Classification, DataLoader
+
+    name = getattr(strategy, "__name__", str(strategy))
+    images, classes = _random(32, 3, 16, 16).float(), torch.arange(32) % 3
+    found = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        space = get("search_spaces", "multimodal").target(3, modalities=("image",), channels=4, cells=2)
+        topology = space.topology()
+        loaders = {
+            part: DataLoader(TensorDataset(images, classes), 8, shuffle=part == "train_dataloaders")
+            for part in ("train_dataloaders", "val_dataloaders")
+        }
+        evaluator = Classification(
+            num_classes=3, max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False, **loaders,
+        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            shares, state = run_one_shot(space, evaluator, strategy(**arguments), Path(folder), None)
+        wanted = {edge.label for cell in topology.cells.values() for edge in cell.edges}
+        assert wanted <= set(shares), f"{name}: exports no shares for {sorted(wanted - set(shares))}"
+        for label, own in shares.items():
+            total = sum(float(share) for share in own.values())
+            assert abs(total - 1) < 1e-4, f"{name}: the shares of {label} sum to {total:.4f}, not to 1"
+        derive(topology, shares, SpaceRecord(name="multimodal"))
+        finite = all(torch.isfinite(value).all() for value in state.values() if value.is_floating_point())
+        assert finite, f"{name}: leaves weights that are not finite"
+        found.append(shares)
+    assert found[0] == found[1], f"{name}: two searches from one seed differ"
+
+
+def check_relaxation(relaxation: Callable[..., Any], **arguments: Any) -> None:
+    """Check a relaxation: shares between zero and one that sum to one, and weights with a gradient."""
+    part, alpha = relaxation(**arguments), _random(6).float().requires_grad_()
+    name = type(part).__name__
+    torch.manual_seed(0)
+    part.start_step(0.5)
+    shares = part.shares(alpha)
+    assert shares.shape == alpha.shape, f"{name}: shares have shape {tuple(shares.shape)}, not {tuple(alpha.shape)}"
+    assert abs(float(shares.detach().sum()) - 1) < 1e-5, f"{name}: shares do not sum to one"
+    assert bool((shares >= 0).all()), f"{name}: a share is negative"
+    weights = part.weights("edge", alpha, True)
+    assert weights.shape == alpha.shape, f"{name}: weights have shape {tuple(weights.shape)}"
+    assert torch.equal(weights, part.weights("edge", alpha, True)), f"{name}: cells of one label differ within a step"
+    if part.hard:
+        assert int((weights.detach().abs() > 1e-6).sum()) == 1, f"{name}: is hard and has several weights above zero"
+    (weights * torch.arange(6.0)).sum().backward()
+    reached = alpha.grad is not None and bool(alpha.grad.abs().sum() > 0)
+    assert reached, f"{name}: no gradient reaches the architecture parameters"
+    still = part.weights("edge", alpha, False)
+    part.start_step(0.5)
+    assert torch.equal(still, part.weights("edge", alpha, False)), f"{name}: is random outside of training"
+
+
+def check_regulariser(regulariser: Callable[..., Any], **arguments: Any) -> None:
+    """Check a regulariser: a finite scalar for the parameters of a real supernet, at every progress of the search."""
+    space = get("search_spaces", "multimodal").target(3, modalities=("image",), channels=4, cells=2)
+    supernet = get("strategies", "alternating_darts").target().mutate_model(space)
+    supernet({"image": _random(2, 3, 16, 16).float()})
+    alphas, part = named_architecture_parameters(supernet), regulariser(**arguments)
+    name = type(part).__name__
+    relaxation = get("relaxations", "softmax").target()
+    for progress in (0.0, 0.5, 1.0):
+        relaxation.start_step(progress)
+        part.start_step(supernet, progress)
+        value = part.penalty(supernet, alphas, relaxation, progress)
+        assert value.shape == (), f"{name}: gives shape {tuple(value.shape)}, not a scalar"
+        assert torch.isfinite(value), f"{name}: is not finite at progress {progress}"
+
+
+def check_source(source: Callable[..., Source], **arguments: Any) -> None:
+    """Check a source on data that it can read: the manifest's contract, twice the same."""
+    first, second = (source(**arguments).load() for _ in range(2))
+    name = getattr(source, "__name__", str(source))
+    check_manifest(first, name)
+    assert first.table.equals(second.table), f"{name}: reads something else the second time"
+
+
+def check_manifest(manifest: Manifest, name: str) -> None:
+    """Check what a source has read; `name` stands in the messages."""
+    table = manifest.table
+    missing = {ID, IMAGE, LABEL} - set(table)
+    assert not missing, f"{name}: the table lacks {sorted(missing)}"
+    assert len(table), f"{name}: the table is empty"
+    for column in (ID, LABEL):
+        assert table[column].notna().all(), f"{name}: {column} has gaps"
+        assert all(isinstance(value, str) and value for value in table[column]), f"{name}: {column} must be strings"
+    assert table[ID].is_unique, f"{name}: {ID} is not unique"
+    root = manifest.image_root.resolve()
+    for reference in table[IMAGE].dropna():
+        assert not Path(reference).is_absolute(), f"{name}: {IMAGE} must be relative to image_root, not {reference!r}"
+        inside = (root / reference).resolve().is_relative_to(root)
+        assert inside, f"{name}: {IMAGE} {reference!r} leads out of image_root"
+    unknown = set(manifest.roles) - set(table)
+    assert not unknown, f"{name}: has roles for columns that are not in the table: {sorted(unknown)}"
+    known = {*FEATURE_ROLES, "group", "taxonomy", "ignored"}
+    wrong = {column: role for column, role in manifest.roles.items() if role not in known}
+    assert not wrong, f"{name}: has roles that do not exist: {wrong}"
+    reserved = {ID, IMAGE, LABEL, SPLIT} & set(manifest.features())
+    assert not reserved, f"{name}: reserved columns cannot be features: {sorted(reserved)}"
+    assert manifest.rank, f"{name}: must say what the label is (rank)"
+
+
+def _check_rows_apart(module: nn.Module, features: Tensor, where: str) -> None:
+    mode = module.training
+    with torch.no_grad():
+        whole = module.eval()(features)
+        alone = module(features[:1])
+    module.train(mode)
+    assert torch.allclose(alone, whole[:1]), f"{where}: rows of a batch influence each other outside of training"
+
+
+def _check_state(make: Callable[[], nn.Module], example: Tensor, name: str) -> None:
+    first, second = make(), make()
+    first(example)
+    second.load_state_dict(first.state_dict())
+    with torch.no_grad():
+        same = torch.equal(first.eval()(example), second.eval()(example))
+    assert same, f"{name}: its state_dict does not hold all that decides its result"
+
+
+def _random(*shape: int) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def _random_shares(topology: Topology, seed: int) -> dict[str, dict[Any, float]]:
+    rng = np.random.default_rng(seed)
+
+    def drawn(names: Any) -> dict[Any, float]:
+        weights = rng.dirichlet(np.ones(len(names)))
+        return dict(zip(names, map(float, weights), strict=True))
+
+    shares: dict[str, dict[Any, float]] = {}
+    for cell in topology.cells.values():
+        shares |= {edge.label: drawn(topology.operations) for edge in cell.edges}
+        shares |= {label: drawn(range(node)) for node, label in cell.node_labels.items()}
+    return shares | {label: drawn(names) for label, names in topology.choices.items()}

@@ -1,0 +1,121 @@
+"""The suites of `bioautoml_nni.testing` over every registered plug-in, and over broken ones."""
+
+import pytest
+import torch
+from bioautoml_nni.search_spaces.operations._base import Operation
+from bioautoml_nni.strategies.relaxations._base import Relaxation
+from conftest import write_table
+from torch import nn
+
+from bioautoml_nni import testing
+from bioautoml_nni.losses._base import Loss
+from bioautoml_nni.registry import plugins
+
+ARGUMENTS = {("search_spaces", "timm"): {"encoder": "resnet10t"}, ("search_spaces", "multimodal"): {"channels": 4}}
+KINDS = ("operations", "fusions", "losses", "search_spaces", "strategies", "relaxations", "regularisers")
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in plugins(kind)])
+def test_our_own_keep_the_contract(kind, name):
+    testing.check(kind, name, **ARGUMENTS.get((kind, name), {}))
+
+
+def test_the_table_source_keeps_the_contract(tmp_path):
+    write_table(tmp_path, rows=12)
+    testing.check("sources", "csv", root=tmp_path, table="metadata.csv", image="image", label="label")
+
+
+def test_kinds_without_a_suite_are_named():
+    with pytest.raises(ValueError, match="no suite for 'contenders'"):
+        testing.check("contenders", "majority")
+
+
+class Shifted(Operation):
+    """An operation whose faster form adds one."""
+
+    def forward(self, features):
+        return features[:, :, :: self.stride, :: self.stride]
+
+    def weighted(self, features, weight):
+        return weight * self(features) + 1
+
+
+class Unpadded(Operation):
+    """An operation that loses the border."""
+
+    def __init__(self, channels, stride):
+        super().__init__(channels, stride)
+        self.layer = nn.Conv2d(channels, channels, 3, stride)
+
+    def forward(self, features):
+        return self.layer(features)
+
+
+class Centred(Operation):
+    """An operation that mixes the rows of a batch."""
+
+    def forward(self, features):
+        return (features - features.mean(0, keepdim=True))[:, :, :: self.stride, :: self.stride]
+
+
+class AnyStride(nn.Module):
+    """An operation that takes every stride."""
+
+    def __init__(self, channels, stride):
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, features):
+        return features[:, :, :: self.stride, :: self.stride]
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        (Shifted, r"weighted\(\) differs"),
+        (Unpadded, r"gives shape \(3, 8, 14, 14\), not \(3, 8, 16, 16\)"),
+        (Centred, "rows of a batch influence each other"),
+        (AnyStride, "must refuse a stride"),
+    ],
+)
+def test_broken_operations_are_told_what_is_wrong(operation, message):
+    with pytest.raises(AssertionError, match=message):
+        testing.check_operation(operation)
+
+
+class Sum(Loss):
+    """Cross-entropy of the last row alone."""
+
+    def forward(self, logits, target):
+        return nn.functional.cross_entropy(logits[-1:], target[-1:])
+
+
+class Blind(nn.Module):
+    """A fusion that looks at the image alone."""
+
+    def __init__(self, image_features, metadata_features, features):
+        super().__init__()
+        self.layer = nn.Linear(image_features, features)
+
+    def forward(self, embeddings):
+        return self.layer(embeddings[0])
+
+
+class Restless(Relaxation):
+    """A relaxation with new noise at every call."""
+
+    def weights(self, label, alpha, training):
+        return torch.softmax(alpha + torch.randn_like(alpha), -1)
+
+
+@pytest.mark.parametrize(
+    ("suite", "part", "message"),
+    [
+        (testing.check_loss, Sum, "depends on the order of the batch"),
+        (testing.check_fusion, Blind, "the metadata embedding has no influence"),
+        (testing.check_relaxation, Restless, "cells of one label differ"),
+    ],
+)
+def test_other_broken_parts_are_told_what_is_wrong(suite, part, message):
+    with pytest.raises(AssertionError, match=message):
+        suite(part)

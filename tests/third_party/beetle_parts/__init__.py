@@ -1,0 +1,1 @@
+"""A plug-in package as others would write it, installed by test_contributing.py."""

@@ -1,0 +1,21 @@
+"""A part of the strategy."""
+
+from collections.abc import Mapping
+
+import torch
+from bioautoml_nni.strategies.regularisers._base import Regulariser
+from bioautoml_nni.strategies.relaxations._base import Relaxation
+from torch import Tensor, nn
+
+
+class EqualShares(Regulariser):
+    """Mean squared distance of the shares from equal ones."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = weight
+
+    def penalty(
+        self, supernet: nn.Module, alphas: Mapping[str, Tensor], relaxation: Relaxation, progress: float
+    ) -> Tensor:
+        distances = [(relaxation.shares(alpha) - 1 / alpha.numel()).square().mean() for alpha in alphas.values()]
+        return self.weight * torch.stack(distances).mean()
