@@ -16,6 +16,8 @@ STILL = 0.02
 """Mean change of a share per epoch (total variation) above which the architecture is still moving."""
 UNDECIDED = 1.5
 """Strongest share over the share at equal weights, averaged over edges, below which nothing was decided."""
+SHARPER = 4.0
+"""Growth of the dominant eigenvalue of the alpha Hessian that is worth a warning."""
 MOST_SKIPS = 2
 FEW_STEPS = 50
 
@@ -60,6 +62,7 @@ def diagnose(
         *_movement(edges, history, warmup_epochs),
         *_data(history, warmup_epochs, alpha_specimens, batch_size),
         *_gap(history, derived_score),
+        *_curvature(history),
         *_stability(outcome or {}),
     ]
     order = {"ill": 0, "watch": 1, "well": 2}
@@ -201,6 +204,25 @@ def _gap(history: History, derived: float | None) -> list[Diagnosis]:
             )
         ]
     return [Diagnosis("well", "derivation", seen)]
+
+
+def _curvature(history: History) -> list[Diagnosis]:
+    values = [entry["alpha_hessian_eigenvalue"] for entry in history if "alpha_hessian_eigenvalue" in entry]
+    if len(values) < 4:
+        return []
+    lowest, last = min(values[:-1], key=abs), values[-1]
+    seen = f"The dominant eigenvalue of the architecture's Hessian went from {lowest:.3g} to {last:.3g}."
+    if abs(last) > SHARPER * abs(lowest):
+        return [
+            Diagnosis(
+                "watch",
+                "the minimum gets sharper",
+                f"{seen} A derived network often loses much then (arXiv 1909.09656).",
+                "Stop earlier (search.epochs), raise strategy.alpha_weight_decay or search.weight_decay, or derive by "
+                "perturbation.",
+            )
+        ]
+    return [Diagnosis("well", "curvature", seen)]
 
 
 def _stability(outcome: Mapping[str, Any]) -> list[Diagnosis]:

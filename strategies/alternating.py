@@ -53,6 +53,8 @@ class AlternatingDARTS(DARTS):
         partial_channels: k of PC-DARTS: on every edge one k-th of the channels is searched, the others pass by; a
             smaller and faster supernet, of which the derived network cannot inherit weights. 1 searches all.
         least_entropy: stop when the mean entropy of the operations' shares, in nats, is lower; None never stops.
+        log_curvature: at the end of each epoch, log the dominant eigenvalue of the Hessian of the loss by the
+            architecture parameters, as ``alpha_hessian_eigenvalue``; costs as much as 16 architecture steps.
         seed: of batch order, dropout, augmentation and sampling, anew each epoch.
     """
 
@@ -77,6 +79,7 @@ class AlternatingDARTS(DARTS):
         least_entropy: float | None = None,
         mixed_operation: Literal["fast", "plain"] = "fast",
         partial_channels: int = 1,
+        log_curvature: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -95,6 +98,7 @@ class AlternatingDARTS(DARTS):
         self.regularisers: list[Regulariser] = [build_part("regularisers", part) for part in regularisers]
         self.alpha_data = alpha_data
         self.alpha_weight_decay = alpha_weight_decay
+        self.log_curvature = log_curvature
         self.guards = Guards(most_skips, least_entropy)
         self.seed = seed
 
@@ -133,6 +137,7 @@ class AlternatingDARTS(DARTS):
             relaxation=self.relaxation,
             regularisers=self.regularisers,
             guards=self.guards,
+            log_curvature=self.log_curvature,
             seed=self.seed,
         )
 

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ..errors import DivergenceError
 from ..nni_engine import named_architecture_parameters
 from ..seeding import derive_seed, seed_everything
+from .curvature import dominant_eigenvalue
 from .data import SearchBatch, SearchLoader
 from .guards import Guards
 from .processes import average, average_gradients, finite
@@ -40,6 +41,7 @@ class AlternatingModule(DartsLightningModule):
         relaxation: Relaxation,
         regularisers: Sequence[Regulariser],
         guards: Guards,
+        log_curvature: bool,
         seed: int,
         **kwargs: Any,
     ) -> None:
@@ -49,10 +51,12 @@ class AlternatingModule(DartsLightningModule):
         self.relaxation = relaxation
         self.regularisers = list(regularisers)
         self.guards = guards
+        self.log_curvature = log_curvature
         self.seed = seed
         self.stopped: str | None = None
         self._sound: dict[str, Tensor] = {}
         self._frozen: bool | None = None
+        self._alpha_batch: Any = None
 
     @cached_property
     def _groups(self) -> tuple[dict[str, nn.Parameter], list[nn.Parameter]]:
@@ -112,7 +116,31 @@ class AlternatingModule(DartsLightningModule):
         self.relaxation.start_step(progress)
         for regulariser in self.regularisers:
             regulariser.start_step(self.model, progress)
-        return self.schedule.step(self, batch, batch_idx)
+        if batch.alpha is not None:
+            self._alpha_batch = batch.alpha
+        result = self.schedule.step(self, batch, batch_idx)
+        if self.log_curvature and self.searching and batch_idx + 1 == self.trainer.num_training_batches:
+            self.log("alpha_hessian_eigenvalue", self.curvature(batch.weights), batch_size=1)
+        return result
+
+    def curvature(self, batch: Any) -> float:
+        """Return the dominant eigenvalue of the Hessian of a batch's loss by the architecture parameters.
+
+        The batch is the epoch's last one for the architecture; `batch` where the schedule has none.
+        """
+        inner = batch if self._alpha_batch is None else self._alpha_batch
+        parameters = self.arch_parameters()
+
+        def gradient() -> list[Tensor]:
+            torch.manual_seed(0)  # the same augmentation, dropout and noise in every pass
+            found = torch.autograd.grad(self.loss_of(inner), parameters, allow_unused=True)
+            whole = [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters, strict=True)]
+            average(whole)
+            return whole
+
+        with torch.random.fork_rng(), self.still_statistics():
+            self._freeze(weights=True)
+            return dominant_eigenvalue(gradient, parameters)
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute gradients; those of several processes are averaged, so that all make the same update."""

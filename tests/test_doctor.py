@@ -98,3 +98,15 @@ def test_shares_at_the_limit_are_handled(relaxed):
     certain = {edge: {name: float(name == "sep_conv_3x3") for name in NAMES} for edge in EDGES}
     assert found(history(certain, certain))["converged"].level == "well"
     assert found(history(*[shares(SOUND, relaxed)] * 2))["converged"].level == "well"
+
+
+def test_a_minimum_that_gets_sharper_is_seen():
+    def with_eigenvalues(*values):
+        return [
+            {**entry, "alpha_hessian_eigenvalue": v}
+            for entry, v in zip(history(*[shares(SOUND, 0.7)] * 5), values, strict=True)
+        ]
+
+    assert found(with_eigenvalues(0.2, 0.1, 0.2, 0.4, 0.9))["the minimum gets sharper"].level == "watch"
+    assert found(with_eigenvalues(0.2, 0.1, 0.2, 0.2, 0.3))["curvature"].level == "well"
+    assert "curvature" not in found(history(*[shares(SOUND, 0.7)] * 5))
