@@ -18,6 +18,7 @@ from ..architecture.derive import dense
 from ..architecture.draw import draw
 from ..architecture.fit import fit
 from ..architecture.schema import Architecture, Cost, SpaceRecord, Sparsity
+from ..architecture.shares import with_positions
 from ..atomic import write_text
 from ..budgets import Budget
 from ..data import splits
@@ -56,7 +57,7 @@ def derive(run: RunDirectory, console: Console) -> None:
     if method == "random":
         shares: Shares = random_shares(topology, experiment.derivation.seed)
     else:
-        shares = _with_positions(json.loads((run / "search/shares.json").read_text(encoding="utf-8")), topology)
+        shares = with_positions(json.loads((run / "search/shares.json").read_text(encoding="utf-8")), topology)
         if method == "perturbation" and not topology.empty:
             shares = _perturbed(run, data, space, shares, console)
     provenance = {
@@ -138,15 +139,6 @@ def random_shares(topology: Topology, seed: int, draw_number: int = 0) -> Shares
         chosen = str(rng.choice(list(names)))
         shares[label] = {name: float(name == chosen) for name in names}
     return shares
-
-
-def _with_positions(shares: dict[str, dict[str, float]], topology: Topology) -> Shares:
-    """Return shares as JSON keeps them with the numbers of input states as numbers again."""
-    nodes = {label for cell in topology.cells.values() for label in cell.node_labels.values()}
-    return {
-        label: {int(name) if label in nodes else name: share for name, share in own.items()}
-        for label, own in shares.items()
-    }
 
 
 def _perturbed(run: RunDirectory, data: PreparedData, space: Any, shares: Shares, console: Console) -> Shares:

@@ -116,11 +116,14 @@ class RunDirectory:
         write_json(self / "provenance.json", {**self.provenance(), **entries})
 
     def key(self, stage: str) -> str:
-        """Return a digest of everything that decides the stage's result: its settings and those of stages before."""
-        dumped = self.experiment.model_dump(mode="json")
+        """Return a digest of everything that decides the stage's result: its settings and those of stages before.
+
+        Settings at their defaults are left out, so that a key which a later version adds leaves old runs as they are.
+        """
+        dumped = self.experiment.model_dump(mode="json", exclude_defaults=True)
         digest = hashlib.sha256()
         for name, (sections, _) in STAGES.items():
-            digest.update(json.dumps([name, {section: dumped[section] for section in sections}]).encode())
+            digest.update(json.dumps([name, {section: dumped.get(section) for section in sections}]).encode())
             if name == stage:
                 return digest.hexdigest()[:16]
         raise KeyError(stage)

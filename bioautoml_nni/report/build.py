@@ -16,14 +16,19 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from ..architecture import Architecture
+from ..architecture import Architecture, derive
 from ..architecture.draw import draw
+from ..architecture.shares import with_positions
 from ..data import splits
 from ..evaluation.figures import curves_figure
 from ..pipeline.prepared import PreparedData
 from ..pipeline.run_directory import RunDirectory
+from ..registry import get
 from ..training.history import read_history
 from .words import summary_sentences
+
+FRAMES = 40
+"""Most pictures of the search's epochs."""
 
 
 def build_report(run: RunDirectory, data: PreparedData) -> str:
@@ -45,6 +50,7 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
         sentences=summary_sentences(metrics, per_class),
         architecture=Markup(draw(architecture)),
         sparsity=architecture.sparsity,
+        epochs=_epochs(run, data, architecture),
         curves=[
             (stage, _curves(run, stage, data.brand))
             for stage in ("search", "retrain")
@@ -56,6 +62,21 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
         trust=_inline(run / "evaluation/trust.png"),
         examples=_examples(run, data),
     )
+
+
+def _epochs(run: RunDirectory, data: PreparedData, architecture: Architecture) -> list[tuple[int, Markup]]:
+    """Return the architecture that would have been derived after each epoch of the search, `FRAMES` of them at most."""
+    entries = [entry for entry in read_history(run / "search/history.jsonl") if "shares" in entry]
+    section = run.experiment.space
+    topology = get("search_spaces", section.name).target(**data.space_inputs(), **section.arguments).topology()
+    if not topology.cells or run.experiment.derivation.method == "random" or len(entries) < 2:
+        return []
+    chosen = np.unique(np.linspace(0, len(entries) - 1, min(FRAMES, len(entries))).round().astype(int))
+    frames = []
+    for index in chosen:
+        shares = with_positions(entries[index]["shares"], topology)
+        frames.append((entries[index]["epoch"] + 1, Markup(draw(derive(topology, shares, architecture.space)))))
+    return frames
 
 
 def _duration(seconds: float) -> str:

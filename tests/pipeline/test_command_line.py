@@ -97,6 +97,10 @@ def test_the_report_stands_alone_and_escapes_the_table(finished):
     assert "http://" not in html.replace("http://www.w3.org/2000/svg", "") and "https://" not in html
     assert html.count("data:image/png;base64,") >= 4
     assert "macro-F1" in html and "<svg" in html
+    epochs = (finished[0] / "search/history.jsonl").read_text().splitlines()
+    assert html.count("<template data-epoch=") == len(epochs) > 1
+    last = html.rsplit("<template data-epoch=", 1)[1].partition(">")[2].partition("</template>")[0]
+    assert html.count(last) >= 3, "the last epoch's picture is the architecture, and what the slider shows first"
 
 
 def test_finished_stages_are_skipped(finished, capsys):
