@@ -11,6 +11,9 @@ from rich.table import Table
 
 from .shared import Overrides, app, console
 
+WIDE = 150
+"""Columns of a terminal that all of the table needs; below it, `NARROW_COLUMNS` are shown."""
+NARROW_COLUMNS = ("row", "seeds", "macro_f1", "against", "parameters", "search_seconds")
 DEFAULT_ROWS = "as_configured,random,majority"
 
 
@@ -37,10 +40,11 @@ def compare(
     wanted = list(dict.fromkeys(part.strip() for part in rows.split(",") if part.strip()))
     folder = output or Path("comparisons") / loaded.name
     runs = run_comparison(loaded, wanted, seeds, folder, jobs, console)
+    shown = [name for name in HEADINGS if console.width >= WIDE or name in NARROW_COLUMNS]
     table = Table(title=f"{loaded.name}: comparison", title_justify="left")
-    for name in HEADINGS.values():
-        table.add_column(name, justify="left" if name == "row" else "right")
+    for name in shown:
+        table.add_column(HEADINGS[name], justify="left" if name == "row" else "right", no_wrap=True)
     for line in summary_lines(runs):
-        table.add_row(*map(escape, line))
+        table.add_row(*(escape(text) for name, text in zip(HEADINGS, line, strict=True) if name in shown))
     console.print(table)
     console.print(f"[dim]Written: {folder}/compare.csv, compare.md, compare.html")
