@@ -178,6 +178,14 @@ class Architecture(_Record):
                 sample[label] = sorted(order[: min(cell.inputs_per_node, len(sources))])
         return sample
 
+    def decisions(self) -> str:
+        """Return a text that is the same for architectures which build the same network."""
+        cells = {
+            kind: [[edge.source, edge.target, edge.operation] for edge in cell.edges]
+            for kind, cell in sorted(self.cells.items())
+        }
+        return json.dumps([cells, {label: record.choice for label, record in sorted(self.choices.items())}])
+
     def check(self, topology: Topology) -> None:
         """Raise `ArchitectureError` unless every decision of `topology` is made, with a known candidate."""
         problems: list[str] = []

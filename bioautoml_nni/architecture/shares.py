@@ -6,6 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from .derive import Shares
+from .schema import Architecture
 from .topology import Topology
 
 
@@ -30,3 +34,62 @@ def with_positions(shares: Mapping[str, Mapping[str, float]], topology: Topology
         label: {int(name) if label in nodes else name: share for name, share in own.items()}
         for label, own in shares.items()
     }
+
+
+def equal_shares(topology: Topology) -> dict[str, dict[Any, float]]:
+    """Return shares that prefer nothing."""
+    shares: dict[str, dict[Any, float]] = {}
+    for cell in topology.cells.values():
+        shares |= {edge.label: dict.fromkeys(topology.operations, 1 / len(topology.operations)) for edge in cell.edges}
+        shares |= {label: dict.fromkeys(range(node), 1 / node) for node, label in cell.node_labels.items()}
+    return shares | {label: dict.fromkeys(names, 1 / len(names)) for label, names in topology.choices.items()}
+
+
+def draw_shares(topology: Topology, shares: Shares, rng: np.random.Generator) -> dict[str, dict[Any, float]]:
+    """Return certain shares of one architecture, every choice drawn with its shares as probabilities.
+
+    The inputs of a node are drawn without replacement, one after the other.
+    """
+
+    def drawn(own: Mapping[Any, float], count: int) -> list[Any]:
+        names = list(own)
+        weights = np.array([own[name] for name in names], dtype=np.float64) + 1e-12
+        return [names[index] for index in rng.choice(len(names), count, replace=False, p=weights / weights.sum())]
+
+    certain: dict[str, dict[Any, float]] = {}
+    for cell in topology.cells.values():
+        for edge in cell.edges:
+            [chosen] = drawn(shares[edge.label], 1)
+            certain[edge.label] = {name: float(name == chosen) for name in topology.operations}
+        for node, label in cell.node_labels.items():
+            certain[label] = {source: 2.0 ** -(rank + 1) for rank, source in enumerate(drawn(shares[label], node))}
+    for label, names in topology.choices.items():
+        [chosen] = drawn(shares[label], 1)
+        certain[label] = {name: float(name == chosen) for name in names}
+    return certain
+
+
+def with_shares(architecture: Architecture, topology: Topology, shares: Shares) -> Architecture:
+    """Return the same decisions with the shares that a search gave them."""
+    cells = {}
+    for kind, cell in topology.cells.items():
+        labels = {(edge.source, edge.target): edge.label for edge in cell.edges}
+        zero = topology.zero or ""
+
+        def facts(edge: Any, labels: Any = labels, cell: Any = cell, zero: str = zero) -> dict[str, float]:
+            own = shares[labels[edge.source, edge.target]]
+            chosen = {"operation_share": float(own[edge.operation])} if hasattr(edge, "operation") else {}
+            input_share = float(shares[cell.node_labels[edge.target]][edge.source])
+            return {"zero_share": float(own.get(zero, 0.0)), "input_share": input_share, **chosen}
+
+        found = architecture.cells[kind]
+        updates = {
+            name: tuple(edge.model_copy(update=facts(edge)) for edge in getattr(found, name))
+            for name in ("edges", "pruned")
+        }
+        cells[kind] = found.model_copy(update=updates)
+    choices = {
+        label: record.model_copy(update={"share": float(shares[label][record.choice])})
+        for label, record in architecture.choices.items()
+    }
+    return architecture.model_copy(update={"cells": cells, "choices": choices})

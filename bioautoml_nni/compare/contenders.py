@@ -42,14 +42,37 @@ class RandomArchitecture(RunContender):
     """An architecture of the same space drawn at random, a new one for every seed; nothing is searched."""
 
     def settings(self, seed: int) -> Mapping[str, Any]:
-        return {"derivation": {"method": "random", "seed": seed}}
+        return {"derivation.method": "random", "derivation.seed": seed}
+
+
+class RandomHalving(RunContender):
+    """The best of several random architectures by successive halving; nothing is searched."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        chosen = {"method": "successive_halving", "proposals": "random", "seed": seed}
+        return {f"derivation.{key}": value for key, value in chosen.items()}
+
+
+class Halving(RunContender):
+    """The best by successive halving of several architectures that the search proposes."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        chosen = {"method": "successive_halving", "proposals": "shares", "seed": seed}
+        return {f"derivation.{key}": value for key, value in chosen.items()}
+
+
+class Strongest(RunContender):
+    """The architecture with the largest shares at the end of the search."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        return {"derivation.method": "shares"}
 
 
 class Perturbation(RunContender):
     """The architecture chosen by what the supernet loses without each operation."""
 
     def settings(self, seed: int) -> Mapping[str, Any]:
-        return {"derivation": {"method": "perturbation"}}
+        return {"derivation.method": "perturbation"}
 
 
 class Majority(PredictingContender):

@@ -140,16 +140,26 @@ class DerivationConfig(_Section):
     """How a finished search becomes one architecture.
 
     "shares" takes the strongest operations; "perturbation" those whose removal costs the supernet most on validation;
+    "successive_halving" trains the strongest and others, drawn with the shares as probabilities, as they will be
+    retrained, and after every round keeps the half with the best validation macro-F1 (arXiv 1502.07943);
     "random" draws an architecture of the same space, the baseline of every search. The limits hold for the network
     that is trained; where the first choice breaks them, operations give way, those first that lose least share for
     what they save.
     """
 
-    method: Literal["shares", "perturbation", "random"] = "shares"
+    method: Literal["shares", "perturbation", "successive_halving", "random"] = "shares"
     seed: int = 0
+    proposals: Literal["shares", "random"] = Field("shares", description="of successive_halving")
+    candidates: int = Field(8, ge=2, description="of successive_halving")
+    first_epochs: int = Field(4, ge=1, description="of successive_halving: of the first round; every next has twice")
     target: Target | None = Field(None, description="hard limits of the place where the model will run")
     max_parameters: int | None = Field(None, ge=1)
     max_mflops: float | None = Field(None, gt=0, description="of one specimen; a multiply-add counts as two")
+
+    @property
+    def searched(self) -> bool:
+        """Whether the method needs a search."""
+        return self.method != "random" and not (self.method == "successive_halving" and self.proposals == "random")
 
     @property
     def budget(self) -> Budget | None:

@@ -1,9 +1,11 @@
-"""Stage `derive`: from a finished search to one architecture, without training."""
+"""Stage `derive`: from a finished search, or from chance, to one architecture."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,11 @@ from torch import nn
 
 from ..architecture import Topology
 from ..architecture import derive as derive_architecture
-from ..architecture.derive import dense
+from ..architecture.derive import Shares, dense
 from ..architecture.draw import draw
 from ..architecture.fit import fit
 from ..architecture.schema import Architecture, Cost, SpaceRecord, Sparsity
-from ..architecture.shares import with_positions
+from ..architecture.shares import draw_shares, equal_shares, with_positions, with_shares
 from ..atomic import write_text
 from ..budgets import Budget
 from ..data import splits
@@ -30,115 +32,132 @@ from ..quiet import quiet
 from ..registry import get
 from ..seeding import derive_seed
 from .evaluate import predict_logits, specimen_flops
+from .halving import best_by_training
 from .prepared import PreparedData
 from .retrain import build_network
 from .run_directory import RunDirectory
 from .search import strategy_arguments
 
-Shares = dict[str, dict[Any, float]]
-
 DRAWS = 300
-"""Random architectures that are tried for one within a budget."""
+"""Architectures that are drawn for one within a budget."""
 
 
 def derive(run: RunDirectory, console: Console) -> None:
-    """Write architecture.json and architecture.svg.
+    """Write architecture.json and architecture.svg, and derive/ where candidates are trained.
 
     Raises:
         RunDirectoryError: if the method needs the supernet's weights and the run has none.
+        ArchitectureError: if nothing within the limits is found.
     """
-    if run.experiment.derivation.method != "random":
+    experiment = run.experiment
+    settings = experiment.derivation
+    if settings.searched:
         run.require("search")
-    data, experiment = PreparedData.load(run), run.experiment
+    data = PreparedData.load(run)
     quiet()
     space = get("search_spaces", experiment.space.name).target(**data.space_inputs(), **experiment.space.arguments)
     topology = space.topology()
-    method = experiment.derivation.method
-    if method == "random":
-        shares: Shares = random_shares(topology, experiment.derivation.seed)
-    else:
-        shares = with_positions(json.loads((run / "search/shares.json").read_text(encoding="utf-8")), topology)
-        if method == "perturbation" and not topology.empty:
-            shares = _perturbed(run, data, space, shares, console)
+    found: Shares = equal_shares(topology)
+    if settings.searched:
+        found = with_positions(json.loads((run / "search/shares.json").read_text(encoding="utf-8")), topology)
+        if settings.method == "perturbation" and not topology.empty:
+            found = _perturbed(run, data, space, found, console)
     provenance = {
-        "strategy": None if topology.empty or method == "random" else experiment.strategy.model_dump(),
-        "derivation": experiment.derivation.model_dump(),
+        "strategy": None if topology.empty or not settings.searched else experiment.strategy.model_dump(),
+        "derivation": settings.model_dump(),
         "seed": experiment.seed,
-        "epochs": 0 if method == "random" else experiment.search.epochs,
+        "epochs": experiment.search.epochs if settings.searched else 0,
     }
     record = SpaceRecord(name=experiment.space.name, arguments=experiment.space.arguments)
-
-    def cost_of(architecture: Architecture) -> Cost:
-        network, _ = build_network(run, data, architecture)
-        return Cost(parameters=count_parameters(network), flops=specimen_flops(data, network))
-
-    architecture = derive_architecture(topology, shares, record, provenance)
-    budget = experiment.derivation.budget
-    if budget is not None and method == "random":
-        shares, architecture = _draw_within(topology, experiment.derivation.seed, budget, record, provenance, cost_of)
-    if budget is not None:
-        architecture = fit(
-            architecture,
-            topology,
-            shares,
-            budget,
-            lambda barred: derive_architecture(topology, shares, record, provenance, barred),
-            cost_of,
-        )
-    if topology.cells:
-        whole = dense(architecture, topology, shares)
-        sparsity = Sparsity(
-            edges=sum(len(cell.edges) for cell in topology.cells.values()),
-            edges_kept=sum(len(cell.edges) for cell in architecture.cells.values()),
-            network=cost_of(architecture),
-            dense=cost_of(whole),
-        )
-        architecture = architecture.model_copy(update={"sparsity": sparsity})
+    deriver = Deriver(topology, record, provenance, settings.budget, partial(_cost, run, data))
+    drawn = partial(derive_seed, settings.seed, "architecture")
+    if settings.method == "random":
+        architecture = deriver.drawn(found, drawn(0))
+    elif settings.method == "successive_halving" and not topology.empty:
+        first = [deriver.strongest(found)] if settings.searched else []
+        more = (deriver.drawn(found, drawn(number)) for number in range(DRAWS))
+        candidates = _different([*first], more, settings.candidates)
+        architecture = candidates[best_by_training(run, data, candidates, console)]
+    else:
+        architecture = deriver.strongest(found)
+    architecture = deriver.with_sparsity(architecture, found)
     write_text(run / "architecture.svg", draw(architecture))
     architecture.save(run / "architecture.json")
 
 
-def _draw_within(
-    topology: Topology,
-    seed: int,
-    budget: Budget,
-    record: SpaceRecord,
-    provenance: dict[str, Any],
-    cost_of: Callable[[Architecture], Cost],
-) -> tuple[Shares, Architecture]:
-    """Return the first of `DRAWS` random architectures that keeps the budget, else the one that breaks it least.
+@dataclass(frozen=True)
+class Deriver:
+    """Makes architectures of one space within one budget.
 
-    The first draw is the one that is taken without a budget.
+    Attributes:
+        budget: limits that hold for every architecture, or None.
+        cost_of: the cost of the network that is trained.
     """
-    nearest: tuple[float, Shares, Architecture] | None = None
-    for draw_number in range(DRAWS):
-        shares = random_shares(topology, seed, draw_number)
-        architecture = derive_architecture(topology, shares, record, provenance)
-        cost = cost_of(architecture)
-        overrun = budget.overrun(cost.parameters, cost.flops)
-        if nearest is None or overrun < nearest[0]:
-            nearest = overrun, shares, architecture
-        if overrun == 0:
+
+    topology: Topology
+    record: SpaceRecord
+    provenance: dict[str, Any]
+    budget: Budget | None
+    cost_of: Callable[[Architecture], Cost]
+
+    def _derived(self, shares: Shares, barred: Any = None) -> Architecture:
+        return derive_architecture(self.topology, shares, self.record, self.provenance, barred)
+
+    def strongest(self, shares: Shares) -> Architecture:
+        """Return the architecture with the largest shares."""
+        architecture = self._derived(shares)
+        if self.budget is None:
+            return architecture
+        return fit(architecture, self.topology, shares, self.budget, partial(self._derived, shares), self.cost_of)
+
+    def drawn(self, shares: Shares, seed: int) -> Architecture:
+        """Return an architecture whose choices are drawn with their shares as probabilities.
+
+        With a budget it is the first of `DRAWS` that keeps it, or what comes nearest, made to fit.
+        """
+        rng, nearest = np.random.default_rng(seed), None
+        for _ in range(1 if self.budget is None else DRAWS):
+            certain = draw_shares(self.topology, shares, rng)
+            architecture = self._derived(certain)
+            if self.budget is None:
+                return with_shares(architecture, self.topology, shares)
+            cost = self.cost_of(architecture)
+            overrun = self.budget.overrun(cost.parameters, cost.flops)
+            if nearest is None or overrun < nearest[0]:
+                nearest = overrun, certain, architecture
+            if overrun == 0:
+                break
+        assert nearest is not None and self.budget is not None  # DRAWS is positive
+        _, certain, architecture = nearest
+        fitting = fit(architecture, self.topology, certain, self.budget, partial(self._derived, certain), self.cost_of)
+        return with_shares(fitting, self.topology, shares)
+
+    def with_sparsity(self, architecture: Architecture, shares: Shares) -> Architecture:
+        """Return the architecture with what the search removed written into it."""
+        if not self.topology.cells:
+            return architecture
+        sparsity = Sparsity(
+            edges=sum(len(cell.edges) for cell in self.topology.cells.values()),
+            edges_kept=sum(len(cell.edges) for cell in architecture.cells.values()),
+            network=self.cost_of(architecture),
+            dense=self.cost_of(dense(architecture, self.topology, shares)),
+        )
+        return architecture.model_copy(update={"sparsity": sparsity})
+
+
+def _different(first: list[Architecture], more: Any, count: int) -> list[Architecture]:
+    """Return up to `count` architectures that build different networks."""
+    found: dict[str, Architecture] = {}
+    for architecture in (*first, *more):
+        found.setdefault(architecture.decisions(), architecture)
+        if len(found) == count:
             break
-    assert nearest is not None  # DRAWS is positive
-    return nearest[1:]
+    return list(found.values())
 
 
-def random_shares(topology: Topology, seed: int, draw_number: int = 0) -> Shares:
-    """Return shares of an architecture drawn at random: every candidate of every choice is equally likely."""
-    rng = np.random.default_rng(derive_seed(seed, "random architecture", *([draw_number] if draw_number else [])))
-    shares: Shares = {}
-    for cell in topology.cells.values():
-        for edge in cell.edges:
-            chosen = str(rng.choice(list(topology.operations)))
-            shares[edge.label] = {name: float(name == chosen) for name in topology.operations}
-        for node, label in cell.node_labels.items():
-            order = rng.permutation(node)
-            shares[label] = {int(source): 2.0 ** -(rank + 1) for rank, source in enumerate(order)}
-    for label, names in topology.choices.items():
-        chosen = str(rng.choice(list(names)))
-        shares[label] = {name: float(name == chosen) for name in names}
-    return shares
+def _cost(run: RunDirectory, data: PreparedData, architecture: Architecture) -> Cost:
+    network, _ = build_network(run, data, architecture)
+    return Cost(parameters=count_parameters(network), flops=specimen_flops(data, network))
 
 
 def _perturbed(run: RunDirectory, data: PreparedData, space: Any, shares: Shares, console: Console) -> Shares:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -27,7 +29,7 @@ def retrain(run: RunDirectory, console: Console) -> None:
     """Write retrain/model.pt and retrain/network.json; resumes from the newest whole epoch."""
     run.require("derive")
     data = PreparedData.load(run)
-    experiment, settings = run.experiment, run.experiment.training
+    experiment = run.experiment
     quiet()
     folder = run.work_folder("retrain")
     seed_everything(derive_seed(experiment.seed, "retrain"))
@@ -38,6 +40,44 @@ def retrain(run: RunDirectory, console: Console) -> None:
     if experiment.retrain.initial_weights == "supernet" and (run / "search/supernet.pt").is_file():
         supernet = torch.load(run / "search/supernet.pt", weights_only=True, map_location="cpu")
         space.inherit(network, supernet)
+    checkpoint = train(run, data, network, folder, "retrain", console, tell=run.tell("retrain"))
+    weights = torch.load(folder / "best.pt", weights_only=True, map_location="cpu")
+    with replacing(folder / "model.pt") as temporary:
+        torch.save(weights, temporary)
+    write_json(
+        folder / "network.json",
+        {
+            "space": experiment.space.name,
+            "arguments": arguments,
+            "brand": data.brand,
+            "best_epoch": checkpoint.best_epoch,
+            "validation_macro_f1": checkpoint.best,
+        },
+    )
+
+
+def train(
+    run: RunDirectory,
+    data: PreparedData,
+    network: nn.Module,
+    folder: Path,
+    task: str,
+    console: Console,
+    epochs: int | None = None,
+    tell: Callable[[Mapping[str, Any]], None] = lambda line: None,
+) -> CheckpointCallback:
+    """Train a network by the experiment's recipe, going on from `folder`/last.ckpt where there is one.
+
+    Args:
+        folder: receives history.jsonl, last.ckpt and best.pt.
+        task: what the progress bar says.
+        epochs: stop after so many; the schedule is that of the whole training all the same.
+        tell: called with every epoch's line.
+
+    Raises:
+        KeyboardInterrupt: if the user stops it; the newest whole epoch is kept.
+    """
+    experiment, settings = run.experiment, run.experiment.training
     train = make_loader(data.dataset([splits.WEIGHTS, splits.ALPHA]), settings.batch_size, shuffle=True)
     validation = make_loader(data.dataset([splits.VALIDATION]), settings.batch_size, shuffle=False)
     module = RetrainModule(
@@ -55,13 +95,13 @@ def retrain(run: RunDirectory, console: Console) -> None:
     module.set_model(network)
     checkpoint = CheckpointCallback(folder, monitor="val_macro_f1")
     trainer = pl.Trainer(
-        max_epochs=settings.epochs,
+        max_epochs=epochs or settings.epochs,
         accelerator="auto",
         devices=1,
         callbacks=[
-            HistoryCallback(folder / "history.jsonl", tell=run.tell("retrain")),
+            HistoryCallback(folder / "history.jsonl", tell=tell),
             checkpoint,
-            ProgressCallback("retrain", console),
+            ProgressCallback(task, console),
         ],
         gradient_clip_val=settings.gradient_clip or None,
         logger=False,
@@ -71,24 +111,12 @@ def retrain(run: RunDirectory, console: Console) -> None:
         default_root_dir=str(folder),
     )
     resume = str(checkpoint.last) if checkpoint.last.is_file() else None
-    if resume:
-        console.print("retrain: continues after the newest whole epoch.")
+    if resume and epochs is None:
+        console.print(f"{task}: continues after the newest whole epoch.")
     trainer.fit(module, train, validation, ckpt_path=resume, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    weights = torch.load(folder / "best.pt", weights_only=True, map_location="cpu")
-    with replacing(folder / "model.pt") as temporary:
-        torch.save(weights, temporary)
-    write_json(
-        folder / "network.json",
-        {
-            "space": experiment.space.name,
-            "arguments": arguments,
-            "brand": data.brand,
-            "best_epoch": checkpoint.best_epoch,
-            "validation_macro_f1": checkpoint.best,
-        },
-    )
+    return checkpoint
 
 
 def build_network(

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -167,6 +168,8 @@ class RunDirectory:
         if marker.is_file() and marker.read_text(encoding="utf-8") != self.key(stage):
             for name in ("last.ckpt", "best.pt", "history.jsonl", "outcome.json"):
                 (folder / name).unlink(missing_ok=True)
+            for candidate in folder.glob("candidate-*"):
+                shutil.rmtree(candidate)
         write_text(marker, self.key(stage))
         return folder
 

@@ -31,7 +31,7 @@ def run_stages(run: RunDirectory, names: Sequence[str], console: Console, force:
         if run.done(name) and name != force:
             console.print(f"[dim]{name}: done before, skipped.")
             continue
-        if name == "search" and run.experiment.derivation.method == "random" and name != force:
+        if name == "search" and not run.experiment.derivation.searched and name != force:
             console.print("[dim]search: not needed, the architecture is drawn at random.")
             continue
         with run.stage(name):

@@ -69,7 +69,7 @@ def _epochs(run: RunDirectory, data: PreparedData, architecture: Architecture) -
     entries = [entry for entry in read_history(run / "search/history.jsonl") if "shares" in entry]
     section = run.experiment.space
     topology = get("search_spaces", section.name).target(**data.space_inputs(), **section.arguments).topology()
-    if not topology.cells or run.experiment.derivation.method == "random" or len(entries) < 2:
+    if not topology.cells or not run.experiment.derivation.searched or len(entries) < 2:
         return []
     chosen = np.unique(np.linspace(0, len(entries) - 1, min(FRAMES, len(entries))).round().astype(int))
     frames = []
