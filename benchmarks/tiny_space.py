@@ -185,17 +185,15 @@ def scores() -> dict[tuple[tuple[int, int, str], ...], float]:
 
 
 STRATEGIES: dict[str, Any] = {
-    "ours": lambda seed: AlternatingDARTS(alpha_learning_rate=0.01, warmup_epochs=5, seed=seed),
-    "paper_rule": lambda seed: AlternatingDARTS(seed=seed),
-    "per_step": lambda seed: AlternatingDARTS("per_step", alpha_learning_rate=0.01, warmup_epochs=5, seed=seed),
-    "unrolled": lambda seed: AlternatingDARTS("unrolled", alpha_learning_rate=0.01, warmup_epochs=5, seed=seed),
-    "single_level": lambda seed: AlternatingDARTS("single_level", alpha_learning_rate=0.01, warmup_epochs=5, seed=seed),
+    "alternating": lambda seed: AlternatingDARTS(alpha_learning_rate=0.01, warmup_epochs=5, seed=seed),
+    "single_level": lambda seed: AlternatingDARTS("single_level", alpha_learning_rate=0.03, warmup_epochs=5, seed=seed),
     "gumbel_hard": lambda seed: AlternatingDARTS(
-        relaxation="gumbel_hard", alpha_learning_rate=0.01, warmup_epochs=5, seed=seed
+        relaxation="gumbel_hard", alpha_learning_rate=0.03, warmup_epochs=5, seed=seed
     ),
     "partial_channels": lambda seed: AlternatingDARTS(
-        partial_channels=4, alpha_learning_rate=0.01, warmup_epochs=5, seed=seed
+        partial_channels=4, alpha_learning_rate=0.03, warmup_epochs=5, seed=seed
     ),
+    "paper_rule": lambda seed: AlternatingDARTS(alpha_learning_rate=3e-4, seed=seed),
     "nni_darts": lambda seed: DARTS(arc_learning_rate=0.01),
 }
 

@@ -42,7 +42,8 @@ class AlternatingDARTS(DARTS):
             training loader is a dictionary with the keys ``weights`` and ``alpha`` these two are taken, otherwise
             its data set is halved at random. "shared": odd batches of the one training loader. "validation": from
             the validation loader, as NNI's own DARTS does.
-        alpha_learning_rate: Adam's rate for the architecture parameters.
+        alpha_learning_rate: Adam's rate for the architecture parameters. DARTS has 3e-4 for 50 epochs of 390 steps;
+            with that rate a search of a few hundred steps hardly moves (benchmarks/tiny_space.py).
         alpha_weight_decay: Adam's decay for the architecture parameters.
         gradient_clip: largest gradient norm of the weights; 0 switches clipping off.
         warmup_epochs: epochs in which only weights are trained; odd batches are then skipped.
@@ -71,7 +72,7 @@ class AlternatingDARTS(DARTS):
         relaxation: Part = "softmax",
         regularisers: Sequence[Part] = (),
         alpha_data: Literal["disjoint", "shared", "validation"] = "disjoint",
-        alpha_learning_rate: float = 3e-4,
+        alpha_learning_rate: float = 0.01,
         alpha_weight_decay: float = 1e-3,
         gradient_clip: float = 5.0,
         warmup_epochs: int = 0,

@@ -45,6 +45,11 @@ search:
   epochs: 20
   batch_size: 32
 
+derivation:
+  method: successive_halving   # trains candidates that the search proposes; shares takes the strongest untried
+  candidates: 8
+  # target: trap               # or pi, station: hard limits of the model; or max_parameters, max_mflops
+
 training:
   epochs: 40
   batch_size: 64

@@ -25,6 +25,7 @@ from ..atomic import write_json, write_text
 from ..config import Experiment, parse_experiment
 from ..config.load import apply_overrides
 from ..errors import RunDirectoryError
+from .lock import locked
 
 STAGES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "prepare": (("seed", "data", "audit"), ("manifest.parquet", "splits.csv", "preprocessing.json", "audit.json")),
@@ -89,7 +90,7 @@ class RunDirectory:
         """Open an existing run; overrides change its experiment, so that later stages are no longer valid.
 
         Raises:
-            RunDirectoryError: if `path` is no run directory.
+            RunDirectoryError: if `path` is no run directory, or if another process works on it.
         """
         file = path / "experiment.yml"
         if not file.is_file():
@@ -97,7 +98,8 @@ class RunDirectory:
         raw = yaml.safe_load(file.read_text(encoding="utf-8"))
         run = cls(path, parse_experiment(apply_overrides(raw, overrides), str(file)))
         if overrides:
-            run._save_experiment()
+            with locked(path):
+                run._save_experiment()
         return run
 
     def _save_experiment(self) -> None:

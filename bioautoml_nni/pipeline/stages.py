@@ -7,6 +7,7 @@ from importlib import import_module
 
 from rich.console import Console
 
+from .lock import locked
 from .run_directory import STAGES, RunDirectory
 
 StageFunction = Callable[[RunDirectory, Console], None]
@@ -23,8 +24,16 @@ def run_stages(run: RunDirectory, names: Sequence[str], console: Console, force:
     Args:
         names: stages to run; all stages before the first must be done, or be named too.
         force: a stage that runs even if it is done.
+
+    Raises:
+        RunDirectoryError: if another process works on the run.
     """
     configure_threads(run)
+    with locked(run.path):
+        _run_stages(run, names, console, force)
+
+
+def _run_stages(run: RunDirectory, names: Sequence[str], console: Console, force: str | None) -> None:
     for name in STAGES:
         if name not in names:
             continue
