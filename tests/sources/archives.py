@@ -158,7 +158,7 @@ def write_darwin_core(root: Path, encoding: str = "UTF-8", ending: str = "\n", p
         picture(root / "media" / name)
 
 
-def write_insect1m(root: Path, misspelt: bool = False) -> None:
+def write_insect1m(root: Path, misspelt: bool = False, rows: int = 10) -> None:
     """Write a miniature of Insect-1M's JSON as its description gives it, and pictures named by id or URL."""
     key = "desciption" if misspelt else "description"
     records = [
@@ -172,7 +172,7 @@ def write_insect1m(root: Path, misspelt: bool = False) -> None:
             "Family": ["Muscidae", "Carabidae"][number % 2],
             "Species": ["Musca domestica", "Carabus auratus"][number % 2],
         }
-        for number in range(10)
+        for number in range(rows)
     ]
     descriptions = [
         {"id": 0, key: "A grey fly. Musca domestica is common; Muscidae, (Diptera)."},
@@ -183,7 +183,7 @@ def write_insect1m(root: Path, misspelt: bool = False) -> None:
     (root / "insect1m.json").write_text(
         json.dumps({"insect_records": records, "description_records": descriptions}), encoding="utf-8"
     )
-    for number in range(9):  # the last one was not downloaded
+    for number in range(rows - 1):  # the last one was not downloaded
         picture(root / "images" / (f"{number}.jpg" if number % 2 else f"large_{number}.jpeg"), 20 * number)
 
 
