@@ -91,10 +91,12 @@ class PairModule(SpecimenModule):
         self.macro_f1.update(self(batch[0]), batch[1])
 
 
-def make_module(optimizer: str, learning_rate: float, steps: int) -> PairModule:
+def make_module(optimizer: str, learning_rate: float, steps: int, epochs: int) -> PairModule:
     """Return loss, augmentation and schedule, the same for every architecture."""
     images = ImageTransform([0.5] * 3, [0.25] * 3, Augmentation(erasing=0.0))
-    return PairModule(len(ORDERS), torch.nn.CrossEntropyLoss(), images, optimizer, learning_rate, 3e-4, 10, steps)
+    return PairModule(
+        len(ORDERS), torch.nn.CrossEntropyLoss(), images, optimizer, learning_rate, 3e-4, 10, steps, epochs
+    )
 
 
 def train_one(operations: tuple[str, ...], seed: int) -> dict[str, Any]:
@@ -108,7 +110,7 @@ def train_one(operations: tuple[str, ...], seed: int) -> dict[str, Any]:
     )
     network = network.to(memory_format=torch.channels_last)
     loader = DataLoader(train, BATCH, shuffle=True, drop_last=True)
-    module = make_module("adamw", 0.004, EPOCHS * len(loader))
+    module = make_module("adamw", 0.004, EPOCHS * len(loader), EPOCHS)
     module.set_model(network)
     trainer = pl.Trainer(max_epochs=EPOCHS, accelerator="cpu", logger=False, enable_checkpointing=False,
                          enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0)  # fmt: skip
@@ -214,7 +216,7 @@ def search(name: str, seed: int, epochs: int) -> tuple[Architecture, float]:
     else:
         loader = {"weights": weights, "alpha": alpha} if isinstance(strategy, AlternatingDARTS) else weights
         steps = len(weights)
-    module = make_module("sgd", 0.1, epochs * steps)
+    module = make_module("sgd", 0.1, epochs * steps, epochs)
     trainer = Trainer(max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
                       enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0)  # fmt: skip
     evaluator = Lightning(module, trainer, train_dataloaders=loader, val_dataloaders=alpha)

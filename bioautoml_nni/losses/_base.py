@@ -24,6 +24,9 @@ class Loss(nn.Module):
         """Return the mean loss of logits (N, K) for class indices (N,)."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
+    def start_epoch(self, progress: float) -> None:
+        """Adapt to the share of the training that is done, from 0 to 1, before each epoch."""
+
     def natural_logits(self, logits: Tensor) -> Tensor:
         """Return logits whose softmax estimates class probabilities under the training distribution."""
         return logits

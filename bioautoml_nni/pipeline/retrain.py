@@ -91,6 +91,7 @@ def train(
         weight_decay=settings.weight_decay,
         warmup_steps=settings.warmup_steps,
         total_steps=len(train) * settings.epochs,
+        epochs=settings.epochs,
     )
     module.set_model(network)
     checkpoint = CheckpointCallback(folder, monitor="val_macro_f1")

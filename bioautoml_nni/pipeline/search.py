@@ -143,6 +143,7 @@ def _attempt(run: RunDirectory, data: PreparedData, space: Any, console: Console
         weight_decay=settings.weight_decay,
         warmup_steps=settings.warmup_steps,
         total_steps=steps * settings.epochs // settings.devices,
+        epochs=settings.epochs,
     )
     module.rate_factor = rate_factor
     checkpoint = CheckpointCallback(folder)

@@ -28,6 +28,7 @@ class SpecimenModule(LightningModule):
         weight_decay: of all weights with two or more dimensions.
         warmup_steps: steps over which the rate rises linearly.
         total_steps: length of the schedule in optimiser steps.
+        epochs: the same in epochs.
 
     Attributes:
         rate_factor: lowers the whole schedule, after a loss that was not finite.
@@ -43,6 +44,7 @@ class SpecimenModule(LightningModule):
         weight_decay: float,
         warmup_steps: int,
         total_steps: int,
+        epochs: int,
     ) -> None:
         super().__init__()
         self.loss = loss
@@ -52,6 +54,7 @@ class SpecimenModule(LightningModule):
         self.weight_decay = weight_decay
         self.warmup_steps = warmup_steps
         self.total_steps = total_steps
+        self.epochs = epochs
         self.rate_factor = 1.0
         self.accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.macro_f1 = MulticlassF1Score(num_classes, average="macro")
@@ -66,6 +69,12 @@ class SpecimenModule(LightningModule):
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Return logits (N, K)."""
         return self.model(self.inputs(batch))
+
+    def on_train_epoch_start(self) -> None:
+        """Tell the loss how far the training is."""
+        start = getattr(self.loss, "start_epoch", None)
+        if callable(start):
+            start(min(1.0, self.trainer.current_epoch / self.epochs))
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Return the training loss."""

@@ -39,6 +39,7 @@ class RetrainModule(SpecimenModule):
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch from its own seed, so that a resumed run draws what an uninterrupted one draws."""
+        super().on_train_epoch_start()
         epoch_seed = derive_seed(self.seed, "retrain", self.trainer.current_epoch)
         seed_everything(epoch_seed)
         generator = getattr(getattr(self.trainer.train_dataloader, "sampler", None), "generator", None)

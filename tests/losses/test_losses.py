@@ -3,7 +3,10 @@ import math
 import pytest
 import torch
 
+from bioautoml_nni.losses.class_balanced import ClassBalanced
 from bioautoml_nni.losses.cross_entropy import CrossEntropy
+from bioautoml_nni.losses.focal import Focal
+from bioautoml_nni.losses.ldam import LDAM
 from bioautoml_nni.losses.logit_adjusted import LogitAdjustedCrossEntropy
 from bioautoml_nni.registry import plugins
 
@@ -36,3 +39,61 @@ def test_every_loss_is_a_finite_scalar_that_falls_with_the_right_answer(name):
     assert loss(right, target).shape == ()
     assert torch.isfinite(loss(wrong, target))
     assert loss(right, target) < loss(wrong, target)
+
+
+def cross_entropy(logits, target):
+    return math.log(sum(math.exp(value) for value in logits)) - logits[target]
+
+
+ROWS, TARGETS = [[1.0, 2.0, 0.5], [0.2, -1.0, 0.4]], [2, 0]
+
+
+def test_class_balanced_on_hand_computed_values():
+    raw = [(1 - 0.9) / (1 - 0.9**count) for count in COUNTS]
+    weights = [value / sum(raw) * 3 for value in raw]
+    expected = sum(weights[t] * cross_entropy(row, t) for row, t in zip(ROWS, TARGETS, strict=True)) / 2
+    found = ClassBalanced(COUNTS, beta=0.9)(torch.tensor(ROWS), torch.tensor(TARGETS))
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    assert weights[2] > weights[1] > weights[0]
+
+
+def test_focal_on_hand_computed_values():
+    losses = [cross_entropy(row, t) for row, t in zip(ROWS, TARGETS, strict=True)]
+    expected = sum((1 - math.exp(-value)) ** 2 * value for value in losses) / 2
+    assert Focal(COUNTS)(torch.tensor(ROWS), torch.tensor(TARGETS)).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_ldam_on_hand_computed_values_before_and_after_the_deferral():
+    margins = [0.5 * (count / 5) ** -0.25 for count in COUNTS]
+    assert max(margins) == 0.5
+
+    def one(row, target):
+        shifted = [2 * (value - (margins[target] if index == target else 0)) for index, value in enumerate(row)]
+        return cross_entropy(shifted, target)
+
+    loss = LDAM(COUNTS, scale=2.0, defer=0.5, beta=0.9)
+    found = loss(torch.tensor(ROWS), torch.tensor(TARGETS)).item()
+    assert found == pytest.approx(sum(one(row, t) for row, t in zip(ROWS, TARGETS, strict=True)) / 2, rel=1e-5)
+    loss.start_epoch(0.5)
+    raw = [(1 - 0.9) / (1 - 0.9**count) for count in COUNTS]
+    weights = [value / sum(raw) * 3 for value in raw]
+    expected = sum(weights[t] * one(row, t) for row, t in zip(ROWS, TARGETS, strict=True)) / 2
+    assert loss(torch.tensor(ROWS), torch.tensor(TARGETS)).item() == pytest.approx(expected, rel=1e-5)
+    loss.eval()
+    assert loss(torch.tensor(ROWS), torch.tensor(TARGETS)).item() == pytest.approx(found, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "settings"), [(ClassBalanced, {"beta": 1.0}), (Focal, {"gamma": -1.0}), (LDAM, {"defer": 2.0})]
+)
+def test_settings_out_of_range_are_refused(loss, settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        loss(COUNTS, **settings)
+
+
+@pytest.mark.parametrize(
+    "plain", [ClassBalanced(COUNTS, beta=0.0), Focal(COUNTS, gamma=0.0), LDAM(COUNTS, 0.0, 1.0, 1.0)]
+)
+def test_without_their_effect_they_are_plain_cross_entropy(plain):
+    logits, target = torch.randn(7, 3), torch.randint(0, 3, (7,))
+    torch.testing.assert_close(plain(logits, target), CrossEntropy(COUNTS)(logits, target))

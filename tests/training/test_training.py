@@ -62,7 +62,7 @@ def test_a_flip_is_a_mirror():
 
 
 def make_module(optimizer: str, warmup: int = 10, total: int = 110) -> SpecimenModule:
-    module = SpecimenModule(3, CrossEntropy([1, 1, 1]), None, optimizer, 0.1, 0.01, warmup, total)
+    module = SpecimenModule(3, CrossEntropy([1, 1, 1]), None, optimizer, 0.1, 0.01, warmup, total, 1)
     module.set_model(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3)))
     return module
 
@@ -101,3 +101,32 @@ def test_seeds_depend_on_every_part():
         )
         == 4
     )
+
+
+def test_the_loss_is_told_how_far_the_training_is():
+    import pytorch_lightning as pl
+    from torch.utils.data import DataLoader
+
+    class Told(CrossEntropy):
+        def start_epoch(self, progress):
+            self.progress = [*getattr(self, "progress", []), progress]
+
+    class Rows(torch.utils.data.Dataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return {"features": torch.ones(2), "target": torch.tensor(index % 3)}
+
+    class Network(torch.nn.Linear):
+        def forward(self, batch):
+            return super().forward(batch["features"])
+
+    loss = Told([1, 1, 1])
+    module = SpecimenModule(3, loss, None, "adamw", 0.1, 0.0, 0, 8, 4)
+    module.set_model(Network(2, 3))
+    trainer = pl.Trainer(
+        max_epochs=3, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+    )
+    trainer.fit(module, DataLoader(Rows(), 4))
+    assert loss.progress == [0.0, 0.25, 0.5], "of the schedule's four epochs, not of the three that are run now"
