@@ -29,6 +29,7 @@ from ..evaluation.cost import count_flops, count_parameters, measure_latency
 from ..evaluation.figures import confusion_figure, roc_figure, trust_figure
 from ..evaluation.intervals import intervals
 from ..evaluation.metrics import by_training_size, classification_metrics, majority_baseline, per_class_table
+from ..evaluation.taxonomy import by_rank, coarser_taxa, most_confused
 from ..progress import make_progress
 from ..seeding import derive_seed
 from .prepared import PreparedData
@@ -84,6 +85,8 @@ def evaluate(run: RunDirectory, console: Console) -> None:
             **intervals(target, probabilities.argmax(axis=1), _test_groups(data), seed=run.experiment.seed),
         },
         "by_training_size": by_training_size(per_class),
+        "by_rank": by_rank(target, probabilities, coarser_taxa(_training_rows(data), data.classes, data.rank)),
+        "most_confused": most_confused(target, probabilities.argmax(axis=1), data.classes),
         "ablations": ablations,
         "calibration": {
             "temperature": temperature,
@@ -156,6 +159,10 @@ def trust(logits: np.ndarray, temperature: float, target: np.ndarray) -> dict[st
         "ece": expected_calibration_error(probabilities, target),
         "aurc": float(risk_by_coverage(probabilities, target).mean()),
     }
+
+
+def _training_rows(data: PreparedData) -> pd.DataFrame:
+    return data.table[data.part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()]
 
 
 def _test_groups(data: PreparedData) -> np.ndarray | None:

@@ -18,10 +18,8 @@ from torch import Tensor, nn
 from .._version import __version__
 from ..architecture import Architecture
 from ..atomic import write_json, write_text
-from ..audit.names import RANKS, is_rank
 from ..budgets import BUDGETS
 from ..data import splits
-from ..data.manifest import LABEL
 from ..errors import ExportError
 from ..evaluation.calibration import (
     accuracy_thresholds,
@@ -33,6 +31,7 @@ from ..evaluation.calibration import (
 )
 from ..evaluation.cost import count_parameters
 from ..evaluation.metrics import classification_metrics
+from ..evaluation.taxonomy import coarser_taxa
 from ..export.card import model_card
 from ..export.deployable import METADATA_INPUTS, FusedModel, deployable
 from ..export.int8 import write_int8
@@ -210,23 +209,9 @@ def _classes(data: PreparedData) -> pd.DataFrame:
         {"index": range(len(data.classes)), "name": data.classes, "rank": data.rank, "train": data.class_counts()}
     )
     train = data.table[data.part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()]
-    for column in data.table.columns:
-        rank = is_rank(str(column))
-        if rank is None or rank in table or not _coarser(rank, data.rank):
-            continue
-        stated = train[train[column].notna()].groupby(LABEL)[column].agg(["nunique", "first"])
-        parents = [
-            str(stated.loc[name, "first"]) if name in stated.index and stated.loc[name, "nunique"] == 1 else None
-            for name in data.classes
-        ]
-        if None not in parents and len(set(parents)) < len(data.classes):
-            table[rank] = parents
+    for rank, taxa in coarser_taxa(train, data.classes, data.rank).items():
+        table[rank] = taxa
     return table
-
-
-def _coarser(rank: str, label_rank: str) -> bool:
-    """Whether a standard rank may stand above the label; a label of no standard rank may be of any."""
-    return label_rank not in RANKS or RANKS.index(rank) < RANKS.index(label_rank)
 
 
 def _write_int8(data: PreparedData, folder: Path, shift: Tensor) -> dict[str, Any]:
