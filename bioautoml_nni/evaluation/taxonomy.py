@@ -39,7 +39,7 @@ def coarser_taxa(table: pd.DataFrame, classes: list[str], rank: str) -> dict[str
 
 
 def by_rank(target: np.ndarray, probabilities: np.ndarray, taxa: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
-    """Return classes, accuracy and macro-F1 at each coarser rank, finest first.
+    """Return classes, accuracy and macro-F1 at each coarser rank with at least two taxa, finest first.
 
     The answer at a rank is the taxon whose classes have the largest probability together.
 
@@ -51,6 +51,8 @@ def by_rank(target: np.ndarray, probabilities: np.ndarray, taxa: dict[str, list[
     scores = {}
     for rank in sorted(taxa, key=RANKS.index, reverse=True):
         names, member = np.unique(taxa[rank], return_inverse=True)
+        if len(names) < 2:
+            continue
         together = probabilities @ np.eye(len(names))[member]
         truth, answer = member[target], together.argmax(axis=1)
         scores[rank] = {
