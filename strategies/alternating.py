@@ -59,7 +59,7 @@ class AlternatingDARTS(DARTS):
         seed: of batch order, dropout, augmentation and sampling, anew each epoch.
     """
 
-    capabilities = ("one_shot", "resume", "validation")
+    capabilities = ("one_shot", "processes", "resume", "validation")
     parts: ClassVar[Mapping[str, str]] = {
         "schedule": "schedules",
         "relaxation": "relaxations",

@@ -150,6 +150,10 @@ def _contradictions(experiment: Experiment) -> list[str]:
             f"strategy.warmup_epochs: {warmup} epochs of warm-up leave nothing of search.epochs="
             f"{experiment.search.epochs} for the architecture; lower it."
         )
+    strategy = experiment.strategy.name
+    several = experiment.search.devices > 1 and strategy in plugins("strategies")
+    if several and "processes" not in get("strategies", strategy).capabilities:
+        problems.append(f"search.devices: strategy {strategy!r} searches in one process only; remove it.")
     if experiment.space.name in plugins("search_spaces"):
         known = constructor_arguments(get("search_spaces", experiment.space.name))
         problems += [

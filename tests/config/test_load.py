@@ -97,3 +97,10 @@ def test_a_missing_file_points_to_init(tmp_path):
 
 def test_the_template_is_valid():
     assert parse_experiment(yaml.safe_load(TEMPLATE)).name == "my-experiment"
+
+
+def test_several_processes_need_a_strategy_that_can():
+    raw = {"name": "x", "data": {"source": "sample"}, "search": {"devices": 2}}
+    assert parse_experiment(raw).search.devices == 2
+    with pytest.raises(ConfigError, match=r"search\.devices: strategy 'nni_darts' searches in one process only"):
+        parse_experiment({**raw, "strategy": {"name": "nni_darts"}})
