@@ -51,6 +51,7 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
         architecture=Markup(draw(architecture)),
         sparsity=architecture.sparsity,
         epochs=_epochs(run, data, architecture),
+        halving=_halving(run),
         curves=[
             (stage, _curves(run, stage, data.brand))
             for stage in ("search", "retrain")
@@ -77,6 +78,27 @@ def _epochs(run: RunDirectory, data: PreparedData, architecture: Architecture) -
         shares = with_positions(entries[index]["shares"], topology)
         frames.append((entries[index]["epoch"] + 1, Markup(draw(derive(topology, shares, architecture.space)))))
     return frames
+
+
+def _halving(run: RunDirectory) -> dict[str, Any] | None:
+    """Return what successive halving saw, the candidates that came furthest first; None without it."""
+    file = run / "derive/halving.json"
+    if run.experiment.derivation.method != "successive_halving" or not file.is_file():
+        return None
+    record = json.loads(file.read_text(encoding="utf-8"))
+    rounds = record["rounds"]
+    rows = [
+        {
+            "number": number + 1,
+            "parameters": candidate["parameters"],
+            "scores": [entry["scores"].get(str(number)) for entry in rounds],
+            "kept": number == record["winner"],
+        }
+        for number, candidate in enumerate(record["candidates"])
+    ]
+    reached = {row["number"]: [score for score in row["scores"] if score is not None] for row in rows}
+    rows.sort(key=lambda row: (not row["kept"], -len(reached[row["number"]]), -reached[row["number"]][-1]))
+    return {"epochs": [entry["epochs"] for entry in rounds], "rows": rows}
 
 
 def _duration(seconds: float) -> str:
