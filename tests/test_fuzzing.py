@@ -1,0 +1,135 @@
+"""Whatever a file holds, only our own errors come out: architectures, experiments, histories of shares, pictures."""
+
+import copy
+import io
+import json
+
+import numpy as np
+import pytest
+import yaml
+from bioautoml_nni.search_spaces import MultimodalSpace
+from conftest import tiny_experiment
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bioautoml_nni.architecture import Architecture, derive
+from bioautoml_nni.architecture.schema import SpaceRecord
+from bioautoml_nni.architecture.shares import draw_shares, equal_shares
+from bioautoml_nni.config import Experiment, load_experiment, parse_experiment
+from bioautoml_nni.data.decoding import decode
+from bioautoml_nni.errors import ArchitectureError, BioAutoMLError, ConfigError
+
+TOPOLOGY = MultimodalSpace(3, modalities=("image",), channels=4, cells=3).topology()
+ARCHITECTURE = derive(
+    TOPOLOGY, draw_shares(TOPOLOGY, equal_shares(TOPOLOGY), np.random.default_rng(0)), SpaceRecord(name="multimodal")
+).model_dump(mode="json")
+many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+plain = (st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.floats(), st.text(max_size=20))
+scalars = st.one_of(*plain, st.just([]), st.just({}))
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner))
+
+
+def places(value, path=()):
+    """Yield the path of every part of a JSON-like value."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from places(inner, (*path, key))
+
+
+@st.composite
+def changed(draw, original):
+    """A copy of `original` in which up to three parts are replaced, removed or joined by others."""
+    result = copy.deepcopy(original)
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from([path for path in places(result) if path]))
+        parent = result
+        for key in path[:-1]:
+            parent = parent[key]
+        action = draw(st.sampled_from(["replace", "remove", "add"]))
+        if action == "replace":
+            parent[path[-1]] = draw(values)
+        elif action == "remove":
+            del parent[path[-1]]
+        elif isinstance(parent, dict):
+            parent[draw(st.text(max_size=8))] = draw(values)
+        else:
+            parent.append(draw(values))
+        if not any(places(result)):
+            break
+    return result
+
+
+@many
+@given(changed(ARCHITECTURE))
+def test_a_changed_architecture_is_refused_or_whole(tmp_path, content):
+    file = tmp_path / "architecture.json"
+    file.write_text(json.dumps(content))
+    try:
+        architecture = Architecture.load(file)
+        architecture.check(TOPOLOGY)
+    except ArchitectureError as error:
+        assert str(error)
+        return
+    network = MultimodalSpace.build(architecture, num_classes=3, modalities=("image",), channels=4, cells=3)
+    assert any(True for _ in network.parameters())
+
+
+@many
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_any_bytes_are_no_architecture(tmp_path, content):
+    file = tmp_path / "architecture.json"
+    file.write_bytes(content)
+    with pytest.raises(ArchitectureError):
+        Architecture.load(file)
+
+
+EXPERIMENT = tiny_experiment("data")
+
+
+@many
+@given(changed(EXPERIMENT))
+def test_a_changed_experiment_is_refused_with_reasons_or_valid(content):
+    try:
+        found = parse_experiment(content if isinstance(content, dict) else {})
+    except ConfigError as error:
+        assert error.problems and all(isinstance(problem, str) and problem for problem in error.problems)
+        return
+    assert parse_experiment(found.model_dump(mode="json")) == found and isinstance(found, Experiment)
+
+
+@many
+@given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode) | values.map(lambda v: yaml.dump(v).encode()))
+def test_any_bytes_are_no_experiment(tmp_path, content):
+    file = tmp_path / "experiment.yml"
+    file.write_bytes(content)
+    with pytest.raises(BioAutoMLError):
+        load_experiment(file, [])
+
+
+def picture(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 56, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+PICTURES = [picture(kind) for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP")]
+
+
+@many
+@given(
+    st.sampled_from(PICTURES), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8), st.data()
+)
+def test_a_damaged_picture_is_an_os_error_or_a_picture(original, damage, data):
+    content = bytearray(original)
+    for place, value in damage:
+        content[place % len(content)] = value
+    content = bytes(content[: data.draw(st.integers(0, len(content)))]) if data.draw(st.booleans()) else bytes(content)
+    try:
+        square = decode(content, 16).square
+    except OSError as error:
+        assert str(error)
+        return
+    assert square.shape == (16, 16, 3) and square.dtype == np.uint8
