@@ -46,8 +46,7 @@ search:
   batch_size: 32
 
 derivation:
-  method: successive_halving   # trains candidates that the search proposes; shares takes the strongest untried
-  candidates: 8
+  method: shares               # the strongest operations; successive_halving trains several candidates first
   # target: trap               # or pi, station: hard limits of the model; or max_parameters, max_mflops
 
 training:
