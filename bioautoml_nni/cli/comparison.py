@@ -13,7 +13,7 @@ from .shared import Overrides, app, console
 
 WIDE = 150
 """Columns of a terminal that all of the table needs; below it, `NARROW_COLUMNS` are shown."""
-NARROW_COLUMNS = ("row", "seeds", "macro_f1", "against", "parameters", "search_seconds")
+NARROW_COLUMNS = ("row", "seeds", "macro_f1", "against", "parameters")
 DEFAULT_ROWS = "as_configured,random,majority"
 
 
