@@ -12,6 +12,7 @@ from nni.nas.experiment import NasExperiment
 from nni.nas.experiment.config import NasExperimentConfig
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedLayer
 from nni.nas.strategy import DARTS, Random
+from pytorch_lightning.callbacks import Checkpoint
 from torch.utils.data import TensorDataset
 
 from bioautoml_nni.nni_engine import named_architecture_parameters
@@ -36,7 +37,7 @@ def make_evaluator(epochs: int = 1, callbacks=(), train=None) -> Classification:
         max_epochs=epochs,
         callbacks=list(callbacks),
         logger=False,
-        enable_checkpointing=bool(callbacks),
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
     )
