@@ -12,7 +12,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -21,9 +21,14 @@ from torch.utils.data import TensorDataset
 
 from .architecture import Architecture, Topology, derive
 from .architecture.schema import SpaceRecord
-from .data.manifest import FEATURE_ROLES, ID, IMAGE, LABEL, SPLIT, Manifest, Source
+from .architecture.shares import draw_shares, equal_shares
+from .config import Experiment
+from .data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, Source
 from .nni_engine import named_architecture_parameters, run_one_shot
 from .registry import get
+
+SPACE: str = Experiment.model_fields["space"].default.name
+"""The space in which strategies and their parts are tried."""
 
 
 def check(kind: str, name: str, **arguments: Any) -> None:
@@ -159,8 +164,9 @@ def check_space(space: Any, **arguments: Any) -> None:
         idle = [label for label, alpha in named_architecture_parameters(supernet).items() if alpha.grad is None]
         assert not idle, f"{name}: the choices {idle} have no influence on the supernet"
     record = SpaceRecord(name=name, arguments=dict(arguments))
-    for seed in range(5):
-        architecture = derive(topology, _random_shares(topology, seed), record)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        architecture = derive(topology, draw_shares(topology, equal_shares(topology), rng), record)
         again = Architecture.model_validate(architecture.model_dump(mode="json"))
         assert again == architecture, f"{name}: its architecture does not survive writing and reading"
         network = space.build(architecture, **inputs).eval()
@@ -183,7 +189,7 @@ def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
     found = []
     for _ in range(2):
         torch.manual_seed(0)
-        space = get("search_spaces", "multimodal").target(3, modalities=("image",), channels=4, cells=2)
+        space = _small_space()
         topology = space.topology()
         loaders = {
             part: DataLoader(TensorDataset(images, classes), 8, shuffle=part == "train_dataloaders")
@@ -200,7 +206,7 @@ def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
         for label, own in shares.items():
             total = sum(float(share) for share in own.values())
             assert abs(total - 1) < 1e-4, f"{name}: the shares of {label} sum to {total:.4f}, not to 1"
-        derive(topology, shares, SpaceRecord(name="multimodal"))
+        derive(topology, shares, SpaceRecord(name=SPACE))
         finite = all(torch.isfinite(value).all() for value in state.values() if value.is_floating_point())
         assert finite, f"{name}: leaves weights that are not finite"
         found.append(shares)
@@ -232,8 +238,8 @@ def check_relaxation(relaxation: Callable[..., Any], **arguments: Any) -> None:
 
 def check_regulariser(regulariser: Callable[..., Any], **arguments: Any) -> None:
     """Check a regulariser: a finite scalar for the parameters of a real supernet, at every progress of the search."""
-    space = get("search_spaces", "multimodal").target(3, modalities=("image",), channels=4, cells=2)
-    supernet = get("strategies", "alternating_darts").target().mutate_model(space)
+    space = _small_space()
+    supernet = get("strategies", Experiment.model_fields["strategy"].default.name).target().mutate_model(space)
     supernet({"image": _random(2, 3, 16, 16).float()})
     alphas, part = named_architecture_parameters(supernet), regulariser(**arguments)
     name = type(part).__name__
@@ -271,8 +277,7 @@ def check_manifest(manifest: Manifest, name: str) -> None:
         assert inside, f"{name}: {IMAGE} {reference!r} leads out of image_root"
     unknown = set(manifest.roles) - set(table)
     assert not unknown, f"{name}: has roles for columns that are not in the table: {sorted(unknown)}"
-    known = {*FEATURE_ROLES, "group", "taxonomy", "ignored"}
-    wrong = {column: role for column, role in manifest.roles.items() if role not in known}
+    wrong = {column: role for column, role in manifest.roles.items() if role not in get_args(Role)}
     assert not wrong, f"{name}: has roles that do not exist: {wrong}"
     reserved = {ID, IMAGE, LABEL, SPLIT} & set(manifest.features())
     assert not reserved, f"{name}: reserved columns cannot be features: {sorted(reserved)}"
@@ -301,15 +306,5 @@ def _random(*shape: int) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
-def _random_shares(topology: Topology, seed: int) -> dict[str, dict[Any, float]]:
-    rng = np.random.default_rng(seed)
-
-    def drawn(names: Any) -> dict[Any, float]:
-        weights = rng.dirichlet(np.ones(len(names)))
-        return dict(zip(names, map(float, weights), strict=True))
-
-    shares: dict[str, dict[Any, float]] = {}
-    for cell in topology.cells.values():
-        shares |= {edge.label: drawn(topology.operations) for edge in cell.edges}
-        shares |= {label: drawn(range(node)) for node, label in cell.node_labels.items()}
-    return shares | {label: drawn(names) for label, names in topology.choices.items()}
+def _small_space() -> Any:
+    return get("search_spaces", SPACE).target(3, modalities=("image",), channels=4, cells=2)

@@ -81,7 +81,7 @@ def process_share(loader: Any) -> DataLoader:
     return loader_like(loader, loader.dataset, ProcessSampler(sampler, distributed.get_rank(), processes()))
 
 
-def loader_like(loader: DataLoader, dataset: Any, sampler: Sampler[int]) -> DataLoader:
+def loader_like(loader: DataLoader, dataset: Any, sampler: RandomSampler | ProcessSampler) -> DataLoader:
     """Return a loader with the settings of another one."""
     return DataLoader(
         dataset,
@@ -89,7 +89,7 @@ def loader_like(loader: DataLoader, dataset: Any, sampler: Sampler[int]) -> Data
         sampler=sampler,
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
-        drop_last=len(sampler) >= (loader.batch_size or 1),  # type: ignore[arg-type]
+        drop_last=len(sampler) >= (loader.batch_size or 1),
         generator=torch.Generator(),
         persistent_workers=loader.persistent_workers,
     )

@@ -17,6 +17,7 @@ KINDS = ("operations", "fusions", "losses", "search_spaces", "strategies", "rela
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in plugins(kind)])
 def test_our_own_keep_the_contract(kind, name):
+    """The suite asserts; that it can fail, the broken parts below show."""
     testing.check(kind, name, **ARGUMENTS.get((kind, name), {}))
 
 

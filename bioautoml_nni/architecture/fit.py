@@ -42,7 +42,7 @@ def fit(
     overrun = budget.overrun(cost.parameters, cost.flops)
     while overrun > 0:
         best: tuple[float, dict[str, frozenset[str]], Architecture, Cost, float] | None = None
-        for label, chosen, candidate in _cheaper(architecture, topology):
+        for label, chosen, candidate in _alternatives(architecture, topology):
             stronger = frozenset(
                 name
                 for name in map(str, shares[label])
@@ -68,7 +68,7 @@ def fit(
     return architecture
 
 
-def _cheaper(architecture: Architecture, topology: Topology) -> Iterator[tuple[str, str, str]]:
+def _alternatives(architecture: Architecture, topology: Topology) -> Iterator[tuple[str, str, str]]:
     """Yield (label, present choice, another candidate) for every decision that counts."""
     for kind, cell in topology.cells.items():
         kept = {(edge.source, edge.target): edge.operation for edge in architecture.cells[kind].edges}

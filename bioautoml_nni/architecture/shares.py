@@ -74,20 +74,19 @@ def with_shares(architecture: Architecture, topology: Topology, shares: Shares) 
     cells = {}
     for kind, cell in topology.cells.items():
         labels = {(edge.source, edge.target): edge.label for edge in cell.edges}
-        zero = topology.zero or ""
-
-        def facts(edge: Any, labels: Any = labels, cell: Any = cell, zero: str = zero) -> dict[str, float]:
-            own = shares[labels[edge.source, edge.target]]
-            chosen = {"operation_share": float(own[edge.operation])} if hasattr(edge, "operation") else {}
-            input_share = float(shares[cell.node_labels[edge.target]][edge.source])
-            return {"zero_share": float(own.get(zero, 0.0)), "input_share": input_share, **chosen}
-
         found = architecture.cells[kind]
-        updates = {
-            name: tuple(edge.model_copy(update=facts(edge)) for edge in getattr(found, name))
-            for name in ("edges", "pruned")
-        }
-        cells[kind] = found.model_copy(update=updates)
+        told: dict[str, list[Any]] = {"edges": [], "pruned": []}
+        for name, edges in told.items():
+            for edge in getattr(found, name):
+                own = shares[labels[edge.source, edge.target]]
+                facts = {
+                    "zero_share": float(own.get(topology.zero or "", 0.0)),
+                    "input_share": float(shares[cell.node_labels[edge.target]][edge.source]),
+                }
+                if name == "edges":
+                    facts["operation_share"] = float(own[edge.operation])
+                edges.append(edge.model_copy(update=facts))
+        cells[kind] = found.model_copy(update={name: tuple(edges) for name, edges in told.items()})
     choices = {
         label: record.model_copy(update={"share": float(shares[label][record.choice])})
         for label, record in architecture.choices.items()

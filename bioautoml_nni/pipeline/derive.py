@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,10 @@ from .retrain import build_network
 from .run_directory import RunDirectory
 from .search import strategy_arguments
 
-DRAWS = 300
-"""Architectures that are drawn for one within a budget."""
+DRAWS = 50
+"""Architectures that are drawn for one within a budget, before the nearest is made to fit."""
+TRIES = 4
+"""Draws for each candidate of successive halving; in a small space many are the same."""
 
 
 def derive(run: RunDirectory, console: Console) -> None:
@@ -75,8 +78,8 @@ def derive(run: RunDirectory, console: Console) -> None:
         architecture = deriver.drawn(found, drawn(0))
     elif settings.method == "successive_halving" and not topology.empty:
         first = [deriver.strongest(found)] if settings.searched else []
-        more = (deriver.drawn(found, drawn(number)) for number in range(DRAWS))
-        candidates = _different([*first], more, settings.candidates)
+        more = (deriver.drawn(found, drawn(number)) for number in range(TRIES * settings.candidates))
+        candidates = _different(chain(first, more), settings.candidates)
         architecture = candidates[best_by_training(run, data, candidates, console)]
     else:
         architecture = deriver.strongest(found)
@@ -145,10 +148,10 @@ class Deriver:
         return architecture.model_copy(update={"sparsity": sparsity})
 
 
-def _different(first: list[Architecture], more: Any, count: int) -> list[Architecture]:
-    """Return up to `count` architectures that build different networks."""
+def _different(architectures: Iterable[Architecture], count: int) -> list[Architecture]:
+    """Return the first `count` architectures that build different networks, fewer if there are no more."""
     found: dict[str, Architecture] = {}
-    for architecture in (*first, *more):
+    for architecture in architectures:
         found.setdefault(architecture.decisions(), architecture)
         if len(found) == count:
             break

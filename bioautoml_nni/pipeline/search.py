@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from nni.nas.evaluator.pytorch import Lightning, Trainer
 from rich.console import Console
+from torch import distributed
 
 from ..atomic import replacing, write_json
 from ..config.arguments import constructor
@@ -55,7 +56,7 @@ def search(run: RunDirectory, console: Console) -> None:
 
 def within_group() -> bool:
     """Whether this process is one of several that search together."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
+    return distributed.is_available() and distributed.is_torchelastic_launched()
 
 
 def first_of_group() -> bool:

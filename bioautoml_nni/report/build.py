@@ -51,7 +51,7 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
         architecture=Markup(draw(architecture)),
         sparsity=architecture.sparsity,
         epochs=_epochs(run, data, architecture),
-        halving=_halving(run),
+        halving=halving_table(run),
         curves=[
             (stage, _curves(run, stage, data.brand))
             for stage in ("search", "retrain")
@@ -80,7 +80,7 @@ def _epochs(run: RunDirectory, data: PreparedData, architecture: Architecture) -
     return frames
 
 
-def _halving(run: RunDirectory) -> dict[str, Any] | None:
+def halving_table(run: RunDirectory) -> dict[str, Any] | None:
     """Return what successive halving saw, the candidates that came furthest first; None without it."""
     file = run / "derive/halving.json"
     if run.experiment.derivation.method != "successive_halving" or not file.is_file():

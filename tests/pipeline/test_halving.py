@@ -15,7 +15,7 @@ from bioautoml_nni.config.load import changed
 from bioautoml_nni.pipeline.derive import derive
 from bioautoml_nni.pipeline.halving import halving
 from bioautoml_nni.pipeline.run_directory import RunDirectory
-from bioautoml_nni.report.build import _halving
+from bioautoml_nni.report.build import halving_table
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=17, unique=True), st.integers(1, 5))
@@ -70,7 +70,7 @@ def test_candidates_are_trained_and_the_best_is_derived(proposals, finished, tmp
         strongest = json.loads(Architecture.model_validate(before).decisions())
         assert [record["candidates"][0]["cells"], record["candidates"][0]["choices"]] == strongest
         assert all(edge.operation_share < 1 for cell in architecture.cells.values() for edge in cell.edges)
-    shown = _halving(run)
+    shown = halving_table(run)
     assert shown["epochs"] == [1, 2] and shown["rows"][0]["kept"] and not any(row["kept"] for row in shown["rows"][1:])
     assert [row["scores"][1] is None for row in shown["rows"]] == [False, False, True]
     histories = [run / f"derive/candidate-{number}/history.jsonl" for number in range(3)]
