@@ -116,7 +116,7 @@ class AlternatingModule(DartsLightningModule):
         self.relaxation.start_step(progress)
         for regulariser in self.regularisers:
             regulariser.start_step(self.model, progress)
-        if batch.alpha is not None:
+        if self.log_curvature and batch.alpha is not None:
             self._alpha_batch = batch.alpha
         result = self.schedule.step(self, batch, batch_idx)
         if self.log_curvature and self.searching and batch_idx + 1 == self.trainer.num_training_batches:

@@ -115,8 +115,7 @@ class MetadataLogistic(PredictingContender):
 def _parts(data: PreparedData) -> tuple[np.ndarray, np.ndarray]:
     if not data.metadata_columns:
         raise DataError("compare: this experiment has no metadata, so that baselines on metadata have nothing to see.")
-    train = data.part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()
-    return train, (data.part == splits.TEST).to_numpy()
+    return data.in_training, (data.part == splits.TEST).to_numpy()
 
 
 def _spread(probabilities: np.ndarray, present: np.ndarray, data: PreparedData) -> np.ndarray:

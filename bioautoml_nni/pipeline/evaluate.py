@@ -85,7 +85,7 @@ def evaluate(run: RunDirectory, console: Console) -> None:
             **intervals(target, probabilities.argmax(axis=1), _test_groups(data), seed=run.experiment.seed),
         },
         "by_training_size": by_training_size(per_class),
-        "by_rank": by_rank(target, probabilities, coarser_taxa(_training_rows(data), data.classes, data.rank)),
+        "by_rank": by_rank(target, probabilities, coarser_taxa(data.table[data.in_training], data.classes, data.rank)),
         "most_confused": most_confused(target, probabilities.argmax(axis=1), data.classes),
         "ablations": ablations,
         "calibration": {
@@ -159,10 +159,6 @@ def trust(logits: np.ndarray, temperature: float, target: np.ndarray) -> dict[st
         "ece": expected_calibration_error(probabilities, target),
         "aurc": float(risk_by_coverage(probabilities, target).mean()),
     }
-
-
-def _training_rows(data: PreparedData) -> pd.DataFrame:
-    return data.table[data.part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()]
 
 
 def _test_groups(data: PreparedData) -> np.ndarray | None:

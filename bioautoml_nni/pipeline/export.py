@@ -208,8 +208,7 @@ def _classes(data: PreparedData) -> pd.DataFrame:
     table = pd.DataFrame(
         {"index": range(len(data.classes)), "name": data.classes, "rank": data.rank, "train": data.class_counts()}
     )
-    train = data.table[data.part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()]
-    for rank, taxa in coarser_taxa(train, data.classes, data.rank).items():
+    for rank, taxa in coarser_taxa(data.table[data.in_training], data.classes, data.rank).items():
         table[rank] = taxa
     return table
 

@@ -95,10 +95,14 @@ class PreparedData:
         positions = np.flatnonzero(self.part.isin(parts).to_numpy())
         return SpecimenDataset(self.pixels, self.metadata, self.targets, positions)
 
+    @property
+    def in_training(self) -> np.ndarray:
+        """Whether each row is one that the final network is trained on (N,)."""
+        return self.part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()
+
     def class_counts(self) -> list[int]:
         """Number of training specimens of each class; the prior of the loss."""
-        train = self.part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()
-        return np.bincount(self.targets[train], minlength=len(self.classes)).tolist()
+        return np.bincount(self.targets[self.in_training], minlength=len(self.classes)).tolist()
 
     def space_inputs(self) -> dict[str, Any]:
         """Arguments that every search space gets from the engine."""
