@@ -22,7 +22,8 @@ from .bioscan5m import IMAGES, METADATA, Bioscan5MSource
 from .sample_drawing import draw_specimen
 from .sample_orders import ORDERS
 
-REVISION = 1
+REVISION = 2
+LOOK_ALIKES = 0.2
 MARKER = "sample.json"
 PACKAGE: Literal["cropped_256"] = "cropped_256"
 PROVINCES = (("Costa Rica", "Guanacaste"), ("Canada", "Ontario"), ("Norway", "Viken"), ("South Africa", "Limpopo"),
@@ -33,6 +34,9 @@ LONGITUDES = np.array([-85.4, -79.5, 10.8, 29.0, 73.0, 101.5])
 
 class SampleSource:
     """A thousand drawn arthropods of ten orders with a long tail, in BIOSCAN-5M's layout.
+
+    One specimen in five looks like another order (mimics, nymphs, worn specimens), which only its size in the table
+    tells: neither the pictures nor the table alone say what both say together.
 
     Args:
         root: folder to write the sample to and read it from; a folder in the user's cache by default.
@@ -93,13 +97,13 @@ def write_sample(root: Path, specimens: int, seed: int) -> None:
 @dataclass(frozen=True)
 class _Job:
     path: Path
-    order: str
+    drawn_as: str
     family: int
     seed: int
 
 
 def _draw(root: Path, job: _Job) -> None:
-    picture = draw_specimen(ORDERS[job.order], job.family, np.random.default_rng(job.seed))
+    picture = draw_specimen(ORDERS[job.drawn_as], job.family, np.random.default_rng(job.seed))
     picture.save(root / job.path, quality=92)
 
 
@@ -118,7 +122,8 @@ def _specimens(count: int, seed: int) -> tuple[pd.DataFrame, list[_Job]]:
         row = _row(number, str(order), family, placed[order], rng)
         relative = IMAGES / PACKAGE / row["split"] / (row["chunk"] or "") / f"{row['processid']}.jpg"
         rows.append(row)
-        jobs.append(_Job(relative, str(order), family, int(rng.integers(2**31))))
+        drawn_as = ORDERS[order].look_alike if rng.random() < LOOK_ALIKES else str(order)
+        jobs.append(_Job(relative, drawn_as, family, int(rng.integers(2**31))))
     return pd.DataFrame(rows), jobs
 
 

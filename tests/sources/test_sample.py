@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_score
 
 from bioautoml_nni.data.manifest import IMAGE, LABEL, SPLIT
@@ -81,7 +81,7 @@ def test_the_same_seed_gives_the_same_specimens():
     (first, jobs), (again, _), (other, _) = (_specimens(80, seed) for seed in (5, 5, 6))
     pd.testing.assert_frame_equal(first, again)
     assert not first.equals(other)
-    plan = ORDERS[jobs[0].order]
+    plan = ORDERS[jobs[0].drawn_as]
     twice = [np.asarray(draw_specimen(plan, 0, np.random.default_rng(3), 64)) for _ in range(2)]
     np.testing.assert_array_equal(*twice)
 
@@ -101,9 +101,29 @@ def test_place_and_size_inform_without_deciding():
     features = table[["coord-lat", "coord-lon", "image_measurement_value", "area_fraction", "scale_factor"]].astype(
         float
     )
-    score = cross_val_score(HistGradientBoostingClassifier(random_state=0), features, table["order"], cv=3).mean()
+    score = cross_val_score(
+        RandomForestClassifier(min_samples_leaf=3, random_state=0), features, table["order"], cv=3
+    ).mean()
     majority = table["order"].value_counts(normalize=True).iloc[0]
     assert majority + 0.1 < score < 0.75
+
+
+def test_the_picture_and_the_table_say_more_together_than_either():
+    table, jobs = _specimens(1000, 0)
+    drawn_as = pd.Series([job.drawn_as for job in jobs])
+    measured = table[["coord-lat", "image_measurement_value"]].astype(float)
+    both = pd.concat([measured, pd.get_dummies(drawn_as)], axis=1)
+    model = RandomForestClassifier(min_samples_leaf=3, random_state=0)
+    picture = (drawn_as == table["order"]).mean()
+    assert 0.75 < picture < 0.85
+    assert cross_val_score(model, both, table["order"], cv=3).mean() > picture + 0.05
+    assert cross_val_score(model, measured, table["order"], cv=3).mean() < picture - 0.1
+
+
+def test_the_size_tells_look_alikes_apart():
+    for plan in ORDERS.values():
+        ratio = plan.length_mm / ORDERS[plan.look_alike].length_mm
+        assert max(ratio, 1 / ratio) > 1.5
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
