@@ -19,6 +19,8 @@ class ImageEncoder(nn.Module):
         features: width of the last cell's output.
     """
 
+    has_feature_map = True
+
     def __init__(self, stem_channels: int, stem_stride: int, cells: Sequence[nn.Module], features: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(
@@ -27,12 +29,20 @@ class ImageEncoder(nn.Module):
         self.cells = nn.ModuleList(cells)
         self.features = features
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map normalised images (N, 3, H, W) to embeddings (N, features)."""
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Map normalised images (N, 3, H, W) to the last cell's output (N, features, h, w)."""
         features = self.stem(images.contiguous(memory_format=torch.channels_last))
         for cell in self.cells:
             features = cell(features)
+        return features
+
+    def pool(self, features: Tensor) -> Tensor:
+        """Map the last cell's output (N, features, h, w) to embeddings (N, features)."""
         return features.mean((2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map normalised images (N, 3, H, W) to embeddings (N, features)."""
+        return self.pool(self.feature_map(images))
 
 
 class MetadataEncoder(nn.Module):

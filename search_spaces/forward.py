@@ -21,7 +21,10 @@ class MultimodalForward(nn.Module):
         if self.image_encoder is None:
             assert self.metadata_encoder is not None
             return self.metadata_encoder(inputs)
-        image = self.image_encoder(inputs["image"])
+        return self.join(self.image_encoder(inputs["image"]), inputs)
+
+    def join(self, image: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the joint embedding (N, D) of image embeddings (N, E) and the metadata of `inputs`, if any is used."""
         if self.metadata_encoder is None:
             return image
         assert self.fusion is not None

@@ -163,10 +163,13 @@ class TimmEncoder(nn.Module):
         super().__init__()
         self.name = name
         self.frozen = frozen
-        self.body = create_encoder(name, drop_path)
+        body: Any = create_encoder(name, drop_path)
+        self.body = body
         self.body.requires_grad_(not frozen)
         with torch.no_grad():  # some models widen their features after `num_features`, so one pass tells
-            self.features = int(self.body.eval()(torch.zeros(1, 3, 64, 64)).shape[1])
+            last = body.eval().forward_features(torch.zeros(1, 3, 64, 64))
+            self.features = int(body.forward_head(last).shape[1])
+        self.has_feature_map = last.dim() == 4 and last.shape[1] == self.body.num_features  # neither tokens nor NHWC
         self.train()
 
     def train(self, mode: bool = True) -> TimmEncoder:
@@ -176,9 +179,17 @@ class TimmEncoder(nn.Module):
             self.body.eval()
         return self
 
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Map normalised images (N, 3, H, W) to the last features: (N, C, h, w) if `has_feature_map`."""
+        return self.body.forward_features(images.contiguous(memory_format=torch.channels_last))
+
+    def pool(self, features: Tensor) -> Tensor:
+        """Map the last features to embeddings (N, features)."""
+        return self.body.forward_head(features)
+
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (N, 3, H, W) to embeddings (N, features)."""
-        return self.body(images.contiguous(memory_format=torch.channels_last))
+        return self.pool(self.feature_map(images))
 
 
 def create_encoder(name: str, drop_path: float, **options: Any) -> nn.Module:

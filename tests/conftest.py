@@ -97,3 +97,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory, own_cache: None) -> tuple
     done = bioautoml("run", write_experiment(folder, folder / "data"), "--output", folder / "run")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "run", done
+
+
+@pytest.fixture(scope="session")
+def exported(
+    finished: tuple[Path, subprocess.CompletedProcess], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """The tiny run, exported with int8; and its run directory, beside which lies data/, what it was made from."""
+    run, _ = finished
+    folder = tmp_path_factory.mktemp("exported")
+    done = bioautoml("export", run, "--output", folder / "model", "--int8", "--target", "trap")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "model.onnx" in done.stdout and "test macro-F1" in done.stdout
+    return folder / "model", run

@@ -98,3 +98,41 @@ def predict(
     parts += [f"{outcome.failed} unreadable (see column error)"] if outcome.failed else []
     parts += [f"{outcome.unsure} unsure"] if outcome.unsure else []
     console.print(f"Wrote {output}: {', '.join(parts)}.", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def serve(
+    model: Annotated[Path, typer.Argument(help="An export, or a run that has one.", metavar="MODEL")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Host from which images may be fetched by URL; *.example.org for many.")
+    ] = None,
+    allow_private_addresses: Annotated[
+        bool, typer.Option("--allow-private-addresses", help="Fetch from addresses that are not public, too.")
+    ] = False,
+    image_megabytes: Annotated[float, typer.Option(min=0.001, help="Most of one image.")] = 20,
+    request_megabytes: Annotated[float, typer.Option(min=0.001, help="Most of one request.")] = 64,
+    images: Annotated[int, typer.Option(min=1, help="Most images of one request.")] = 64,
+    queue: Annotated[int, typer.Option(min=1, help="Most specimens worked on at once; more are told to wait.")] = 256,
+    threads: Annotated[int, typer.Option(min=0, help="Of the model; 0 is onnxruntime's choice.")] = 0,
+    int8: Annotated[bool, typer.Option("--int8", help="Use the model of eight bits.")] = False,
+) -> None:
+    """Answer by HTTP and on a page in the browser, on this machine alone unless --host says otherwise.
+
+    Example: bioautoml serve runs/sample/export
+    """
+    from ..errors import ExportError
+    from ..runtime import Model
+
+    try:
+        from ..serve.run import serve as serve_model
+        from ..serve.settings import Settings
+    except ModuleNotFoundError as error:
+        raise ExportError(f"serve: needs {error.name}; install it with pip install 'bioautoml-nni[serve]'.") from error
+    loaded = Model.load(model, "model_int8.onnx" if int8 else "model.onnx", threads)
+    settings = Settings(
+        image_hosts=tuple(allow_host or ()), private_addresses=allow_private_addresses,
+        image_bytes=int(1e6 * image_megabytes), request_bytes=int(1e6 * request_megabytes), images=images, queue=queue,
+    )  # fmt: skip
+    serve_model(loaded, settings, host, port, console)

@@ -103,6 +103,11 @@ class MetadataPreprocessor:
         numeric = [name for field in self.fields_ if not field.categories for name in field.names()]
         return numeric + [name for field in self.fields_ if field.categories for name in field.names()]
 
+    def questions(self) -> list[dict[str, Any]]:
+        """Return for each column its role and, where it has known values, these."""
+        values = {field.columns[0]: field.values for field in self.fields_ if isinstance(field, CategoryField)}
+        return [{"column": name, "role": role, "values": values.get(name)} for name, role in self.roles.items()]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fitted state, ready for JSON; a prediction elsewhere needs nothing else."""
         return {"version": VERSION, "roles": self.roles, "fields": [field.state() for field in self.fields_]}

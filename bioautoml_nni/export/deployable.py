@@ -28,13 +28,29 @@ class ImagePart(nn.Module):
 
     def __init__(self, encoder: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder: Any = encoder
         scale = 1 / (255 * torch.tensor(std, dtype=torch.float64))
         self.register_buffer("factor", scale.float().view(1, 3, 1, 1))
         self.register_buffer("offset", (255 * torch.tensor(mean, dtype=torch.float64) * scale).float().view(1, 3, 1, 1))
 
+    def normalised(self, image: Tensor) -> Tensor:
+        """Return what the encoder gets."""
+        return image.float() * self.factor - self.offset
+
     def forward(self, image: Tensor) -> Tensor:
-        return self.encoder(image.float() * self.factor - self.offset)
+        return self.encoder(self.normalised(image))
+
+
+class MappedImagePart(nn.Module):
+    """Images (N, 3, S, S) uint8 to embeddings (N, D) and the feature maps (N, C, h, w) that they are pooled from."""
+
+    def __init__(self, image: ImagePart) -> None:
+        super().__init__()
+        self.image = image
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.image.encoder.feature_map(self.image.normalised(image))
+        return self.image.encoder.pool(features), features
 
 
 class HeadPart(nn.Module):
@@ -49,6 +65,17 @@ class HeadPart(nn.Module):
     def forward(self, embedding: Tensor, numeric: Tensor, categorical: Tensor, mask: Tensor) -> Tensor:
         described = self.metadata_encoder({"numeric": numeric, "categorical": categorical, "mask": mask})
         return self.classifier(self.fusion((embedding, described)))
+
+
+class ImageHead(nn.Module):
+    """Image embedding to logits (N, K)."""
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        return self.classifier(embedding)
 
 
 class MetadataModel(nn.Module):
@@ -66,13 +93,13 @@ class MetadataModel(nn.Module):
 class ImageModel(nn.Module):
     """Images alone to logits (N, K)."""
 
-    def __init__(self, image: ImagePart, classifier: nn.Module) -> None:
+    def __init__(self, image: ImagePart, head: ImageHead) -> None:
         super().__init__()
         self.image = image
-        self.classifier = classifier
+        self.head = head
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.classifier(self.image(image))
+        return self.head(self.image(image))
 
 
 class FusedModel(nn.Module):
@@ -110,7 +137,7 @@ def deployable(network: Any, mean: Sequence[float] | None, std: Sequence[float] 
     assert mean is not None and std is not None  # statistics exist wherever images are used
     image = ImagePart(network.image_encoder, mean, std)
     if network.metadata_encoder is None:
-        return ImageModel(image, network.classifier).eval()
+        return ImageModel(image, ImageHead(network.classifier)).eval()
     return FusedModel(image, HeadPart(network)).eval()
 
 

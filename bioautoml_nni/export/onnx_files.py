@@ -18,12 +18,15 @@ OPSET = 18
 TOLERANCE = 1e-4
 
 
-def write_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str, path: Path) -> None:
-    """Write a module as one ONNX file with a dynamic first dimension, checked by onnx.
+def write_onnx(
+    module: nn.Module, inputs: Mapping[str, Tensor], outputs: str | Sequence[str], path: Path, batched: bool = True
+) -> None:
+    """Write a module as one ONNX file, checked by onnx.
 
     Args:
         inputs: example inputs by name, in the order of the module's arguments.
-        output: name of the output.
+        outputs: name of the output, or of each.
+        batched: whether the first dimension is left open.
     """
     import onnx
 
@@ -32,9 +35,9 @@ def write_onnx(module: nn.Module, inputs: Mapping[str, Tensor], output: str, pat
             module,
             tuple(inputs.values()),
             input_names=list(inputs),
-            output_names=[output],
+            output_names=[outputs] if isinstance(outputs, str) else list(outputs),
             opset_version=OPSET,
-            dynamic_shapes=_dynamic(inputs),
+            dynamic_shapes=_dynamic(inputs) if batched else None,
             dynamo=True,
             external_data=False,
             verbose=False,
@@ -52,7 +55,8 @@ def join_onnx(first: Path, second: Path, name: str, path: Path) -> None:
     parts = []
     for prefix, file in (("first/", first), ("second/", second)):
         parts.append(compose.add_prefix(onnx.load(str(file)), prefix, rename_inputs=False, rename_outputs=False))
-    joined = compose.merge_models(parts[0], parts[1], io_map=[(name, name)])
+    ends = [output.name for output in parts[1].graph.output]
+    joined = compose.merge_models(parts[0], parts[1], io_map=[(name, name)], outputs=ends)
     del joined.opset_import[1:]  # the same one twice, which other tools refuse
     onnx.checker.check_model(joined, full_check=True)
     onnx.save(joined, str(path))

@@ -30,10 +30,12 @@ from ..evaluation.calibration import (
     negative_log_likelihood,
 )
 from ..evaluation.cost import count_parameters
+from ..evaluation.explanations import has_feature_map
 from ..evaluation.metrics import classification_metrics
 from ..evaluation.taxonomy import coarser_taxa
 from ..export.card import model_card
-from ..export.deployable import METADATA_INPUTS, FusedModel, deployable
+from ..export.deployable import METADATA_INPUTS, FusedModel, ImageModel, MappedImagePart, deployable
+from ..export.explain import write_gradcam
 from ..export.int8 import write_int8
 from ..export.onnx_files import OPSET, TOLERANCE, join_onnx, run_onnx, write_exported_program, write_onnx
 from ..quiet import quiet
@@ -145,14 +147,21 @@ def _write_models(model: nn.Module, inputs: dict[str, Tensor], folder: Path) -> 
     """Write every file of the model and return the names of those that compute logits."""
     few = {name: value[:2] for name, value in inputs.items()}
     write_exported_program(model, few, folder / "model.pt2")
-    if not isinstance(model, FusedModel):
+    if not isinstance(model, FusedModel | ImageModel):
         write_onnx(model, few, "logits", folder / "model.onnx")
         return ["model.onnx", "model.pt2"]
-    write_onnx(model.image, {"image": few["image"]}, "embedding", folder / "image_encoder.onnx")
-    with torch.no_grad():
-        embedding = model.image(few["image"])
-    head = {"embedding": embedding, **{name: few[name] for name in METADATA_INPUTS}}
-    write_onnx(model.head, head, "logits", folder / "fusion_head.onnx")
+    image = {"image": few.pop("image")}
+    if has_feature_map(model.image.encoder):
+        part = MappedImagePart(model.image)
+        with torch.no_grad():
+            embedding, features = part(image["image"])
+        write_onnx(part, image, ["embedding", "features"], folder / "image_encoder.onnx")
+        write_gradcam(model, features[:1], {name: value[:1] for name, value in few.items()}, folder / "gradcam.onnx")
+    else:
+        with torch.no_grad():
+            embedding = model.image(image["image"])
+        write_onnx(model.image, image, "embedding", folder / "image_encoder.onnx")
+    write_onnx(model.head, {"embedding": embedding, **few}, "logits", folder / "fusion_head.onnx")
     join_onnx(folder / "image_encoder.onnx", folder / "fusion_head.onnx", "embedding", folder / "model.onnx")
     return ["model.onnx", "model.pt2", "fusion_head.onnx"]
 

@@ -42,6 +42,7 @@ class Model:
         self.preprocessor = MetadataPreprocessor.from_dict(preprocessing["metadata"])
         self.session = session
         self.missing_columns: list[str] = []
+        self._explainers: tuple[Any, ...] | None = None
 
     @classmethod
     def load(cls, folder: str | Path, file: str = "model.onnx", threads: int = 0) -> Model:
@@ -71,7 +72,7 @@ class Model:
                 )
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
-            session = onnxruntime.InferenceSession(str(folder / file), options, providers=["CPUExecutionProvider"])
+            session = _session(folder / file, options)
             classes = pd.read_csv(folder / "classes.csv", dtype={"name": str}, keep_default_na=False)
             return cls(
                 folder, info, _json(folder / "preprocessing.json"), _json(folder / "calibration.json"), classes, session
@@ -90,6 +91,17 @@ class Model:
     def uses_metadata(self) -> bool:
         """Whether the model reads metadata."""
         return "metadata" in self.info["modalities"]
+
+    def coverage_level(self, coverage: float) -> float:
+        """Return the least probability of a member of a set that holds the truth with probability `coverage`.
+
+        Raises:
+            DataError: for a coverage that the export did not calibrate.
+        """
+        levels = self.calibration["prediction_sets"]
+        if f"{coverage:g}" not in levels:
+            raise DataError(f"coverage {coverage:g}: is not calibrated; choose {', '.join(levels)}.")
+        return float(levels[f"{coverage:g}"])
 
     def decisions(self, **options: Any) -> Decisions:
         """Return the rules by which probabilities become answers; see `Decisions`."""
@@ -113,6 +125,15 @@ class Model:
             images: (N, S, S, 3) uint8; None for a model that reads metadata alone.
             table: N rows of metadata; columns that it lacks count as missing.
         """
+        return self.run(self.encode(images, table))
+
+    def run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """Return logits (N, K) of encoded inputs; see `encode`."""
+        (logits,) = _answer(self.session, inputs)
+        return np.asarray(logits)
+
+    def encode(self, images: np.ndarray | None, table: pd.DataFrame) -> dict[str, np.ndarray]:
+        """Return the model's inputs by name, N rows each; arguments as those of `logits`."""
         inputs: dict[str, np.ndarray] = {}
         if self.uses_images:
             if images is None:
@@ -122,9 +143,38 @@ class Model:
             self.missing_columns = [name for name in self.preprocessor.roles if name not in table]
             encoded = self.preprocessor.transform(table)
             inputs.update(numeric=encoded.numeric, categorical=encoded.categorical, mask=encoded.mask)
-        wanted = {entry.name for entry in self.session.get_inputs()}
-        (logits,) = self.session.run(None, {name: value for name, value in inputs.items() if name in wanted})
-        return np.asarray(logits)
+        return inputs
+
+    @property
+    def explains(self) -> bool:
+        """Whether the export can say where the model looked; not for transformers, nor without images."""
+        return (self.folder / "gradcam.onnx").is_file()
+
+    def explain(self, image: np.ndarray, row: pd.DataFrame, index: int) -> np.ndarray:
+        """Return Grad-CAM (h, w) for one specimen, scaled to at most 1: where the model saw what speaks for a class.
+
+        Args:
+            image: (S, S, 3) uint8.
+            row: one row of metadata; columns that it lacks count as missing.
+            index: of the class to explain.
+
+        Raises:
+            ExportError: if the export has no gradcam.onnx.
+        """
+        if not self.explains:
+            raise ExportError(f"{self.folder}: cannot say where this model looked; its encoder has no feature map.")
+        if self._explainers is None:
+            options = self.session.get_session_options()
+            self._explainers = tuple(
+                _session(self.folder / name, options) for name in ("image_encoder.onnx", "gradcam.onnx")
+            )
+        encoder, gradcam = self._explainers
+        inputs = self.encode(image[None], row)
+        (features,) = encoder.run(["features"], {"image": inputs["image"]})
+        wanted = np.zeros((1, len(self.classes)), np.float32)
+        wanted[0, index] = 1
+        (found,) = _answer(gradcam, {**inputs, "features": features, "wanted": wanted})
+        return found[0] / max(float(found.max()), float(np.finfo(np.float32).tiny))
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return calibrated probabilities (N, K)."""
@@ -171,6 +221,18 @@ class Model:
         logits, failures = self.predict_rows(table, Path(root), "image")
         answers = self.decisions(**options).answers(self.probabilities(logits))
         return pd.concat([table[["image"]], answers.assign(error=failures)], axis=1)
+
+
+def _session(path: Path, options: Any) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _answer(session: Any, inputs: dict[str, np.ndarray]) -> Any:
+    """Return all outputs; inputs that the file does not have are left out, as those that no answer depends on are."""
+    wanted = {entry.name for entry in session.get_inputs()}
+    return session.run(None, {name: value for name, value in inputs.items() if name in wanted})
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -75,9 +75,8 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
         raise DataError(f"{request.output}: unknown kind of output; use .csv or .parquet.")
     if request.sort_into is not None and not model.uses_images:
         raise DataError(f"--sort-into {request.sort_into}: this model reads metadata alone; there is nothing to sort.")
-    decisions = model.decisions(
-        threshold=request.threshold, species_list=request.species_list, level=_level(model, request.coverage)
-    )
+    level = None if request.coverage is None else model.coverage_level(request.coverage)
+    decisions = model.decisions(threshold=request.threshold, species_list=request.species_list, level=level)
     root, column = _places(model, request)
     parts = request.output.with_name(request.output.name + ".parts")
     _open_parts(parts, _key(model, request))
@@ -97,15 +96,6 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
     _finish(model, decisions, request, files, root, outcome)
     shutil.rmtree(parts)
     return outcome
-
-
-def _level(model: Model, coverage: float | None) -> float | None:
-    if coverage is None:
-        return None
-    levels = model.calibration["prediction_sets"]
-    if f"{coverage:g}" not in levels:
-        raise DataError(f"--coverage {coverage:g}: is not calibrated; choose {', '.join(levels)}.")
-    return float(levels[f"{coverage:g}"])
 
 
 def _places(model: Model, request: Request) -> tuple[Path, str | None]:

@@ -8,7 +8,9 @@ from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.architecture.schema import Architecture, CellArchitecture, Choice, Edge, SpaceRecord
 from bioautoml_nni.budgets import BUDGETS
 from bioautoml_nni.errors import ExportError
-from bioautoml_nni.export.deployable import deployable
+from bioautoml_nni.evaluation.explanations import grad_cam
+from bioautoml_nni.export.deployable import METADATA_INPUTS, MappedImagePart, deployable
+from bioautoml_nni.export.explain import write_gradcam
 from bioautoml_nni.export.onnx_files import join_onnx, run_onnx, write_exported_program, write_onnx
 from bioautoml_nni.registry import plugins
 
@@ -112,6 +114,27 @@ def test_onnx_computes_every_fusion_as_the_network_does(tmp_path, fusion):
     write_onnx(model.head, {name: value[:2] for name, value in parts.items()}, "logits", tmp_path / "head.onnx")
     found = run_onnx(tmp_path / "head.onnx", {name: value.numpy() for name, value in parts.items()})
     assert np.abs(found - network(normalised(inputs)).numpy()).max() < 1e-4
+
+
+@pytest.mark.parametrize("fusion", list(plugins("fusions")))
+def test_gradcam_in_onnx_is_that_of_the_network(tmp_path, fusion):
+    network, _ = network_of_every_operation(fusion)
+    inputs = specimens(3)
+    classes = torch.tensor([1, 0, 3])
+    expected = grad_cam(network, normalised(inputs), classes)
+    assert expected.shape == (3, 7, 7) and (expected.amax((1, 2)) == 1).any()  # a class may have no support at all
+    model = deployable(network, MEAN, STD, torch.zeros(4))
+    described = {name: inputs[name] for name in METADATA_INPUTS}
+    with torch.no_grad():
+        _, features = MappedImagePart(model.image)(inputs["image"])
+    write_gradcam(model, features[:1], {name: value[:1] for name, value in described.items()}, tmp_path / "cam.onnx")
+    for number in range(3):
+        row = {name: value[number : number + 1].numpy() for name, value in described.items()}
+        wanted = np.eye(4, dtype=np.float32)[[int(classes[number])]]
+        found = run_onnx(
+            tmp_path / "cam.onnx", {"features": features[number : number + 1].numpy(), "wanted": wanted, **row}
+        )
+        assert np.abs(found[0] / max(found.max(), 1e-30) - expected[number].numpy()).max() < 1e-3
 
 
 def test_a_network_without_our_parts_is_refused():

@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import bioautoml
 from PIL import Image
 from scipy.special import softmax
 
@@ -16,17 +15,6 @@ from bioautoml_nni.errors import DataError, ExportError
 from bioautoml_nni.runtime import Model
 from bioautoml_nni.runtime import predict as predict_module
 from bioautoml_nni.runtime.predict import Request, predict
-
-
-@pytest.fixture(scope="module")
-def exported(finished, tmp_path_factory):
-    """The tiny run, exported with int8; and the table that it was made from."""
-    run, _ = finished
-    folder = tmp_path_factory.mktemp("exported")
-    done = bioautoml("export", run, "--output", folder / "model", "--int8", "--target", "trap")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "model.onnx" in done.stdout and "test macro-F1" in done.stdout
-    return folder / "model", run
 
 
 @pytest.fixture
@@ -40,7 +28,8 @@ def test_the_export_is_complete_and_names_no_place_of_this_machine(exported):
     folder, run = exported
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "model.onnx", "image_encoder.onnx", "fusion_head.onnx", "model.pt2", "model_int8.onnx", "preprocessing.json",
+        "model.onnx", "image_encoder.onnx", "fusion_head.onnx", "gradcam.onnx", "model.pt2", "model_int8.onnx",
+        "preprocessing.json",
         "classes.csv", "calibration.json", "parity.json", "MODEL_CARD.md", "export.json",
     }  # fmt: skip
     parity = json.loads((folder / "parity.json").read_text())

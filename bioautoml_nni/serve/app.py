@@ -1,0 +1,173 @@
+"""The service's routes; see `contract` for what goes in and out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Annotated, Any
+
+from fastapi import FastAPI, File, Form, HTTPException, Request, Response, UploadFile
+from fastapi.responses import JSONResponse
+from pydantic import TypeAdapter, ValidationError
+
+from .._version import __version__
+from ..runtime import Model
+from .answering import Service, Specimen
+from .batching import Batcher, BusyError, Room
+from .contract import Metadata, Options, Problem, ProcessRequest, ProcessResponse
+from .fetch import FetchError
+from .guard import Guard
+from .measures import Measures
+from .settings import Settings
+
+PAGE = {
+    "/": ("page.html", "text/html"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/page.css": ("page.css", "text/css"),
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": Problem, "description": text}
+    for code, text in {
+        400: "The request cannot be read.", 403: "It comes from another page.", 413: "It is too large.",
+        422: "It asks for something that this model does not have.", 503: "Too much at once; come back in a second.",
+    }.items()
+}  # fmt: skip
+
+
+def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
+    """Return the service for an exported model."""
+    settings = settings or Settings()
+    measures = Measures()
+    room = Room(settings.queue, measures.taken.set)
+    batcher = Batcher(model.run, settings.batch, settings.wait_ms / 1000, measures.batch.observe)
+    service = Service(model, settings, measures, batcher)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with batcher:
+            await batcher.ask(service.encoded(service.blank(), {}))  # the first answer is slow
+            app.state.ready = True
+            yield
+            app.state.ready = False
+
+    app = FastAPI(
+        title=f"BioAutoML-NNI: {model.info['name']}",
+        version=__version__,
+        description="Names of specimens from their images and metadata.",
+        lifespan=lifespan,
+        docs_url=None,  # both pages load their scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.ready = False
+    app.state.batcher = batcher
+    app.add_middleware(Guard, settings=settings, measures=measures)
+
+    @app.exception_handler(BusyError)
+    async def busy(request: Request, error: BusyError) -> Response:
+        text = f"The service works on {room.taken} of at most {room.size} specimens; come back in a second."
+        return JSONResponse({"detail": text}, 503, {"Retry-After": "1"})
+
+    for path, (name, kind) in PAGE.items():
+        app.add_api_route(path, _file(name, kind), include_in_schema=False)
+
+    @app.get("/livez")
+    async def livez() -> dict[str, str]:
+        """Say that the process is alive."""
+        return {"status": "alive"}
+
+    @app.get("/readyz", responses={503: PROBLEMS[503]})
+    async def readyz() -> dict[str, str]:
+        """Say whether requests are answered."""
+        if not app.state.ready:
+            raise HTTPException(503, "The model is not ready.")
+        return {"status": "ready"}
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Return counters in Prometheus' format."""
+        return Response(measures.exposition(), media_type=measures.MEDIA_TYPE)
+
+    @app.get("/info")
+    async def info() -> dict[str, Any]:
+        """Describe the model: pipeline, category map, metadata, and the sets and thresholds that are calibrated."""
+        return service.info
+
+    @app.post("/process", responses=PROBLEMS)
+    async def process(request: ProcessRequest) -> ProcessResponse:
+        """Name the specimens of images that come as data URLs, or by URL where the service allows the host."""
+        service.check(request.config, request.pipeline)
+        unknown = {box.source_image_id for box in request.detections or ()} - {
+            image.id for image in request.source_images
+        }
+        if unknown:
+            raise HTTPException(
+                422, f"detections name source images that are not sent: {', '.join(sorted(unknown)[:5])}"
+            )
+        wanted = len(request.source_images if request.detections is None else request.detections)
+        service.check_count(max(wanted, len(request.source_images)))
+        with room.places(wanted):
+            started = time.perf_counter()
+            found = await asyncio.gather(*(service.fetched(image.url) for image in request.source_images))
+            images = {image.id: (image, data) for image, data in zip(request.source_images, found, strict=True)}
+            if request.detections is None:
+                specimens = [
+                    Specimen(image.id, data, dict(image.metadata), None)
+                    for image, data in zip(request.source_images, found, strict=True)
+                ]
+            else:
+                specimens = [
+                    Specimen(box.source_image_id, images[box.source_image_id][1],
+                              dict(images[box.source_image_id][0].metadata if box.metadata is None else box.metadata),
+                              box.bbox)
+                    for box in request.detections
+                ]  # fmt: skip
+            return await service.answered(specimens, request.config, started)
+
+    @app.post("/upload", responses=PROBLEMS)
+    async def upload(
+        images: Annotated[list[UploadFile], File(description="Image files.")],
+        metadata: Annotated[
+            str, Form(description="JSON: an object for all images, or a list with one for each.")
+        ] = "{}",
+        config: Annotated[str, Form(description="JSON: the options of /process.")] = "{}",
+    ) -> ProcessResponse:
+        """Name the specimens of uploaded images."""
+        options = _parsed(TypeAdapter(Options), config, "config")
+        rows: Any = _parsed(TypeAdapter(list[Metadata] | Metadata), metadata, "metadata")
+        if isinstance(rows, dict):
+            rows = [rows] * len(images)
+        if len(rows) != len(images):
+            raise HTTPException(422, f"metadata: has {len(rows)} entries for {len(images)} images.")
+        service.check(options)
+        service.check_count(len(images))
+        with room.places(len(images)):
+            started = time.perf_counter()
+            specimens = []
+            for number, (file, row) in enumerate(zip(images, rows, strict=True)):
+                content = await file.read()
+                large = FetchError(f"the image has more than {settings.image_bytes} bytes")
+                data = large if len(content) > settings.image_bytes else content
+                specimens.append(Specimen(file.filename or str(number), data, row, None))
+            return await service.answered(specimens, options, started)
+
+    return app
+
+
+def _parsed(adapter: TypeAdapter[Any], text: str, field: str) -> Any:
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        raise HTTPException(422, [{**problem, "loc": [field, *problem["loc"]]} for problem in problems]) from error
+
+
+def _file(name: str, kind: str) -> Any:
+    text = (files(__package__) / name).read_text(encoding="utf-8")
+
+    async def answer() -> Response:
+        return Response(text, media_type=kind)
+
+    return answer

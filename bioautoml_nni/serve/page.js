@@ -1,0 +1,166 @@
+"use strict";
+const byId = (id) => document.getElementById(id);
+const percent = (value) => `${(100 * value).toFixed(value > 0.995 || value < 0.1 ? 1 : 0)} %`;
+const PLACES = 5;
+const HINTS = {
+  size: "number, as in the training table", numeric: "number", fraction: "from 0 to 1", date: "such as 2024-06-30",
+  hour: "0 to 24", latitude: "degrees, south is negative", longitude: "degrees, west is negative",
+  categorical: "one of those known", text: "words",
+};
+let info = null;
+let items = [];
+let chosen = null;
+
+function make(tag, content, properties = {}) {
+  const element = document.createElement(tag);
+  if (content !== undefined) element.textContent = content;
+  return Object.assign(element, properties);
+}
+
+async function begin() {
+  try {
+    info = await (await fetch("/info")).json();
+  } catch (error) {
+    return complain("The service does not answer; is it still running?");
+  }
+  byId("title").textContent = `${info.name}: name a specimen`;
+  const local = ["localhost", "127.0.0.1"].includes(location.hostname);
+  const here = local ? "nothing leaves this machine." : `what you drop here is sent to ${location.hostname} and not kept there.`;
+  byId("about").textContent = `${info.description}. It uses ${info.modalities.join(" and ")}; ${here}`;
+  document.title = byId("title").textContent;
+  if (info.brand) Object.assign(byId("brand"), { textContent: info.brand, hidden: false });
+  byId("known").hidden = info.metadata.length === 0;
+  for (const question of info.metadata) byId("fields").append(field(question));
+  const sure = info.thresholds.find((entry) => entry.threshold !== null);
+  byId("advice").textContent = "Below it the answer is a coarser taxon, or none." + (sure
+    ? ` On validation specimens, ${percent(sure.accuracy)} of the answers above ${percent(sure.threshold)} were right.` : "");
+  byId("switch").hidden = !info.explains;
+}
+
+function field({ column, role, values }) {
+  const label = make("label", column);
+  const input = make("input", undefined, { name: column, type: "text" });
+  input.dataset.role = role;
+  if (values) {
+    const list = make("datalist", undefined, { id: `values-${column}` });
+    list.append(...values.map((value) => make("option", undefined, { value })));
+    input.setAttribute("list", list.id);
+    label.append(list);
+  }
+  label.append(input, make("span", HINTS[role] ?? role, { className: "role" }));
+  return label;
+}
+
+function metadata() {
+  const row = {};
+  for (const input of byId("fields").querySelectorAll("input")) {
+    const text = input.value.trim();
+    if (!text) continue;
+    const asNumber = !["categorical", "text", "date"].includes(input.dataset.role);
+    const value = asNumber ? Number(text.replace(",", ".")) : text;
+    if (Number.isNaN(value)) throw new Error(`${input.name}: ${text} is no number.`);
+    row[input.name] = value;
+  }
+  return row;
+}
+
+async function ask(item) {
+  const form = new FormData();
+  form.append("images", item.file, item.file.name);
+  form.append("metadata", JSON.stringify(metadata()));
+  const coverages = info.coverages.filter((value) => value >= 0.9);
+  const options = { threshold: Number(byId("threshold").value), explain: info.explains };
+  if (coverages.length) options.coverage = coverages[0];
+  form.append("config", JSON.stringify(options));
+  const response = await fetch("/upload", { method: "POST", body: form });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(typeof answer.detail === "string" ? answer.detail : answer.detail.map((one) => `${one.loc.join(".")}: ${one.msg}`).join("; "));
+  item.error = answer.errors[0]?.error ?? null;
+  item.found = answer.detections[0]?.classifications[0] ?? null;
+  item.coverage = options.coverage;
+}
+
+async function answer(list) {
+  byId("again").disabled = true;
+  for (const item of list) {
+    try {
+      await ask(item);
+    } catch (error) {
+      Object.assign(item, { error: error.message, found: null });
+    }
+    chosen ??= item;
+    show();
+  }
+  byId("again").disabled = items.length === 0;
+}
+
+function add(files) {
+  const fresh = [...files].map((file) => ({ file, url: URL.createObjectURL(file), found: null, error: null }));
+  if (!fresh.length) return;
+  items = [...fresh, ...items];
+  chosen = fresh[0];
+  show();
+  answer(fresh);
+}
+
+function show() {
+  byId("empty").hidden = items.length > 0;
+  byId("strip").replaceChildren(...(items.length > 1 ? items.map(thumbnail) : []));
+  const found = chosen?.found;
+  byId("answer").hidden = !found;
+  complain(chosen?.error ? `${chosen.file.name}: ${chosen.error}` : "");
+  if (!found) return;
+  const { answer, explanation } = found;
+  const sure = answer.prediction !== "";
+  byId("name").textContent = sure ? answer.prediction : "Not sure";
+  byId("name").dataset.prediction = answer.prediction;
+  byId("meaning").textContent = sure
+    ? `${answer.rank}, confidence ${percent(answer.confidence)}${answer.prediction === found.classification ? "" : `; no ${info.pipelines[0].algorithms[0].category_map.data[0].rank} is sure enough`}`
+    : "No taxon reaches the confidence that you ask for; the likeliest are below.";
+  const order = found.scores.map((score, index) => [score, found.labels[index]]).sort((one, other) => other[0] - one[0]);
+  byId("bars").replaceChildren(...order.slice(0, PLACES).map(bar));
+  byId("set").textContent = answer.set ? `With ${percent(chosen.coverage)} certainty it is ${answer.set.length === 1 ? "" : "one of "}${answer.set.join(", ")}.` : "";
+  const looked = explanation && byId("look").checked;
+  byId("picture").src = looked ? explanation.overlay : (explanation?.seen ?? chosen.url);
+  byId("legend").textContent = !looked ? chosen.file.name
+    : `${explanation.found ? "Brighter: speaks more for" : "No part of the picture speaks for"} ${explanation.label}`;
+}
+
+function thumbnail(item) {
+  const button = make("button", undefined, { type: "button" });
+  button.setAttribute("role", "option");
+  button.setAttribute("aria-selected", String(item === chosen));
+  const image = item.error ? make("span", "", { className: "blank" }) : make("img", undefined, { src: item.url, alt: "" });
+  button.append(image, make("span", item.error ? "unreadable" : item.found ? item.found.answer.prediction || "not sure" : "…"));
+  button.addEventListener("click", () => { chosen = item; show(); });
+  return button;
+}
+
+function bar([score, label]) {
+  const row = make("tr");
+  const meter = make("meter", undefined, { min: 0, max: 1, value: score });
+  meter.setAttribute("aria-label", label);
+  const cell = make("td");
+  cell.append(meter);
+  row.append(make("td", label), cell, make("td", percent(score)));
+  return row;
+}
+
+function complain(text) {
+  Object.assign(byId("problem"), { textContent: text, hidden: !text });
+}
+
+const drop = byId("drop");
+byId("files").addEventListener("change", (event) => { add(event.target.files); event.target.value = ""; });
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    event.preventDefault();
+    drop.classList.toggle("over", kind === "dragover");
+    if (kind === "drop") add(event.dataTransfer.files);
+  });
+}
+byId("threshold").addEventListener("input", (event) => { byId("least").textContent = percent(Number(event.target.value)); });
+byId("again").addEventListener("click", () => answer(items));
+byId("look").addEventListener("change", show);
+for (const form of document.forms) form.addEventListener("submit", (event) => { event.preventDefault(); if (items.length) answer(items); });
+begin();
