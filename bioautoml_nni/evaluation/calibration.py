@@ -97,6 +97,20 @@ def conformal_levels(probabilities: np.ndarray, target: np.ndarray, coverages: S
     return levels
 
 
+def prediction_sets(probabilities: np.ndarray, target: np.ndarray, level: float) -> dict[str, float]:
+    """Return the level, how often the sets of it hold the truth, and how many classes they have on average.
+
+    A set has every class of at least that probability, and always the likeliest one.
+    """
+    inside = probabilities >= level
+    inside[np.arange(len(target)), probabilities.argmax(axis=1)] = True
+    return {
+        "level": level,
+        "held": float(inside[np.arange(len(target)), target].mean()),
+        "mean_size": float(inside.sum(axis=1).mean()),
+    }
+
+
 def calibrated(logits: np.ndarray, temperature: float) -> np.ndarray:
     """Return probabilities (N, K) of logits at a temperature."""
     return softmax(logits / temperature, axis=1)

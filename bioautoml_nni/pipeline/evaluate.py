@@ -18,10 +18,13 @@ from ..data import splits
 from ..data.dataset import make_loader
 from ..data.manifest import ID
 from ..evaluation.calibration import (
+    accuracy_thresholds,
     calibrated,
+    conformal_levels,
     expected_calibration_error,
     fit_temperature,
     negative_log_likelihood,
+    prediction_sets,
     reliability,
     risk_by_coverage,
 )
@@ -32,13 +35,17 @@ from ..evaluation.metrics import by_training_size, classification_metrics, major
 from ..evaluation.taxonomy import by_rank, coarser_taxa, most_confused
 from ..progress import make_progress
 from ..seeding import derive_seed
+from .importance import metadata_importance
 from .prepared import PreparedData
 from .retrain import load_model
 from .run_directory import RunDirectory
 
+ACCURACIES = (0.9, 0.95, 0.99)
+COVERAGES = (0.8, 0.9, 0.95, 0.99)
+
 
 def evaluate(run: RunDirectory, console: Console) -> None:
-    """Write evaluation/: metrics.json, per_class.csv, predictions.csv, speed.json and pictures."""
+    """Write evaluation/: metrics.json, calibration.json, per_class.csv, predictions.csv, speed.json and pictures."""
     data = PreparedData.load(run)
     network = load_model(run, data)
     natural = run.experiment.evaluation.decision == "natural"
@@ -54,8 +61,9 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         total = (1 + len(changed)) * sizes[splits.TEST] + sizes[splits.VALIDATION]
         task = progress.add_task("evaluate", total=total, note="")
         logits, target = decided(splits.TEST)
-        temperature = fit_temperature(*decided(splits.VALIDATION))
+        calibration = calibration_record(*decided(splits.VALIDATION))
         ablations = {name: headline(target, decided(splits.TEST, other)[0]) for name, other in changed.items()}
+    temperature = calibration["temperature"]
     probabilities = calibrated(logits, 1.0)
     shipped = calibrated(logits, temperature)
     counts = np.array(data.class_counts())
@@ -94,6 +102,11 @@ def evaluate(run: RunDirectory, console: Console) -> None:
             "before": trust(logits, 1.0, target),
             "after": trust(logits, temperature, target),
         },
+        "prediction_sets": {
+            coverage: prediction_sets(shipped, target, level)
+            for coverage, level in calibration["prediction_sets"].items()
+        },
+        "metadata_importance": metadata_importance(data, network, natural),
         "parameters": count_parameters(network),
         "flops": specimen_flops(data, network),
     }
@@ -121,7 +134,28 @@ def evaluate(run: RunDirectory, console: Console) -> None:
     )
     # Apart from the metrics, which are the same whenever the run is made again.
     write_json(folder / "speed.json", {"latency_ms": measure_latency(network, _one_specimen(data)), "threads": 1})
+    write_json(folder / "calibration.json", calibration)
     write_json(folder / "metrics.json", metrics)
+
+
+def calibration_record(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+    """Return all that validation specimens teach about trust: temperature, thresholds and levels of prediction sets."""
+    temperature = fit_temperature(logits, target)
+    before, after = calibrated(logits, 1.0), calibrated(logits, temperature)
+    return {
+        "fitted_on": {"part": splits.VALIDATION, "specimens": len(target)},
+        "temperature": temperature,
+        "nll": {
+            "before": negative_log_likelihood(logits, target),
+            "after": negative_log_likelihood(logits, target, temperature),
+        },
+        "ece": {
+            "before": expected_calibration_error(before, target),
+            "after": expected_calibration_error(after, target),
+        },
+        "thresholds": accuracy_thresholds(after, target, ACCURACIES),
+        "prediction_sets": conformal_levels(after, target, COVERAGES),
+    }
 
 
 def altered_metadata(data: PreparedData) -> dict[str, PreparedData]:

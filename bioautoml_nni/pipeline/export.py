@@ -21,14 +21,7 @@ from ..atomic import write_json, write_text
 from ..budgets import BUDGETS
 from ..data import splits
 from ..errors import ExportError
-from ..evaluation.calibration import (
-    accuracy_thresholds,
-    calibrated,
-    conformal_levels,
-    expected_calibration_error,
-    fit_temperature,
-    negative_log_likelihood,
-)
+from ..evaluation.calibration import calibrated
 from ..evaluation.cost import count_parameters
 from ..evaluation.explanations import has_feature_map
 from ..evaluation.metrics import classification_metrics
@@ -47,8 +40,6 @@ from .retrain import build_network, load_model
 from .run_directory import RunDirectory
 
 PARITY_SPECIMENS = 256
-ACCURACIES = (0.9, 0.95, 0.99)
-COVERAGES = (0.8, 0.9, 0.95, 0.99)
 
 
 def export(run: RunDirectory, folder: Path, console: Console, target: str | None = None, int8: bool = False) -> None:
@@ -93,9 +84,7 @@ def _write(
     written = _write_models(model, inputs, folder)
     reference = predict_logits(data, network, splits.TEST)[0][: len(next(iter(inputs.values())))] + shift
     parity = _parity(folder, written, inputs, reference)
-    console.print("export: calibration on the validation part")
-    logits, target = predict_logits(data, network, splits.VALIDATION)
-    calibration = _calibration((logits + shift).double().numpy(), target)
+    calibration = json.loads((run / "evaluation/calibration.json").read_text(encoding="utf-8"))
     preprocessing = json.loads((run / "preprocessing.json").read_text(encoding="utf-8"))
     del preprocessing["image_root"]  # a path of the machine that trained it
     preprocessing["image"]["column"] = run.experiment.data.arguments.get("image", "image")
@@ -191,25 +180,6 @@ def _parity(folder: Path, written: list[str], inputs: dict[str, Tensor], referen
                 "an operation or fusion of the space is not exported faithfully, search without it."
             )
     return {"tolerance": TOLERANCE, "specimens": len(reference), "largest_difference": differences}
-
-
-def _calibration(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
-    temperature = fit_temperature(logits, target)
-    before, after = calibrated(logits, 1.0), calibrated(logits, temperature)
-    return {
-        "fitted_on": {"part": splits.VALIDATION, "specimens": len(target)},
-        "temperature": temperature,
-        "nll": {
-            "before": negative_log_likelihood(logits, target),
-            "after": negative_log_likelihood(logits, target, temperature),
-        },
-        "ece": {
-            "before": expected_calibration_error(before, target),
-            "after": expected_calibration_error(after, target),
-        },
-        "thresholds": accuracy_thresholds(after, target, ACCURACIES),
-        "prediction_sets": conformal_levels(after, target, COVERAGES),
-    }
 
 
 def _classes(data: PreparedData) -> pd.DataFrame:

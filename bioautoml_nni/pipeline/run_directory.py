@@ -32,7 +32,10 @@ STAGES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "search": (("space", "strategy", "loss", "search"), ("search/shares.json",)),
     "derive": (("derivation",), ("architecture.json", "architecture.svg")),
     "retrain": (("retrain", "training"), ("retrain/model.pt", "retrain/network.json")),
-    "evaluate": (("evaluation",), ("evaluation/metrics.json", "evaluation/predictions.csv", "evaluation/trust.png")),
+    "evaluate": (
+        ("evaluation",),
+        tuple(f"evaluation/{name}" for name in ("metrics.json", "calibration.json", "predictions.csv", "trust.png")),
+    ),
     "report": (("name",), ("report.html",)),
 }
 """For each stage the configuration it depends on (besides the stages before) and the files that it leaves."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
@@ -20,10 +21,13 @@ from ..architecture import Architecture, derive
 from ..architecture.draw import draw
 from ..architecture.shares import with_positions
 from ..data import splits
+from ..evaluation.explanations import grad_cam, has_feature_map
 from ..evaluation.figures import curves_figure
 from ..pipeline.prepared import PreparedData
+from ..pipeline.retrain import load_model
 from ..pipeline.run_directory import RunDirectory
 from ..registry import get
+from ..runtime.overlay import overlay
 from ..training.history import read_history
 from .words import summary_sentences
 
@@ -119,25 +123,56 @@ def _curves(run: RunDirectory, stage: str, brand: str) -> str:
 
 
 def _examples(run: RunDirectory, data: PreparedData) -> list[dict[str, Any]]:
-    """Return example predictions: half right, half wrong, the surest of each first and classes in turn."""
-    wanted = run.experiment.evaluation.examples
+    """Return example predictions: right, wrong and unsure ones, the surest of each first and classes in turn."""
     pixels = data.pixels
+    wanted = run.experiment.evaluation.examples
     if pixels is None or wanted == 0:
         return []
+    chosen = choose_examples(run, data, wanted)
+    pictures = pixels.batch(chosen["row"].to_numpy())
+    maps = _maps(run, data, chosen)
+    examples: list[dict[str, Any]] = []
+    for number, entry in enumerate(chosen.to_dict("records")):
+        looked = None if maps is None else _jpeg(overlay(pictures[number], maps[number]))
+        examples.append({**{str(key): value for key, value in entry.items()}, "picture": _jpeg(pictures[number]),
+                         "looked": looked})  # fmt: skip
+    return examples
+
+
+def choose_examples(run: RunDirectory, data: PreparedData, wanted: int) -> pd.DataFrame:
+    """Return rows of predictions.csv with ``row`` (in the manifest) and ``kind``: right, wrong or unsure.
+
+    Unsure are those among the third of least confidence; right and wrong ones are not.
+    """
     table = pd.read_csv(run / "evaluation/predictions.csv", keep_default_na=False)
     table["row"] = np.flatnonzero((data.part == splits.TEST).to_numpy())
-    table["right"] = table["label"] == table["predicted"]
-    chosen: list[dict[str, Any]] = []
-    for right in (True, False):
-        pool = table[table["right"] == right].sort_values("confidence", ascending=False)
-        pool = pool.assign(turn=pool.groupby("label").cumcount()).sort_values(
-            ["turn", "confidence"], ascending=[True, False]
-        )
-        for entry in pool.head((wanted + 1) // 2).to_dict("records"):
-            buffer = io.BytesIO()
-            Image.fromarray(pixels.batch(np.array([entry["row"]]))[0]).resize((128, 128)).save(
-                buffer, "JPEG", quality=85
-            )
-            picture = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-            chosen.append({**{str(key): value for key, value in entry.items()}, "picture": picture})
-    return chosen
+    doubtful = table["confidence"].rank(pct=True, method="first") <= 1 / 3
+    right = table["label"] == table["predicted"]
+    table["kind"] = np.select([doubtful, right], ["unsure", "right"], "wrong")
+    table["right"] = right
+    chosen = []
+    for kind in ("right", "wrong", "unsure"):
+        pool = table[table["kind"] == kind].sort_values("confidence", ascending=False)
+        pool = pool.assign(turn=pool.groupby("label").cumcount())
+        chosen.append(pool.sort_values(["turn", "confidence"], ascending=[True, False]).head(-(-wanted // 3)))
+    return pd.concat(chosen, ignore_index=True)
+
+
+def _maps(run: RunDirectory, data: PreparedData, chosen: pd.DataFrame) -> np.ndarray | None:
+    """Return Grad-CAM (N, h, w) for the class that was predicted, or None for a network without feature maps."""
+    network = load_model(run, data)
+    if not has_feature_map(getattr(network, "image_encoder", None)):
+        return None
+    test = np.flatnonzero((data.part == splits.TEST).to_numpy())
+    batch = data.dataset([splits.TEST]).__getitems__(np.searchsorted(test, chosen["row"]).tolist())
+    transform = data.image_transform(run.experiment.training.augmentation)
+    assert transform is not None  # there are images
+    inputs = {**batch, "image": transform.eval()(batch["image"])}
+    index = {name: position for position, name in enumerate(data.classes)}
+    return grad_cam(network, inputs, torch.tensor([index[name] for name in chosen["predicted"]])).numpy()
+
+
+def _jpeg(pixels: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize((128, 128), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -12,6 +12,7 @@ from bioautoml_nni.evaluation.calibration import (
     expected_calibration_error,
     fit_temperature,
     negative_log_likelihood,
+    prediction_sets,
     reliability,
     risk_by_coverage,
 )
@@ -92,3 +93,23 @@ def test_the_risk_at_full_coverage_is_the_error_and_sure_answers_are_better():
     logits, target = drawn()
     risks = risk_by_coverage(calibrated(logits, 1.0), target)
     assert risks[-1] == pytest.approx((logits.argmax(1) != target).mean()) and risks[len(risks) // 4] < risks[-1] / 2
+
+
+def test_prediction_sets_are_counted_as_by_hand():
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.4, 0.35, 0.25], [0.3, 0.3, 0.4], [0.5, 0.45, 0.05]])
+    target = np.array([0, 2, 0, 1])
+    # At 0.35: {0}, {0, 1}, {2}, {0, 1}; the truth is in the first and the last.
+    assert prediction_sets(probabilities, target, 0.35) == {"level": 0.35, "held": 0.5, "mean_size": 1.5}
+    # Nothing reaches 0.9, so each set has the likeliest class alone.
+    assert prediction_sets(probabilities, target, 0.9) == {"level": 0.9, "held": 0.25, "mean_size": 1.0}
+    assert prediction_sets(probabilities, target, 0.0)["held"] == 1.0
+
+
+def test_fitted_levels_hold_their_promise_on_new_specimens():
+    rng = np.random.default_rng(3)
+    probabilities = rng.dirichlet(np.ones(6) * 0.4, 8000)
+    target = np.array([rng.choice(6, p=row) for row in probabilities])
+    for coverage, level in conformal_levels(probabilities[:4000], target[:4000], (0.8, 0.9, 0.95)).items():
+        assert prediction_sets(probabilities[4000:], target[4000:], level)["held"] == pytest.approx(
+            float(coverage), abs=0.02
+        )

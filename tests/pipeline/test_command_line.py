@@ -78,7 +78,11 @@ def test_metrics_hold_intervals_calibration_and_ablations(finished):
         low, high = metrics["intervals"][name]
         assert low <= value <= high
     assert set(metrics["ablations"]) == {"metadata_hidden", "metadata_permuted"}
-    assert metrics["calibration"]["temperature"] > 0
+    calibration = json.loads((finished[0] / "evaluation/calibration.json").read_text())
+    assert metrics["calibration"]["temperature"] == calibration["temperature"] > 0
+    held = [metrics["prediction_sets"][coverage]["held"] for coverage in calibration["prediction_sets"]]
+    assert held == sorted(held)
+    assert set(metrics["metadata_importance"]) == set(metrics["metadata_columns"])
     assert json.loads((finished[0] / "evaluation/speed.json").read_text())["latency_ms"] > 0
     scored = sum(row["classes"] for row in metrics["by_training_size"].values())
     assert scored == metrics["classes_in_test"]
@@ -97,6 +101,7 @@ def test_the_report_stands_alone_and_escapes_the_table(finished):
     assert "http://" not in html.replace("http://www.w3.org/2000/svg", "") and "https://" not in html
     assert html.count("data:image/png;base64,") >= 4
     assert "macro-F1" in html and "<svg" in html
+    assert html.count('<div class="pair"><img') == html.count("The same, brighter where it speaks for") > 3
     epochs = (finished[0] / "search/history.jsonl").read_text().splitlines()
     assert html.count("<template data-epoch=") == len(epochs) > 1
     last = html.rsplit("<template data-epoch=", 1)[1].partition(">")[2].partition("</template>")[0]
