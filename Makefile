@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export PYTHONWARNINGS ?= ignore::DeprecationWarning
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test test-faults fuzz audit lint bench clean
 
 install: $(STAMP)
 
@@ -20,7 +20,17 @@ demo: install
 	$(BIN)/bioautoml run examples/sample/experiment.yml --output runs/sample
 
 test: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-faults: install
+	$(BIN)/python -m pytest -m faults
+
+fuzz: install
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,fuzz]'
+	$(BIN)/python tests/coverage_fuzz.py
+
+audit: install
+	$(BIN)/uv tool run pip-audit --strict --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 
 lint: install
 	$(BIN)/ruff check .

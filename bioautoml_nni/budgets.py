@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LARGEST_SIDE = 1024
+"""Side of the largest square that a network may see, in pixels."""
+
 
 @dataclass(frozen=True)
 class Budget:

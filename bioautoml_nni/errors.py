@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 
@@ -45,3 +46,28 @@ class ArchitectureError(BioAutoMLError):
 
 class ExportError(BioAutoMLError):
     """A model that cannot be exported, or an exported one that cannot be used."""
+
+
+FULL_DISK = "The disk is full; make room and give the same command again: it goes on with what is complete."
+KILLED_WORKER = (
+    "A process that reads images was killed, as a system does that runs out of memory; close other programs or lower "
+    "batch_size, and give the same command again: it goes on after the newest whole epoch."
+)
+
+
+def outside_cause(error: BaseException | None) -> str | None:
+    """Return a sentence if an error, or one behind it, comes from the machine and not from us or our input.
+
+    The system says by a number that there is no room to write; SQLite and torch's writer of checkpoints say it only in
+    words, and so does torch's loader of a worker that is gone.
+    """
+    while error is not None:
+        said = str(error)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return FULL_DISK
+        if any(words in said for words in ("disk is full", "No space left", "PytorchStreamWriter failed writing")):
+            return FULL_DISK
+        if "DataLoader worker" in said and ("killed by signal" in said or "exited unexpectedly" in said):
+            return KILLED_WORKER
+        error = error.__cause__ or error.__context__
+    return None

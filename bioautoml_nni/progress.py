@@ -21,3 +21,11 @@ def make_progress(console: Console) -> Progress:
         console=console,
         disable=not console.is_terminal,
     )
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words: 40 s, 3 min 20 s, 5 h 10 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

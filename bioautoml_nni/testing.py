@@ -23,7 +23,9 @@ from .architecture import Architecture, Topology, derive
 from .architecture.schema import SpaceRecord
 from .architecture.shares import draw_shares, equal_shares
 from .config import Experiment
+from .data.decoding import ImageReference, require_below
 from .data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, Source
+from .errors import DataError
 from .nni_engine import named_architecture_parameters, run_one_shot
 from .registry import get
 
@@ -270,11 +272,10 @@ def check_manifest(manifest: Manifest, name: str) -> None:
         assert table[column].notna().all(), f"{name}: {column} has gaps"
         assert all(isinstance(value, str) and value for value in table[column]), f"{name}: {column} must be strings"
     assert table[ID].is_unique, f"{name}: {ID} is not unique"
-    root = manifest.image_root.resolve()
-    for reference in table[IMAGE].dropna():
-        assert not Path(reference).is_absolute(), f"{name}: {IMAGE} must be relative to image_root, not {reference!r}"
-        inside = (root / reference).resolve().is_relative_to(root)
-        assert inside, f"{name}: {IMAGE} {reference!r} leads out of image_root"
+    try:
+        require_below(manifest.image_root, (ImageReference.parse(path).path for path in table[IMAGE].dropna()))
+    except DataError as error:
+        raise AssertionError(f"{name}: {error}") from error
     unknown = set(manifest.roles) - set(table)
     assert not unknown, f"{name}: has roles for columns that are not in the table: {sorted(unknown)}"
     wrong = {column: role for column, role in manifest.roles.items() if role not in get_args(Role)}

@@ -81,7 +81,14 @@ class FixedCell(nn.Module):
 
     A node is the sum of its kept edges divided by the number of inputs that the searched node chose, so that it
     computes the same function as the frozen search space, where removed edges contribute zeros.
+
+    Attributes:
+        out_channels: C of the output.
+        drop_path: probability with which a training specimen goes without an edge that is no skip; what is left is
+            scaled up to the same mean. Larsson et al., arXiv 1605.07648.
     """
+
+    drop_path = 0.0
 
     def __init__(
         self,
@@ -92,8 +99,10 @@ class FixedCell(nn.Module):
         operations: OperationClasses,
     ) -> None:
         super().__init__()
+        self.out_channels = out_channels
         self.edges = nn.ModuleDict()
         self.incoming: dict[int, list[int]] = {}
+        self.droppable: set[tuple[int, int]] = set()
         self.divisors: dict[int, int] = {}
         self.nodes = architecture.nodes
         self.operation_names = {f"{edge.source}_{edge.target}": edge.operation for edge in architecture.edges}
@@ -102,6 +111,8 @@ class FixedCell(nn.Module):
             self.edges[f"{edge.source}_{edge.target}"] = operation
             self.incoming.setdefault(edge.target, []).append(edge.source)
             self.divisors[edge.target] = min(architecture.inputs_per_node, edge.target)
+            if "skip" not in getattr(operations[edge.operation], "capabilities", ()):
+                self.droppable.add((edge.source, edge.target))
         self.live_nodes = architecture.live_nodes
         self.project = OutputProjection(len(self.live_nodes) * in_channels, out_channels)
 
@@ -112,7 +123,14 @@ class FixedCell(nn.Module):
             total: Tensor | None = None
             for source in self.incoming[node]:
                 value = self.edges[f"{source}_{node}"](states[source])
+                if self.training and self.drop_path and (source, node) in self.droppable:
+                    value = value * _kept(value, self.drop_path)
                 total = value if total is None else total + value
             assert total is not None  # a live node has an edge
             states[node] = total / self.divisors[node] if self.divisors[node] > 1 else total
         return self.project(torch.cat([states[node] for node in self.live_nodes], dim=1))
+
+
+def _kept(like: Tensor, drop: float) -> Tensor:
+    """Return for each specimen 0 with probability `drop`, and what keeps the mean otherwise (N, 1, 1, 1)."""
+    return (torch.rand(len(like), 1, 1, 1, device=like.device) >= drop).to(like.dtype) / (1 - drop)

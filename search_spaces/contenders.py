@@ -8,13 +8,43 @@ from typing import Any
 from ..compare._base import RunContender
 from ..errors import ConfigError
 
+PRETRAINED = "pretrained"
+RECIPE = {
+    "retrain.cells": None,
+    "retrain.channels": None,
+    "retrain.initial_weights": "scratch",
+    "training.drop_path": 0.0,
+    "training.auxiliary_weight": 0.0,
+}
+"""What the experiment may ask of a network made of cells, and of no other."""
+
 
 class TimmContender(RunContender):
-    """timm:NAME is a network of timm from scratch, fused as the experiment is; timm:NAME@FILE starts from weights."""
+    """timm:NAME is a network of timm from scratch, fused as the experiment is; timm:NAME@FILE starts from weights,
+    timm:NAME@pretrained from timm's own."""
 
     def settings(self, seed: int) -> Mapping[str, Any]:
-        if not self.argument:
-            raise ConfigError(["timm: name the network, such as timm:resnet18"], "command line")
-        name, _, weights = self.argument.partition("@")
-        start = {"weights": weights} if weights else {}
-        return {"space": {"name": "timm", "encoder": name, **start}, "retrain": {}}
+        return {"space": {"name": "timm", **encoder("timm", self.argument)}, **RECIPE}
+
+
+class TimmProbe(RunContender):
+    """timm_probe:NAME@FILE keeps the weights of a pretrained encoder and trains what stands on it; without @FILE they
+    are timm's own."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        name, at, weights = (self.argument or "").partition("@")
+        start = encoder("timm_probe", f"{name}@{weights if at else PRETRAINED}" if name else None)
+        return {"space": {"name": "timm", **start, "frozen": True}, **RECIPE}
+
+
+def encoder(row: str, argument: str | None) -> dict[str, Any]:
+    """Return the arguments of the space that a row's NAME@FILE stands for.
+
+    Raises:
+        ConfigError: without a name.
+    """
+    name, _, weights = (argument or "").partition("@")
+    if not name:
+        raise ConfigError([f"{row}: name the network, such as {row}:resnet18"], "command line")
+    start = {PRETRAINED: True} if weights == PRETRAINED else {"weights": weights} if weights else {}
+    return {"encoder": name, **start}

@@ -48,7 +48,7 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         ValueError: for arguments that contradict each other.
     """
 
-    capabilities = ("image", "metadata", "one_shot", "multi_trial")
+    capabilities = ("auxiliary", "drop_path", "image", "metadata", "multi_trial", "one_shot")
 
     def __init__(
         self,
@@ -159,6 +159,19 @@ class FixedNetwork(MultimodalForward):
             self, make_cell, make_fusion, num_classes, metadata, modalities, channels, cells, stem_stride,
             metadata_features, fusion_features, dropout, metadata_dropout, field_dropout,
         )  # fmt: skip
+
+    def set_drop_path(self, rate: float) -> None:
+        """Set the probability with which a training specimen goes without an edge; see `FixedCell`."""
+        for module in self.modules():
+            if isinstance(module, FixedCell):
+                module.drop_path = rate
+
+    def auxiliary_source(self) -> tuple[nn.Module, int]:
+        """Return the cell at two thirds of the depth and its width: where an auxiliary classifier is put."""
+        assert isinstance(self.image_encoder, ImageEncoder)  # the configuration asks for images
+        cell = self.image_encoder.cells[2 * len(self.image_encoder.cells) // 3]
+        assert isinstance(cell, FixedCell)
+        return cell, cell.out_channels
 
 
 def topology(

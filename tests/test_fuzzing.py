@@ -1,6 +1,5 @@
 """Whatever a file holds, only our own errors come out: architectures, experiments, histories of shares, pictures."""
 
-import copy
 import io
 import json
 
@@ -9,7 +8,8 @@ import pytest
 import yaml
 from bioautoml_nni.search_spaces import MultimodalSpace
 from conftest import tiny_experiment
-from hypothesis import HealthCheck, given, settings
+from damage import changed, tries, values
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -24,41 +24,7 @@ TOPOLOGY = MultimodalSpace(3, modalities=("image",), channels=4, cells=3).topolo
 ARCHITECTURE = derive(
     TOPOLOGY, draw_shares(TOPOLOGY, equal_shares(TOPOLOGY), np.random.default_rng(0)), SpaceRecord(name="multimodal")
 ).model_dump(mode="json")
-many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-plain = (st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.floats(), st.text(max_size=20))
-scalars = st.one_of(*plain, st.just([]), st.just({}))
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner))
-
-
-def places(value, path=()):
-    """Yield the path of every part of a JSON-like value."""
-    yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in items:
-        yield from places(inner, (*path, key))
-
-
-@st.composite
-def changed(draw, original):
-    """A copy of `original` in which up to three parts are replaced, removed or joined by others."""
-    result = copy.deepcopy(original)
-    for _ in range(draw(st.integers(1, 3))):
-        path = draw(st.sampled_from([path for path in places(result) if path]))
-        parent = result
-        for key in path[:-1]:
-            parent = parent[key]
-        action = draw(st.sampled_from(["replace", "remove", "add"]))
-        if action == "replace":
-            parent[path[-1]] = draw(values)
-        elif action == "remove":
-            del parent[path[-1]]
-        elif isinstance(parent, dict):
-            parent[draw(st.text(max_size=8))] = draw(values)
-        else:
-            parent.append(draw(values))
-        if not any(places(result)):
-            break
-    return result
+many = tries(300)
 
 
 @many

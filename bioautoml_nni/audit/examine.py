@@ -68,8 +68,22 @@ def image_store(experiment: Experiment, manifest_root: Any) -> ImageStore:
     return ImageStore(manifest_root, experiment.data.image_size, cache.folder, cache.max_gb)
 
 
-def examine(experiment: Experiment, console: Console) -> Examination:
+def load_manifest(experiment: Experiment) -> Manifest:
+    """Return what the experiment's source reads.
+
+    Raises:
+        DataError: for files that cannot be read.
+    """
+    settings = experiment.data
+    manifest: Manifest = get("sources", settings.source).target(settings.root, **settings.arguments).load()
+    return manifest
+
+
+def examine(experiment: Experiment, console: Console, manifest: Manifest | None = None) -> Examination:
     """Audit the data of an experiment.
+
+    Args:
+        manifest: the source's own by default.
 
     Raises:
         DataError: for data that cannot even be looked at: no table, no usable row, a single class, a path that leads
@@ -77,9 +91,11 @@ def examine(experiment: Experiment, console: Console) -> Examination:
     """
     settings = experiment.data
     remarks: list[Remark] = []
-    manifest: Manifest = get("sources", settings.source).target(settings.root, **settings.arguments).load()
+    if manifest is None:
+        manifest = load_manifest(experiment)
     remarks += [Remark("note", "table", note) for note in manifest.notes]
-    table, dropped = _without_rare(manifest.table, settings.rare_labels, remarks)
+    _require_labels(manifest.table, settings.hold_out)
+    table, dropped = _without_rare(manifest.table, settings, remarks)
     facts: pd.DataFrame | None = None
     unreadable = pd.DataFrame(columns=[ID, IMAGE, "reason"])
     if "image" in settings.modalities:
@@ -95,11 +111,15 @@ def examine(experiment: Experiment, console: Console) -> Examination:
         table, facts = table[kept].reset_index(drop=True), facts[kept].reset_index(drop=True)
         if not kept.all():
             readable = table
-            table, more = _without_rare(readable, settings.rare_labels, remarks)
+            table, more = _without_rare(readable, settings, remarks)
             facts = facts[~readable[LABEL].isin(list(more))].reset_index(drop=True)
             dropped |= more
-    part = splits.assign(table, settings.split, experiment.seed)
-    found = _screen(experiment, manifest, table, part, console)
+    learned = ~table[LABEL].isin(settings.hold_out)
+    part = splits.assign(table[learned], settings.split, experiment.seed).reindex(
+        table.index, fill_value=splits.UNKNOWN
+    )
+    known, known_part = table[learned].reset_index(drop=True), part[learned].reset_index(drop=True)
+    found = _screen(experiment, manifest, known, known_part, console)
     roles, overridden = _final_roles(experiment, manifest, table, found, remarks)
     manifest.roles = roles
     if "metadata" in settings.modalities and not manifest.features():
@@ -107,7 +127,7 @@ def examine(experiment: Experiment, console: Console) -> Examination:
             "data.modalities names metadata, but no usable metadata column is left; give roles under data.columns "
             "or set data.modalities to [image]."
         )
-    judge_split(table, part, settings, found, remarks)
+    judge_split(known, known_part, settings, found, remarks)
     test, train = _masks(part)
     pictures = pixels = None
     if facts is not None:
@@ -123,9 +143,18 @@ def _masks(part: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return (part == splits.TEST).to_numpy(), part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()
 
 
-def _without_rare(table: pd.DataFrame, policy: str, remarks: list[Remark]) -> tuple[pd.DataFrame, dict[str, int]]:
+def _require_labels(table: pd.DataFrame, wanted: list[str]) -> None:
+    known = set(table[LABEL])
+    for name in wanted:
+        if name not in known:
+            raise DataError(f"data.hold_out: no specimen has the label {name!r}{suggestion(name, sorted(known))}.")
+
+
+def _without_rare(table: pd.DataFrame, settings: Any, remarks: list[Remark]) -> tuple[pd.DataFrame, dict[str, int]]:
     """Leave out labels with a single specimen; unless they may be dropped, that is a reason to refuse."""
-    counts = table[LABEL].value_counts()
+    counts = table[LABEL][~table[LABEL].isin(settings.hold_out)].value_counts()
+    if counts.empty:
+        raise DataError("data.hold_out: names all labels; two at least must be left to learn.")
     if len(counts) < 2:
         raise DataError(
             f"All {len(table)} specimens have the label {counts.index[0]!r}; two classes at least are needed."
@@ -134,7 +163,7 @@ def _without_rare(table: pd.DataFrame, policy: str, remarks: list[Remark]) -> tu
     if rare.empty:
         return table, {}
     names = ", ".join(repr(name) for name in rare.index[:5]) + (" and others" if len(rare) > 5 else "")
-    if policy == "error":
+    if settings.rare_labels == "error":
         text = (
             f"Label {names} has one specimen only, which cannot be both learned and tested; merge it with another "
             "label or set data.rare_labels=drop."
@@ -143,7 +172,7 @@ def _without_rare(table: pd.DataFrame, policy: str, remarks: list[Remark]) -> tu
     else:
         remarks.append(Remark("note", "labels", f"Labels with one specimen left out: {names}."))
     kept = table[~table[LABEL].isin(rare.index)].reset_index(drop=True)
-    if kept[LABEL].nunique() < 2:
+    if len(counts) - len(rare) < 2:
         raise DataError("Fewer than two labels have two specimens; two classes at least are needed.")
     return kept, {str(name): 1 for name in rare.index}
 
@@ -222,7 +251,8 @@ def _final_roles(
 def _audit(
     examination: Examination, found: Screen, dropped: dict[str, int], pictures: Any, settings: Any
 ) -> dict[str, Any]:
-    table, part, manifest = examination.table, examination.part, examination.manifest
+    manifest, learned = examination.manifest, examination.part != splits.UNKNOWN
+    table, part = examination.table[learned], examination.part[learned]
     counts = pd.crosstab(table[LABEL], part).reindex(columns=list(splits.PARTS), fill_value=0)
     training = counts[[splits.WEIGHTS, splits.ALPHA]].sum(axis=1)
     group = settings.split.group
@@ -235,6 +265,7 @@ def _audit(
         "remarks": [vars(remark) for remark in examination.remarks],
         "rank": manifest.rank,
         "specimens": len(table),
+        "held_out": {str(name): int(n) for name, n in examination.table[LABEL][~learned].value_counts().items()},
         "labels_dropped": dropped,
         "unreadable_images": len(examination.unreadable),
         "unreadable": examination.unreadable.rename(columns={ID: "id", IMAGE: "image"}).head(1000).to_dict("records"),

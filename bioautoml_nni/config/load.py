@@ -15,6 +15,9 @@ from ..registry import get, plugins, suggestion
 from .arguments import check_arguments, constructor_arguments
 from .schema import DataConfig, Experiment
 
+PATHS = (("data", "root"), ("training", "distillation", "teacher"))
+"""Keys whose relative paths start at the experiment file's folder, or where a command gives them at its own."""
+
 PLUGIN_SECTIONS = {"space": "search_spaces", "strategy": "strategies", "loss": "losses"}
 
 
@@ -68,7 +71,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError([f"not readable as YAML: {' '.join(str(error).split())}"], str(path)) from None
     if not isinstance(raw, dict):
         raise ConfigError(["the file must hold keys and values, such as `name: my-experiment`"], str(path))
-    _resolve_root(raw, path.resolve().parent)
+    _resolve_paths(raw, path.resolve().parent)
     return raw
 
 
@@ -92,8 +95,8 @@ def apply_overrides(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
         problem = _assign(result, key.strip(), parsed)
         if problem:
             problems.append(f"--set {text}: {problem}")
-        elif key.strip() == "data.root":
-            _resolve_root(result, Path.cwd())
+        elif tuple(key.strip().split(".")) in PATHS:
+            _resolve_paths(result, Path.cwd())
     if problems:
         raise ConfigError(problems, "command line")
     return result
@@ -106,7 +109,9 @@ def _assign(raw: dict[str, Any], key: str, value: Any) -> str | None:
         return f"{key!r} is no dotted key; write it as key.subkey=value"
     section: Any = raw
     for part in parts[:-1]:
-        section = section.setdefault(part, {}) if isinstance(section, dict) else None
+        if isinstance(section, dict) and section.get(part) is None:
+            section[part] = {}
+        section = section[part] if isinstance(section, dict) else None
     if not isinstance(section, dict):
         return f"{'.'.join(parts[:-1])} is not a section"
     section[parts[-1]] = value
@@ -166,13 +171,29 @@ def _contradictions(experiment: Experiment) -> list[str]:
         problems.append("data.root: this source needs the folder of its data, such as `root: ../my-data`.")
     if len(set(experiment.data.modalities)) < len(experiment.data.modalities):
         problems.append("data.modalities: each modality may stand once only.")
+    return problems + _recipe_problems(experiment)
+
+
+def _recipe_problems(experiment: Experiment) -> list[str]:
+    """Return which parts of the training's recipe the space cannot have; those for images rest where there are none."""
+    recipe, problems = experiment.training, []
+    if experiment.space.name in plugins("search_spaces"):
+        capabilities = get("search_spaces", experiment.space.name).capabilities
+        problems += [
+            f"training.{key}: space {experiment.space.name!r} cannot be trained with it; remove it."
+            for key, capability in (("drop_path", "drop_path"), ("auxiliary_weight", "auxiliary"))
+            if getattr(recipe, key) and capability not in capabilities
+        ]
     return problems
 
 
-def _resolve_root(raw: dict[str, Any], base: Path) -> None:
-    data = raw.get("data")
-    if isinstance(data, dict) and isinstance(data.get("root"), str):
-        data["root"] = str(base / Path(data["root"]).expanduser())
+def _resolve_paths(raw: dict[str, Any], base: Path) -> None:
+    for *sections, key in PATHS:
+        section: Any = raw
+        for name in sections:
+            section = section.get(name) if isinstance(section, dict) else None
+        if isinstance(section, dict) and isinstance(section.get(key), str):
+            section[key] = str(base / Path(section[key]).expanduser())
 
 
 def _explain(fault: Any) -> str:

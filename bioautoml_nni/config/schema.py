@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..budgets import BUDGETS, Budget
+from ..budgets import BUDGETS, LARGEST_SIDE, Budget
 
 
 class _Section(BaseModel):
@@ -76,11 +76,15 @@ class DataConfig(BaseModel):
     source: str
     root: Path | None = None
     modalities: list[Literal["image", "metadata"]] = Field(["image", "metadata"], min_length=1)
-    image_size: int = Field(64, ge=16, le=1024)
+    image_size: int = Field(64, ge=16, le=LARGEST_SIDE)
     split: SplitConfig = SplitConfig()
     encoding: EncodingConfig = EncodingConfig()
     max_unreadable: float = Field(0.05, ge=0, le=1)
     rare_labels: Literal["error", "drop"] = "error"
+    hold_out: list[str] = Field(
+        default_factory=list,
+        description="labels that are not learned; their specimens tell whether it notices what it does not know",
+    )
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -121,6 +125,14 @@ class SearchConfig(_Optimisation):
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
 
+class DistillationConfig(_Section):
+    """What the network learns from the one of an earlier run besides the labels."""
+
+    teacher: Path = Field(description="the directory of a run with the same classes, retrained at least")
+    weight: float = Field(0.5, gt=0, le=1, description="of the teacher's word; the labels' has the rest")
+    temperature: float = Field(2.0, ge=1)
+
+
 class TrainingConfig(_Optimisation):
     """Training of the derived network: AdamW with warm-up and a cosine schedule."""
 
@@ -130,7 +142,18 @@ class TrainingConfig(_Optimisation):
     weight_decay: float = Field(0.02, ge=0)
     warmup_steps: int = Field(100, ge=0)
     gradient_clip: float = Field(5.0, ge=0)
+    accumulate: int = Field(1, ge=1, description="batches whose gradients make one step")
     ema_decay: float = Field(0.0, ge=0, lt=1, description="exponential moving average of the weights; 0 is off")
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    sampler: Literal["shuffled", "square_root", "balanced"] = Field(
+        "shuffled", description="drawn anew by the square root of the class's size, or every class alike"
+    )
+    mixup: float = Field(0.0, ge=0, description="parameter of the Beta distribution of shares; 0 is off")
+    cutmix: float = Field(0.0, ge=0, description="parameter of the Beta distribution of areas; 0 is off")
+    drop_path: float = Field(0.0, ge=0, lt=1, description="probability at the end; it grows from 0")
+    auxiliary_weight: float = Field(0.0, ge=0, description="of a second classifier at two thirds of the depth")
+    patience: int | None = Field(None, ge=1, description="epochs without a better one, after which training ends")
+    distillation: DistillationConfig | None = None
 
 
 Target = Literal["trap", "pi", "station"]
@@ -176,6 +199,7 @@ class RetrainConfig(_Section):
     cells: int | None = Field(None, ge=1)
     channels: int | None = Field(None, ge=1)
     initial_weights: Literal["scratch", "supernet"] = "scratch"
+    max_minutes: float | None = Field(None, gt=0, description="of training; the schedule adapts to what fits")
 
     @model_validator(mode="after")
     def _same_size(self) -> RetrainConfig:

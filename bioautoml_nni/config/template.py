@@ -53,4 +53,7 @@ training:
   epochs: 40
   batch_size: 64
   learning_rate: 0.003
+  # docs/training.md lists the rest of the recipe: moving average, mixup, CutMix, drop-path, teachers, patience
+# retrain:
+#   max_minutes: 30            # the schedule adapts to what fits
 """

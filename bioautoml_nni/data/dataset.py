@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler
+from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler, WeightedRandomSampler
 
 from .image_store import Pixels
 from .metadata import EncodedMetadata
@@ -25,15 +25,22 @@ class SpecimenDataset(Dataset[dict[str, Tensor]]):
         metadata: encoded metadata of all N rows.
         targets: class index of all N rows.
         positions: rows of this part.
+        teacher: logits (N, K) that a batch has as ``teacher``, or None.
     """
 
     def __init__(
-        self, images: Pixels | None, metadata: EncodedMetadata, targets: np.ndarray, positions: np.ndarray
+        self,
+        images: Pixels | None,
+        metadata: EncodedMetadata,
+        targets: np.ndarray,
+        positions: np.ndarray,
+        teacher: np.ndarray | None = None,
     ) -> None:
         self.images = images
         self.metadata = metadata
         self.targets = targets
         self.positions = positions
+        self.teacher = teacher
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -49,6 +56,8 @@ class SpecimenDataset(Dataset[dict[str, Tensor]]):
             "mask": torch.from_numpy(self.metadata.mask[rows]),
             "target": torch.from_numpy(self.targets[rows]),
         }
+        if self.teacher is not None:
+            batch["teacher"] = torch.from_numpy(self.teacher[rows])
         if self.images is not None:
             batch["image"] = torch.from_numpy(self.images.batch(rows)).permute(0, 3, 1, 2)
         return batch
@@ -59,17 +68,31 @@ def whole_batch(batch: Any) -> Any:
     return batch
 
 
-def make_loader(dataset: SpecimenDataset, batch_size: int, shuffle: bool, loader_class: type = DataLoader) -> Any:
+def make_loader(
+    dataset: SpecimenDataset,
+    batch_size: int,
+    shuffle: bool,
+    loader_class: type = DataLoader,
+    balance: float = 0.0,
+) -> Any:
     """Return a loader; with `shuffle` its sampler has a generator of its own, and it drops a last incomplete batch.
 
     Pixels from the cache are fetched in the main process, those that must be decoded in worker processes.
 
     Args:
         loader_class: `DataLoader` or NNI's traced form of it.
+        balance: with `shuffle`, specimens are drawn with replacement, each with a probability that is proportional to
+            its class's size to the power of -balance: 1 makes all classes alike; 0 draws each specimen once.
     """
     # The loader draws a number whenever it is iterated, at moments that differ after a resume. With a generator of its
     # own this disturbs neither the sampler's order nor the global generator.
-    sampler: Any = RandomSampler(dataset, generator=torch.Generator()) if shuffle else SequentialSampler(dataset)
+    sampler: Any = SequentialSampler(dataset)
+    if shuffle and balance:
+        targets = dataset.targets[dataset.positions]
+        weights = np.bincount(targets).astype(float)[targets] ** -balance
+        sampler = WeightedRandomSampler(weights.tolist(), len(dataset), generator=torch.Generator())
+    elif shuffle:
+        sampler = RandomSampler(dataset, generator=torch.Generator())
     workers = dataset.images.workers if dataset.images is not None else 0
     return loader_class(
         dataset,

@@ -60,14 +60,23 @@ def require_below(root: Path, paths: Iterable[str]) -> None:
     folders: dict[str, bool] = {}
     for relative in paths:
         folder, _, name = relative.rpartition("/")
+        if not _can_be_a_name(relative):
+            continue  # it will not be read either
         if folder not in folders:
             folders[folder] = (root / folder).resolve().is_relative_to(border)
         path = root / relative
         inside = folders[folder] and name != ".." and not relative.startswith("/")
-        if inside and path.is_symlink():
+        if inside and os.path.islink(path):
             inside = path.resolve().is_relative_to(border)
         if not inside:
             raise DataError(f"image path {relative!r} leads outside the image root {root}; correct it in the table.")
+
+
+def _can_be_a_name(path: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def read_bytes(root: Path, reference: ImageReference) -> bytes:
@@ -76,6 +85,8 @@ def read_bytes(root: Path, reference: ImageReference) -> bytes:
     Raises:
         OSError: if the file is missing, cannot be read or is empty.
     """
+    if not _can_be_a_name(reference.path):
+        raise OSError(f"{reference.path!r} cannot be the name of a file")
     with open(os.path.join(root, reference.path), "rb") as file:
         if reference.member is None:
             data = file.read()

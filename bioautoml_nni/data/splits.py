@@ -13,6 +13,8 @@ from .manifest import LABEL, SPLIT, as_strings
 
 WEIGHTS, ALPHA, VALIDATION, TEST = "weights_train", "alpha_train", "validation", "test"
 PARTS = (WEIGHTS, ALPHA, VALIDATION, TEST)
+UNKNOWN = "unknown"
+"""Specimens of labels that are no class; in no other part, and in none of `PARTS`."""
 TRIALS = 2000
 
 

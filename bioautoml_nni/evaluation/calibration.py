@@ -9,6 +9,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from ..runtime.decisions import in_prediction_set
+
 BINS = 15
 
 
@@ -98,12 +100,8 @@ def conformal_levels(probabilities: np.ndarray, target: np.ndarray, coverages: S
 
 
 def prediction_sets(probabilities: np.ndarray, target: np.ndarray, level: float) -> dict[str, float]:
-    """Return the level, how often the sets of it hold the truth, and how many classes they have on average.
-
-    A set has every class of at least that probability, and always the likeliest one.
-    """
-    inside = probabilities >= level
-    inside[np.arange(len(target)), probabilities.argmax(axis=1)] = True
+    """Return the level, how often the sets of it hold the truth, and how many classes they have on average."""
+    inside = in_prediction_set(probabilities, level)
     return {
         "level": level,
         "held": float(inside[np.arange(len(target)), target].mean()),

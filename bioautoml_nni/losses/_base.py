@@ -12,6 +12,9 @@ class Loss(nn.Module):
 
     Args:
         class_counts: number of training specimens of each class.
+
+    Attributes:
+        capabilities: "imbalance" if it makes rare classes count more than their number does.
     """
 
     capabilities: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ class ClassBalanced(Loss):
         beta: 0 is no weighting; towards 1 the weights become inverse frequencies.
     """
 
+    capabilities = ("imbalance",)
     weights: Tensor
 
     def __init__(self, class_counts: Sequence[int], beta: float = 0.999) -> None:

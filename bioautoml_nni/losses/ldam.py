@@ -26,6 +26,7 @@ class LDAM(Loss):
         beta: of these weights.
     """
 
+    capabilities = ("imbalance",)
     margins: Tensor
     weights: Tensor
 

@@ -32,10 +32,11 @@ from ..progress import make_progress
 from ..quiet import quiet
 from ..registry import get
 from ..seeding import derive_seed
-from .evaluate import predict_logits, specimen_flops
+from ..training.weights import restore
+from .evaluate import specimen_flops
 from .halving import best_by_training
+from .networks import build_network, predict_logits
 from .prepared import PreparedData
-from .retrain import build_network
 from .run_directory import RunDirectory
 from .search import strategy_arguments
 
@@ -173,7 +174,7 @@ def _perturbed(run: RunDirectory, data: PreparedData, space: Any, shares: Shares
         raise RunDirectoryError(f"{run.path}: has no search/supernet.pt, which derivation.method=perturbation needs.")
     strategy = get("strategies", run.experiment.strategy.name).target(**strategy_arguments(run))
     network = strategy.mutate_model(space)
-    network.load_state_dict(torch.load(run / "search/supernet.pt", weights_only=True, map_location="cpu"))
+    restore(network, run / "search/supernet.pt")
     network.eval()
     alphas = named_architecture_parameters(network)
     names = {label: list(own) for label, own in shares.items()}

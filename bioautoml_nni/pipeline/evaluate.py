@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,12 +31,13 @@ from ..evaluation.cost import count_flops, count_parameters, measure_latency
 from ..evaluation.figures import confusion_figure, roc_figure, trust_figure
 from ..evaluation.intervals import intervals
 from ..evaluation.metrics import by_training_size, classification_metrics, majority_baseline, per_class_table
+from ..evaluation.open_set import open_set
 from ..evaluation.taxonomy import by_rank, coarser_taxa, most_confused
 from ..progress import make_progress
 from ..seeding import derive_seed
 from .importance import metadata_importance
+from .networks import load_model, predict_logits
 from .prepared import PreparedData
-from .retrain import load_model
 from .run_directory import RunDirectory
 
 ACCURACIES = (0.9, 0.95, 0.99)
@@ -58,11 +58,13 @@ def evaluate(run: RunDirectory, console: Console) -> None:
     sizes = {part: int((data.part == part).sum()) for part in splits.PARTS}
     changed = altered_metadata(data) if set(run.experiment.data.modalities) == {"image", "metadata"} else {}
     with make_progress(console) as progress:
-        total = (1 + len(changed)) * sizes[splits.TEST] + sizes[splits.VALIDATION]
+        unlearned = (data.part == splits.UNKNOWN).to_numpy()
+        total = (1 + len(changed)) * sizes[splits.TEST] + sizes[splits.VALIDATION] + int(unlearned.sum())
         task = progress.add_task("evaluate", total=total, note="")
         logits, target = decided(splits.TEST)
         calibration = calibration_record(*decided(splits.VALIDATION))
         ablations = {name: headline(target, decided(splits.TEST, other)[0]) for name, other in changed.items()}
+        strange = decided(splits.UNKNOWN)[0] if unlearned.any() else None
     temperature = calibration["temperature"]
     probabilities = calibrated(logits, 1.0)
     shipped = calibrated(logits, temperature)
@@ -70,6 +72,7 @@ def evaluate(run: RunDirectory, console: Console) -> None:
     folder = run / "evaluation"
     folder.mkdir(exist_ok=True)
     present = np.unique(target)
+    taxa = coarser_taxa(data.table[data.in_training], data.classes, data.rank)
     per_class = per_class_table(target, probabilities, data.classes, counts)
     metrics: dict[str, Any] = {
         "rank": data.rank,
@@ -93,7 +96,7 @@ def evaluate(run: RunDirectory, console: Console) -> None:
             **intervals(target, probabilities.argmax(axis=1), _test_groups(data), seed=run.experiment.seed),
         },
         "by_training_size": by_training_size(per_class),
-        "by_rank": by_rank(target, probabilities, coarser_taxa(data.table[data.in_training], data.classes, data.rank)),
+        "by_rank": by_rank(target, probabilities, taxa),
         "most_confused": most_confused(target, probabilities.argmax(axis=1), data.classes),
         "ablations": ablations,
         "calibration": {
@@ -105,6 +108,12 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         "prediction_sets": {
             coverage: prediction_sets(shipped, target, level)
             for coverage, level in calibration["prediction_sets"].items()
+        },
+        "open_set": None
+        if strange is None
+        else {
+            "labels": list(run.experiment.data.hold_out),
+            **open_set(logits, strange, temperature, calibration["thresholds"], data.table[unlearned], taxa),
         },
         "metadata_importance": metadata_importance(data, network, natural),
         "parameters": count_parameters(network),
@@ -198,24 +207,6 @@ def trust(logits: np.ndarray, temperature: float, target: np.ndarray) -> dict[st
 def _test_groups(data: PreparedData) -> np.ndarray | None:
     groups = splits.groups_of(data.table, data.run.experiment.data.split.group)
     return None if groups is None else groups[(data.part == splits.TEST).to_numpy()].to_numpy()
-
-
-@torch.no_grad()
-def predict_logits(
-    data: PreparedData, network: nn.Module, part: str, advance: Callable[[int], None] = lambda count: None
-) -> tuple[torch.Tensor, np.ndarray]:
-    """Return logits (N, K) and targets (N,) of one part, in the manifest's order."""
-    transform = data.image_transform(data.run.experiment.training.augmentation)
-    logits: list[torch.Tensor] = []
-    targets: list[torch.Tensor] = []
-    for batch in make_loader(data.dataset([part]), 256, shuffle=False):
-        inputs = dict(batch)
-        if transform is not None:
-            inputs["image"] = transform.eval()(batch["image"])
-        logits.append(network(inputs))
-        targets.append(batch["target"])
-        advance(len(batch["target"]))
-    return torch.cat(logits), torch.cat(targets).numpy()
 
 
 def specimen_flops(data: PreparedData, network: nn.Module) -> int:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from torch import Tensor, nn
 
 from .._version import __version__
 from ..architecture import Architecture
-from ..atomic import write_json, write_text
+from ..atomic import remove_leftovers, replacing_folder, write_json, write_text
 from ..budgets import BUDGETS
 from ..data import splits
 from ..errors import ExportError
@@ -34,9 +32,10 @@ from ..export.onnx_files import OPSET, TOLERANCE, join_onnx, run_onnx, write_exp
 from ..quiet import quiet
 from ..registry import get
 from ..runtime.model import FORMAT
-from .evaluate import predict_logits, specimen_flops
+from .evaluate import specimen_flops
+from .lock import locked
+from .networks import build_network, load_model, predict_logits
 from .prepared import PreparedData
-from .retrain import build_network, load_model
 from .run_directory import RunDirectory
 
 PARITY_SPECIMENS = 256
@@ -60,16 +59,10 @@ def export(run: RunDirectory, folder: Path, console: Console, target: str | None
         _require_budget(run, data, network, target)
     if folder.exists() and not (folder / "export.json").is_file() and any(folder.iterdir()):
         raise ExportError(f"{folder}: is not empty and holds no export; choose another --output.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        _write(run, data, network, temporary, console, int8)
-        temporary.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with locked(run.path):
+        remove_leftovers(folder.parent, folder.name)
+        with replacing_folder(folder) as temporary:
+            _write(run, data, network, temporary, console, int8)
 
 
 def _write(

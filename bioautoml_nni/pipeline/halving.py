@@ -19,9 +19,11 @@ from ..atomic import write_json
 from ..evaluation.cost import count_parameters
 from ..seeding import derive_seed, seed_everything
 from ..training.history import read_history
+from .networks import build_network
 from .prepared import PreparedData
-from .retrain import build_network, train
+from .retrain import train
 from .run_directory import RunDirectory
+from .teacher import teacher_logits
 
 LAST = 3
 """Epochs of a round whose mean validation macro-F1 counts."""
@@ -53,6 +55,7 @@ def best_by_training(
     folder, settings = run.work_folder("derive"), run.experiment.derivation
     longest = run.experiment.training.epochs
     parameters: dict[int, int] = {}
+    teacher = teacher_logits(run, data, console)
 
     def score(number: int, epochs: int) -> float:
         seed_everything(derive_seed(run.experiment.seed, "retrain"))
@@ -62,7 +65,7 @@ def best_by_training(
         history = read_history(own / "history.jsonl")
         if len(history) < limit:
             own.mkdir(exist_ok=True)
-            train(run, data, network, own, f"derive: candidate {number + 1}", console, limit)
+            train(run, data, network, own, f"derive: candidate {number + 1}", console, limit, teacher=teacher)
             history = read_history(own / "history.jsonl")
         return fmean(line["val_macro_f1"] for line in history[:limit][-LAST:])
 

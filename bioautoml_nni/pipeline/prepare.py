@@ -13,20 +13,26 @@ from ..atomic import replacing, write_json, write_text
 from ..audit.examine import Examination, examine
 from ..data import splits
 from ..data.image_store import Pixels
-from ..data.manifest import ID, LABEL
+from ..data.manifest import ID, LABEL, Manifest
 from ..data.metadata import MetadataPreprocessor
 from ..errors import DataError
 from .run_directory import RunDirectory
 
 
-def prepare(run: RunDirectory, console: Console) -> None:
+def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = None) -> None:
     """Write manifest.parquet, splits.csv, preprocessing.json, audit.json and unreadable.csv.
+
+    Args:
+        manifest: the source's own by default.
 
     Raises:
         DataError: for data that cannot be used, with every reason; nothing is recorded as done then.
+        RunDirectoryError: if the teacher that the training will ask is no run.
     """
-    settings = run.experiment.data
-    found = examine(run.experiment, console)
+    settings, distillation = run.experiment.data, run.experiment.training.distillation
+    if distillation is not None:
+        RunDirectory.open(distillation.teacher)  # it is needed much later; better to know now
+    found = examine(run.experiment, console, manifest)
     write_text(run / "unreadable.csv", found.unreadable.to_csv(index=False))
     write_json(run / "audit.json", found.audit)
     if found.refusals:
@@ -45,7 +51,7 @@ def prepare(run: RunDirectory, console: Console) -> None:
     write_json(
         run / "preprocessing.json",
         {
-            "classes": sorted(found.table[LABEL].unique()),
+            "classes": sorted(found.table[LABEL][found.part != splits.UNKNOWN].unique()),
             "rank": found.manifest.rank,
             "modalities": list(settings.modalities),
             "image": {"size": settings.image_size, "mean": mean, "std": std},

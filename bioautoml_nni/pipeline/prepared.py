@@ -23,6 +23,9 @@ from ..registry import get
 from ..training.augment import ImageTransform
 from .run_directory import RunDirectory
 
+UNLEARNED = -1
+"""Target of specimens whose label is no class."""
+
 
 @dataclass
 class PreparedData:
@@ -49,7 +52,7 @@ class PreparedData:
         state = json.loads((run / "preprocessing.json").read_text(encoding="utf-8"))
         preprocessor = MetadataPreprocessor.from_dict(state["metadata"])
         index = {name: position for position, name in enumerate(state["classes"])}
-        targets = table[LABEL].map(index).to_numpy(dtype=np.int64)
+        targets = table[LABEL].map(index).fillna(UNLEARNED).to_numpy(dtype=np.int64)
         return cls(
             run, table, part, state["classes"], state["rank"], state["image"],
             Path(state["image_root"]), state["brand"], preprocessor, preprocessor.transform(table), targets,
@@ -90,10 +93,10 @@ class PreparedData:
             )
         return store.pixels(facts)
 
-    def dataset(self, parts: Sequence[str]) -> SpecimenDataset:
-        """Return the specimens of one or several parts."""
+    def dataset(self, parts: Sequence[str], teacher: np.ndarray | None = None) -> SpecimenDataset:
+        """Return the specimens of one or several parts, with a teacher's logits (N, K) of all rows if there is one."""
         positions = np.flatnonzero(self.part.isin(parts).to_numpy())
-        return SpecimenDataset(self.pixels, self.metadata, self.targets, positions)
+        return SpecimenDataset(self.pixels, self.metadata, self.targets, positions, teacher)
 
     @property
     def in_training(self) -> np.ndarray:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from rich.console import Console
 from torch import nn
 
-from ..architecture import Architecture
 from ..atomic import replacing, write_json
 from ..data import splits
 from ..data.dataset import make_loader
@@ -19,10 +19,17 @@ from ..quiet import quiet
 from ..registry import get
 from ..seeding import derive_seed, seed_everything
 from ..training.history import CheckpointCallback, HistoryCallback
+from ..training.limits import TimeLimit
 from ..training.progress import ProgressCallback
 from ..training.retraining import RetrainModule
+from ..training.weights import checkpoint_to_resume, load_weights
+from .networks import build_network
 from .prepared import PreparedData
 from .run_directory import RunDirectory
+from .teacher import teacher_logits
+
+BALANCE = {"shuffled": 0.0, "square_root": 0.5, "balanced": 1.0}
+"""For each sampler the power of a class's size by which its specimens are drawn less often."""
 
 
 def retrain(run: RunDirectory, console: Console) -> None:
@@ -38,10 +45,19 @@ def retrain(run: RunDirectory, console: Console) -> None:
     if hasattr(space, "load_pretrained"):
         space.load_pretrained(network)
     if experiment.retrain.initial_weights == "supernet" and (run / "search/supernet.pt").is_file():
-        supernet = torch.load(run / "search/supernet.pt", weights_only=True, map_location="cpu")
+        supernet = load_weights(run / "search/supernet.pt")
         space.inherit(network, supernet)
-    checkpoint = train(run, data, network, folder, "retrain", console, tell=run.tell("retrain"))
-    weights = torch.load(folder / "best.pt", weights_only=True, map_location="cpu")
+    if experiment.training.sampler != "shuffled" and "imbalance" in get("losses", experiment.loss.name).capabilities:
+        console.print(
+            f"[yellow]warning:[/] training.sampler {experiment.training.sampler} and loss {experiment.loss.name} both "
+            "make rare classes count, which is more than balanced; keep one of them.",
+            highlight=False,
+        )
+    checkpoint = train(
+        run, data, network, folder, "retrain", console, tell=run.tell("retrain"),
+        teacher=teacher_logits(run, data, console),
+    )  # fmt: skip
+    weights = load_weights(checkpoint.best_weights)
     with replacing(folder / "model.pt") as temporary:
         torch.save(weights, temporary)
     write_json(
@@ -65,36 +81,37 @@ def train(
     console: Console,
     epochs: int | None = None,
     tell: Callable[[Mapping[str, Any]], None] = lambda line: None,
+    teacher: np.ndarray | None = None,
 ) -> CheckpointCallback:
     """Train a network by the experiment's recipe, going on from `folder`/last.ckpt where there is one.
 
     Args:
         folder: receives history.jsonl, last.ckpt and best.pt.
         task: what the progress bar says.
-        epochs: stop after so many; the schedule is that of the whole training all the same.
+        epochs: stop after so many, whatever the clock says; the schedule is that of the whole training all the same.
         tell: called with every epoch's line.
+        teacher: natural logits (N, K) of all training rows, where the recipe has a distillation.
 
     Raises:
         KeyboardInterrupt: if the user stops it; the newest whole epoch is kept.
     """
     experiment, settings = run.experiment, run.experiment.training
-    train = make_loader(data.dataset([splits.WEIGHTS, splits.ALPHA]), settings.batch_size, shuffle=True)
+    train = make_loader(
+        data.dataset([splits.WEIGHTS, splits.ALPHA], teacher), settings.batch_size, shuffle=True,
+        balance=BALANCE[settings.sampler],
+    )  # fmt: skip
     validation = make_loader(data.dataset([splits.VALIDATION]), settings.batch_size, shuffle=False)
     module = RetrainModule(
-        seed=experiment.seed,
-        ema_decay=settings.ema_decay,
         num_classes=len(data.classes),
         loss=data.loss(),
         images=data.image_transform(settings.augmentation),
-        optimizer="adamw",
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        warmup_steps=settings.warmup_steps,
-        total_steps=len(train) * settings.epochs,
-        epochs=settings.epochs,
+        recipe=settings,
+        batches=len(train),
+        seed=experiment.seed,
     )
     module.set_model(network)
-    checkpoint = CheckpointCallback(folder, monitor="val_macro_f1")
+    patience, minutes = (settings.patience, experiment.retrain.max_minutes) if epochs is None else (None, None)
+    checkpoint = CheckpointCallback(folder, monitor="val_macro_f1", patience=patience)
     trainer = pl.Trainer(
         max_epochs=epochs or settings.epochs,
         accelerator="auto",
@@ -103,7 +120,10 @@ def train(
             HistoryCallback(folder / "history.jsonl", tell=tell),
             checkpoint,
             ProgressCallback(task, console),
+            *([TimeLimit(minutes)] if minutes else []),
         ],
+        accumulate_grad_batches=settings.accumulate,
+        precision=settings.precision,
         gradient_clip_val=settings.gradient_clip or None,
         logger=False,
         enable_progress_bar=False,
@@ -111,34 +131,10 @@ def train(
         num_sanity_val_steps=0,
         default_root_dir=str(folder),
     )
-    resume = str(checkpoint.last) if checkpoint.last.is_file() else None
+    resume = checkpoint_to_resume(checkpoint.last) if checkpoint.best_weights.is_file() else None
     if resume and epochs is None:
         console.print(f"{task}: continues after the newest whole epoch.")
-    trainer.fit(module, train, validation, ckpt_path=resume, weights_only=True)
+    trainer.fit(module, train, validation, ckpt_path=str(resume) if resume else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
     return checkpoint
-
-
-def build_network(
-    run: RunDirectory, data: PreparedData, architecture: Architecture | None = None
-) -> tuple[nn.Module, dict[str, Any]]:
-    """Return a freshly initialised network at the size that is trained, and the arguments that rebuild it.
-
-    Args:
-        architecture: the run's own by default.
-    """
-    experiment = run.experiment
-    architecture = architecture or Architecture.load(run / "architecture.json")
-    size = {key: value for key, value in experiment.retrain.model_dump(include={"cells", "channels"}).items() if value}
-    arguments = {**data.space_inputs(), **experiment.space.arguments, **size}
-    network = get("search_spaces", experiment.space.name).target.build(architecture, **arguments)
-    return network.to(memory_format=torch.channels_last), arguments
-
-
-def load_model(run: RunDirectory, data: PreparedData) -> nn.Module:
-    """Return the trained network of a run in evaluation mode."""
-    run.require("retrain")
-    network, _ = build_network(run, data)
-    network.load_state_dict(torch.load(run / "retrain/model.pt", weights_only=True, map_location="cpu"))
-    return network.eval()

@@ -28,6 +28,7 @@ from ..seeding import derive_seed, seed_everything
 from ..training.history import CheckpointCallback, HistoryCallback, read_history
 from ..training.module import SpecimenModule
 from ..training.progress import ProgressCallback
+from ..training.weights import checkpoint_to_resume
 from .prepared import PreparedData
 from .run_directory import RunDirectory
 
@@ -165,7 +166,7 @@ def _attempt(run: RunDirectory, data: PreparedData, space: Any, console: Console
         default_root_dir=str(folder),
     )
     evaluator = Lightning(module, trainer, train_dataloaders=train, val_dataloaders=validation)
-    resume = checkpoint.last if checkpoint.last.is_file() else None
+    resume = checkpoint_to_resume(checkpoint.last)
     if resume:
         console.print("search: continues after the newest whole epoch.")
     own = folder / ("nni" if first_of_group() else f"nni-{os.environ['RANK']}")

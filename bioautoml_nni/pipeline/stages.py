@@ -7,6 +7,7 @@ from importlib import import_module
 
 from rich.console import Console
 
+from ..atomic import remove_leftovers
 from .lock import locked
 from .run_directory import STAGES, RunDirectory
 
@@ -30,6 +31,7 @@ def run_stages(run: RunDirectory, names: Sequence[str], console: Console, force:
     """
     configure_threads(run)
     with locked(run.path):
+        remove_leftovers(run.path)
         _run_stages(run, names, console, force)
 
 

@@ -23,9 +23,10 @@ from ..architecture.shares import with_positions
 from ..data import splits
 from ..evaluation.explanations import grad_cam, has_feature_map
 from ..evaluation.figures import curves_figure
+from ..pipeline.networks import load_model
 from ..pipeline.prepared import PreparedData
-from ..pipeline.retrain import load_model
 from ..pipeline.run_directory import RunDirectory
+from ..progress import duration
 from ..registry import get
 from ..runtime.overlay import overlay
 from ..training.history import read_history
@@ -40,9 +41,10 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["percent"] = lambda value: "–" if value is None or pd.isna(value) else f"{100 * value:.1f} %"
     environment.filters["thousands"] = lambda value: f"{int(value):,}".replace(",", " ")
-    environment.filters["seconds"] = _duration
+    environment.filters["seconds"] = duration
     template = environment.from_string((files(__package__) / "report.html.j2").read_text(encoding="utf-8"))
-    metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    metrics = dict.fromkeys(("prediction_sets", "metadata_importance", "open_set"))  # which old evaluations lack
+    metrics |= json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
     architecture = Architecture.load(run / "architecture.json")
     per_class = pd.read_csv(run / "evaluation/per_class.csv", keep_default_na=True)
     return template.render(
@@ -56,6 +58,7 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
         sparsity=architecture.sparsity,
         epochs=_epochs(run, data, architecture),
         halving=halving_table(run),
+        trained_epochs=len(read_history(run / "retrain/history.jsonl")),
         curves=[
             (stage, _curves(run, stage, data.brand))
             for stage in ("search", "retrain")
@@ -103,11 +106,6 @@ def halving_table(run: RunDirectory) -> dict[str, Any] | None:
     reached = {row["number"]: [score for score in row["scores"] if score is not None] for row in rows}
     rows.sort(key=lambda row: (not row["kept"], -len(reached[row["number"]]), -reached[row["number"]][-1]))
     return {"epochs": [entry["epochs"] for entry in rounds], "rows": rows}
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _inline(path: Path) -> str:

@@ -76,8 +76,7 @@ class Decisions:
             columns[f"label_{place + 1}"] = self.names[order[:, place]].astype(object)
             columns[f"probability_{place + 1}"] = best[:, place].round(6)
         if self.level is not None:
-            inside = found >= min(self.level, 1.0)
-            inside[np.arange(len(found)), order[:, 0]] = True  # an empty set helps nobody
+            inside = in_prediction_set(found, self.level)
             columns["set"] = np.array(["|".join(self.names[row]) for row in inside], dtype=object)
         table = pd.DataFrame(columns)
         for name in table:
@@ -104,3 +103,11 @@ class Decisions:
             unsure[rows] = False
         names[unsure], ranks[unsure] = UNSURE, UNSURE
         return names, ranks, confidence
+
+
+def in_prediction_set(probabilities: np.ndarray, level: float) -> np.ndarray:
+    """Return (N, K) bool: the classes of at least that probability, and always the likeliest, as an empty set helps
+    nobody."""
+    inside: np.ndarray = probabilities >= min(level, 1.0)
+    inside[np.arange(len(inside)), probabilities.argmax(axis=1)] = True
+    return inside

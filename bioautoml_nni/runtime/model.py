@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..budgets import LARGEST_SIDE
 from ..data.decoding import ImageReference, decode, read_bytes, require_below
 from ..data.metadata import MetadataPreprocessor
 from ..errors import DataError, ExportError
 from .decisions import Decisions
 
 FORMAT = 1
+DESCRIPTIONS = ("classes.csv", "preprocessing.json", "calibration.json")
+INFO = {"name": str, "rank": str, "modalities": list, "brand": str, "parameters": int, "sha256": dict}
+"""What export.json must state, and as what."""
 
 
 class Model:
@@ -54,7 +59,7 @@ class Model:
             threads: of onnxruntime; 0 is its own choice.
 
         Raises:
-            ExportError: if the folder holds no export, or one of another version or damaged.
+            ExportError: if the folder holds no export, or one of another version, or changed since it was written.
         """
         import onnxruntime
 
@@ -72,15 +77,43 @@ class Model:
                 )
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
+            _check_info(folder, info)
+            for name in (file, *DESCRIPTIONS):
+                _require_unchanged(folder / name, info)
             session = _session(folder / file, options)
             classes = pd.read_csv(folder / "classes.csv", dtype={"name": str}, keep_default_na=False)
-            return cls(
+            model = cls(
                 folder, info, _json(folder / "preprocessing.json"), _json(folder / "calibration.json"), classes, session
             )
+            model._require_answer()
+            return model
         except ExportError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base
             raise ExportError(f"{folder}: cannot be loaded ({error}); export the run again.") from error
+
+    def _require_answer(self) -> None:
+        """Ask about a black picture without metadata: what the files say has to fit together.
+
+        Raises:
+            ExportError: if the number of classes is another than the network's, or the picture too large.
+        """
+        size = int(self.image["size"]) if self.uses_images else 0
+        if size > LARGEST_SIDE:
+            raise ExportError(
+                f"{self.folder / 'preprocessing.json'}: image.size: {size} is above {LARGEST_SIDE}; export it again."
+            )
+        logits = self.logits(np.zeros((1, size, size, 3), np.uint8) if size else None, pd.DataFrame(index=[0]))
+        if logits.shape != (1, len(self.classes)):
+            raise ExportError(
+                f"{self.folder}: classes.csv has {len(self.classes)} classes, the network {logits.shape[-1]}; export "
+                "the run again."
+            )
+        for coverage in self.calibration["prediction_sets"]:
+            self.decisions(threshold=1.0, level=self.coverage_level(float(coverage))).answers(
+                self.probabilities(logits)
+            )
+        self.missing_columns = []
 
     @property
     def uses_images(self) -> bool:
@@ -165,6 +198,8 @@ class Model:
             raise ExportError(f"{self.folder}: cannot say where this model looked; its encoder has no feature map.")
         if self._explainers is None:
             options = self.session.get_session_options()
+            for name in ("image_encoder.onnx", "gradcam.onnx"):
+                _require_unchanged(self.folder / name, self.info)
             self._explainers = tuple(
                 _session(self.folder / name, options) for name in ("image_encoder.onnx", "gradcam.onnx")
             )
@@ -233,6 +268,19 @@ def _answer(session: Any, inputs: dict[str, np.ndarray]) -> Any:
     """Return all outputs; inputs that the file does not have are left out, as those that no answer depends on are."""
     wanted = {entry.name for entry in session.get_inputs()}
     return session.run(None, {name: value for name, value in inputs.items() if name in wanted})
+
+
+def _check_info(folder: Path, info: dict[str, Any]) -> None:
+    wrong = [name for name, kind in INFO.items() if not isinstance(info.get(name), kind)]
+    if not wrong and not ({"image", "metadata"} >= set(info["modalities"]) != set()):
+        wrong = ["modalities"]
+    if wrong:
+        raise ExportError(f"{folder / 'export.json'}: {', '.join(wrong)} cannot be read; export the run again.")
+
+
+def _require_unchanged(path: Path, info: dict[str, Any]) -> None:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != info["sha256"].get(path.name):
+        raise ExportError(f"{path}: is another file than was exported; export the run again.")
 
 
 def _json(path: Path) -> dict[str, Any]:

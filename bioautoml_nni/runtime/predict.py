@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..atomic import replacing, write_json
+from ..atomic import remove_leftovers, replacing, write_json
 from ..data.tables import SEPARATORS
 from ..errors import DataError
 from .decisions import Decisions
@@ -80,6 +80,9 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
     root, column = _places(model, request)
     parts = request.output.with_name(request.output.name + ".parts")
     _open_parts(parts, _key(model, request))
+    remove_leftovers(parts)
+    for path in (request.output, _groups_path(request)):
+        remove_leftovers(path.parent, path.name)
     outcome = Outcome()
     count = 0
     for count, block in enumerate(_blocks(request, column), start=1):
@@ -246,6 +249,11 @@ def _add_groups(groups: dict[str, tuple[np.ndarray, int]], names: pd.Series, log
         groups[str(name)] = total + logits[rows.to_numpy()].sum(axis=0), count + len(rows)
 
 
+def _groups_path(request: Request) -> Path:
+    """Return where the groups' answers go: beside the output."""
+    return request.output.with_name(f"{request.output.stem}_by_{request.group}{request.output.suffix}")
+
+
 def _write_groups(
     model: Model, decisions: Decisions, groups: dict[str, tuple[np.ndarray, int]], request: Request
 ) -> None:
@@ -256,7 +264,7 @@ def _write_groups(
     means = np.stack([total / count for total, count in groups.values()])
     table = pd.DataFrame({request.group: list(groups), "specimens": [count for _, count in groups.values()]})
     table = pd.concat([table, decisions.answers(model.probabilities(means))], axis=1)
-    path = request.output.with_name(f"{request.output.stem}_by_{request.group}{request.output.suffix}")
+    path = _groups_path(request)
     with replacing(path) as temporary:
         if path.suffix.lower() == ".csv":
             table.to_csv(temporary, index=False)

@@ -140,10 +140,6 @@ class Service:
             timestamp=now,
         )  # fmt: skip
 
-    def blank(self) -> np.ndarray | None:
-        """Return a black picture, or None for a model without pictures."""
-        return np.zeros((int(self.model.image["size"]),) * 2 + (3,), np.uint8) if self.model.uses_images else None
-
     def encoded(self, image: np.ndarray | None, metadata: dict[str, Any]) -> dict[str, np.ndarray]:
         """Return the model's inputs for one specimen, by itself: what others send must not change how it is read."""
         return self.model.encode(None if image is None else image[None], pd.DataFrame([metadata], index=[0]))

@@ -48,7 +48,6 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with batcher:
-            await batcher.ask(service.encoded(service.blank(), {}))  # the first answer is slow
             app.state.ready = True
             yield
             app.state.ready = False

@@ -37,6 +37,9 @@ def serve(model: Model, settings: Settings, host: str, port: int, console: Conso
         raise ExportError(
             f"serve: cannot listen on {host}:{port} ({error.strerror or error}); choose another --port."
         ) from error
+    # asyncio does this only for sockets that name TCP as their protocol, which those of create_server don't; without it
+    # an answer on a kept connection waits 40 ms for the client's delayed acknowledgement. Connections inherit it.
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = bound.getsockname()[1]
     if _everywhere(host):
         settings = dataclasses.replace(settings, allowed_hosts=("*",))

@@ -39,6 +39,9 @@ def download(dataset: Any, **arguments: Any) -> None:
         ) from error
 
 
+ID_COLUMN = "processid"
+
+
 def to_manifest(
     frame: pd.DataFrame,
     rank: str,
@@ -58,8 +61,16 @@ def to_manifest(
         features: the user's own choice of columns, which goes before.
 
     Raises:
-        DataError: if no row is labelled at `rank`, or a declared column is not there.
+        DataError: if the identifiers are not unique, no row is labelled at `rank`, or a declared column is not there.
     """
+    if ID_COLUMN not in frame:
+        raise DataError(f"the release's table has no column {ID_COLUMN}; download it again.")
+    repeated = frame[ID_COLUMN].duplicated() | frame[ID_COLUMN].isna()
+    if repeated.any():
+        raise DataError(
+            f"{ID_COLUMN} {frame.loc[repeated, ID_COLUMN].iloc[0]!r} is missing or comes twice in the release's table; "
+            "download it again."
+        )
     missing = [name for name in features if name not in frame]
     if missing:
         raise DataError(f"data.columns: the release has no column {', '.join(missing)}; it has {', '.join(frame)}.")
@@ -71,7 +82,7 @@ def to_manifest(
     table.insert(0, SPLIT, _plain(split[labelled]))
     table.insert(0, LABEL, _plain(frame.loc[labelled, rank]))
     table.insert(0, IMAGE, _plain(image[labelled]))
-    table.insert(0, ID, _plain(frame.loc[labelled, "processid"]))
+    table.insert(0, ID, _plain(frame.loc[labelled, ID_COLUMN]))
     gone = int((~labelled).sum())
     notes = [f"{gone} specimens without a {rank} left out."] if gone else []
     given = {name: role for name, role in {**roles, **features}.items() if name in own}

@@ -67,6 +67,7 @@ class Bioscan1MSource:
         try:
             frame = load_bioscan1m_metadata(path, partitioning_version=self.partitioning, split="all")
             split = frame["clibd_split" if clibd else self.partitioning]
+            image = "part" + frame["chunk_number"].astype(str) + "/" + frame["image_file"].astype(str)
         except (ValueError, KeyError, OSError) as error:
             raise DataError(f"{path}: {' '.join(str(error).split())} Check data.partitioning and the file.") from error
         if self.subset != "all":
@@ -74,7 +75,6 @@ class Bioscan1MSource:
             if not kept.any():
                 found = ", ".join(sorted(map(str, split.dropna().unique())))
                 raise DataError(f"{path}: no specimen belongs to data.subset {self.subset!r}; there are {found}.")
-            frame, split = frame[kept], split[kept]
-        image = "part" + frame["chunk_number"].astype(str) + "/" + frame["image_file"].astype(str)
+            frame, split, image = frame[kept], split[kept], image[kept]
         image_root = self.root / IMAGES / self.image_package
         return to_manifest(frame, self.rank, split, image, image_root, ROLES, self.columns)

@@ -24,6 +24,10 @@ NOT_METADATA = {
     "frame_num",
 }  # fmt: skip
 
+NEEDED = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id",)}
+LARGEST_PICTURE = 1e9
+"""No side of a picture has so many pixels; a box that goes beyond it is none."""
+
 
 class CocoSource:
     """Annotations in COCO's JSON format: one specimen per box, or one per image.
@@ -152,17 +156,24 @@ def _json(path: Path) -> dict[str, Any]:
     missing = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
     if missing:
         raise DataError(f"{path}: has no list of {', '.join(missing)}, which COCO's format asks for.")
-    for key, needed in (("images", ("id", "file_name")), ("annotations", ("image_id", "category_id"))):
+    for key, needed in NEEDED.items():
         for position, entry in enumerate(content[key]):
-            gone = [name for name in needed if not isinstance(entry, dict) or name not in entry]
+            own = entry if isinstance(entry, dict) else {}
+            gone = [name for name in needed if not isinstance(own.get(name), (int, str))]
             if gone:
-                raise DataError(f"{path}: entry {position} of {key} lacks {', '.join(gone)}; repair it.")
+                raise DataError(
+                    f"{path}: entry {position} of {key} lacks {', '.join(gone)}, a number or a text; repair it."
+                )
     return content
 
 
 def _box(record: dict[str, Any]) -> tuple[float, float, float, float] | None:
     box = record.get("bbox")
-    if not isinstance(box, (list, tuple)) or len(box) != 4 or not (box[2] > 0 and box[3] > 0):
+    if not isinstance(box, (list, tuple)) or len(box) != 4:
+        return None
+    if not all(isinstance(number, (int, float)) and abs(number) < LARGEST_PICTURE for number in box):
+        return None
+    if box[2] <= 0 or box[3] <= 0:
         return None
     return (box[0], box[1], box[2], box[3])
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import warnings
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
+from pandas.errors import ParserWarning
 
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role
 from ..errors import DataError
@@ -74,12 +76,12 @@ class DarwinCoreSource:
                 f"{folder}: there is no such media folder. An archive lists pictures as URLs; download them into it "
                 "under the names that end their URLs (data.media)."
             )
-        core, media = _read_archive(path)
+        notes: list[str] = []
+        core, media = _read_archive(path, notes)
         for key, wanted in (("data.rank", [self.rank]), ("data.columns", list(self.columns))):
             gone = [name for name in wanted if name not in core]
             if gone:
                 raise DataError(f"{path}: {key}: the archive has no term {', '.join(gone)}; it has {', '.join(core)}.")
-        notes: list[str] = []
         core = _unique(core, notes)
         pairs = _match(core, media, folder, notes)
         labelled = core[self.rank].notna()
@@ -117,7 +119,7 @@ class DarwinCoreSource:
         return Manifest(own.reset_index(drop=True), folder, roles, self.rank, declared, infer=False, notes=notes)
 
 
-def _read_archive(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def _read_archive(path: Path, notes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Return the core table with the id as ``_core``, and the media extension with ``_core`` too, or None."""
     if not path.exists():
         raise DataError(f"{path}: there is no such archive; check data.root and data.archive.")
@@ -127,12 +129,12 @@ def _read_archive(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None]:
 
     try:
         with DwCAReader(str(path), skip_metadata=True) as reader:
-            core = _table(reader, reader.core_file.file_descriptor, "id")
+            core = _table(reader, reader.core_file.file_descriptor, "id", notes)
             media = None
             for extension in reader.extension_files:
                 kind = str(extension.file_descriptor.type).rpartition("/")[2].lower()
                 if any(word in kind for word in MEDIA_TYPES):
-                    media = _table(reader, extension.file_descriptor, "coreid")
+                    media = _table(reader, extension.file_descriptor, "coreid", notes)
             return core, media
     except (InvalidArchive, InvalidSimpleArchive, OSError, ValueError, KeyError, SyntaxError, AttributeError) as error:
         reason = " ".join(str(error).split())
@@ -143,17 +145,21 @@ def _require_sane(path: Path) -> None:
     """Refuse archives that would write outside of their folder or fill the disk."""
     if not zipfile.is_zipfile(path):
         return
-    with zipfile.ZipFile(path) as packed:
-        for entry in packed.infolist():
-            name = PurePosixPath(entry.filename.replace("\\", "/"))
-            if name.is_absolute() or ".." in name.parts:
-                raise DataError(f"{path}: holds a file that leads outside of the archive ({entry.filename!r}).")
-        size = sum(entry.file_size for entry in packed.infolist())
-        if size > LARGEST:
-            raise DataError(f"{path}: unpacks to {size / 1e9:.0f} GB; unpack it yourself and name the folder.")
+    try:
+        with zipfile.ZipFile(path) as packed:
+            entries = packed.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise DataError(f"{path}: is a damaged ZIP archive ({error}); download it again.") from error
+    for entry in entries:
+        name = PurePosixPath(entry.filename.replace("\\", "/"))
+        if name.is_absolute() or ".." in name.parts:
+            raise DataError(f"{path}: holds a file that leads outside of the archive ({entry.filename!r}).")
+    size = sum(entry.file_size for entry in entries)
+    if size > LARGEST:
+        raise DataError(f"{path}: unpacks to {size / 1e9:.0f} GB; unpack it yourself and name the folder.")
 
 
-def _table(reader: Any, descriptor: Any, key: str) -> pd.DataFrame:
+def _table(reader: Any, descriptor: Any, key: str, notes: list[str]) -> pd.DataFrame:
     enclosed = descriptor.fields_enclosed_by
     names: list[str] = []
     for name in descriptor.short_headers:
@@ -162,25 +168,30 @@ def _table(reader: Any, descriptor: Any, key: str) -> pd.DataFrame:
     encodings = ["utf-8-sig" if declared.replace("-", "") == "utf8" else declared, "latin-1"]
     for encoding in encodings:
         try:
-            table = pd.read_csv(
-                reader.absolute_temporary_path(descriptor.file_location),
-                sep=descriptor.fields_terminated_by,
-                quoting=csv.QUOTE_MINIMAL if enclosed else csv.QUOTE_NONE,
-                quotechar=enclosed or '"',
-                header=None,
-                names=names,
-                index_col=False,
-                skiprows=descriptor.lines_to_ignore,
-                encoding=encoding,
-                dtype=str,
-                keep_default_na=False,
-                na_values=[""],
-                on_bad_lines="warn",
-            )
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always", ParserWarning)
+                table = pd.read_csv(
+                    reader.absolute_temporary_path(descriptor.file_location),
+                    sep=descriptor.fields_terminated_by,
+                    quoting=csv.QUOTE_MINIMAL if enclosed else csv.QUOTE_NONE,
+                    quotechar=enclosed or '"',
+                    header=None,
+                    names=names,
+                    index_col=False,
+                    skiprows=descriptor.lines_to_ignore,
+                    encoding=encoding,
+                    dtype=str,
+                    keep_default_na=False,
+                    na_values=[""],
+                    on_bad_lines="warn",
+                )
             break
         except UnicodeDecodeError:
             if encoding == encodings[-1]:
                 raise
+    skipped = sum(str(warning.message).count("Skipping line") for warning in said)
+    if skipped:
+        notes.append(f"{descriptor.file_location}: {skipped} lines with too many fields left out.")
     for field in descriptor.fields:
         if field["default"] is not None and field["index"] is None:
             table[field["term"].rpartition("/")[2]] = field["default"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -15,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ..atomic import write_json
+from ..atomic import replacing_folder, write_json
 from ..data.manifest import Manifest
 from ..errors import DataError
 from .bioscan5m import IMAGES, METADATA, Bioscan5MSource
@@ -75,9 +73,7 @@ class SampleSource:
 
 def write_sample(root: Path, specimens: int, seed: int) -> None:
     """Draw the sample below `root`; the folder appears only when it is complete."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
-    try:
+    with replacing_folder(root) as building:
         table, jobs = _specimens(specimens, seed)
         (building / METADATA).parent.mkdir(parents=True)
         table.to_csv(building / METADATA, index=False)
@@ -86,12 +82,6 @@ def write_sample(root: Path, specimens: int, seed: int) -> None:
         with ProcessPoolExecutor(os.cpu_count() or 1, mp_context=get_context("spawn")) as pool:
             list(pool.map(_draw, [building] * len(jobs), jobs, chunksize=32))
         write_json(building / MARKER, {"revision": REVISION, "specimens": specimens, "seed": seed})
-        building.chmod(0o755)
-        if root.exists():
-            root.rmdir()
-        building.rename(root)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -65,12 +65,14 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
         folder: receives ``last.ckpt`` and ``best.pt``.
         monitor: metric to maximise for ``best.pt``, or None.
         window: number of epochs whose mean counts.
+        patience: epochs without a better one after which the training ends; None is never.
     """
 
-    def __init__(self, folder: Path, monitor: str | None = None, window: int = 5) -> None:
+    def __init__(self, folder: Path, monitor: str | None = None, window: int = 5, patience: int | None = None) -> None:
         self.folder = folder
         self.monitor = monitor
         self.window = window
+        self.patience = patience
         self.recent: list[float] = []
         self.best: float = -1.0
         self.best_epoch = -1
@@ -80,6 +82,19 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
     def last(self) -> Path:
         """The checkpoint to resume from."""
         return self.folder / "last.ckpt"
+
+    @property
+    def best_weights(self) -> Path:
+        """The weights of the best epoch, where a metric is monitored."""
+        return self.folder / "best.pt"
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """End a training that has ended already."""
+        self._stop_if_in_vain(trainer, trainer.current_epoch)
+
+    def _stop_if_in_vain(self, trainer: pl.Trainer, done: int) -> None:
+        if self.patience is not None and self.best_epoch >= 0 and done - 1 - self.best_epoch >= self.patience:
+            trainer.fit_loop.max_epochs = done
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Save; the history's line is written before, so that a resumed run finds it."""
@@ -96,11 +111,12 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
             if score > self.best:
                 self.best, self.best_epoch = score, trainer.current_epoch
                 network = getattr(pl_module, "averaged", None) or pl_module.model
-                with replacing(self.folder / "best.pt") as temporary:
+                with replacing(self.best_weights) as temporary:
                     torch.save(network.state_dict(), temporary)
         with replacing(self.last) as temporary:
             trainer.save_checkpoint(temporary)
         self.last_model_path = str(self.last)
+        self._stop_if_in_vain(trainer, trainer.current_epoch + 1)
 
     def state_dict(self) -> dict[str, Any]:
         """State that a checkpoint keeps."""

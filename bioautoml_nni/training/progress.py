@@ -34,8 +34,8 @@ class ProgressCallback(pl.Callback):
         """Show the newest validation score."""
         score = trainer.callback_metrics.get("val_macro_f1")
         note = f"validation macro-F1 {float(score):.3f}" if score is not None else ""
-        self.progress.update(self.task, note=note)
         epochs = int(trainer.max_epochs or 1)
+        self.progress.update(self.task, note=note, total=int(trainer.num_training_batches) * epochs)
         epoch = trainer.current_epoch + 1
         if not self.console.is_terminal and (epoch == epochs or epoch % max(1, epochs // 10) == 0):
             self.console.print(f"{self.title}: epoch {epoch} of {epochs} {note}")

@@ -1,54 +1,124 @@
-"""Lightning module of the final training: gradient clipping by the trainer, epoch-wise seeds, averaged weights."""
+"""Lightning module of the final training: the recipe's parts, epoch-wise seeds, averaged weights."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ..config.schema import TrainingConfig
 from ..seeding import derive_seed, seed_everything
+from .augment import ImageTransform
+from .auxiliary import AuxiliaryHead
+from .distillation import distillation_loss
+from .mixing import Mix, Mixing
 from .module import SpecimenModule
 
 
 class RetrainModule(SpecimenModule):
     """`SpecimenModule` for a fixed network.
 
+    A batch that has ``teacher``, natural logits (N, K), is also learned from these, if the recipe has a distillation.
+
     Args:
-        seed: of batch order, dropout and augmentation, anew each epoch.
-        ema_decay: decay of the exponential moving average of the weights that is validated and kept; 0 is off.
-        kwargs: arguments of `SpecimenModule`.
+        num_classes: number of classes K.
+        loss: a `losses` plug-in.
+        images: image normalisation and augmentation, or None without images.
+        recipe: all settings of the training.
+        batches: of an epoch.
+        seed: of batch order, dropout, augmentation and mixing, anew each epoch.
     """
 
-    averaged: torch.nn.Module | None = None
+    model: Any
+    loss: Any
 
-    def __init__(self, *, seed: int, ema_decay: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        num_classes: int,
+        loss: nn.Module,
+        images: ImageTransform | None,
+        recipe: TrainingConfig,
+        batches: int,
+        seed: int,
+    ) -> None:
+        self.steps_per_epoch = math.ceil(batches / recipe.accumulate)
+        super().__init__(
+            num_classes, loss, images, "adamw", recipe.learning_rate, recipe.weight_decay, recipe.warmup_steps,
+            self.steps_per_epoch * recipe.epochs, recipe.epochs,
+        )  # fmt: skip
+        self.num_classes = num_classes
+        self.recipe = recipe
+        self.most_epochs = recipe.epochs
         self.seed = seed
-        self.ema_decay = ema_decay
+        self.mixing = Mixing(recipe.mixup, recipe.cutmix) if images and (recipe.mixup or recipe.cutmix) else None
+        # Not as a class attribute: that would hide the module that is set later.
+        self.auxiliary: AuxiliaryHead | None = None
+        self.averaged: Any = None
         self._average: AveragedModel | None = None
+        self._averaged_steps = 0
 
-    def set_model(self, model: torch.nn.Module) -> None:
+    def set_model(self, model: nn.Module) -> None:
         """Set the network; its moving average starts as a copy."""
         super().set_model(model)
-        if self.ema_decay:
-            self._average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(self.ema_decay), use_buffers=True)
+        if self.recipe.ema_decay:
+            average = get_ema_multi_avg_fn(self.recipe.ema_decay)
+            self._average = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
             self._average.requires_grad_(False)
             self.averaged = self._average.module
+        if self.images is not None and self.recipe.auxiliary_weight:  # after the copy, which must not be listened to
+            source, channels = self.model.auxiliary_source()
+            self.auxiliary = AuxiliaryHead(source, channels, self.num_classes)
+
+    def set_epochs(self, epochs: int) -> None:
+        """Let the schedule end after so many epochs."""
+        self.epochs, self.total_steps = epochs, self.steps_per_epoch * epochs
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch from its own seed, so that a resumed run draws what an uninterrupted one draws."""
         super().on_train_epoch_start()
-        epoch_seed = derive_seed(self.seed, "retrain", self.trainer.current_epoch)
+        epoch = self.trainer.current_epoch
+        epoch_seed = derive_seed(self.seed, "retrain", epoch)
         seed_everything(epoch_seed)
         generator = getattr(getattr(self.trainer.train_dataloader, "sampler", None), "generator", None)
         if isinstance(generator, torch.Generator):
             generator.manual_seed(epoch_seed)
+        if self.recipe.drop_path:
+            self.model.set_drop_path(self.recipe.drop_path * min(1.0, epoch / self.epochs))
+        self._averaged_steps = self.trainer.global_step
+
+    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
+        """Return the training loss."""
+        inputs, mix = self.inputs(batch), None
+        if self.mixing is not None:
+            inputs["image"], mix = self.mixing(inputs["image"])
+        logits = self.model(inputs)
+        loss = self._of_labels(logits, batch["target"], mix)
+        settings = self.recipe.distillation
+        if settings is not None:
+            natural, teacher = self.loss.natural_logits(logits), batch["teacher"]
+
+            def of_teacher(wanted: Tensor) -> Tensor:
+                return distillation_loss(natural, wanted, settings.temperature)
+
+            taught = of_teacher(teacher) if mix is None else mix.blend(of_teacher, teacher)
+            loss = (1 - settings.weight) * loss + settings.weight * taught
+        if self.auxiliary is not None:
+            loss = loss + self.recipe.auxiliary_weight * self._of_labels(self.auxiliary(), batch["target"], mix)
+        count = len(batch["target"])
+        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
+        return loss
+
+    def _of_labels(self, logits: Tensor, target: Tensor, mix: Mix | None) -> Tensor:
+        return self.loss(logits, target) if mix is None else mix.blend(lambda own: self.loss(logits, own), target)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Update the moving average, that of batch-norm statistics included."""
-        if self._average is not None:
+        """Update the moving average after a step, that of batch-norm statistics included."""
+        if self._average is not None and self.trainer.global_step > self._averaged_steps:
+            self._averaged_steps = self.trainer.global_step
             self._average.update_parameters(self.model)
 
     def forward(self, batch: Any) -> Tensor:

@@ -108,14 +108,36 @@ def test_a_failed_row_leaves_the_others(tmp_path):
 
 
 def test_every_contender_changes_the_experiment_to_a_valid_one(tmp_path):
-    experiment = parse_experiment(tiny_experiment(tmp_path))
+    raw = tiny_experiment(tmp_path)
+    raw["training"] |= {"drop_path": 0.1, "auxiliary_weight": 0.4}
+    raw["retrain"] = {"cells": 3, "max_minutes": 5}
+    experiment = parse_experiment(raw)
     checked = []
     for name, plugin in plugins("contenders").items():
-        contender = plugin.target(*(["resnet18"] if name == "timm" else []))
+        contender = plugin.target(*(["resnet18"] if name.startswith("timm") else []))
         if isinstance(contender, RunContender):
             assert changed(experiment, {**contender.settings(3), "seed": 3}, name).seed == 3
             checked.append(name)
     assert set(checked) >= {"as_configured", "gumbel_hard", "nni_darts", "paper_rule", "perturbation", "random", "timm"}
+
+
+@pytest.mark.parametrize(
+    ("row", "argument", "expected"),
+    [
+        ("timm", "resnet18", {"encoder": "resnet18"}),
+        ("timm", "resnet18@FILE", {"encoder": "resnet18", "weights": "FILE"}),
+        ("timm", "resnet18@pretrained", {"encoder": "resnet18", "pretrained": True}),
+        ("timm_probe", "resnet18", {"encoder": "resnet18", "pretrained": True, "frozen": True}),
+        ("timm_probe", "resnet18@FILE", {"encoder": "resnet18", "weights": "FILE", "frozen": True}),
+    ],
+)
+def test_rows_of_timm_say_where_their_weights_come_from(tmp_path, row, argument, expected):
+    settings = plugins("contenders")[row].target(argument).settings(0)
+    assert settings["space"] == {"name": "timm", **expected}
+    raw = {**tiny_experiment(tmp_path), "retrain": {"channels": 3, "max_minutes": 5}}
+    weights = tmp_path / "FILE"
+    other = changed(parse_experiment(raw), settings, row)
+    assert other.retrain.max_minutes == 5 and other.retrain.channels is None and not weights.exists()
 
 
 def runs() -> pd.DataFrame:

@@ -48,6 +48,13 @@ def test_no_path_leaves_the_root(tmp_path, path):
         require_below(root, [path])
 
 
+@pytest.mark.parametrize("path", ["a\0b.png", "\ud800.png", "x" * 300 + ".png", "gone/none.png"])
+def test_what_no_file_can_be_called_is_an_unreadable_image(tmp_path, path):
+    require_below(tmp_path, [path])
+    with pytest.raises(OSError):
+        read_bytes(tmp_path, ImageReference.parse(path))
+
+
 def test_a_decompression_bomb_is_an_unreadable_image(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     Image.new("RGB", (30, 30)).save(tmp_path / "bomb.png")

@@ -163,7 +163,7 @@ def test_a_folder_without_an_export_and_a_damaged_one_are_refused(exported, tmp_
         Model.load(tmp_path)
     shutil.copytree(exported[0], tmp_path / "damaged")
     (tmp_path / "damaged/model.onnx").write_bytes(b"no model")
-    with pytest.raises(ExportError, match="cannot be loaded"):
+    with pytest.raises(ExportError, match="is another file than was exported"):
         Model.load(tmp_path / "damaged")
 
 

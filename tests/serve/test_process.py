@@ -97,14 +97,23 @@ def test_a_person_drops_images_and_sees_names(served, exported, tmp_path):
         browser.close()
 
 
-def test_requests_made_up_from_the_schema_get_answers_that_the_schema_allows(served):
-    # A valid request may still name a class or pipeline that this model lacks, hence no positive_data_acceptance.
+# A valid request may still name a class or pipeline that this model lacks, hence no positive_data_acceptance. On the
+# wire, a part of an upload is bytes whatever the schema calls its type, hence no negative_data_rejection there.
+@pytest.mark.parametrize(
+    ("paths", "count", "checks"),
+    [
+        (["--exclude-path", "/upload"], 5, "unsupported_method,positive_data_acceptance"),
+        (["--include-path", "/upload"], 1, "unsupported_method,positive_data_acceptance,negative_data_rejection"),
+    ],
+)
+def test_requests_made_up_from_the_schema_get_answers_that_the_schema_allows(served, tmp_path, paths, count, checks):
     command = [
         COMMAND[0].replace("bioautoml", "schemathesis"), "run", f"{served.url}/openapi.json", "--max-examples", "40",
-        "--seed", "1", "--exclude-checks", "unsupported_method,positive_data_acceptance", "--no-color",
+        "--seed", "1", "--exclude-checks", checks, "--no-color", *paths,
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)  # it leaves a folder
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert f"Tested: {count}\n" in done.stdout
 
 
 def test_what_was_asked_before_the_end_is_answered(exported):

@@ -135,6 +135,17 @@ def test_darwin_core_text_is_read_in_the_declared_encoding(tmp_path):
     assert "Bäume" in set(manifest.table["occurrenceRemarks"])
 
 
+def test_darwin_core_counts_lines_that_cannot_be_read(tmp_path):
+    archives.write_darwin_core(tmp_path, packed=False)
+    occurrences = tmp_path / "archive/occurrence.txt"
+    lines = occurrences.read_text().splitlines(keepends=True)
+    sound = DarwinCoreSource(tmp_path, archive="archive").load()
+    occurrences.write_text("".join([*lines[:2], "torn\tline" * 40 + "\n", *lines[2:]]))
+    manifest = DarwinCoreSource(tmp_path, archive="archive").load()
+    assert [note for note in manifest.notes if "occurrence.txt: 1 lines with too many fields left out" in note]
+    assert manifest.table.equals(sound.table) and not any("too many" in note for note in sound.notes)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,0 +1,56 @@
+"""A training's end by the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+
+
+class TimeLimit(pl.Callback):
+    """Plans after each epoch how many fit into the time, and shortens the schedule to that many.
+
+    The time of earlier attempts counts, that of an epoch which was cut short does not. One epoch is always trained.
+
+    Args:
+        minutes: for all epochs together, validation included.
+        clock: returns seconds.
+    """
+
+    def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.minutes = minutes
+        self.clock = clock
+        self.elapsed = 0.0
+        self.planned: int | None = None
+        self._started = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Go on with the plan of an earlier attempt."""
+        self._follow(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Look at the clock."""
+        self._started = self.clock()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Make the plan anew."""
+        self.elapsed += self.clock() - self._started
+        done = trainer.current_epoch + 1
+        fitting = int(60 * self.minutes * done / max(self.elapsed, 1e-9))
+        self.planned = max(done, min(pl_module.most_epochs, fitting))
+        self._follow(trainer, pl_module)
+
+    def _follow(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if self.planned is not None:
+            pl_module.set_epochs(self.planned)
+            trainer.fit_loop.max_epochs = self.planned
+
+    def state_dict(self) -> dict[str, Any]:
+        """State that a checkpoint keeps."""
+        return {"elapsed": self.elapsed, "planned": self.planned}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore that state."""
+        self.elapsed, self.planned = state_dict["elapsed"], state_dict["planned"]

@@ -1,0 +1,79 @@
+"""Whatever the files of an export hold, it is refused in one sentence or answers."""
+
+import hashlib
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from damage import changed, damaged, tries
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bioautoml_nni.errors import BioAutoMLError, ExportError
+from bioautoml_nni.runtime import Model
+from bioautoml_nni.runtime.model import DESCRIPTIONS
+
+
+@pytest.fixture(scope="module")
+def copy(exported, tmp_path_factory):
+    """A copy of an export that may be damaged, and the specimens that it is asked about."""
+    folder = tmp_path_factory.mktemp("damaged") / "model"
+    shutil.copytree(exported[0], folder)
+    root = exported[1].parent / "data"
+    return folder, root, pd.read_csv(root / "metadata.csv").head(2)
+
+
+def meddled(name, content, data):
+    """Return other contents of a file: of its structure or of its bytes."""
+    if name.endswith(".json") and data.draw(st.booleans()):
+        return json.dumps(data.draw(changed(json.loads(content)))).encode()
+    return data.draw(damaged(content))
+
+
+@tries(60)
+@given(st.data())
+@pytest.mark.parametrize("name", [*DESCRIPTIONS, "model.onnx"])
+def test_a_file_that_is_not_the_exported_one_is_refused(exported, copy, name, data):
+    folder, _, _ = copy
+    content = (exported[0] / name).read_bytes()
+    other = meddled(name, content, data)
+    (folder / name).write_bytes(other)
+    try:
+        if other == content:
+            Model.load(folder, threads=1)
+        else:
+            with pytest.raises(ExportError, match=f"{name}: is another file than was exported"):
+                Model.load(folder, threads=1)
+    finally:
+        (folder / name).write_bytes(content)
+
+
+@tries(150)
+@given(st.data())
+@pytest.mark.parametrize("name", ["export.json", *DESCRIPTIONS, "model.onnx"])
+def test_what_somebody_made_up_is_refused_or_answers(exported, copy, name, data):
+    """As above, with digests in export.json that agree."""
+    folder, root, rows = copy
+    content, info = (exported[0] / name).read_bytes(), json.loads((exported[0] / "export.json").read_bytes())
+    other = meddled(name, content, data)
+    info["sha256"][name] = hashlib.sha256(other).hexdigest()
+    (folder / "export.json").write_text(json.dumps(info))
+    (folder / name).write_bytes(other)
+    try:
+        answers, refusal = ask(folder, root, rows)
+    finally:
+        shutil.copy(exported[0] / "export.json", folder / "export.json")
+        (folder / name).write_bytes(content)
+    assert (answers is None) == bool(refusal) and "Traceback" not in refusal
+    assert answers is None or len(answers) == len(rows)
+
+
+def ask(folder, root, rows):
+    """Return the model's answers and an empty text, or None and why there are none."""
+    try:
+        model = Model.load(folder, threads=1)
+        logits, _ = model.predict_rows(rows, root, "image")
+        return model.decisions(threshold=0.5).answers(model.probabilities(logits)), ""
+    except BioAutoMLError as error:
+        return None, str(error)
