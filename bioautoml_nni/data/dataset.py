@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -68,6 +70,22 @@ def whole_batch(batch: Any) -> Any:
     return batch
 
 
+def end_quietly(worker: int) -> None:
+    """Keep a reading process from printing a traceback when the main process, which it hands its batches to, is gone.
+
+    The main process has said by then why it ended; torch's threads that share memory would add a broken pipe to that.
+
+    Args:
+        worker: number of the process, as torch's loader gives it.
+    """
+    sys.excepthook = _unless_disconnected
+
+
+def _unless_disconnected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)
+
+
 def make_loader(
     dataset: SpecimenDataset,
     batch_size: int,
@@ -102,5 +120,6 @@ def make_loader(
         drop_last=shuffle and len(dataset) >= batch_size,
         generator=torch.Generator(),
         num_workers=workers,
+        worker_init_fn=end_quietly,
         persistent_workers=workers > 0,
     )
