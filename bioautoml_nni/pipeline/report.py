@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+
 from rich.console import Console
 
 from ..atomic import write_text
 from ..report.build import build_report
+from ..report.epochs import drawings_of_epochs
 from .prepared import PreparedData
 from .run_directory import RunDirectory
 
 
 def report(run: RunDirectory, console: Console) -> None:
-    """Write report.html."""
+    """Write report.html, and a drawing of the cells after each epoch of the search to search/cells/."""
     run.require("evaluate")
-    write_text(run / "report.html", build_report(run, PreparedData.load(run)))
+    data = PreparedData.load(run)
+    shutil.rmtree(run / "search/cells", ignore_errors=True)  # those of an earlier search
+    for epoch, drawing in drawings_of_epochs(run, data):
+        write_text(run / f"search/cells/epoch-{epoch:03d}.svg", drawing)
+    write_text(run / "report.html", build_report(run, data))
     console.print(f"report: {run / 'report.html'}")

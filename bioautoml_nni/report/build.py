@@ -17,9 +17,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from ..architecture import Architecture, derive
+from ..architecture import Architecture
 from ..architecture.draw import draw
-from ..architecture.shares import with_positions
 from ..data import splits
 from ..evaluation.explanations import grad_cam, has_feature_map
 from ..evaluation.figures import curves_figure
@@ -27,9 +26,9 @@ from ..pipeline.networks import load_model
 from ..pipeline.prepared import PreparedData
 from ..pipeline.run_directory import RunDirectory
 from ..progress import duration
-from ..registry import get
 from ..runtime.overlay import overlay
 from ..training.history import read_history
+from .epochs import drawings_of_epochs
 from .words import summary_sentences
 
 FRAMES = 40
@@ -56,7 +55,7 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
         sentences=summary_sentences(metrics, per_class),
         architecture=Markup(draw(architecture)),
         sparsity=architecture.sparsity,
-        epochs=_epochs(run, data, architecture),
+        epochs=[(epoch, Markup(drawing)) for epoch, drawing in drawings_of_epochs(run, data, most=FRAMES)],
         halving=halving_table(run),
         trained_epochs=len(read_history(run / "retrain/history.jsonl")),
         curves=[
@@ -70,21 +69,6 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
         trust=_inline(run / "evaluation/trust.png"),
         examples=_examples(run, data),
     )
-
-
-def _epochs(run: RunDirectory, data: PreparedData, architecture: Architecture) -> list[tuple[int, Markup]]:
-    """Return the architecture that would have been derived after each epoch of the search, `FRAMES` of them at most."""
-    entries = [entry for entry in read_history(run / "search/history.jsonl") if "shares" in entry]
-    section = run.experiment.space
-    topology = get("search_spaces", section.name).target(**data.space_inputs(), **section.arguments).topology()
-    if not topology.cells or not run.experiment.derivation.searched or len(entries) < 2:
-        return []
-    chosen = np.unique(np.linspace(0, len(entries) - 1, min(FRAMES, len(entries))).round().astype(int))
-    frames = []
-    for index in chosen:
-        shares = with_positions(entries[index]["shares"], topology)
-        frames.append((entries[index]["epoch"] + 1, Markup(draw(derive(topology, shares, architecture.space)))))
-    return frames
 
 
 def halving_table(run: RunDirectory) -> dict[str, Any] | None:

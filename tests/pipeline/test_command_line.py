@@ -102,6 +102,9 @@ def test_the_report_stands_alone_and_escapes_the_table(finished):
     assert html.count("<template data-epoch=") == len(epochs) > 1
     last = html.rsplit("<template data-epoch=", 1)[1].partition(">")[2].partition("</template>")[0]
     assert html.count(last) >= 3, "the last epoch's picture is the architecture, and what the slider shows first"
+    files = sorted((finished[0] / "search/cells").iterdir())
+    assert [file.name for file in files] == [f"epoch-{number + 1:03d}.svg" for number in range(len(epochs))]
+    assert files[-1].read_text() == last and files[0].read_text() != last
 
 
 def test_finished_stages_are_skipped(finished, capsys):
