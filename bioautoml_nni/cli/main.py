@@ -132,7 +132,31 @@ _stage_command(
 )
 _stage_command("retrain", "Train the derived network of a run.", ("derive",))
 _stage_command("evaluate", "Score the trained network of a run on its test part.", ("derive", "retrain"))
-_stage_command("report", "Write report.html of a run.", ("evaluate",))
+
+
+@app.command()
+def report(
+    directory: RunPath,
+    compared: Annotated[
+        Path | None,
+        typer.Option("--comparison", help="Folder of `bioautoml compare` on the same data; the run keeps its table."),
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Write report.html of a run.
+
+    Example: bioautoml report runs/moths --comparison comparisons/moths
+    """
+    from ..pipeline.run_directory import RunDirectory
+
+    opened = RunDirectory.open(directory, overrides or [])
+    opened.require("evaluate")
+    if compared is None:
+        _execute(opened, ["report"])
+    else:
+        from ..compare.in_reports import show_comparison
+
+        show_comparison(opened, compared, console)
 
 
 @app.command()

@@ -33,6 +33,7 @@ from ..pipeline.run_directory import RunDirectory
 from ..progress import make_progress
 from ..registry import get
 from ._base import PredictingContender, RunContender
+from .in_reports import OWN_ROW, show_comparison
 from .tables import write_tables
 
 DATA = "data"
@@ -52,7 +53,7 @@ class Job:
 def compare(
     experiment: Experiment, rows: Sequence[str], seeds: int, output: Path, jobs: int, console: Console
 ) -> pd.DataFrame:
-    """Run what is missing and write compare.csv, compare.md and compare.html to `output`.
+    """Run what is missing, write the tables to `output`, and show them in the reports of the experiment's own row.
 
     Args:
         rows: contenders, each a name or ``name:argument``.
@@ -68,6 +69,7 @@ def compare(
     """
     plan = _plan(experiment, rows, seeds, output)
     failed: list[str] = []
+    finished: list[Job] = []
     lines: list[dict[str, Any]] = []
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with make_progress(console) as progress, ThreadPoolExecutor(jobs) as pool:
@@ -83,12 +85,16 @@ def compare(
             if isinstance(found, str):
                 failed.append(found)
             else:
+                finished.append(job)
                 lines.append(found)
                 console.print(f"{job.row}, seed {job.experiment.seed}: macro-F1 {found['macro_f1']:.3f}")
             progress.advance(task)
     table = pd.DataFrame(lines)
     if len(table):
-        write_tables(table, experiment, output)
+        write_tables(table, experiment, output, _run_directory(finished[0], output).provenance()["data_sha256"])
+        for job in finished:
+            if job.row == OWN_ROW:
+                show_comparison(_run_directory(job, output), output, Console(quiet=True))
     if failed:
         raise RunDirectoryError(
             f"{output}: {len(failed)} of {len(plan)} runs failed; the others are kept, and the same command tries "
@@ -120,16 +126,21 @@ def _plan(experiment: Experiment, rows: Sequence[str], seeds: int, output: Path)
 
 def _result(job: Job, output: Path, threads: int) -> dict[str, Any]:
     if isinstance(job.contender, RunContender):
-        return {"row": job.row, "seed": job.experiment.seed, **_run(job, threads)}
+        return {"row": job.row, "seed": job.experiment.seed, **_run(job, _run_directory(job, output), threads)}
     file = job.folder / "result.json"
     if not file.is_file():
         write_json(file, _predicted(job, job.contender, output))
     return {"row": job.row, "seed": job.experiment.seed, **json.loads(file.read_text(encoding="utf-8"))}
 
 
-def _run(job: Job, threads: int) -> dict[str, Any]:
+def _run_directory(job: Job, output: Path) -> RunDirectory:
+    """Return the directory of a job's run; rows that are no run of ours share one with the data, for each seed."""
+    is_run = isinstance(job.contender, RunContender)
+    return RunDirectory.create(job.folder if is_run else output / DATA / f"seed-{job.experiment.seed}", job.experiment)
+
+
+def _run(job: Job, run: RunDirectory, threads: int) -> dict[str, Any]:
     """Do the whole job in a process of its own unless that was done before, and read its scores."""
-    run = RunDirectory.create(job.folder, job.experiment)
     if not run.done("report"):
         _run_process(run, threads)
     metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
@@ -161,7 +172,7 @@ def _run_process(run: RunDirectory, threads: int) -> None:
 
 
 def _predicted(job: Job, contender: PredictingContender, output: Path) -> dict[str, Any]:
-    run = RunDirectory.create(output / DATA / f"seed-{job.experiment.seed}", job.experiment)
+    run = _run_directory(job, output)
     if not run.done("prepare"):
         with run.stage("prepare"):
             prepare(run, Console(quiet=True))

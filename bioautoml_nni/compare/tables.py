@@ -10,8 +10,9 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from scipy import stats
 
-from ..atomic import write_text
+from ..atomic import write_json, write_text
 from ..config import Experiment
+from ..registry import get
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "tail_f1")
 COSTS = ("parameters", "flops", "latency_ms", "search_seconds", "train_seconds")
@@ -23,8 +24,14 @@ HEADINGS = {
 REFERENCE = "random"
 
 
-def write_tables(runs: pd.DataFrame, experiment: Experiment, output: Path) -> None:
-    """Write compare.csv, compare.md and compare.html; rows by macro-F1, the best first."""
+def write_tables(runs: pd.DataFrame, experiment: Experiment, output: Path, data_sha256: str) -> None:
+    """Write compare.csv, and compare.md, compare.html and compare.json with rows by macro-F1, the best first.
+
+    Args:
+        runs: a line for each row and seed.
+        data_sha256: digest of the data that all rows were scored on, by which a report knows whether the table is
+            about its run.
+    """
     lines = summary_lines(runs)
     split = experiment.data.split
     by = split.group or split.column
@@ -44,6 +51,9 @@ def write_tables(runs: pd.DataFrame, experiment: Experiment, output: Path) -> No
     template = environment.from_string((files(__package__) / "compare.html.j2").read_text(encoding="utf-8"))
     html = template.render(name=experiment.name, headings=headings, lines=lines, caption=caption)
     write_text(output / "compare.html", html)
+    rows_mean = {str(row): get("contenders", str(row).partition(":")[0]).description for row in runs["row"].unique()}
+    table = {"data_sha256": data_sha256, "caption": caption, "headings": headings, "lines": lines, "rows": rows_mean}
+    write_json(output / "compare.json", table)
 
 
 def summary_lines(runs: pd.DataFrame) -> list[list[str]]:

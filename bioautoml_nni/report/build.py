@@ -57,6 +57,7 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
         sparsity=architecture.sparsity,
         epochs=[(epoch, Markup(drawing)) for epoch, drawing in drawings_of_epochs(run, data, most=FRAMES)],
         halving=halving_table(run),
+        comparison=_comparison(run),
         trained_epochs=len(read_history(run / "retrain/history.jsonl")),
         curves=[
             (stage, _curves(run, stage, data.brand))
@@ -69,6 +70,15 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
         trust=_inline(run / "evaluation/trust.png"),
         examples=_examples(run, data),
     )
+
+
+def _comparison(run: RunDirectory) -> dict[str, Any] | None:
+    """Return the table of the comparison that was shown to this run, if it is about the data of today."""
+    file = run / "evaluation/comparison.json"
+    if not file.is_file():
+        return None
+    table = json.loads(file.read_text(encoding="utf-8"))
+    return table if table["data_sha256"] == run.provenance().get("data_sha256") else None
 
 
 def halving_table(run: RunDirectory) -> dict[str, Any] | None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -80,6 +81,37 @@ def test_a_second_call_makes_nothing_again(compared):
     assert done.returncode == 0 and len(before) == 4
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("model.pt")}
     pd.testing.assert_frame_equal(first, pd.read_csv(out / "compare.csv"))
+
+
+@pytest.mark.slow
+def test_reports_of_the_experiment_show_the_comparison(compared, tmp_path):
+    out = compared[0]
+    table = json.loads((out / "compare.json").read_text())
+    for seed in (0, 1):
+        html = (out / f"as_configured/seed-{seed}/report.html").read_text()
+        assert "Beside other ways" in html and html.count('<tr class="own">') == 1
+        assert all(f"<td>{text}</td>" in html for line in table["lines"] for text in line)
+        assert all(f"<code>{row}</code>" in html for row in ROWS.split(","))
+    other = out / "random/seed-0"
+    assert "Beside other ways" not in (other / "report.html").read_text()
+    shutil.copytree(other, tmp_path / "run")
+    done = bioautoml("report", tmp_path / "run", "--comparison", out)
+    assert done.returncode == 0, done.stderr
+    assert "Beside other ways" in (tmp_path / "run/report.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_comparison_on_other_data_is_not_shown(compared, finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    before = (tmp_path / "run/report.html").read_text()
+    table = json.loads((compared[0] / "compare.json").read_text())
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/compare.json").write_text(json.dumps({**table, "data_sha256": "0" * 64}))
+    for folder, words in (("other", "other data"), ("nothing", "bioautoml compare")):
+        done = bioautoml("report", tmp_path / "run", "--comparison", tmp_path / folder)
+        assert done.returncode == 2 and words in done.stderr
+    assert (tmp_path / "run/report.html").read_text() == before
+    assert not (tmp_path / "run/evaluation/comparison.json").exists()
 
 
 @pytest.mark.slow

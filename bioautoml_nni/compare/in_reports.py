@@ -1,0 +1,39 @@
+"""A comparison's table in the report of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from ..atomic import write_json
+from ..errors import RunDirectoryError
+from ..pipeline.run_directory import RunDirectory
+from ..pipeline.stages import run_stages
+
+OWN_ROW = "as_configured"
+"""The row whose runs are the experiment itself; their reports show the comparison without being asked to."""
+
+
+def show_comparison(run: RunDirectory, comparison: Path, console: Console) -> None:
+    """Show the table of `comparison` in the run (evaluation/comparison.json) and, if new, in its report.
+
+    Raises:
+        RunDirectoryError: if `comparison` holds no finished table, or one of other data.
+    """
+    file = comparison / "compare.json"
+    if not file.is_file():
+        raise RunDirectoryError(f"{file} is missing: `bioautoml compare EXPERIMENT --output {comparison}` writes it.")
+    run.require("evaluate")
+    table = json.loads(file.read_text(encoding="utf-8"))
+    if table["data_sha256"] != run.provenance().get("data_sha256"):
+        raise RunDirectoryError(
+            f"{comparison} compares on other data than those of {run.path}, so that its rows say nothing about this "
+            "run; run `bioautoml compare` on the run's own experiment.yml."
+        )
+    kept = run / "evaluation/comparison.json"
+    new = not kept.is_file() or json.loads(kept.read_text(encoding="utf-8")) != table
+    if new:
+        write_json(kept, table)
+    run_stages(run, ["report"], console, force="report" if new else None)
