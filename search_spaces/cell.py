@@ -63,7 +63,7 @@ class SearchCell(nn.Module):
             candidates = {name: operation(in_channels, edge_stride) for name, operation in operations.items()}
             self.edges[f"{edge.source}_{edge.target}"] = LayerChoice(candidates, label=edge.label)
         for node, label in topology.node_labels.items():
-            chosen = min(topology.inputs_per_node, node)
+            chosen = topology.kept_inputs(node)
             self.inputs[str(node)] = InputChoice(node, n_chosen=chosen, reduction="mean", label=label)
         self.project = OutputProjection(topology.nodes * in_channels, out_channels)
 

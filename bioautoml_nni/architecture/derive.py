@@ -8,7 +8,8 @@ The rule, per kind of cell, nodes in ascending order:
    operations that do something together. A mere plurality does not tell: where a batch norm follows, the share of zero
    on a node's edges only scales what the norm rescales (DARTS, arXiv 1806.09055, section 2.4), so that it drifts.
 3. An edge from a node without input is removed (dead source).
-4. A node keeps its `inputs_per_node` strongest edges; strength is input share times operation share.
+4. A node keeps its `inputs_per_node` strongest edges; strength is input share times operation share. An input whose
+   share is exactly zero was not chosen.
 5. If nothing is left, the strongest non-zero operation on the strongest edge from the cell's input is put back, so
    that the output always depends on the input.
 """
@@ -123,9 +124,10 @@ def _derive_cell(cell: CellTopology, topology: Topology, shares: Shares, barred:
             else:
                 live.append(scored)
         live.sort(key=lambda scored: -scored.strength)
-        kept.extend(scored.kept() for scored in live[: cell.inputs_per_node])
-        pruned.extend(scored.pruned("input_not_chosen") for scored in live[cell.inputs_per_node :])
-        if live:
+        count = min(cell.inputs_per_node, sum(scored.input_share > 0 for scored in live))
+        kept.extend(scored.kept() for scored in live[:count])
+        pruned.extend(scored.pruned("input_not_chosen") for scored in live[count:])
+        if count:
             alive.add(node)
     if not kept:
         kept = [_revive(cell, topology, shares, barred)]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from ..errors import ArchitectureError
 from .derive import Shares
 from .schema import Architecture
 from .topology import Topology
@@ -66,6 +68,43 @@ def draw_shares(topology: Topology, shares: Shares, rng: np.random.Generator) ->
     for label, names in topology.choices.items():
         [chosen] = drawn(shares[label], 1)
         certain[label] = {name: float(name == chosen) for name in names}
+    return certain
+
+
+def open_choices(topology: Topology) -> dict[str, list[str]]:
+    """Return the candidates of every label that leaves something to choose, as texts.
+
+    A candidate of a node is the set of its inputs, such as ``0+2``; as many as a node keeps.
+    """
+    found: dict[str, list[str]] = {}
+    for cell in topology.cells.values():
+        found |= {edge.label: list(topology.operations) for edge in cell.edges}
+        for node, label in cell.node_labels.items():
+            found[label] = ["+".join(map(str, some)) for some in combinations(range(node), cell.kept_inputs(node))]
+    found |= {label: list(names) for label, names in topology.choices.items()}
+    return {label: names for label, names in found.items() if len(names) > 1}
+
+
+def chosen_shares(topology: Topology, choices: Mapping[str, str]) -> dict[str, dict[Any, float]]:
+    """Return certain shares for one candidate of every open label.
+
+    Raises:
+        ArchitectureError: for labels and candidates that do not exist, and labels without a choice, all at once.
+    """
+    known = open_choices(topology)
+    problems = [f"{label} is no choice of this space" for label in choices if label not in known]
+    for label, names in known.items():
+        if label not in choices:
+            problems.append(f"{label} is missing")
+        elif choices[label] not in names:
+            problems.append(f"{label}: {choices[label]!r} is none of {', '.join(names)}")
+    if problems:
+        raise ArchitectureError(f"derivation.choices: {'; '.join(problems)}. Each of {', '.join(known)} takes one.")
+    certain = equal_shares(topology)
+    nodes = {label for cell in topology.cells.values() for label in cell.node_labels.values()}
+    for label, choice in choices.items():
+        chosen = set(map(int, choice.split("+"))) if label in nodes else {choice}
+        certain[label] = {name: (name in chosen) / len(chosen) for name in certain[label]}
     return certain
 
 

@@ -34,6 +34,10 @@ class CellTopology:
         """Number of intermediate nodes."""
         return len(self.node_labels)
 
+    def kept_inputs(self, node: int) -> int:
+        """How many inputs of `node` a derived cell keeps at most."""
+        return min(self.inputs_per_node, node)
+
     def incoming(self, node: int) -> list[EdgeTopology]:
         """Candidate edges into `node`, by source."""
         return [edge for edge in self.edges if edge.target == node]

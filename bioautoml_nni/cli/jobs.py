@@ -10,12 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..errors import BioAutoMLError
-from .shared import app, console
+from .shared import Overrides, app, console
 
 
 @app.command()
 def trial(
     config: Annotated[Path, typer.Option("--config", "-c", help="An experiment.yml.")],
+    overrides: Overrides = None,
 ) -> None:
     """Run an experiment as a trial of NNI, with the tuner's settings; `bioautoml nni-config` writes who calls this."""
     import logging
@@ -23,7 +24,7 @@ def trial(
     from ..nni_jobs.trial import run_trial
 
     try:
-        run_trial(config, console)
+        run_trial(config, console, overrides or [])
     except BioAutoMLError as error:
         logging.getLogger("nni").error("%s", error)  # the log that the web UI shows
         raise
@@ -37,8 +38,14 @@ def nni_config(
     max_trials: Annotated[int, typer.Option(help="Number of trials.")] = 20,
     concurrency: Annotated[int, typer.Option(help="Trials at the same time.")] = 1,
     gpus_per_trial: Annotated[int, typer.Option(help="GPUs of each trial; 0 is without.")] = 0,
+    architectures: Annotated[
+        bool, typer.Option("--architectures", help="Search the architecture by trials, without a supernet.")
+    ] = False,
 ) -> None:
-    """Write nni.yml and search_space.json beside an experiment, so that NNI tunes its settings.
+    """Write nni.yml and search_space.json beside an experiment, so that NNI tunes its settings or its architecture.
+
+    With --architectures every trial trains one architecture, and the tuner chooses the next: classic NAS, in whose web
+    UI each edge of a cell is an axis.
 
     Example: bioautoml nni-config my-data/experiment.yml --max-trials 30
     """
@@ -47,7 +54,7 @@ def nni_config(
 
     written = write_nni_files(
         load_experiment(experiment, []), experiment, tuner=tuner, assessor=assessor, trials=max_trials,
-        concurrency=concurrency, gpus=gpus_per_trial,
+        concurrency=concurrency, gpus=gpus_per_trial, architectures=architectures,
     )  # fmt: skip
     for path in written:
         console.print(f"Wrote {path}.", soft_wrap=True)

@@ -36,13 +36,16 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     return parse_experiment(apply_overrides(_read(path), overrides), str(path))
 
 
-def load_experiment_with(path: Path, values: Mapping[str, Any]) -> Experiment:
+def load_experiment_with(path: Path, values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Experiment:
     """Read an experiment file and set dotted keys to values, as a tuner gives them.
+
+    Args:
+        overrides: ``dotted.key=value`` texts that are applied first.
 
     Raises:
         ConfigError: with all mistakes at once.
     """
-    result = _read(path)
+    result = apply_overrides(_read(path), overrides)
     problems = [problem for key, value in values.items() if (problem := _assign(result, str(key), value))]
     if problems:
         raise ConfigError(problems, str(path))

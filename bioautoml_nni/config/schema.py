@@ -165,12 +165,17 @@ class DerivationConfig(_Section):
     "shares" takes the strongest operations; "perturbation" those whose removal costs the supernet most on validation;
     "successive_halving" trains the strongest and others, drawn with the shares as probabilities, as they will be
     retrained, and after every round keeps the half with the best validation macro-F1 (arXiv 1502.07943);
-    "random" draws an architecture of the same space, the baseline of every search. The limits hold for the network
+    "random" draws an architecture of the same space, the baseline of every search; "given" builds the one that
+    `choices` names, which is how tuners of NNI search without a supernet. The limits hold for the network
     that is trained; where the first choice breaks them, operations give way, those first that lose least share for
     what they save.
     """
 
-    method: Literal["shares", "perturbation", "successive_halving", "random"] = "shares"
+    method: Literal["shares", "perturbation", "successive_halving", "random", "given"] = "shares"
+    choices: dict[str, str] = Field(
+        default_factory=dict,
+        description="of given: a candidate for every label; for a node its inputs, such as 0+2",
+    )
     seed: int = 0
     proposals: Literal["shares", "random"] = Field("shares", description="of successive_halving")
     candidates: int = Field(8, ge=2, description="of successive_halving")
@@ -182,7 +187,9 @@ class DerivationConfig(_Section):
     @property
     def searched(self) -> bool:
         """Whether the method needs a search."""
-        return self.method != "random" and not (self.method == "successive_halving" and self.proposals == "random")
+        return self.method not in ("random", "given") and not (
+            self.method == "successive_halving" and self.proposals == "random"
+        )
 
     @property
     def budget(self) -> Budget | None:
@@ -191,6 +198,12 @@ class DerivationConfig(_Section):
             return None
         own = Budget(self.max_parameters, None if self.max_mflops is None else 1e6 * self.max_mflops)
         return own.tightened(BUDGETS[self.target]) if self.target else own
+
+    @model_validator(mode="after")
+    def _choices_are_used(self) -> DerivationConfig:
+        if (self.method == "given") != bool(self.choices):
+            raise ValueError("method 'given' and choices belong together; set both or neither")
+        return self
 
 
 class RetrainConfig(_Section):

@@ -40,11 +40,13 @@ def nni_files(
     trials: int = 20,
     concurrency: int = 1,
     gpus: int = 0,
+    architectures: bool = False,
 ) -> dict[str, str]:
     """Return the texts of nni.yml and search_space.json.
 
     Args:
         config_name: name of the experiment's file in the same folder.
+        architectures: whether the tuner chooses operations, inputs and fusion, and not settings.
 
     Raises:
         ConfigError: for a tuner or assessor that does not work or is unknown, and for numbers below one.
@@ -58,24 +60,30 @@ def nni_files(
         problems.append(f"--assessor {assessor}: is unknown; choose {', '.join(ASSESSORS)}")
     if trials < 1 or concurrency < 1 or gpus < 0:
         problems.append("--max-trials and --concurrency: must be at least 1, --gpus-per-trial at least 0")
+    space = architecture_search_space(experiment) if architectures else default_search_space(experiment)
+    if not space:
+        problems.append("--architectures: this space leaves nothing open; use a space with cells, such as multimodal")
     if problems:
         raise ConfigError(problems, "nni-config")
     mode = "\n  classArgs:\n    optimize_mode: maximize" if TUNERS[tuner] else ""
     judge = ""
     if assessor:
-        total = experiment.search.epochs + experiment.training.epochs
+        searched = 0 if architectures else experiment.search.epochs
+        total = searched + experiment.training.epochs
         epochs = f"\n    epoch_num: {total}" if assessor == "Curvefitting" else ""
         judge = (
             f"\nassessor:\n  name: {assessor}\n  classArgs:\n    optimize_mode: maximize{epochs}\n"
-            f"    start_step: {experiment.search.epochs + 1}          # only the training after the search is judged\n"
+            f"    start_step: {searched + 1}          # only the training after the search is judged\n"
         )
     devices = f"\ntrialGpuNumber: {gpus}"
-    yaml = f"""# Settings of {config_name} tuned by NNI; every trial is a whole run.
+    what = "Architectures for" if architectures else "Settings of"
+    given = " --set derivation.method=given" if architectures else ""
+    yaml = f"""# {what} {config_name} tuned by NNI; every trial is a whole run.
 #   bioautoml nnictl create --config nni.yml --port 8080     (NNI's web UI on this machine only)
 #   nnictl create --config nni.yml                           (NNI's own; its web UI is open to the network)
 experimentName: {experiment.name}
 searchSpaceFile: search_space.json
-trialCommand: bioautoml trial --config {config_name}
+trialCommand: bioautoml trial --config {config_name}{given}
 trialCodeDirectory: .
 trialConcurrency: {concurrency}
 maxTrialNumber: {trials}{devices}
@@ -85,7 +93,7 @@ tuner:
   platform: local
   useActiveGpu: {"true" if gpus else "false"}
 """
-    return {"nni.yml": yaml, "search_space.json": json.dumps(default_search_space(experiment), indent=2) + "\n"}
+    return {"nni.yml": yaml, "search_space.json": json.dumps(space, indent=2) + "\n"}
 
 
 def default_search_space(experiment: Experiment) -> dict[str, Any]:
@@ -111,6 +119,25 @@ def default_search_space(experiment: Experiment) -> dict[str, Any]:
     if "tau" in _arguments("losses", experiment.loss):
         space["loss.tau"] = {"_type": "choice", "_value": [0.0, 0.5, 1.0]}
     return space
+
+
+def architecture_search_space(experiment: Experiment) -> dict[str, Any]:
+    """Return a choice for everything that the experiment's space leaves open; empty if that is nothing.
+
+    The keys are ``derivation.choices.LABEL``.
+    """
+    from ..architecture.shares import open_choices
+
+    numbers = {"numeric_fields": [0], "categories": [], "category_fields": [], "fields": 1}  # one column stands for all
+    with_metadata = "metadata" in experiment.data.modalities
+    space = get("search_spaces", experiment.space.name).target(
+        num_classes=2,
+        metadata=numbers if with_metadata else None,
+        modalities=list(experiment.data.modalities),
+        **experiment.space.arguments,
+    )
+    choices = open_choices(space.topology())
+    return {f"derivation.choices.{label}": {"_type": "choice", "_value": names} for label, names in choices.items()}
 
 
 def _arguments(kind: str, section: PluginSection) -> dict[str, Any]:

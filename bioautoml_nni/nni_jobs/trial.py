@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,16 +67,19 @@ class Reporter:
         )
 
 
-def run_trial(config: Path, console: Console) -> RunDirectory:
+def run_trial(config: Path, console: Console, overrides: Sequence[str] = ()) -> RunDirectory:
     """Run an experiment with the tuner's parameters, report every epoch and the result, and return the run.
 
     Without NNI the experiment runs as it is, below the working directory.
+
+    Args:
+        overrides: ``dotted.key=value`` texts that hold for all trials of an NNI experiment.
 
     Raises:
         ConfigError: for parameters that are no keys of the experiment; NNI then marks the trial as failed.
     """
     reporter = Reporter()
-    experiment = load_experiment_with(config, reporter.parameters)
+    experiment = load_experiment_with(config, reporter.parameters, overrides)
     folder = experiment_folder(reporter.experiment) / RUNS
     path, lock = _own_folder(folder, reporter.parameters, reporter.job)
     try:

@@ -21,7 +21,7 @@ from ..architecture.derive import Shares, dense
 from ..architecture.draw import draw
 from ..architecture.fit import fit
 from ..architecture.schema import Architecture, Cost, SpaceRecord, Sparsity
-from ..architecture.shares import draw_shares, equal_shares, with_positions, with_shares
+from ..architecture.shares import chosen_shares, draw_shares, equal_shares, with_positions, with_shares
 from ..atomic import write_text
 from ..budgets import Budget
 from ..data import splits
@@ -51,7 +51,7 @@ def derive(run: RunDirectory, console: Console) -> None:
 
     Raises:
         RunDirectoryError: if the method needs the supernet's weights and the run has none.
-        ArchitectureError: if nothing within the limits is found.
+        ArchitectureError: if nothing within the limits is found, or for choices that the space does not have.
     """
     experiment = run.experiment
     settings = experiment.derivation
@@ -66,6 +66,8 @@ def derive(run: RunDirectory, console: Console) -> None:
         found = with_positions(json.loads((run / "search/shares.json").read_text(encoding="utf-8")), topology)
         if settings.method == "perturbation" and not topology.empty:
             found = _perturbed(run, data, space, found, console)
+    elif settings.method == "given":
+        found = chosen_shares(topology, settings.choices)
     provenance = {
         "strategy": None if topology.empty or not settings.searched else experiment.strategy.model_dump(),
         "derivation": settings.model_dump(),

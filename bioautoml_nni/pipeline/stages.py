@@ -43,7 +43,7 @@ def _run_stages(run: RunDirectory, names: Sequence[str], console: Console, force
             console.print(f"[dim]{name}: done before, skipped.")
             continue
         if name == "search" and not run.experiment.derivation.searched and name != force:
-            console.print("[dim]search: not needed, the architecture is drawn at random.")
+            console.print(f"[dim]search: not needed for derivation.method={run.experiment.derivation.method}.")
             continue
         with run.stage(name):
             stage_function(name)(run, console)

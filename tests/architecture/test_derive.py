@@ -1,10 +1,13 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bioautoml_nni.architecture import CellTopology, EdgeTopology, Topology, derive
 from bioautoml_nni.architecture.draw import draw
 from bioautoml_nni.architecture.schema import SpaceRecord
+from bioautoml_nni.architecture.shares import chosen_shares, open_choices
+from bioautoml_nni.errors import ArchitectureError
 
 OPERATIONS = ("conv", "pool", "skip", "zero")
 RECORD = SpaceRecord(name="test")
@@ -102,3 +105,34 @@ def test_the_drawing_is_wellformed_and_names_every_operation(seed, nodes):
     parseString(svg)
     for edge in architecture.cells["normal"].edges:
         assert edge.operation in svg
+
+
+@given(st.integers(0, 100_000), st.integers(1, 4), st.integers(1, 3))
+def test_given_choices_become_exactly_the_edges_that_they_name(seed, nodes, inputs):
+    topology, rng = make_topology(nodes, inputs), np.random.default_rng(seed)
+    choices = {label: str(rng.choice(names)) for label, names in open_choices(topology).items()}
+    found = derive(topology, chosen_shares(topology, choices), RECORD)
+    assert found.choices["fusion"].choice == choices["fusion"]
+    cell, alive = topology.cells["normal"], {0}
+    expected = {}
+    for node, label in cell.node_labels.items():
+        sources = [int(each) for each in choices[label].split("+")] if label in choices else range(node)
+        own = {(s, node): choices[f"e{s}{node}"] for s in sources if s in alive and choices[f"e{s}{node}"] != "zero"}
+        expected |= own
+        alive |= {node} if own else set()
+    kept = {(edge.source, edge.target): edge.operation for edge in found.cells["normal"].edges}
+    if expected:
+        assert kept == expected
+    else:
+        assert len(kept) == 1 and next(iter(kept))[0] == 0, "something always leads from the input to the output"
+
+
+def test_all_mistakes_in_given_choices_are_told_at_once():
+    topology = make_topology(3, 2)
+    choices = {label: names[0] for label, names in open_choices(topology).items()}
+    assert set(choices) == {"e01", "e02", "e12", "e03", "e13", "e23", "n3", "fusion"}, "two inputs of two are no choice"
+    del choices["fusion"]
+    with pytest.raises(ArchitectureError) as told:
+        chosen_shares(topology, choices | {"n3": "0+3", "e01": "sconv", "extra": "conv"})
+    for word in ("fusion is missing", "n3: '0+3' is none of 0+1, 0+2, 1+2", "'sconv'", "extra is no choice"):
+        assert word in str(told.value)

@@ -7,7 +7,16 @@ from nni.experiment.config import ExperimentConfig
 
 from bioautoml_nni.config.load import load_experiment_with, parse_experiment
 from bioautoml_nni.errors import ConfigError
-from bioautoml_nni.nni_jobs.template import ASSESSORS, BROKEN, TUNERS, default_search_space, nni_files, write_nni_files
+from bioautoml_nni.nni_jobs.template import (
+    ASSESSORS,
+    BROKEN,
+    TUNERS,
+    architecture_search_space,
+    default_search_space,
+    nni_files,
+    write_nni_files,
+)
+from bioautoml_nni.registry import plugins
 
 
 @pytest.fixture
@@ -73,3 +82,32 @@ def test_a_section_with_arguments_alone_means_the_default_plugin(table_root):
     experiment = parse_experiment(tiny_experiment(table_root, loss={"tau": 0.5}))
     assert experiment.loss.name == "logit_adjusted"
     assert json.loads(experiment.model_dump_json())["loss"] == {"name": "logit_adjusted", "tau": 0.5}
+
+
+def test_an_architecture_is_one_choice_for_everything_that_the_space_leaves_open(config):
+    experiment = load_experiment_with(config, {"space.nodes": 3, "space.cells": 4})
+    space = architecture_search_space(experiment)
+    assert len(space["derivation.choices.normal_edge_0_1"]["_value"]) == 10
+    assert space["derivation.choices.reduction_node_3"]["_value"] == ["0+1", "0+2", "1+2"]
+    assert set(space["derivation.choices.fusion"]["_value"]) == set(plugins("fusions"))
+    assert len(space) == 2 * (6 + 1) + 1
+    first = {key: domain["_value"][0] for key, domain in space.items()}
+    given = load_experiment_with(config, first, ["derivation.method=given", "space.cells=4"])
+    assert given.derivation.choices["fusion"] == space["derivation.choices.fusion"]["_value"][0]
+    assert not given.derivation.searched
+    with pytest.raises(ConfigError, match="belong together"):
+        load_experiment_with(config, first)
+    images_only = load_experiment_with(config, {"data.modalities": ["image"]})
+    assert "derivation.choices.fusion" not in architecture_search_space(images_only)
+
+
+def test_files_for_architectures_judge_from_the_first_epoch_and_refuse_a_space_without_choices(config):
+    experiment = load_experiment_with(config, {})
+    texts = nni_files(experiment, "experiment.yml", assessor="Medianstop", architectures=True)
+    written = yaml.safe_load(texts["nni.yml"])
+    assert written["trialCommand"] == "bioautoml trial --config experiment.yml --set derivation.method=given"
+    assert written["assessor"]["classArgs"]["start_step"] == 1
+    assert json.loads(texts["search_space.json"]) == architecture_search_space(experiment)
+    alone = load_experiment_with(config, {"data.modalities": ["metadata"]})
+    with pytest.raises(ConfigError, match="leaves nothing open"):
+        nni_files(alone, "experiment.yml", architectures=True)
