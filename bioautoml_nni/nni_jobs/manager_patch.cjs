@@ -4,7 +4,9 @@
 // 2. The route that serves files of a trial takes base names only; NNI's own reads any file of the user (..%2f).
 // 3. A trial gets the settings that it was made with; NNI's own gives those of the first to the first that asks, so
 //    that with several trials at once the web UI shows results beside the settings of another.
-// 4. The GPU scheduler places a trial that asks for as many GPUs as there are, and waits between two attempts.
+// 4. A trial that an assessor stopped is shown as stopped early; NNI's own says that the user cancelled it.
+// 5. A tuner has a minute to start; NNI's own ends the experiment after ten seconds, which a busy machine needs.
+// 6. The GPU scheduler places a trial that asks for as many GPUs as there are, and waits between two attempts.
 'use strict';
 
 const net = require('net');
@@ -33,6 +35,7 @@ function wrap(prototype, name, make) {
     }
 }
 
+const TUNER_START = 60000; // milliseconds that a tuner has to connect
 const PAUSE = 5000; // milliseconds between two attempts to place a trial that found no GPU
 
 function patch(exported) {
@@ -47,6 +50,12 @@ function patch(exported) {
             }
             return original.call(this, id, name, ...rest);
         });
+        wrap(service.value.prototype, 'cancelTrialJob', (original) => function (id, early) {
+            if (this.trialJobs[id]) { // the original says so after the trial has ended, which is too late
+                this.trialJobs[id].isEarlyStopped = Boolean(early);
+            }
+            return original.call(this, id, early);
+        });
         wrap(service.value.prototype, 'submitTrialJob', (original) => async function (form) {
             const trial = await original.call(this, form);
             const value = form.hyperParameters.value;
@@ -56,6 +65,20 @@ function patch(exported) {
                 this.allocatedParameters.set(trial.id, value);
             }
             return trial;
+        });
+    }
+    const tuner = Object.getOwnPropertyDescriptor(exported, 'getTunerServer');
+    if (tuner && typeof tuner.value === 'function') {
+        wrap(Object.getPrototypeOf(tuner.value()), 'init', (original) => function () {
+            if (this.connect.settled) {
+                return original.call(this);
+            }
+            setTimeout(() => {
+                if (!this.connect.settled) {
+                    this.connect.reject(new Error('the tuner did not start within a minute; see log/dispatcher.log'));
+                }
+            }, TUNER_START);
+            return this.connect.promise;
         });
     }
     const scheduler = Object.getOwnPropertyDescriptor(exported, 'TaskScheduler');

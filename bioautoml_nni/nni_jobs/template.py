@@ -14,7 +14,8 @@ from ..registry import get
 
 TUNERS = {"TPE": True, "Random": False, "Evolution": True, "GridSearch": False}
 """Tuners that work here, and whether they take optimize_mode."""
-ASSESSORS = ("Medianstop", "Curvefitting")
+ASSESSORS = {"Medianstop": "optimize_mode: maximize", "Curvefitting": "epoch_num: {epochs}"}
+"""Assessors that work here, and what they have to be told; Curvefitting always maximises."""
 BROKEN = {
     "PPO": "it needs the package gym",
     "SMAC": "it needs the package smac",
@@ -70,10 +71,10 @@ def nni_files(
     if assessor:
         searched = 0 if architectures else experiment.search.epochs
         total = searched + experiment.training.epochs
-        epochs = f"\n    epoch_num: {total}" if assessor == "Curvefitting" else ""
+        told = ASSESSORS[assessor].format(epochs=total)
         judge = (
-            f"\nassessor:\n  name: {assessor}\n  classArgs:\n    optimize_mode: maximize{epochs}\n"
-            f"    start_step: {searched + 1}          # only the training after the search is judged\n"
+            f"\nassessor:\n  name: {assessor}\n  classArgs:\n    {told}\n"
+            f"    start_step: {searched + 1}{'' if architectures else '          # only training, not search'}\n"
         )
     devices = f"\ntrialGpuNumber: {gpus}"
     what = "Architectures for" if architectures else "Settings of"

@@ -4,12 +4,16 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 
 import pytest
 from conftest import COMMAND, bioautoml, write_experiment, write_table
+
+from bioautoml_nni.config import load_experiment
+from bioautoml_nni.nni_jobs.template import ASSESSORS, TUNERS, write_nni_files
 
 
 def free_port() -> int:
@@ -42,22 +46,13 @@ def test_two_trials_run_to_the_end_in_the_web_ui_and_only_this_machine_can_see_t
     assert bioautoml("nni-config", experiment, "--max-trials", 2, "--concurrency", 2).returncode == 0
     port = free_port()
 
-    def get(path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/nni/{path}", timeout=20) as answer:
-            return answer.read().decode()
-
     started = bioautoml("nnictl", "create", "--config", tmp_path / "nni.yml", "--port", port)
     try:
         assert started.returncode == 0, started.stdout + started.stderr
         assert listening_addresses(port) == {"0100007F"}  # 127.0.0.1
-        deadline = time.monotonic() + 240
-        while time.monotonic() < deadline:
-            jobs = json.loads(get("trial-jobs"))
-            if len(jobs) == 2 and all(job["status"] not in ("WAITING", "RUNNING") for job in jobs):
-                break
-            time.sleep(1)
+        jobs = wait_for_trials(port, 2)
         assert [job["status"] for job in jobs] == ["SUCCEEDED", "SUCCEEDED"], jobs
-        metrics = json.loads(get("metric-data"))
+        metrics = json.loads(ask(port, "metric-data"))
         for job in jobs:
             asked = json.loads(job["hyperParameters"][0])
             own = [metric for metric in metrics if metric["trialJobId"] == job["trialJobId"]]
@@ -65,10 +60,10 @@ def test_two_trials_run_to_the_end_in_the_web_ui_and_only_this_machine_can_see_t
             epochs = [json.loads(json.loads(metric["data"])) for metric in own if metric["type"] == "PERIODICAL"]
             assert [epoch["searching"] for epoch in epochs] == [1.0, 0.0]
             assert {"default", "alpha_loss", "alpha_entropy", "zero_share", "learning_rate"} <= set(epochs[0])
-            assert "report.html" in get(f"trial-file/{job['trialJobId']}/trial.log")
+            assert "report.html" in ask(port, f"trial-file/{job['trialJobId']}/trial.log")
         with pytest.raises(urllib.error.HTTPError, match="500"):
-            get(f"trial-file/{jobs[0]['trialJobId']}/..%2f..%2f..%2f..%2fdb%2fnni.sqlite")
-        name = json.loads(get("experiment"))["id"]
+            ask(port, f"trial-file/{jobs[0]['trialJobId']}/..%2f..%2f..%2f..%2fdb%2fnni.sqlite")
+        name = json.loads(ask(port, "experiment"))["id"]
         listed = bioautoml("trials", name)
         assert listed.returncode == 0 and "loss.tau" in listed.stdout, listed.stdout + listed.stderr
         runs = [path for path in (tmp_path / "home/nni-experiments" / name / "runs").iterdir() if path.is_dir()]
@@ -79,3 +74,77 @@ def test_two_trials_run_to_the_end_in_the_web_ui_and_only_this_machine_can_see_t
             assert by_job[job["trialJobId"]] == json.loads(job["hyperParameters"][0])["parameters"]
     finally:
         subprocess.run([*COMMAND, "nnictl", "stop", "--all"], capture_output=True, timeout=60)
+
+
+LIGHT_TRIAL = """
+import time
+import nni
+nni.get_next_parameter()
+for epoch in range(8):
+    nni.report_intermediate_result({"default": epoch / 10 - nni.get_sequence_id()})
+    time.sleep(0.4)
+nni.report_final_result({"default": -nni.get_sequence_id()})
+"""
+"""A trial that only answers; each is worse than the one before."""
+
+JUDGES = {"TPE": "Medianstop", "Random": "Curvefitting", "Evolution": None, "GridSearch": None}
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="reads open ports from Linux's /proc")
+def test_every_tuner_and_assessor_chooses_architectures_through_the_manager(tmp_path, monkeypatch):
+    """NNI's own manager and tuners on the search space that we write, side by side; only the trials are light."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    assert set(JUDGES) == set(TUNERS) and set(ASSESSORS) <= set(JUDGES.values())
+    ports, starting = {tuner: free_port() for tuner in JUDGES}, []
+    try:
+        for tuner, assessor in JUDGES.items():
+            folder = tmp_path / tuner
+            folder.mkdir()
+            (folder / "trial.py").write_text(LIGHT_TRIAL)
+            config = write_experiment(folder, tmp_path)
+            written = write_nni_files(
+                load_experiment(config), config, tuner=tuner, assessor=assessor, trials=3, architectures=True
+            )
+            text = written[0].read_text()
+            command = next(line for line in text.splitlines() if line.startswith("trialCommand"))
+            written[0].write_text(text.replace(command, f"trialCommand: {sys.executable} trial.py"))
+            create = [*COMMAND, "nnictl", "create", "--config", str(written[0]), "--port", str(ports[tuner])]
+            starting.append(subprocess.Popen(create, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        for process in starting:
+            said = process.communicate(timeout=240)[0]
+            assert process.returncode == 0, said
+        space = json.loads((tmp_path / "TPE/search_space.json").read_text())
+        for tuner, port in ports.items():
+            jobs = wait_for_trials(port, 3)
+            ends = [job["status"] for job in sorted(jobs, key=lambda job: job["sequenceId"])]
+            if JUDGES[tuner] == "Medianstop":  # shown as what it is, and not as cancelled by the user
+                assert ends == ["SUCCEEDED", "EARLY_STOPPED", "EARLY_STOPPED"], jobs
+            else:
+                assert ends[0] == "SUCCEEDED" and set(ends) <= {"SUCCEEDED", "EARLY_STOPPED"}, (tuner, jobs)
+            settings = [json.loads(job["hyperParameters"][0])["parameters"] for job in jobs]
+            assert len({json.dumps(each, sort_keys=True) for each in settings}) > 1, "a tuner tries different ones"
+            for chosen in settings:
+                assert chosen.keys() == space.keys()
+                assert all(value in space[key]["_value"] for key, value in chosen.items())
+    finally:
+        for process in starting:
+            process.kill()
+        subprocess.run([*COMMAND, "nnictl", "stop", "--all"], capture_output=True, timeout=60)
+
+
+def ask(port, path):
+    """Return what NNI's manager answers."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/nni/{path}", timeout=20) as answer:
+        return answer.read().decode()
+
+
+def wait_for_trials(port, count, seconds=240):
+    """Return the trials of an experiment when `count` of them have ended."""
+    deadline = time.monotonic() + seconds
+    while True:
+        jobs = json.loads(ask(port, "trial-jobs"))
+        if len(jobs) >= count and all(job["status"] not in ("WAITING", "RUNNING") for job in jobs):
+            return jobs
+        assert time.monotonic() < deadline, jobs
+        time.sleep(1)
