@@ -5,7 +5,8 @@ NNI is archived upstream; whatever has to change because of it changes here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +34,35 @@ def run_one_shot(
     Returns:
         The final shares of all choices by label, and the supernet's state by name.
     """
+    experiment = one_shot_experiment(space, evaluator, strategy, working_directory, resume_from)
+    try:
+        experiment.run()
+        return strategy.oneshot_module.export_probs(), strategy.supernet.state_dict()
+    finally:
+        experiment.stop()
+
+
+class SurroundedExperiment(NasExperiment):
+    """NNI's experiment with something that has to happen before and after its strategy's work."""
+
+    surrounding: Callable[[], AbstractContextManager[object]] = nullcontext
+
+    def _start_engine_and_strategy(self) -> None:
+        with self.surrounding():
+            super()._start_engine_and_strategy()
+
+
+def one_shot_experiment(
+    space: Any, evaluator: Lightning, strategy: Any, working_directory: Path, resume_from: Path | None
+) -> SurroundedExperiment:
+    """Return NNI's experiment of a one-shot search, for the arguments of `run_one_shot`."""
     quiet()
     evaluator.fit_kwargs["weights_only"] = True
     if resume_from is not None:
         evaluator.fit_kwargs["ckpt_path"] = str(resume_from)
     config = NasExperimentConfig.default(space, evaluator, strategy)
     config.experiment_working_directory = str(working_directory)
-    experiment = NasExperiment(space, evaluator, strategy, config=config)
-    try:
-        experiment.run()
-        return strategy.oneshot_module.export_probs(), strategy.supernet.state_dict()
-    finally:
-        experiment.stop()
+    return SurroundedExperiment(space, evaluator, strategy, config=config)
 
 
 def shares_of(oneshot_module: Any) -> dict[str, dict[str, float]]:

@@ -7,6 +7,7 @@ import os
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers and the processes that they start share two cores; before torch
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,13 @@ COMMAND = [str(Path(sys.executable).parent / "bioautoml")]
 
 def bioautoml(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def write_experiment(folder: Path, root: Path, **changes: object) -> Path:

@@ -127,18 +127,9 @@ def architecture_search_space(experiment: Experiment) -> dict[str, Any]:
 
     The keys are ``derivation.choices.LABEL``.
     """
-    from ..architecture.shares import open_choices
+    from .candidates import choice_keys
 
-    numbers = {"numeric_fields": [0], "categories": [], "category_fields": [], "fields": 1}  # one column stands for all
-    with_metadata = "metadata" in experiment.data.modalities
-    space = get("search_spaces", experiment.space.name).target(
-        num_classes=2,
-        metadata=numbers if with_metadata else None,
-        modalities=list(experiment.data.modalities),
-        **experiment.space.arguments,
-    )
-    choices = open_choices(space.topology())
-    return {f"derivation.choices.{label}": {"_type": "choice", "_value": names} for label, names in choices.items()}
+    return {key: {"_type": "choice", "_value": names} for key, names in choice_keys(experiment).items()}
 
 
 def _arguments(kind: str, section: PluginSection) -> dict[str, Any]:

@@ -32,16 +32,20 @@ CURVES = (
 
 
 class Reporter:
-    """Sends metrics to NNI through the channel that this trial was started with."""
+    """Sends metrics to NNI through the channel that this trial was started with.
 
-    def __init__(self) -> None:
+    Args:
+        parameters: what the experiment is changed by, if that has been asked for already.
+    """
+
+    def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
         import nni
         import nni.trial
         from nni.runtime.env_vars import trial_env_vars
         from nni.runtime.trial_command_channel import get_default_trial_command_channel
 
         self.channel = get_default_trial_command_channel()
-        self.parameters: dict[str, Any] = nni.get_next_parameter() or {}
+        self.parameters: dict[str, Any] = dict(nni.get_next_parameter() or {} if parameters is None else parameters)
         self.record: Mapping[str, Any] = dict(nni.trial._params or {})
         self.job = str(trial_env_vars.NNI_TRIAL_JOB_ID or "standalone")
         self.experiment = str(trial_env_vars.NNI_EXP_ID or "")
@@ -67,18 +71,21 @@ class Reporter:
         )
 
 
-def run_trial(config: Path, console: Console, overrides: Sequence[str] = ()) -> RunDirectory:
+def run_trial(
+    config: Path, console: Console, overrides: Sequence[str] = (), parameters: Mapping[str, Any] | None = None
+) -> RunDirectory:
     """Run an experiment with the tuner's parameters, report every epoch and the result, and return the run.
 
     Without NNI the experiment runs as it is, below the working directory.
 
     Args:
         overrides: ``dotted.key=value`` texts that hold for all trials of an NNI experiment.
+        parameters: dotted keys and values; by default NNI is asked for the tuner's.
 
     Raises:
         ConfigError: for parameters that are no keys of the experiment; NNI then marks the trial as failed.
     """
-    reporter = Reporter()
+    reporter = Reporter(parameters)
     experiment = load_experiment_with(config, reporter.parameters, overrides)
     folder = experiment_folder(reporter.experiment) / RUNS
     path, lock = _own_folder(folder, reporter.parameters, reporter.job)

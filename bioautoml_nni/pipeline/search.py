@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,10 +51,8 @@ def search(run: RunDirectory, console: Console) -> None:
         return
     else:
         shares = _one_shot(run, data, space, console)
-    if not first_of_group():
-        return
-    plain = {str(label): {str(name): float(share) for name, share in own.items()} for label, own in shares.items()}
-    write_json(run / "search/shares.json", plain)
+    if first_of_group():
+        keep_shares(run, shares)
 
 
 def within_group() -> bool:
@@ -116,6 +116,30 @@ def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Consol
 
 
 def _attempt(run: RunDirectory, data: PreparedData, space: Any, console: Console, rate_factor: float) -> Any:
+    parts = search_parts(run, data, console, rate_factor)
+    shares, supernet = run_one_shot(space, parts.evaluator, parts.strategy, parts.folder, parts.resume_from)
+    if first_of_group():
+        keep_search(run, parts.strategy, supernet, rate_factor, console)
+    return shares
+
+
+@dataclass(frozen=True)
+class SearchParts:
+    """What a one-shot search of a run is made of, beside the space.
+
+    Attributes:
+        folder: where NNI keeps its own files.
+        resume_from: checkpoint of an interrupted search.
+    """
+
+    evaluator: Lightning
+    strategy: Any
+    folder: Path
+    resume_from: Path | None
+
+
+def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_factor: float = 1.0) -> SearchParts:
+    """Return evaluator and strategy of a run, which write search/ as they go; they continue what was interrupted."""
     experiment, settings = run.experiment, run.experiment.search
     folder = run.work_folder("search")
     strategy = get("strategies", experiment.strategy.name).target(**strategy_arguments(run))
@@ -170,16 +194,24 @@ def _attempt(run: RunDirectory, data: PreparedData, space: Any, console: Console
     if resume:
         console.print("search: continues after the newest whole epoch.")
     own = folder / ("nni" if first_of_group() else f"nni-{os.environ['RANK']}")
-    shares, supernet = run_one_shot(space, evaluator, strategy, own, resume)
-    if not first_of_group():
-        return shares
+    return SearchParts(evaluator, strategy, own, resume)
+
+
+def keep_search(run: RunDirectory, strategy: Any, supernet: Any, rate_factor: float, console: Console) -> None:
+    """Write the supernet's state and how the search ended."""
+    folder = run / "search"
     with replacing(folder / "supernet.pt") as temporary:
         torch.save(dict(supernet), temporary)
     stopped = getattr(strategy.oneshot_module, "stopped", None)
     if stopped:
         console.print(f"[yellow]search: stopped {stopped}.", highlight=False)
     write_json(folder / "outcome.json", {"stopped": stopped, "rate_factor": rate_factor})
-    return shares
+
+
+def keep_shares(run: RunDirectory, shares: Any) -> None:
+    """Write the final shares of all choices, which derivation starts from."""
+    plain = {str(label): {str(name): float(share) for name, share in own.items()} for label, own in shares.items()}
+    write_json(run / "search/shares.json", plain)
 
 
 def strategy_arguments(run: RunDirectory) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -10,16 +9,10 @@ import urllib.error
 import urllib.request
 
 import pytest
-from conftest import COMMAND, bioautoml, write_experiment, write_table
+from conftest import COMMAND, bioautoml, free_port, write_experiment, write_table
 
 from bioautoml_nni.config import load_experiment
 from bioautoml_nni.nni_jobs.template import ASSESSORS, TUNERS, write_nni_files
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def listening_addresses(port: int) -> set[str]:

@@ -1,0 +1,151 @@
+"""`bioautoml_nni.experiment`: an experiment file as NNI's own `NasExperiment`, by supernet or by trials."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from nni.nas.evaluator import FunctionalEvaluator
+from nni.nas.experiment import NasExperiment
+from nni.nas.experiment.config import NasExperimentConfig
+from nni.nas.strategy import GridSearch, Random, RegularizedEvolution
+from nni.nas.strategy.base import Strategy
+from rich.console import Console
+
+from .atomic import write_text
+from .config import Experiment, load_experiment, parse_experiment
+from .config.load import apply_overrides
+from .errors import ConfigError
+from .nni_engine import SurroundedExperiment, one_shot_experiment
+from .nni_jobs.candidates import stand_in_space, train_candidate
+from .nni_jobs.launcher import LOCAL, patch_environment
+from .pipeline.lock import locked
+from .pipeline.prepared import PreparedData
+from .pipeline.run_directory import RunDirectory
+from .pipeline.search import keep_search, keep_shares, search_parts
+from .pipeline.stages import run_stages
+from .registry import get
+from .seeding import derive_seed, seed_everything
+
+MULTI_TRIAL = {"random": Random, "evolution": RegularizedEvolution, "grid": GridSearch}
+"""NNI's strategies that train every architecture by itself, by the name that `experiment` takes for them."""
+
+
+def experiment(
+    config: str | Path | Mapping[str, Any],
+    output: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    strategy: str | Strategy | None = None,
+    max_trials: int = 20,
+    concurrency: int = 1,
+) -> NasExperiment:
+    """Return NNI's experiment of a configuration, ready for ``run(port)`` and ``export_top_models(formatter="dict")``.
+
+    Without `strategy` it is the one-shot search that the configuration names; `output` is then a run directory with
+    prepared data, and after the search ``bioautoml run CONFIG --output OUTPUT`` goes on with the architecture. With
+    one of NNI's multi-trial strategies every trial derives, trains and scores one architecture, several at a time, and
+    NNI's web UI shows them; ``bioautoml trials OUTPUT/ID`` lists their run directories, best first.
+
+    Args:
+        config: an experiment.yml, or what stands in one.
+        output: folder of the results, ``runs/NAME`` by default.
+        overrides: ``dotted.key=value`` texts.
+        strategy: None, "random", "evolution", "grid", or a multi-trial strategy of NNI.
+        max_trials: of a multi-trial strategy.
+        concurrency: trials at a time.
+
+    Raises:
+        ConfigError: for all mistakes in the configuration, or a strategy that does not work with it.
+        DataError: if the data cannot be prepared.
+    """
+    if isinstance(config, Mapping):
+        loaded = parse_experiment(apply_overrides(config, overrides))
+    else:
+        loaded = load_experiment(Path(config), list(overrides))
+    folder = Path(output) if output is not None else Path("runs") / loaded.name
+    if strategy is None:
+        return _one_shot(loaded, folder)
+    return _multi_trial(loaded, folder, _chosen(strategy), max_trials, concurrency)
+
+
+def _one_shot(loaded: Experiment, folder: Path) -> NasExperiment:
+    console = Console()
+    if loaded.search.devices > 1 or not loaded.derivation.searched:
+        raise ConfigError(
+            [
+                "search.devices and derivation.method: from Python the search runs in one process and needs a method "
+                "that searches; use `bioautoml run`, or remove them"
+            ],
+            "experiment",
+        )
+    run = RunDirectory.create(folder, loaded)
+    run_stages(run, ["prepare"], console)
+    data = PreparedData.load(run)
+    seed_everything(derive_seed(loaded.seed, "search"))
+    space = get("search_spaces", loaded.space.name).target(**data.space_inputs(), **loaded.space.arguments)
+    if space.topology().empty:
+        raise ConfigError([f"space {loaded.space.name!r} leaves nothing open for these modalities"], "experiment")
+    parts = search_parts(run, data, console)
+    made = one_shot_experiment(space, parts.evaluator, parts.strategy, parts.folder, parts.resume_from)
+    made.surrounding = partial(_as_stage, run, parts.strategy, console)
+    return made
+
+
+@contextmanager
+def _as_stage(run: RunDirectory, strategy: Any, console: Console) -> Iterator[None]:
+    """Hold the run's lock while NNI searches, and write what the stage `search` writes."""
+    with locked(run.path), run.stage("search"):
+        yield
+        keep_search(run, strategy, strategy.supernet.state_dict(), 1.0, console)
+        keep_shares(run, strategy.oneshot_module.export_probs())
+
+
+def _config_from(code: Path) -> type[NasExperimentConfig]:
+    """Return NNI's configuration, but trials get a copy of `code` and not of the working directory and all below."""
+
+    class FromFolder(NasExperimentConfig):
+        def _canonicalize(self, parents: Any) -> None:
+            with chdir(code):
+                super()._canonicalize(parents)
+
+    FromFolder.__name__ = NasExperimentConfig.__name__  # NNI asks for the name of the class
+    return FromFolder
+
+
+def _chosen(strategy: str | Strategy) -> Strategy:
+    if not isinstance(strategy, str):
+        return strategy
+    if strategy not in MULTI_TRIAL:
+        raise ConfigError(
+            [
+                f"strategy: {strategy!r} is none of {', '.join(MULTI_TRIAL)}; for tuners such as TPE use "
+                "`bioautoml nni-config --architectures`, since NNI's strategy of that name cannot choose several inputs"
+            ],
+            "experiment",
+        )
+    return MULTI_TRIAL[strategy]()
+
+
+def _multi_trial(
+    loaded: Experiment, folder: Path, strategy: Strategy, max_trials: int, concurrency: int
+) -> NasExperiment:
+    folder.mkdir(parents=True, exist_ok=True)
+    config_file = folder.absolute() / "candidates.yml"
+    write_text(config_file, yaml.safe_dump(loaded.model_dump(mode="json", exclude_none=True)))
+    code = folder.absolute() / "code"  # NNI copies this folder to every trial
+    code.mkdir(exist_ok=True)
+    space = stand_in_space(loaded)
+    evaluator = FunctionalEvaluator(train_candidate, config=str(config_file))
+    settings = _config_from(code)("ts", "simplified", "local")
+    settings.max_trial_number, settings.trial_concurrency = max_trials, concurrency
+    settings.experiment_name = loaded.name
+    settings.experiment_working_directory = str(folder.absolute())
+    made = SurroundedExperiment(space, evaluator, strategy, config=settings)
+    os.environ.update(patch_environment(str(files(__package__) / "nni_jobs/manager_patch.cjs"), LOCAL))
+    return made
