@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from nni.nas.experiment import NasExperiment
+    from .nni_engine import SurroundedExperiment
 
 __all__ = ["__version__", "experiment"]
 
 
-def experiment(*arguments: Any, **keywords: Any) -> NasExperiment:
+def experiment(*arguments: Any, **keywords: Any) -> SurroundedExperiment:
     """Return a ready `NasExperiment` of NNI; `bioautoml_nni.nas_experiment.experiment` tells the arguments."""
     from .nas_experiment import experiment as make
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -12,8 +12,6 @@ from typing import Any
 
 import yaml
 from nni.nas.evaluator import FunctionalEvaluator
-from nni.nas.experiment import NasExperiment
-from nni.nas.experiment.config import NasExperimentConfig
 from nni.nas.strategy import GridSearch, Random, RegularizedEvolution
 from nni.nas.strategy.base import Strategy
 from rich.console import Console
@@ -22,9 +20,9 @@ from .atomic import write_text
 from .config import Experiment, load_experiment, parse_experiment
 from .config.load import apply_overrides
 from .errors import ConfigError
-from .nni_engine import SurroundedExperiment, one_shot_experiment
+from .nni_engine import SurroundedExperiment, one_shot_experiment, trial_experiment
 from .nni_jobs.candidates import stand_in_space, train_candidate
-from .nni_jobs.launcher import LOCAL, patch_environment
+from .nni_jobs.launcher import listening_host, patch_environment
 from .pipeline.lock import locked
 from .pipeline.prepared import PreparedData
 from .pipeline.run_directory import RunDirectory
@@ -44,7 +42,7 @@ def experiment(
     strategy: str | Strategy | None = None,
     max_trials: int = 20,
     concurrency: int = 1,
-) -> NasExperiment:
+) -> SurroundedExperiment:
     """Return NNI's experiment of a configuration, ready for ``run(port)`` and ``export_top_models(formatter="dict")``.
 
     Without `strategy` it is the one-shot search that the configuration names; `output` is then a run directory with
@@ -74,7 +72,7 @@ def experiment(
     return _multi_trial(loaded, folder, _chosen(strategy), max_trials, concurrency)
 
 
-def _one_shot(loaded: Experiment, folder: Path) -> NasExperiment:
+def _one_shot(loaded: Experiment, folder: Path) -> SurroundedExperiment:
     console = Console()
     if loaded.search.devices > 1 or not loaded.derivation.searched:
         raise ConfigError(
@@ -106,18 +104,6 @@ def _as_stage(run: RunDirectory, strategy: Any, console: Console) -> Iterator[No
         keep_shares(run, strategy.oneshot_module.export_probs())
 
 
-def _config_from(code: Path) -> type[NasExperimentConfig]:
-    """Return NNI's configuration, but trials get a copy of `code` and not of the working directory and all below."""
-
-    class FromFolder(NasExperimentConfig):
-        def _canonicalize(self, parents: Any) -> None:
-            with chdir(code):
-                super()._canonicalize(parents)
-
-    FromFolder.__name__ = NasExperimentConfig.__name__  # NNI asks for the name of the class
-    return FromFolder
-
-
 def _chosen(strategy: str | Strategy) -> Strategy:
     if not isinstance(strategy, str):
         return strategy
@@ -134,7 +120,7 @@ def _chosen(strategy: str | Strategy) -> Strategy:
 
 def _multi_trial(
     loaded: Experiment, folder: Path, strategy: Strategy, max_trials: int, concurrency: int
-) -> NasExperiment:
+) -> SurroundedExperiment:
     folder.mkdir(parents=True, exist_ok=True)
     config_file = folder.absolute() / "candidates.yml"
     write_text(config_file, yaml.safe_dump(loaded.model_dump(mode="json", exclude_none=True)))
@@ -142,10 +128,8 @@ def _multi_trial(
     code.mkdir(exist_ok=True)
     space = stand_in_space(loaded)
     evaluator = FunctionalEvaluator(train_candidate, config=str(config_file))
-    settings = _config_from(code)("ts", "simplified", "local")
-    settings.max_trial_number, settings.trial_concurrency = max_trials, concurrency
-    settings.experiment_name = loaded.name
-    settings.experiment_working_directory = str(folder.absolute())
-    made = SurroundedExperiment(space, evaluator, strategy, config=settings)
-    os.environ.update(patch_environment(str(files(__package__) / "nni_jobs/manager_patch.cjs"), LOCAL))
+    made = trial_experiment(space, evaluator, strategy, folder.absolute(), code)
+    made.config.experiment_name = loaded.name
+    made.config.max_trial_number, made.config.trial_concurrency = max_trials, concurrency
+    os.environ.update(patch_environment(str(files(__package__) / "nni_jobs/manager_patch.cjs"), listening_host()))
     return made

@@ -6,7 +6,7 @@ NNI is archived upstream; whatever has to change because of it changes here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, chdir, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,27 @@ def one_shot_experiment(
     if resume_from is not None:
         evaluator.fit_kwargs["ckpt_path"] = str(resume_from)
     config = NasExperimentConfig.default(space, evaluator, strategy)
+    config.experiment_working_directory = str(working_directory)
+    return SurroundedExperiment(space, evaluator, strategy, config=config)
+
+
+def trial_experiment(
+    space: Any, evaluator: Any, strategy: Any, working_directory: Path, code: Path
+) -> SurroundedExperiment:
+    """Return NNI's experiment of a multi-trial strategy on this machine.
+
+    Args:
+        working_directory: where NNI keeps its experiments.
+        code: a folder of which every trial gets a copy; NNI's own would copy the working directory and all below.
+    """
+
+    class FromFolder(NasExperimentConfig):
+        def _canonicalize(self, parents: Any) -> None:
+            with chdir(code):
+                super()._canonicalize(parents)
+
+    FromFolder.__name__ = NasExperimentConfig.__name__  # NNI asks for the name of the class
+    config = FromFolder("ts", "simplified", "local")
     config.experiment_working_directory = str(working_directory)
     return SurroundedExperiment(space, evaluator, strategy, config=config)
 

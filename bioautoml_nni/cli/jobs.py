@@ -67,12 +67,10 @@ def nnictl(context: typer.Context) -> None:
 
     Example: bioautoml nnictl create --config nni.yml --port 8080
     """
-    import os
-
-    from ..nni_jobs.launcher import HOST_VARIABLE, LOCAL
+    from ..nni_jobs.launcher import listening_host
     from ..nni_jobs.launcher import nnictl as run_nnictl
 
-    raise typer.Exit(run_nnictl(list(context.args), os.environ.get(HOST_VARIABLE, LOCAL)))
+    raise typer.Exit(run_nnictl(list(context.args), listening_host()))
 
 
 @app.command()

@@ -18,6 +18,11 @@ HOST_VARIABLE = "BIOAUTOML_NNI_HOST"
 LOCAL = "127.0.0.1"
 
 
+def listening_host() -> str:
+    """Return the address on which NNI's manager is to listen: this machine only, unless the user names another."""
+    return os.environ.get(HOST_VARIABLE, LOCAL)
+
+
 def patch_environment(path: str, host: str = LOCAL) -> dict[str, str]:
     """Return the environment variables that make NNI's manager load our patch.
 

@@ -19,11 +19,12 @@ from rich.console import Console
 
 from ..architecture.shares import entropy
 from ..atomic import write_json
-from ..config.load import load_experiment_with
+from ..config.load import changed, load_experiment_with
+from ..config.schema import Experiment
 from ..errors import RunDirectoryError
 from ..pipeline.run_directory import STAGES, RunDirectory
 from ..pipeline.stages import run_stages
-from ..registry import plugins
+from ..registry import get, plugins
 
 RUNS = "runs"
 CURVES = (
@@ -86,7 +87,7 @@ def run_trial(
         ConfigError: for parameters that are no keys of the experiment; NNI then marks the trial as failed.
     """
     reporter = Reporter(parameters)
-    experiment = load_experiment_with(config, reporter.parameters, overrides)
+    experiment = with_given_gpus(load_experiment_with(config, reporter.parameters, overrides))
     folder = experiment_folder(reporter.experiment) / RUNS
     path, lock = _own_folder(folder, reporter.parameters, reporter.job)
     try:
@@ -105,6 +106,18 @@ def run_trial(
     console.print(f"Report: {path / 'report.html'}", soft_wrap=True)
     console.print(f"Drawing of the architecture: {path / 'architecture.svg'}", soft_wrap=True)
     return run
+
+
+def with_given_gpus(experiment: Experiment) -> Experiment:
+    """Return the experiment with as many processes for its search as NNI gave GPUs to this trial.
+
+    NNI's local service names them in CUDA_VISIBLE_DEVICES; a strategy that searches in one process keeps to one.
+    """
+    import torch
+
+    count = torch.cuda.device_count() if os.environ.get("CUDA_VISIBLE_DEVICES") else 1
+    several = "processes" in get("strategies", experiment.strategy.name).capabilities
+    return changed(experiment, {"search.devices": max(1, count) if several else 1}, "GPUs of the trial")
 
 
 def epoch_numbers(stage: str, line: Mapping[str, Any]) -> dict[str, float]:

@@ -99,9 +99,7 @@ def test_every_tuner_and_assessor_chooses_architectures_through_the_manager(tmp_
             written = write_nni_files(
                 load_experiment(config), config, tuner=tuner, assessor=assessor, trials=3, architectures=True
             )
-            text = written[0].read_text()
-            command = next(line for line in text.splitlines() if line.startswith("trialCommand"))
-            written[0].write_text(text.replace(command, f"trialCommand: {sys.executable} trial.py"))
+            replace_trial_command(written[0], f"{sys.executable} trial.py")
             create = [*COMMAND, "nnictl", "create", "--config", str(written[0]), "--port", str(ports[tuner])]
             starting.append(subprocess.Popen(create, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
         for process in starting:
@@ -124,6 +122,61 @@ def test_every_tuner_and_assessor_chooses_architectures_through_the_manager(tmp_
         for process in starting:
             process.kill()
         subprocess.run([*COMMAND, "nnictl", "stop", "--all"], capture_output=True, timeout=60)
+
+
+COLLECTOR = """
+import os, sys
+if any("collect_gpu_info" in word for word in sys.orig_argv):
+    print(os.environ["STAND_IN_GPUS"], flush=True)
+    os._exit(0)
+"""
+"""Python's start-up file, by which NNI's collector of GPUs finds those that the test invents."""
+
+GPU_TRIAL = """
+import os, time
+import nni
+nni.get_next_parameter()
+time.sleep(3)
+nni.report_final_result({"default": 1.0, "gpus": os.environ["CUDA_VISIBLE_DEVICES"]})
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="NNI's manager is tested on Linux only")
+@pytest.mark.parametrize(("there", "each", "seen"), [(1, 1, {"0"}), (2, 1, {"0", "1"}), (2, 2, {"0,1"})])
+def test_trials_get_the_gpus_that_they_ask_for(tmp_path, monkeypatch, there, each, seen):
+    """All that there are too, which NNI's own scheduler never gives; trials wait for one another where they must."""
+    gpus = [{"index": index, "gpuCoreUtilization": 0, "gpuMemoryUtilization": 0} for index in range(there)]
+    (tmp_path / "start").mkdir()
+    (tmp_path / "start/sitecustomize.py").write_text(COLLECTOR)
+    (tmp_path / "home").mkdir()
+    for name, value in {
+        "HOME": str(tmp_path / "home"),
+        "PYTHONPATH": str(tmp_path / "start"),
+        "STAND_IN_GPUS": json.dumps({"gpuNumber": there, "gpus": gpus, "processes": [], "success": True}),
+    }.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "trial.py").write_text(GPU_TRIAL)
+    config = write_experiment(tmp_path, tmp_path)
+    experiment = load_experiment(config)
+    written = write_nni_files(experiment, config, tuner="Random", trials=2, concurrency=2, gpus=each)
+    replace_trial_command(written[0], f"{sys.executable} trial.py")
+    port = free_port()
+    try:
+        started = bioautoml("nnictl", "create", "--config", written[0], "--port", port)
+        assert started.returncode == 0, started.stdout + started.stderr
+        jobs = wait_for_trials(port, 2)
+        assert [job["status"] for job in jobs] == ["SUCCEEDED"] * 2, jobs
+        results = [json.loads(json.loads(job["finalMetricData"][0]["data"])) for job in jobs]
+        assert {result["gpus"] for result in results} == seen
+    finally:
+        subprocess.run([*COMMAND, "nnictl", "stop", "--all"], capture_output=True, timeout=60)
+
+
+def replace_trial_command(config, command):
+    """Write another command into an nni.yml of ours."""
+    text = config.read_text()
+    line = next(line for line in text.splitlines() if line.startswith("trialCommand"))
+    config.write_text(text.replace(line, f"trialCommand: {command}"))
 
 
 def ask(port, path):

@@ -3,7 +3,9 @@ import math
 import shutil
 
 import pytest
+from conftest import tiny_experiment
 
+from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.errors import RunDirectoryError
 from bioautoml_nni.nni_jobs import trial as trial_module
 from bioautoml_nni.nni_jobs.trial import epoch_numbers, experiment_folder, final_numbers, trial_runs
@@ -74,3 +76,21 @@ def test_trials_are_listed_best_first_and_unfinished_last(tmp_path):
     assert [entry["path"].name for entry in trial_runs(tmp_path)] == ["c", "a", "b"]
     with pytest.raises(RunDirectoryError, match="holds no trial"):
         trial_runs(tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    ("visible", "strategy", "devices"),
+    [
+        ("0,3", "alternating_darts", 2),
+        ("1", "alternating_darts", 1),
+        ("", "alternating_darts", 1),
+        ("0,1", "nni_darts", 1),
+    ],
+)
+def test_a_trial_searches_on_as_many_gpus_as_it_was_given(monkeypatch, table_root, visible, strategy, devices):
+    import torch
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(visible.split(",")))
+    experiment = parse_experiment({**tiny_experiment(table_root), "strategy": {"name": strategy}})
+    assert trial_module.with_given_gpus(experiment).search.devices == devices
