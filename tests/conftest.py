@@ -88,6 +88,22 @@ def bioautoml(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300)
 
 
+def in_process(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    """Run a command in this process, which saves the seconds of importing torch; return exit code and output."""
+    from bioautoml_nni.cli import main as command_line
+
+    code = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["bioautoml", *map(str, arguments)])
+        patch.setattr(command_line.errors, "file", sys.stderr)
+        try:
+            command_line.main()
+        except SystemExit as done:
+            code = int(done.code or 0)
+    captured = capsys.readouterr()
+    return code, " ".join((captured.out + captured.err).split())
+
+
 def free_port() -> int:
     """A TCP port of this machine that nobody listens on."""
     with socket.socket() as probe:

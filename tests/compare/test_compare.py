@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import bioautoml, tiny_experiment, write_experiment, write_table
+from conftest import bioautoml, in_process, tiny_experiment, write_experiment, write_table
 from scipy import stats
 from sklearn.metrics import f1_score
 
@@ -84,7 +84,7 @@ def test_a_second_call_makes_nothing_again(compared):
 
 
 @pytest.mark.slow
-def test_reports_of_the_experiment_show_the_comparison(compared, tmp_path):
+def test_reports_of_the_experiment_show_the_comparison(compared, tmp_path, capsys):
     out = compared[0]
     table = json.loads((out / "compare.json").read_text())
     for seed in (0, 1):
@@ -95,21 +95,21 @@ def test_reports_of_the_experiment_show_the_comparison(compared, tmp_path):
     other = out / "random/seed-0"
     assert "Beside other ways" not in (other / "report.html").read_text()
     shutil.copytree(other, tmp_path / "run")
-    done = bioautoml("report", tmp_path / "run", "--comparison", out)
-    assert done.returncode == 0, done.stderr
+    code, said = in_process(capsys, "report", tmp_path / "run", "--comparison", out)
+    assert code == 0, said
     assert "Beside other ways" in (tmp_path / "run/report.html").read_text()
 
 
 @pytest.mark.slow
-def test_a_comparison_on_other_data_is_not_shown(compared, finished, tmp_path):
+def test_a_comparison_on_other_data_is_not_shown(compared, finished, tmp_path, capsys):
     shutil.copytree(finished[0], tmp_path / "run")
     before = (tmp_path / "run/report.html").read_text()
     table = json.loads((compared[0] / "compare.json").read_text())
     (tmp_path / "other").mkdir()
     (tmp_path / "other/compare.json").write_text(json.dumps({**table, "data_sha256": "0" * 64}))
     for folder, words in (("other", "other data"), ("nothing", "bioautoml compare")):
-        done = bioautoml("report", tmp_path / "run", "--comparison", tmp_path / folder)
-        assert done.returncode == 2 and words in done.stderr
+        code, said = in_process(capsys, "report", tmp_path / "run", "--comparison", tmp_path / folder)
+        assert code == 2 and words in said
     assert (tmp_path / "run/report.html").read_text() == before
     assert not (tmp_path / "run/evaluation/comparison.json").exists()
 
