@@ -28,7 +28,6 @@ from .pipeline.prepared import PreparedData
 from .pipeline.run_directory import RunDirectory
 from .pipeline.search import keep_search, keep_shares, search_parts
 from .pipeline.stages import run_stages
-from .registry import get
 from .seeding import derive_seed, seed_everything
 
 MULTI_TRIAL = {"random": Random, "evolution": RegularizedEvolution, "grid": GridSearch}
@@ -86,7 +85,7 @@ def _one_shot(loaded: Experiment, folder: Path) -> SurroundedExperiment:
     run_stages(run, ["prepare"], console)
     data = PreparedData.load(run)
     seed_everything(derive_seed(loaded.seed, "search"))
-    space = get("search_spaces", loaded.space.name).target(**data.space_inputs(), **loaded.space.arguments)
+    space = data.search_space()
     if space.topology().empty:
         raise ConfigError([f"space {loaded.space.name!r} leaves nothing open for these modalities"], "experiment")
     parts = search_parts(run, data, console)

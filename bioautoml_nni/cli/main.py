@@ -13,6 +13,7 @@ from rich.table import Table
 from .._version import __version__
 from ..errors import BioAutoMLError, outside_cause
 from ..quiet import quiet
+from .estimating import is_long, show_estimate
 from .shared import Overrides, RunPath, app, console, errors
 
 
@@ -48,8 +49,8 @@ def run(
     loaded = load_experiment(experiment, overrides or [])
     directory = RunDirectory.create(output or Path("runs") / loaded.name, loaded)
     _execute(directory, ["prepare"])
-    if _is_long(directory):
-        _show_estimate(loaded)
+    if is_long(directory):
+        show_estimate(loaded)
     _execute(directory, list(STAGES)[1:])
     _summary(directory)
 
@@ -67,48 +68,7 @@ def estimate(
     """
     from ..config import load_experiment
 
-    _show_estimate(load_experiment(experiment, overrides or []))
-
-
-LONG = 2_000_000
-"""From so many specimens times epochs a run says what it will take before it searches."""
-
-
-def _is_long(directory: object) -> bool:
-    import pandas as pd
-
-    from ..pipeline.run_directory import RunDirectory
-
-    assert isinstance(directory, RunDirectory)
-    begun = ("search/last.ckpt", "retrain/last.ckpt", "retrain/model.pt")
-    if directory.done("search") or any((directory / name).is_file() for name in begun):
-        return False
-    epochs = directory.experiment.search.epochs + directory.experiment.training.epochs
-    return epochs * len(pd.read_csv(directory / "splits.csv", usecols=["part"])) > LONG
-
-
-def _show_estimate(experiment: object) -> None:
-    from ..config import Experiment
-    from ..pipeline.estimate import estimate as estimated
-    from ..progress import duration
-
-    assert isinstance(experiment, Experiment)
-    found = estimated(experiment, console)
-    shown = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in found.specimens.items())
-    table = Table(title=f"{experiment.name}: {shown}", title_justify="left")
-    for name in ("", "epochs", "one epoch", "in all"):
-        table.add_column(name, justify="left" if not name else "right")
-    for name, cost in found.stages.items():
-        once = "" if cost.epoch_seconds is None else duration(cost.epoch_seconds)
-        table.add_row(name, str(cost.epochs or ""), once, duration(cost.seconds))
-    table.add_row("whole run", "", "", duration(found.seconds), style="bold")
-    console.print(table)
-    kept = "kept" if found.cached else "above cache.max_gb, so decoded anew in every epoch"
-    pictures = f"image cache {found.cache_gb:.2f} GB ({kept}); " if found.cache_gb else ""
-    console.print(
-        f"Memory {found.memory_mb / 1000:.1f} GB. Disk: {pictures}run directory about {found.run_mb:.0f} MB. From a "
-        f"dry run of {found.sampled:,} specimens on this machine, as busy as it is now."
-    )
+    show_estimate(load_experiment(experiment, overrides or []))
 
 
 def _stage_command(name: str, text: str, before: tuple[str, ...]) -> None:

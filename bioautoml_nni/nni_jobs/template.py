@@ -11,6 +11,7 @@ from ..config.arguments import constructor_arguments
 from ..config.schema import Experiment, PluginSection
 from ..errors import ConfigError
 from ..registry import get
+from .candidates import GIVEN, choice_keys
 
 TUNERS = {"TPE": True, "Random": False, "Evolution": True, "GridSearch": False}
 """Tuners that work here, and whether they take optimize_mode."""
@@ -78,7 +79,7 @@ def nni_files(
         )
     devices = f"\ntrialGpuNumber: {gpus}"
     what = "Architectures for" if architectures else "Settings of"
-    given = " --set derivation.method=given" if architectures else ""
+    given = f" --set {GIVEN}" if architectures else ""
     yaml = f"""# {what} {config_name} tuned by NNI; every trial is a whole run.
 #   bioautoml nnictl create --config nni.yml --port 8080     (NNI's web UI on this machine only)
 #   nnictl create --config nni.yml                           (NNI's own; its web UI is open to the network)
@@ -127,8 +128,6 @@ def architecture_search_space(experiment: Experiment) -> dict[str, Any]:
 
     The keys are ``derivation.choices.LABEL``.
     """
-    from .candidates import choice_keys
-
     return {key: {"_type": "choice", "_value": names} for key, names in choice_keys(experiment).items()}
 
 

@@ -112,10 +112,13 @@ def with_given_gpus(experiment: Experiment) -> Experiment:
     """Return the experiment with as many processes for its search as NNI gave GPUs to this trial.
 
     NNI's local service names them in CUDA_VISIBLE_DEVICES; a strategy that searches in one process keeps to one.
+    Without GPUs the experiment stays as it is.
     """
     import torch
 
-    count = torch.cuda.device_count() if os.environ.get("CUDA_VISIBLE_DEVICES") else 1
+    if not os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return experiment
+    count = torch.cuda.device_count()
     several = "processes" in get("strategies", experiment.strategy.name).capabilities
     return changed(experiment, {"search.devices": max(1, count) if several else 1}, "GPUs of the trial")
 

@@ -59,7 +59,7 @@ def derive(run: RunDirectory, console: Console) -> None:
         run.require("search")
     data = PreparedData.load(run)
     quiet()
-    space = get("search_spaces", experiment.space.name).target(**data.space_inputs(), **experiment.space.arguments)
+    space = data.search_space()
     topology = space.topology()
     found: Shares = equal_shares(topology)
     if settings.searched:

@@ -113,6 +113,11 @@ class PreparedData:
         specification = self.preprocessor.specification() if "metadata" in modalities else None
         return {"num_classes": len(self.classes), "metadata": specification, "modalities": modalities}
 
+    def search_space(self) -> Any:
+        """Return the experiment's search space for this data, with everything open."""
+        section = self.run.experiment.space
+        return get("search_spaces", section.name).target(**self.space_inputs(), **section.arguments)
+
     def loss(self) -> Any:
         """Return the configured loss."""
         section = self.run.experiment.loss

@@ -18,7 +18,8 @@ def report(run: RunDirectory, console: Console) -> None:
     run.require("evaluate")
     data = PreparedData.load(run)
     shutil.rmtree(run / "search/cells", ignore_errors=True)  # those of an earlier search
-    for epoch, drawing in drawings_of_epochs(run, data):
+    drawings = drawings_of_epochs(run, data)
+    for epoch, drawing in drawings:
         write_text(run / f"search/cells/epoch-{epoch:03d}.svg", drawing)
-    write_text(run / "report.html", build_report(run, data))
+    write_text(run / "report.html", build_report(run, data, drawings))
     console.print(f"report: {run / 'report.html'}")

@@ -41,7 +41,7 @@ def search(run: RunDirectory, console: Console) -> None:
     experiment = run.experiment
     quiet()
     seed_everything(derive_seed(experiment.seed, "search"))
-    space = get("search_spaces", experiment.space.name).target(**data.space_inputs(), **experiment.space.arguments)
+    space = data.search_space()
     topology = space.topology()
     if topology.empty:
         console.print("search: the space leaves nothing open for these modalities; its only architecture is taken.")

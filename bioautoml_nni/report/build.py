@@ -28,15 +28,19 @@ from ..pipeline.run_directory import RunDirectory
 from ..progress import duration
 from ..runtime.overlay import overlay
 from ..training.history import read_history
-from .epochs import drawings_of_epochs
+from .epochs import evenly_spread
 from .words import summary_sentences
 
 FRAMES = 40
 """Most pictures of the search's epochs."""
 
 
-def build_report(run: RunDirectory, data: PreparedData) -> str:
-    """Return the report as HTML. Whatever came out of a table is escaped."""
+def build_report(run: RunDirectory, data: PreparedData, drawings: list[tuple[int, str]]) -> str:
+    """Return the report as HTML. Whatever came out of a table is escaped.
+
+    Args:
+        drawings: epochs of the search with the SVG of their cells.
+    """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["percent"] = lambda value: "–" if value is None or pd.isna(value) else f"{100 * value:.1f} %"
     environment.filters["thousands"] = lambda value: f"{int(value):,}".replace(",", " ")
@@ -55,7 +59,7 @@ def build_report(run: RunDirectory, data: PreparedData) -> str:
         sentences=summary_sentences(metrics, per_class),
         architecture=Markup(draw(architecture)),
         sparsity=architecture.sparsity,
-        epochs=[(epoch, Markup(drawing)) for epoch, drawing in drawings_of_epochs(run, data, most=FRAMES)],
+        epochs=[(epoch, Markup(drawing)) for epoch, drawing in evenly_spread(drawings, FRAMES)],
         halving=halving_table(run),
         comparison=_comparison(run),
         trained_epochs=len(read_history(run / "retrain/history.jsonl")),

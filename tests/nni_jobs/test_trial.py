@@ -94,3 +94,10 @@ def test_a_trial_searches_on_as_many_gpus_as_it_was_given(monkeypatch, table_roo
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(visible.split(",")))
     experiment = parse_experiment({**tiny_experiment(table_root), "strategy": {"name": strategy}})
     assert trial_module.with_given_gpus(experiment).search.devices == devices
+
+
+def test_without_gpus_a_trial_keeps_the_processes_that_the_experiment_asks_for(monkeypatch, table_root):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # what NNI sets for trials that ask for none
+    raw = tiny_experiment(table_root)
+    experiment = parse_experiment({**raw, "search": {**raw["search"], "devices": 2}})
+    assert trial_module.with_given_gpus(experiment).search.devices == 2

@@ -8,7 +8,7 @@ import pytest
 from conftest import bioautoml, tiny_experiment, write_experiment, write_table
 from rich.console import Console
 
-from bioautoml_nni.cli import main
+from bioautoml_nni.cli import estimating
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.data import splits
 from bioautoml_nni.pipeline import estimate as module
@@ -90,13 +90,13 @@ def test_a_long_run_says_what_it_will_take(finished, monkeypatch):
     from bioautoml_nni.pipeline.run_directory import RunDirectory
 
     run = RunDirectory.open(finished[0])
-    assert not main._is_long(run)
-    monkeypatch.setattr(main, "LONG", 1)
-    assert not main._is_long(run), "what is done costs nothing"
+    assert not estimating.is_long(run)
+    monkeypatch.setattr(estimating, "LONG", 1)
+    assert not estimating.is_long(run), "what is done costs nothing"
     for name in ("retrain", "search"):
         (run / name).rename(run / f"{name}-away")
     try:
-        assert main._is_long(run)
+        assert estimating.is_long(run)
     finally:
         for name in ("retrain", "search"):
             (run / f"{name}-away").rename(run / name)

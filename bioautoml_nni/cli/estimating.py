@@ -1,0 +1,49 @@
+"""What `bioautoml estimate` prints, and `bioautoml run` before a long run."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from .shared import console
+
+LONG = 2_000_000
+"""From so many specimens times epochs a run says what it will take before it searches."""
+
+
+def is_long(directory: object) -> bool:
+    """Whether a run is so long that it says what it will take, and has not begun to search or train."""
+    import pandas as pd
+
+    from ..pipeline.run_directory import RunDirectory
+
+    assert isinstance(directory, RunDirectory)
+    begun = ("search/last.ckpt", "retrain/last.ckpt", "retrain/model.pt")
+    if directory.done("search") or any((directory / name).is_file() for name in begun):
+        return False
+    epochs = directory.experiment.search.epochs + directory.experiment.training.epochs
+    return epochs * len(pd.read_csv(directory / "splits.csv", usecols=["part"])) > LONG
+
+
+def show_estimate(experiment: object) -> None:
+    """Print the time, memory and disk that a dry run predicts."""
+    from ..config import Experiment
+    from ..pipeline.estimate import estimate as estimated
+    from ..progress import duration
+
+    assert isinstance(experiment, Experiment)
+    found = estimated(experiment, console)
+    shown = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in found.specimens.items())
+    table = Table(title=f"{experiment.name}: {shown}", title_justify="left")
+    for name in ("", "epochs", "one epoch", "in all"):
+        table.add_column(name, justify="left" if not name else "right")
+    for name, cost in found.stages.items():
+        once = "" if cost.epoch_seconds is None else duration(cost.epoch_seconds)
+        table.add_row(name, str(cost.epochs or ""), once, duration(cost.seconds))
+    table.add_row("whole run", "", "", duration(found.seconds), style="bold")
+    console.print(table)
+    kept = "kept" if found.cached else "above cache.max_gb, so decoded anew in every epoch"
+    pictures = f"image cache {found.cache_gb:.2f} GB ({kept}); " if found.cache_gb else ""
+    console.print(
+        f"Memory {found.memory_mb / 1000:.1f} GB. Disk: {pictures}run directory about {found.run_mb:.0f} MB. From a "
+        f"dry run of {found.sampled:,} specimens on this machine, as busy as it is now."
+    )
