@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from ..config.load import apply_overrides
 from ..data import splits
 from ..errors import DataError
 from ..pipeline.prepared import PreparedData
@@ -22,6 +23,17 @@ class AsConfigured(RunContender):
 
     def settings(self, seed: int) -> Mapping[str, Any]:
         return {}
+
+
+class Changed(RunContender):
+    """The experiment with other settings: with:KEY=VALUE, or with:KEY=VALUE;KEY=VALUE."""
+
+    def __init__(self, argument: str) -> None:
+        super().__init__(argument)
+        self.changes = [text.strip() for text in argument.split(";") if text.strip()]
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        return dict(_dotted(apply_overrides({}, self.changes)))
 
 
 class ImageOnly(RunContender):
@@ -110,6 +122,15 @@ class MetadataLogistic(PredictingContender):
         return Prediction(
             _spread(model.predict_proba(table[test]), last.classes_, data), last.coef_.size + last.intercept_.size
         )
+
+
+def _dotted(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and the value of everything in a nested section."""
+    for key, value in section.items():
+        if isinstance(value, dict) and value:
+            yield from _dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _parts(data: PreparedData) -> tuple[np.ndarray, np.ndarray]:

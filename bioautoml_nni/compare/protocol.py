@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -113,7 +114,7 @@ def _plan(experiment: Experiment, rows: Sequence[str], seeds: int, output: Path)
             for seed in range(experiment.seed, experiment.seed + seeds):
                 settings = contender.settings(seed) if isinstance(contender, RunContender) else {}
                 values = {**settings, "seed": seed}
-                folder = output / row.replace(":", "-").replace("/", "_") / f"seed-{seed}"
+                folder = output / folder_name(row) / f"seed-{seed}"
                 plan.append(Job(row, contender, changed(experiment, values, f"row {row}"), folder))
         except ConfigError as error:
             problems += error.problems
@@ -122,6 +123,11 @@ def _plan(experiment: Experiment, rows: Sequence[str], seeds: int, output: Path)
     if problems:
         raise ConfigError(problems, "compare")
     return sorted(plan, key=lambda job: job.experiment.seed)  # a whole first seed before the second
+
+
+def folder_name(row: str) -> str:
+    """Return a row's folder: what no file system likes in names is replaced."""
+    return re.sub(r"[^\w.,+=@-]", "_", row.replace(":", "-"))
 
 
 def _result(job: Job, output: Path, threads: int) -> dict[str, Any]:
