@@ -41,6 +41,14 @@ def nni_config(
     architectures: Annotated[
         bool, typer.Option("--architectures", help="Search the architecture by trials, without a supernet.")
     ] = False,
+    machines: Annotated[
+        list[str] | None,
+        typer.Option("--machine", help="Run trials on USER@HOST[:PORT] by SSH; repeat it for several.", metavar="HOST"),
+    ] = None,
+    ssh_key: Annotated[str, typer.Option("--ssh-key", help="File of the private key.")] = "~/.ssh/id_ed25519",
+    remote_python: Annotated[
+        str | None, typer.Option("--remote-python", help="Folder of the machines' python that has this package.")
+    ] = None,
 ) -> None:
     """Write nni.yml and search_space.json beside an experiment, so that NNI tunes its settings or its architecture.
 
@@ -48,13 +56,16 @@ def nni_config(
     UI each edge of a cell is an axis.
 
     Example: bioautoml nni-config my-data/experiment.yml --max-trials 30
+    On other machines: bioautoml nni-config my-data/experiment.yml --machine ana@lab1 --machine ana@lab2 --concurrency 2
     """
     from ..config import load_experiment
-    from ..nni_jobs.template import write_nni_files
+    from ..nni_jobs.template import Remote, write_nni_files
 
+    remote = Remote(machines, ssh_key, remote_python) if machines else None
     written = write_nni_files(
         load_experiment(experiment, []), experiment, tuner=tuner, assessor=assessor, trials=max_trials,
         concurrency=concurrency, gpus=gpus_per_trial, architectures=architectures,
+        remote=remote,
     )  # fmt: skip
     for path in written:
         console.print(f"Wrote {path}.", soft_wrap=True)

@@ -13,6 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from ..errors import BioAutoMLError
+from .machines import check_machines, config_of
 
 HOST_VARIABLE = "BIOAUTOML_NNI_HOST"
 LOCAL = "127.0.0.1"
@@ -40,7 +41,11 @@ def nnictl(arguments: list[str], host: str = LOCAL) -> int:
 
     Raises:
         BioAutoMLError: if its command line cannot be imported.
+        ConfigError: if trials cannot run on a machine that the experiment names.
     """
+    config = config_of(arguments)
+    if config is not None:
+        check_machines(config)
     try:
         from nni.tools.nnictl import nnictl as command_line
     except ImportError as error:

@@ -7,10 +7,12 @@
 // 4. A trial that an assessor stopped is shown as stopped early; NNI's own says that the user cancelled it.
 // 5. A tuner has a minute to start; NNI's own ends the experiment after ten seconds, which a busy machine needs.
 // 6. The GPU scheduler places a trial that asks for as many GPUs as there are, and waits between two attempts.
+// 7. Trials on other machines, by SSH: see remote_patch.cjs.
 'use strict';
 
 const net = require('net');
 const Module = require('module');
+const patchRemote = require('./remote_patch.cjs');
 
 const host = process.env.BIOAUTOML_NNI_HOST || '127.0.0.1';
 const listen = net.Server.prototype.listen;
@@ -42,6 +44,7 @@ function patch(exported) {
     if (!exported || typeof exported !== 'object') {
         return;
     }
+    patchRemote(exported, wrap);
     const service = Object.getOwnPropertyDescriptor(exported, 'V3asV1');
     if (service && typeof service.value === 'function') {
         wrap(service.value.prototype, 'getTrialFile', (original) => function (id, name, ...rest) {

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,24 @@ BROKEN = {
 }
 
 
+MACHINE = re.compile(r"(?P<user>[^@:\s]+)@(?P<host>\[[0-9a-fA-F:.]+\]|[^@:\s]+)(:(?P<port>\d{1,5}))?")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Machines on which trials run, reached by SSH.
+
+    Attributes:
+        machines: each ``USER@HOST`` or ``USER@HOST:PORT``.
+        key: file of the private SSH key.
+        python: folder of the python on those machines that has bioautoml-nni; None is the one that SSH finds.
+    """
+
+    machines: Sequence[str]
+    key: str = "~/.ssh/id_ed25519"
+    python: str | None = None
+
+
 def nni_files(
     experiment: Experiment,
     config_name: str,
@@ -43,15 +64,18 @@ def nni_files(
     concurrency: int = 1,
     gpus: int = 0,
     architectures: bool = False,
+    remote: Remote | None = None,
 ) -> dict[str, str]:
     """Return the texts of nni.yml and search_space.json.
 
     Args:
         config_name: name of the experiment's file in the same folder.
         architectures: whether the tuner chooses operations, inputs and fusion, and not settings.
+        remote: machines for the trials; None is this one.
 
     Raises:
-        ConfigError: for a tuner or assessor that does not work or is unknown, and for numbers below one.
+        ConfigError: for a tuner or assessor that does not work or is unknown, machines that are not written as
+            USER@HOST, and numbers below one.
     """
     problems = []
     if tuner in BROKEN:
@@ -62,6 +86,9 @@ def nni_files(
         problems.append(f"--assessor {assessor}: is unknown; choose {', '.join(ASSESSORS)}")
     if trials < 1 or concurrency < 1 or gpus < 0:
         problems.append("--max-trials and --concurrency: must be at least 1, --gpus-per-trial at least 0")
+    for machine in remote.machines if remote else ():
+        if not MACHINE.fullmatch(machine):
+            problems.append(f"--machine {machine}: write it as USER@HOST or USER@HOST:PORT")
     space = architecture_search_space(experiment) if architectures else default_search_space(experiment)
     if not space:
         problems.append("--architectures: this space leaves nothing open; use a space with cells, such as multimodal")
@@ -81,8 +108,7 @@ def nni_files(
     what = "Architectures for" if architectures else "Settings of"
     given = f" --set {GIVEN}" if architectures else ""
     yaml = f"""# {what} {config_name} tuned by NNI; every trial is a whole run.
-#   bioautoml nnictl create --config nni.yml --port 8080     (NNI's web UI on this machine only)
-#   nnictl create --config nni.yml                           (NNI's own; its web UI is open to the network)
+{_header(remote)}
 experimentName: {experiment.name}
 searchSpaceFile: search_space.json
 trialCommand: bioautoml trial --config {config_name}{given}
@@ -91,11 +117,44 @@ trialConcurrency: {concurrency}
 maxTrialNumber: {trials}{devices}
 tuner:
   name: {tuner}{mode}
-{judge}trainingService:
-  platform: local
-  useActiveGpu: {"true" if gpus else "false"}
-"""
+{judge}{_training_service(remote, gpus)}"""
     return {"nni.yml": yaml, "search_space.json": json.dumps(space, indent=2) + "\n"}
+
+
+def _header(remote: Remote | None) -> str:
+    """Return the comment that says how to start the experiment."""
+    if remote is None:
+        return (
+            "#   bioautoml nnictl create --config nni.yml --port 8080     (NNI's web UI on this machine only)\n"
+            "#   nnictl create --config nni.yml                           (NNI's own; its web UI is open to the network)"
+        )
+    return (
+        "#   bioautoml nnictl create --config nni.yml --port 8080\n"
+        "# The trials run on the machines below, which have this package too, and whose keys stand in\n"
+        "# ~/.ssh/known_hosts. This folder is sent to each of them; let data.root be an absolute path of theirs.\n"
+        "# Their runs stay there, in ~/nni-experiments/ID/runs; scp -r brings one back, from report to model."
+    )
+
+
+def _training_service(remote: Remote | None, gpus: int) -> str:
+    active = "true" if gpus else "false"
+    if remote is None:
+        return f"trainingService:\n  platform: local\n  useActiveGpu: {active}\n"
+    lines = ["nniManagerIp: 127.0.0.1  # workers come back through the SSH connection", "trainingService:"]
+    lines += ["  platform: remote", "  machineList:"]
+    for machine in remote.machines:
+        parts = MACHINE.fullmatch(machine)
+        assert parts is not None  # the caller has looked
+        lines += [
+            f"  - host: {parts['host'].strip('[]')}",
+            f"    port: {parts['port'] or 22}",
+            f"    user: {parts['user']}",
+            f"    sshKeyFile: {remote.key}",
+            f"    useActiveGpu: {active}",
+        ]
+        if remote.python:
+            lines.append(f"    pythonPath: {remote.python}")
+    return "\n".join(lines) + "\n"
 
 
 def default_search_space(experiment: Experiment) -> dict[str, Any]:

@@ -1,0 +1,94 @@
+"""Machines of NNI's remote training service, looked at before an experiment starts.
+
+NNI's manager starts first and connects later; what is wrong then stands in its log alone.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import ConfigError
+
+SECONDS = 15
+"""A machine that does not answer for so long counts as not reachable."""
+HINTS = {
+    "Host key verification failed": "connect to it once with ssh, and accept its key if it is right",
+    "Permission denied": "put the public half of sshKeyFile into ~/.ssh/authorized_keys there",
+    "No module named": "install this package there, or name the folder of the right python in pythonPath",
+}
+
+
+def check_machines(config: Path) -> None:
+    """Try every machine that an nni.yml names: its key, the login, and whether this package is installed there.
+
+    Raises:
+        ConfigError: with what is wrong with each of them.
+    """
+    machines = remote_machines(config)
+    with ThreadPoolExecutor(max(1, len(machines))) as pool:
+        problems = [found for found in pool.map(_problem, machines) if found]
+    if problems:
+        raise ConfigError(problems, str(config))
+
+
+def remote_machines(config: Path) -> list[Mapping[str, Any]]:
+    """Return the entries of machineList; none if the file is not readable or names another service, as NNI says."""
+    try:
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return []
+    service = content.get("trainingService") if isinstance(content, dict) else None
+    machines = service.get("machineList") if isinstance(service, dict) else None
+    found = machines if isinstance(machines, list) else []
+    return [each for each in found if isinstance(each, dict) and each.get("host") and each.get("user")]
+
+
+def config_of(arguments: Sequence[str]) -> Path | None:
+    """Return the file that ``nnictl create`` is told to read, or None."""
+    if not arguments or arguments[0] != "create":
+        return None
+    for position, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        if name in ("--config", "-c"):
+            return Path(value) if equals else Path(*arguments[position + 1 : position + 2])
+    return None
+
+
+def _problem(machine: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a machine, or None; those with a password instead of a key are left to NNI."""
+    if machine.get("password"):
+        return None
+    name = f"{machine['user']}@{machine['host']}"
+    options = {
+        "BatchMode": "yes",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": Path.home() / ".ssh/known_hosts",
+        "ConnectTimeout": SECONDS,
+        "IdentitiesOnly": "yes",
+    }
+    key = Path(str(machine.get("sshKeyFile", "~/.ssh/id_rsa"))).expanduser()
+    command = ["ssh", "-p", str(machine.get("port", 22)), "-i", str(key)]
+    command += [word for option, value in options.items() for word in ("-o", f"{option}={value}")]
+    own = f"PATH={shlex.quote(str(machine['pythonPath']))}:$PATH; " if machine.get("pythonPath") else ""
+    python = "$(command -v python || command -v python3 || echo python)"
+    there = f'{own}{python} -c "import nni, bioautoml_nni.nni_jobs"'
+    try:
+        done = subprocess.run(
+            [*command, "--", name, there], capture_output=True, text=True, timeout=4 * SECONDS, check=False
+        )
+    except FileNotFoundError:
+        return f"{name}: there is no ssh on this machine to reach it with; install OpenSSH's client"
+    except subprocess.TimeoutExpired:
+        return f"{name}: did not answer within {4 * SECONDS} seconds"
+    if done.returncode == 0:
+        return None
+    said = [line.strip() for line in done.stderr.splitlines() if line.strip()] or [f"code {done.returncode}"]
+    hint = next((hint for words, hint in HINTS.items() if words in said[-1]), "see whether ssh reaches it")
+    return f"{name}: {said[-1].removeprefix(f'{name}: ').rstrip('.')}; {hint}"
