@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -95,7 +96,7 @@ def run_trial(
         trial: dict[str, Any] = {"parameters": reporter.parameters, "trials": [], **_read(path / "trial.json")}
         trial["trials"] = [*(job for job in trial["trials"] if job != reporter.job), reporter.job]
         write_json(path / "trial.json", trial)
-        console.print(f"Run directory: {path}", soft_wrap=True)
+        _tell(reporter, console, f"Run directory: {path}")
         run.listeners.append(lambda stage, line: reporter.intermediate(epoch_numbers(stage, line)))
         run_stages(run, list(STAGES), console)
         result = final_numbers(run)
@@ -103,9 +104,19 @@ def run_trial(
         reporter.final(result)
     finally:
         lock.release()
-    console.print(f"Report: {path / 'report.html'}", soft_wrap=True)
-    console.print(f"Drawing of the architecture: {path / 'architecture.svg'}", soft_wrap=True)
+    _tell(reporter, console, f"Report: {path / 'report.html'}")
+    _tell(reporter, console, f"Drawing of the architecture: {path / 'architecture.svg'}")
     return run
+
+
+def _tell(reporter: Reporter, console: Console, text: str) -> None:
+    """Write a line to the log that the web UI shows; what is printed gets there on NNI's local service only."""
+    if reporter.experiment:
+        logger = logging.getLogger("nni.bioautoml")
+        logger.setLevel(logging.INFO)  # `quiet` leaves NNI itself only warnings
+        logger.info(text)
+    else:
+        console.print(text, soft_wrap=True)
 
 
 def with_given_gpus(experiment: Experiment) -> Experiment:

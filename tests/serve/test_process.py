@@ -48,6 +48,7 @@ def served(exported):
         served.end()
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_a_person_drops_images_and_sees_names(served, exported, tmp_path):
     from playwright.sync_api import expect, sync_playwright
