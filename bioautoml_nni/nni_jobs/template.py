@@ -126,7 +126,8 @@ def _header(remote: Remote | None) -> str:
     if remote is None:
         return (
             "#   bioautoml nnictl create --config nni.yml --port 8080     (NNI's web UI on this machine only)\n"
-            "#   nnictl create --config nni.yml                           (NNI's own; its web UI is open to the network)"
+            "#   nnictl create --config nni.yml                           "
+            "(NNI's own; its web UI is open to the network)"
         )
     return (
         "#   bioautoml nnictl create --config nni.yml --port 8080\n"

@@ -12,7 +12,6 @@ from nni_manager import replace_trial_command, stop_all, wait_for_trials
 from bioautoml_nni.config import load_experiment
 from bioautoml_nni.nni_jobs.template import ASSESSORS, TUNERS, write_nni_files
 
-
 LIGHT_TRIAL = """
 import time
 import nni

@@ -42,9 +42,8 @@ class Machine:
             "Subsystem": "sftp internal-sftp", "SetEnv": f"HOME={self.far_home}",
         }  # fmt: skip
         (folder / "sshd_config").write_text("".join(f"{key} {value}\n" for key, value in config.items()))
-        self.process = subprocess.Popen(
-            [SSHD, "-D", "-e", "-f", folder / "sshd_config"], stderr=open(folder / "sshd.log", "w")
-        )
+        with open(folder / "sshd.log", "w") as log:
+            self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "sshd_config"], stderr=log)
         deadline = time.monotonic() + 30
         while not listening_addresses(self.port):
             assert self.process.poll() is None and time.monotonic() < deadline, (folder / "sshd.log").read_text()
