@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Literal
 
 from .architecture.shares import entropy, skip_counts
@@ -42,6 +43,8 @@ def diagnose(
     batch_size: int | None = None,
     outcome: Mapping[str, Any] | None = None,
     derived_score: float | None = None,
+    learns_shares: bool = True,
+    candidate_scores: Sequence[float] = (),
 ) -> list[Diagnosis]:
     """Return findings, the worst first.
 
@@ -52,14 +55,17 @@ def diagnose(
         alpha_specimens, batch_size: how much data moved the architecture.
         outcome: outcome.json of the search.
         derived_score: best validation macro-F1 of the retrained network.
+        learns_shares: whether the strategy prefers some candidates; otherwise nothing is read off the shares.
+        candidate_scores: validation macro-F1 with the supernet's weights of what evolution tried, in that order.
     """
     if not history:
         return [Diagnosis("ill", "no history", "The search has not finished an epoch.", "Let it run on.")]
     edges = [_edges(entry["shares"]) for entry in history]
     found = [
-        *_skips(edges, skips),
-        *_zero(edges, zeros),
-        *_movement(edges, history, warmup_epochs),
+        *(_skips(edges, skips) if learns_shares else ()),
+        *(_zero(edges, zeros) if learns_shares else ()),
+        *(_movement(edges, history, warmup_epochs) if learns_shares else ()),
+        *_candidates(candidate_scores, derived_score),
         *_data(history, warmup_epochs, alpha_specimens, batch_size),
         *_gap(history, derived_score),
         *_curvature(history),
@@ -204,6 +210,20 @@ def _gap(history: History, derived: float | None) -> list[Diagnosis]:
             )
         ]
     return [Diagnosis("well", "derivation", seen)]
+
+
+def _candidates(scores: Sequence[float], derived: float | None) -> list[Diagnosis]:
+    if not scores:
+        return []
+    seen = (
+        f"With the supernet's weights {len(scores)} candidates have a validation macro-F1 of {min(scores):.3f} to "
+        f"{max(scores):.3f}, half of them above {median(scores):.3f}"
+        + ("." if derived is None else f"; the chosen one has {derived:.3f} after its own training.")
+    )
+    if max(scores) - median(scores) < 0.02:
+        remedy = "The supernet hardly tells them apart: raise search.epochs, or train some (successive_halving)."
+        return [Diagnosis("watch", "candidates score alike", seen, remedy)]
+    return [Diagnosis("well", "candidates", seen)]
 
 
 def _curvature(history: History) -> list[Diagnosis]:

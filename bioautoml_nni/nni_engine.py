@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, chdir, nullcontext
 from pathlib import Path
 from typing import Any
 
+import nni
+from nni.nas.evaluator import FunctionalEvaluator
 from nni.nas.evaluator.pytorch import Lightning
 from nni.nas.experiment import NasExperiment
 from nni.nas.experiment.config import NasExperimentConfig
@@ -84,6 +86,30 @@ def trial_experiment(
     config = FromFolder("ts", "simplified", "local")
     config.experiment_working_directory = str(working_directory)
     return SurroundedExperiment(space, evaluator, strategy, config=config)
+
+
+def evolve(
+    space: Any, score: Callable[[Mapping[str, Any]], float], strategy: Any, count: int, working_directory: Path
+) -> None:
+    """Let a multi-trial strategy of NNI propose candidates in this process, one after the other.
+
+    Args:
+        space: an NNI model space.
+        score: the score of a candidate's choices by label; more is better.
+        strategy: such as NNI's RegularizedEvolution.
+        count: how many candidates.
+        working_directory: where NNI keeps its own files.
+    """
+    quiet()
+    config = NasExperimentConfig("sequential", "raw", "local")
+    config.experiment_working_directory = str(working_directory)
+    config.max_trial_number = count
+    evaluator = FunctionalEvaluator(lambda model: nni.report_final_result(score(nni.get_current_parameter().sample)))
+    experiment = NasExperiment(space, evaluator, strategy, config=config)
+    try:
+        experiment.run()
+    finally:
+        experiment.stop()
 
 
 def shares_of(oneshot_module: Any) -> dict[str, dict[str, float]]:

@@ -22,6 +22,13 @@ class NNIDartsSearch(RunContender):
         return {"strategy": {"name": "nni_darts"}}
 
 
+class ScoredBySupernet(RunContender):
+    """A supernet trained on random paths (NNI's RandomOneShot), whose weights score the candidates of evolution."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        return {"strategy": {"name": "random_paths"}, "derivation.method": "evolution", "derivation.seed": seed}
+
+
 class HardGumbel(RunContender):
     """The experiment's strategy with hard Gumbel samples: one operation is computed on every edge."""
 

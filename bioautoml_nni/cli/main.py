@@ -152,8 +152,9 @@ def doctor(directory: RunPath) -> None:
     import json
 
     from ..doctor import diagnose
+    from ..pipeline.evolution import scored_candidates
     from ..pipeline.run_directory import RunDirectory
-    from ..registry import plugins
+    from ..registry import get, plugins
     from ..training.history import read_history
 
     run = RunDirectory.open(directory)
@@ -176,6 +177,8 @@ def doctor(directory: RunPath) -> None:
         batch_size=experiment.search.batch_size,
         outcome=load("search/outcome.json"),
         derived_score=float(score) if isinstance(score, float) else None,
+        learns_shares="equal_shares" not in getattr(get("strategies", experiment.strategy.name), "capabilities", ()),
+        candidate_scores=[line["score"] for line in scored_candidates(run) if line["score"] >= 0],
     )
     colours = {"ill": "red", "watch": "yellow", "well": "green"}
     for finding in found:

@@ -165,13 +165,15 @@ class DerivationConfig(_Section):
     "shares" takes the strongest operations; "perturbation" those whose removal costs the supernet most on validation;
     "successive_halving" trains the strongest and others, drawn with the shares as probabilities, as they will be
     retrained, and after every round keeps the half with the best validation macro-F1 (arXiv 1502.07943);
+    "evolution" lets NNI's regularised evolution look for the architecture that is best on validation with the
+    supernet's own weights, without training (arXiv 1904.00420), for a supernet of strategy random_paths or another;
     "random" draws an architecture of the same space, the baseline of every search; "given" builds the one that
     `choices` names, which is how tuners of NNI search without a supernet. The limits hold for the network
     that is trained; where the first choice breaks them, operations give way, those first that lose least share for
     what they save.
     """
 
-    method: Literal["shares", "perturbation", "successive_halving", "random", "given"] = "shares"
+    method: Literal["shares", "perturbation", "successive_halving", "evolution", "random", "given"] = "shares"
     choices: dict[str, str] = Field(
         default_factory=dict,
         description="of given: a candidate for every label; for a node its inputs, such as 0+2",
@@ -180,6 +182,8 @@ class DerivationConfig(_Section):
     proposals: Literal["shares", "random"] = Field("shares", description="of successive_halving")
     candidates: int = Field(8, ge=2, description="of successive_halving")
     first_epochs: int = Field(4, ge=1, description="of successive_halving: of the first round; every next has twice")
+    evaluations: int = Field(200, ge=2, description="of evolution: candidates in all")
+    population: int = Field(24, ge=2, description="of evolution")
     target: Target | None = Field(None, description="hard limits of the place where the model will run")
     max_parameters: int | None = Field(None, ge=1)
     max_mflops: float | None = Field(None, gt=0, description="of one specimen; a multiply-add counts as two")
@@ -203,6 +207,8 @@ class DerivationConfig(_Section):
     def _choices_are_used(self) -> DerivationConfig:
         if (self.method == "given") != bool(self.choices):
             raise ValueError("method 'given' and choices belong together; set both or neither")
+        if self.population > self.evaluations:
+            raise ValueError("population may not exceed evaluations; lower the one or raise the other")
         return self
 
 

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from sklearn.metrics import f1_score
-from torch import nn
 
 from ..architecture import Topology
 from ..architecture import derive as derive_architecture
@@ -24,7 +22,6 @@ from ..architecture.schema import Architecture, Cost, SpaceRecord, Sparsity
 from ..architecture.shares import chosen_shares, draw_shares, equal_shares, with_positions, with_shares
 from ..atomic import write_text
 from ..budgets import Budget
-from ..data import splits
 from ..errors import RunDirectoryError
 from ..evaluation.cost import count_parameters
 from ..nni_engine import named_architecture_parameters
@@ -34,8 +31,9 @@ from ..registry import get
 from ..seeding import derive_seed
 from ..training.weights import restore
 from .evaluate import specimen_flops
+from .evolution import best_by_supernet
 from .halving import best_by_training
-from .networks import build_network, predict_logits
+from .networks import build_network, macro_f1
 from .prepared import PreparedData
 from .run_directory import RunDirectory
 from .search import strategy_arguments
@@ -84,6 +82,9 @@ def derive(run: RunDirectory, console: Console) -> None:
         more = (deriver.drawn(found, drawn(number)) for number in range(TRIES * settings.candidates))
         candidates = _different(chain(first, more), settings.candidates)
         architecture = candidates[best_by_training(run, data, candidates, console)]
+    elif settings.method == "evolution" and not topology.empty:
+        best = best_by_supernet(run, data, topology, deriver.plain, deriver.overrun, console)
+        architecture = with_shares(deriver.strongest(best), topology, found)
     else:
         architecture = deriver.strongest(found)
     architecture = deriver.with_sparsity(architecture, found)
@@ -108,6 +109,17 @@ class Deriver:
 
     def _derived(self, shares: Shares, barred: Any = None) -> Architecture:
         return derive_architecture(self.topology, shares, self.record, self.provenance, barred)
+
+    def plain(self, shares: Shares) -> Architecture:
+        """Return the architecture with the largest shares, whatever it costs."""
+        return self._derived(shares)
+
+    def overrun(self, architecture: Architecture) -> float:
+        """Return by how much an architecture breaks the budget; zero within it."""
+        if self.budget is None:
+            return 0.0
+        cost = self.cost_of(architecture)
+        return self.budget.overrun(cost.parameters, cost.flops)
 
     def strongest(self, shares: Shares) -> Architecture:
         """Return the architecture with the largest shares."""
@@ -181,7 +193,7 @@ def _perturbed(run: RunDirectory, data: PreparedData, space: Any, shares: Shares
     alphas = named_architecture_parameters(network)
     names = {label: list(own) for label, own in shares.items()}
     result = {label: dict(own) for label, own in shares.items()}
-    base = _score(data, network)
+    base = macro_f1(data, network)
     with make_progress(console) as progress:
         task = progress.add_task("derive", total=sum(len(own) for own in names.values()), note=f"macro-F1 {base:.3f}")
         for label, candidates in names.items():
@@ -191,7 +203,7 @@ def _perturbed(run: RunDirectory, data: PreparedData, space: Any, shares: Shares
                 if len(candidates) > 1:
                     with torch.no_grad():
                         alphas[label][position] = -1e9
-                    losses[name] = max(0.0, base - _score(data, network))
+                    losses[name] = max(0.0, base - macro_f1(data, network))
                     with torch.no_grad():
                         alphas[label].copy_(kept)
                 progress.advance(task)
@@ -199,9 +211,3 @@ def _perturbed(run: RunDirectory, data: PreparedData, space: Any, shares: Shares
             if total > 0:
                 result[label] = {name: loss / total for name, loss in losses.items()}
     return result
-
-
-def _score(data: PreparedData, network: nn.Module) -> float:
-    """Return the macro-F1 of a supernet on validation."""
-    logits, target = predict_logits(data, network, splits.VALIDATION)
-    return float(f1_score(target, logits.argmax(1).numpy(), average="macro"))

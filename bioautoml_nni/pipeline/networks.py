@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.metrics import f1_score
 from torch import nn
 
 from ..architecture import Architecture
+from ..data import splits
 from ..data.dataset import make_loader
 from ..registry import get
 from ..training.weights import restore
@@ -18,16 +20,18 @@ from .run_directory import RunDirectory
 
 
 def build_network(
-    run: RunDirectory, data: PreparedData, architecture: Architecture | None = None
+    run: RunDirectory, data: PreparedData, architecture: Architecture | None = None, as_searched: bool = False
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Return a freshly initialised network at the size that is trained, and the arguments that rebuild it.
 
     Args:
         architecture: the run's own by default.
+        as_searched: the supernet's size instead, whose weights the network can take.
     """
     experiment = run.experiment
     architecture = architecture or Architecture.load(run / "architecture.json")
     size = {key: value for key, value in experiment.retrain.model_dump(include={"cells", "channels"}).items() if value}
+    size = {} if as_searched else size
     arguments = {**data.space_inputs(), **experiment.space.arguments, **size}
     network = get("search_spaces", experiment.space.name).target.build(architecture, **arguments)
     return network.to(memory_format=torch.channels_last), arguments
@@ -39,6 +43,12 @@ def load_model(run: RunDirectory, data: PreparedData) -> nn.Module:
     network, _ = build_network(run, data)
     restore(network, run / "retrain/model.pt")
     return network.eval()
+
+
+def macro_f1(data: PreparedData, network: nn.Module) -> float:
+    """Return the macro-F1 of a network on validation."""
+    logits, target = predict_logits(data, network, splits.VALIDATION)
+    return float(f1_score(target, logits.argmax(1).numpy(), average="macro"))
 
 
 @torch.no_grad()

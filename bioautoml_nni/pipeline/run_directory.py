@@ -171,7 +171,7 @@ class RunDirectory:
         """Return the stage's folder for files of an unfinished attempt; files made with other settings are removed."""
         folder, marker = self / stage, self / stage / "key"
         if marker.is_file() and marker.read_text(encoding="utf-8") != self.key(stage):
-            for name in ("last.ckpt", "best.pt", "history.jsonl", "outcome.json"):
+            for name in ("last.ckpt", "best.pt", "history.jsonl", "outcome.json", "evolution.jsonl"):
                 (folder / name).unlink(missing_ok=True)
             for candidate in folder.glob("candidate-*"):
                 shutil.rmtree(candidate)

@@ -22,6 +22,7 @@ from ..architecture.draw import draw
 from ..data import splits
 from ..evaluation.explanations import grad_cam, has_feature_map
 from ..evaluation.figures import curves_figure
+from ..pipeline.evolution import scored_candidates
 from ..pipeline.networks import load_model
 from ..pipeline.prepared import PreparedData
 from ..pipeline.run_directory import RunDirectory
@@ -33,6 +34,8 @@ from .words import summary_sentences
 
 FRAMES = 40
 """Most pictures of the search's epochs."""
+SHOWN_CANDIDATES = 10
+"""Of those that evolution tried."""
 
 
 def build_report(run: RunDirectory, data: PreparedData, drawings: list[tuple[int, str]]) -> str:
@@ -61,6 +64,7 @@ def build_report(run: RunDirectory, data: PreparedData, drawings: list[tuple[int
         sparsity=architecture.sparsity,
         epochs=[(epoch, Markup(drawing)) for epoch, drawing in evenly_spread(drawings, FRAMES)],
         halving=halving_table(run),
+        evolution=evolution_table(run),
         comparison=_comparison(run),
         trained_epochs=len(read_history(run / "retrain/history.jsonl")),
         curves=[
@@ -104,6 +108,18 @@ def halving_table(run: RunDirectory) -> dict[str, Any] | None:
     reached = {row["number"]: [score for score in row["scores"] if score is not None] for row in rows}
     rows.sort(key=lambda row: (not row["kept"], -len(reached[row["number"]]), -reached[row["number"]][-1]))
     return {"epochs": [entry["epochs"] for entry in rounds], "rows": rows}
+
+
+def evolution_table(run: RunDirectory) -> dict[str, Any] | None:
+    """Return the best candidates that the supernet's weights scored, and how many there were; None without them."""
+    lines = scored_candidates(run)
+    if not lines:
+        return None
+    order = sorted(range(len(lines)), key=lambda number: -lines[number]["score"])
+    best = [
+        {"number": number + 1, **lines[number]} for number in order[:SHOWN_CANDIDATES] if lines[number]["score"] >= 0
+    ]
+    return {"count": len(lines), "rejected": sum(line["score"] < 0 for line in lines), "best": best}
 
 
 def _inline(path: Path) -> str:

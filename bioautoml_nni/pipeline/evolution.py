@@ -1,0 +1,150 @@
+"""Evolution over architectures that a trained supernet's weights score.
+
+Guo et al., Single Path One-Shot Neural Architecture Search with Uniform Sampling, arXiv 1904.00420, with NNI's
+regularised evolution (Real et al., arXiv 1802.01548): a candidate takes its weights from the supernet, its batch norms
+see training data once more, and its macro-F1 on validation is its score. Nothing is trained.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from nni.nas.strategy import RegularizedEvolution
+from rich.console import Console
+from torch import Tensor, nn
+
+from ..architecture import Architecture, Topology
+from ..architecture.shares import chosen_shares, open_choices
+from ..atomic import write_text
+from ..data import splits
+from ..data.dataset import make_loader
+from ..errors import ArchitectureError, RunDirectoryError
+from ..nni_engine import evolve
+from ..nni_jobs.candidates import as_text, stand_in_space
+from ..progress import make_progress
+from ..registry import get
+from ..seeding import derive_seed, seed_everything
+from ..training.weights import load_weights
+from .networks import build_network, macro_f1
+from .prepared import PreparedData
+from .run_directory import RunDirectory
+
+BATCHES, BATCH = 8, 64
+"""Training data that a candidate's batch norms see: batches, and specimens in each."""
+RECORD = "evolution.jsonl"
+
+
+def best_by_supernet(
+    run: RunDirectory,
+    data: PreparedData,
+    topology: Topology,
+    derived: Callable[[Mapping[str, Mapping[Any, float]]], Architecture],
+    overrun: Callable[[Architecture], float],
+    console: Console,
+) -> dict[str, dict[Any, float]]:
+    """Return the shares of the best candidate and write derive/evolution.jsonl; known scores are not computed again.
+
+    Args:
+        derived: the architecture of certain shares.
+        overrun: by how much an architecture breaks the budget; the less the better, and none is scored that does.
+
+    Raises:
+        RunDirectoryError: if the run has no supernet.
+    """
+    file = run / "search/supernet.pt"
+    if not file.is_file():
+        raise RunDirectoryError(f"{run.path}: has no search/supernet.pt, which derivation.method=evolution needs.")
+    settings, seed = run.experiment.derivation, derive_seed(run.experiment.derivation.seed, "evolution") % 2**32
+    record = run.work_folder("derive") / RECORD
+    lines = scored_candidates(run)
+    known = {json.dumps(line["choices"], sort_keys=True): line["score"] for line in lines}
+    labels = open_choices(topology)
+    scorer = _Scorer(run, data, load_weights(file))
+    with make_progress(console) as progress:
+        task = progress.add_task("derive", total=settings.evaluations, note="")
+
+        def score(sample: Mapping[str, Any]) -> float:
+            choices = {label: as_text(choice) for label, choice in sample.items() if label in labels}
+            key = json.dumps(choices, sort_keys=True)
+            if key not in known:
+                architecture = derived(chosen_shares(topology, choices))
+                too_much = overrun(architecture)
+                known[key] = -too_much if too_much > 0 else scorer(architecture)
+                lines.append({"choices": choices, "score": known[key]})
+                write_text(record, "".join(json.dumps(line) + "\n" for line in lines))
+            progress.update(task, advance=1, note=f"best macro-F1 {max(0.0, *known.values()):.3f}")
+            return known[key]
+
+        strategy = RegularizedEvolution(
+            population_size=settings.population,
+            sample_size=max(1, settings.population // 4),
+            mutation_prob=1 / len(labels),
+            seed=seed,
+        )
+        evolve(stand_in_space(run.experiment), score, strategy, settings.evaluations, record.parent / "nni")
+    best = max(lines, key=lambda line: line["score"])
+    return chosen_shares(topology, best["choices"])
+
+
+class _Scorer:
+    """The validation macro-F1 of an architecture with the supernet's weights."""
+
+    def __init__(self, run: RunDirectory, data: PreparedData, supernet: Mapping[str, Tensor]) -> None:
+        self.run, self.data, self.supernet = run, data, supernet
+        self.space = get("search_spaces", run.experiment.space.name).target
+        seed_everything(derive_seed(run.experiment.seed, "evolution"))
+        transform = data.image_transform(run.experiment.search.augmentation)
+        self.batches: list[dict[str, Tensor]] = []
+        for batch in make_loader(data.dataset([splits.WEIGHTS, splits.ALPHA]), BATCH, shuffle=True):
+            inputs = dict(batch)
+            if transform is not None:
+                inputs["image"] = transform.eval()(batch["image"])
+            self.batches.append(inputs)
+            if len(self.batches) == BATCHES:
+                break
+
+    def __call__(self, architecture: Architecture) -> float:
+        network, _ = build_network(self.run, self.data, architecture, as_searched=True)
+        missing = self.space.inherit(network, self.supernet)
+        if missing:
+            raise ArchitectureError(
+                f"derivation.method=evolution: the supernet of strategy {self.run.experiment.strategy.name!r} has no "
+                f"weights for {', '.join(missing[:3])}; search with random_paths, or without partial channels."
+            )
+        renew_statistics(network, self.batches)
+        return macro_f1(self.data, network)
+
+
+@torch.no_grad()
+def renew_statistics(network: nn.Module, batches: list[dict[str, Tensor]]) -> None:
+    """Replace the running statistics of all batch norms by the mean over these batches; nothing else changes.
+
+    The network is in evaluation mode afterwards.
+    """
+    network.eval()
+    norms = [each for each in network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean
+        norm.train()
+    for batch in batches:
+        network(copy.copy(batch))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()
+
+
+def scored_candidates(run: RunDirectory) -> list[dict[str, Any]]:
+    """Return what evolution tried, in that order: ``choices`` by label and ``score``.
+
+    A score below zero says by how much the budget was broken. Empty if the run derived in another way.
+    """
+    path = run / "derive" / RECORD
+    if run.experiment.derivation.method != "evolution" or not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
