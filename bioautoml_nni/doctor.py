@@ -66,7 +66,7 @@ def diagnose(
         *(_zero(edges, zeros) if learns_shares else ()),
         *(_movement(edges, history, warmup_epochs) if learns_shares else ()),
         *_candidates(candidate_scores, derived_score),
-        *_data(history, warmup_epochs, alpha_specimens, batch_size),
+        *(_data(history, warmup_epochs, alpha_specimens, batch_size) if learns_shares else ()),
         *_gap(history, derived_score),
         *_curvature(history),
         *_stability(outcome or {}),

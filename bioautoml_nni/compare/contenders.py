@@ -114,8 +114,11 @@ class MetadataLogistic(PredictingContender):
     def predict(self, data: PreparedData, seed: int) -> Prediction:
         train, test = _parts(data)
         encoded = data.metadata
-        categories = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(encoded.categorical[train])
-        table = np.hstack([encoded.numeric, encoded.mask, categories.transform(encoded.categorical)])
+        columns = [encoded.numeric, encoded.mask]
+        if encoded.categorical.shape[1]:
+            categories = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(encoded.categorical[train])
+            columns.append(categories.transform(encoded.categorical))
+        table = np.hstack(columns)
         model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
         model.fit(table[train], data.targets[train])
         last = model[-1]

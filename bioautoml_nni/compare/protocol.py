@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -81,6 +82,10 @@ def compare(
                 return _result(job, output, threads)
             except BioAutoMLError as error:
                 return f"{job.row}, seed {job.experiment.seed}: {error}"
+            except Exception as error:  # a contender is a plug-in; the other rows are kept
+                log = job.folder.with_suffix(".log")
+                write_text(log, traceback.format_exc())
+                return f"{job.row}, seed {job.experiment.seed}: {type(error).__name__}: {error} (see {log})."
 
         for job, found in zip(plan, pool.map(work, plan), strict=True):
             if isinstance(found, str):

@@ -5,13 +5,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import bioautoml, in_process, tiny_experiment, write_experiment, write_table
+from rich.console import Console
 from scipy import stats
 from sklearn.metrics import f1_score
 
 from bioautoml_nni.compare._base import RunContender
+from bioautoml_nni.compare.contenders import MetadataBoosting
+from bioautoml_nni.compare.protocol import compare, folder_name
 from bioautoml_nni.compare.tables import paired_p_value, summary_lines
-from bioautoml_nni.config import parse_experiment
+from bioautoml_nni.config import load_experiment, parse_experiment
 from bioautoml_nni.config.load import changed
+from bioautoml_nni.errors import ConfigError, RunDirectoryError
 from bioautoml_nni.registry import plugins
 
 ROWS = "as_configured,random,majority,metadata_boosting,metadata_logistic"
@@ -139,6 +143,29 @@ def test_a_failed_row_leaves_the_others(tmp_path):
     assert pd.read_csv(tmp_path / "out/compare.csv")["row"].tolist() == ["majority"]
 
 
+def test_a_contender_that_breaks_is_told_in_one_sentence_and_the_others_are_kept(tmp_path, monkeypatch):
+    write_table(tmp_path / "data")
+    experiment = load_experiment(write_experiment(tmp_path, tmp_path / "data"))
+
+    def broken(self, data, seed):
+        raise ZeroDivisionError("no such luck")
+
+    monkeypatch.setattr(MetadataBoosting, "predict", broken)
+    with pytest.raises(RunDirectoryError, match=r"1 of 2 runs failed.*ZeroDivisionError: no such luck \(see "):
+        compare(experiment, ["metadata_boosting", "majority"], 1, tmp_path / "out", 1, Console(quiet=True))
+    assert pd.read_csv(tmp_path / "out/compare.csv")["row"].tolist() == ["majority"]
+    assert "no such luck" in (tmp_path / "out/metadata_boosting/seed-0.log").read_text()
+
+
+def test_logistic_regression_needs_no_column_of_categories(tmp_path):
+    write_table(tmp_path / "data")
+    numbers = {"infer_columns": False, "columns": {"length_mm": "numeric"}}
+    raw = tiny_experiment(tmp_path / "data")
+    raw["data"] |= numbers
+    table = compare(parse_experiment(raw), ["metadata_logistic"], 1, tmp_path / "out", 1, Console(quiet=True))
+    assert 0 < table["macro_f1"].item() <= 1
+
+
 def test_every_contender_changes_the_experiment_to_a_valid_one(tmp_path):
     raw = tiny_experiment(tmp_path)
     raw["training"] |= {"drop_path": 0.1, "auxiliary_weight": 0.4}
@@ -146,11 +173,24 @@ def test_every_contender_changes_the_experiment_to_a_valid_one(tmp_path):
     experiment = parse_experiment(raw)
     checked = []
     for name, plugin in plugins("contenders").items():
-        contender = plugin.target(*(["resnet18"] if name.startswith("timm") else []))
+        argument = {"timm": ["resnet18"], "timm_probe": ["resnet18"], "with": ["training.epochs=3;loss.tau=0.5"]}
+        contender = plugin.target(*argument.get(name, []))
         if isinstance(contender, RunContender):
             assert changed(experiment, {**contender.settings(3), "seed": 3}, name).seed == 3
             checked.append(name)
     assert set(checked) >= {"as_configured", "gumbel_hard", "nni_darts", "paper_rule", "perturbation", "random", "timm"}
+
+
+def test_a_row_may_be_the_experiment_with_other_settings(tmp_path):
+    experiment = parse_experiment(tiny_experiment(tmp_path))
+    contender = plugins("contenders")["with"].target("strategy.schedule=single_level; training.epochs=7")
+    other = changed(experiment, contender.settings(0), "with")
+    assert other.strategy.arguments["schedule"] == "single_level" and other.training.epochs == 7
+    assert other.search == experiment.search and other.strategy.name == experiment.strategy.name
+    for argument, words in (("training.epoch=7", "epoch"), ("training.epochs", "key.subkey=value")):
+        with pytest.raises(ConfigError, match=words):
+            changed(experiment, plugins("contenders")["with"].target(argument).settings(0), "with")
+    assert folder_name("with:loss={name: focal};training.epochs=7") == "with-loss=_name-_focal__training.epochs=7"
 
 
 @pytest.mark.parametrize(
