@@ -133,7 +133,7 @@ def _header(remote: Remote | None) -> str:
         "#   bioautoml nnictl create --config nni.yml --port 8080\n"
         "# The trials run on the machines below, which have this package too, and whose keys stand in\n"
         "# ~/.ssh/known_hosts. This folder is sent to each of them; let data.root be an absolute path of theirs.\n"
-        "# Their runs stay there, in ~/nni-experiments/ID/runs; scp -r brings one back, from report to model."
+        "# Their runs stay there, in ~/nni-experiments/ID/runs; export there, and scp -r brings one back."
     )
 
 
