@@ -85,6 +85,36 @@ def nnictl(context: typer.Context) -> None:
 
 
 @app.command()
+def ui(
+    experiment: Annotated[str, typer.Argument(help="An NNI experiment: its id, folder or name.", metavar="EXPERIMENT")],
+    port: Annotated[int, typer.Option(help="Of the web UI of an experiment that has ended.")] = 8080,
+) -> None:
+    """Say where NNI's web UI of an experiment is; that of one that has ended is opened for this machine only.
+
+    Example: bioautoml ui my-experiment
+    """
+    from ..nni_jobs.launcher import listening_host
+    from ..nni_jobs.launcher import nnictl as run_nnictl
+    from ..nni_jobs.web_ui import find_experiment, open_addresses
+
+    known = find_experiment(experiment)
+    if known.port is None:
+        code = run_nnictl(["view", known.identity, "--port", str(port)], listening_host())
+        if code:
+            raise typer.Exit(code)
+    shown = known.port or port
+    console.print(f"http://127.0.0.1:{shown}   (from elsewhere: ssh -L {shown}:127.0.0.1:{shown} THIS_MACHINE)")
+    others = open_addresses(shown)
+    if others:
+        console.print(
+            f"[yellow]warning:[/] it is open to the network at {', '.join(others)}, without a password; "
+            f"`bioautoml nnictl stop {known.identity}` and `resume` close it.",
+            highlight=False,
+        )
+    console.print(f"To end it: bioautoml nnictl stop {known.identity}")
+
+
+@app.command()
 def trials(
     experiment: Annotated[str, typer.Argument(help="An NNI experiment: its id or its folder.", metavar="EXPERIMENT")],
 ) -> None:

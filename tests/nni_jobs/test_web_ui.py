@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+import socket
 import urllib.error
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import bioautoml, free_port, write_experiment, write_table
+from conftest import bioautoml, free_port, in_process, write_experiment, write_table
 from nni_manager import ask, listening_addresses, stop_all, wait_for_trials
+
+from bioautoml_nni.nni_jobs.web_ui import Known, open_addresses
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = Path(__file__).parents[2] / "artifacts/web-ui"
@@ -52,6 +55,21 @@ def test_only_this_machine_can_see_it(ended):
     assert listening_addresses(ended.port) == {"0100007F"}  # 127.0.0.1
     with pytest.raises(urllib.error.HTTPError, match="500"):
         ask(ended.port, f"trial-file/{ended.jobs[0]['trialJobId']}/..%2f..%2f..%2f..%2fdb%2fnni.sqlite")
+
+
+def test_the_web_ui_is_found_and_one_that_is_open_to_the_network_is_warned_of(ended, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(ended.home))
+    for name in (ended.name, "tiny", ended.home / "nni-experiments" / ended.name):
+        code, said = in_process(capsys, "ui", name)
+        assert code == 0 and f"http://127.0.0.1:{ended.port} " in said and "warning" not in said, said
+    code, said = in_process(capsys, "ui", "no-such")
+    assert code == 2 and ended.name in said and "tiny" in said
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        port = server.getsockname()[1]
+        assert open_addresses(port) == ["0.0.0.0"] and open_addresses(ended.port) == []
+        monkeypatch.setattr("bioautoml_nni.nni_jobs.web_ui.find_experiment", lambda text: Known("abc", port))
+        code, said = in_process(capsys, "ui", "abc")
+        assert code == 0 and "open to the network at 0.0.0.0" in said and "nnictl stop abc" in said
 
 
 def test_two_trials_run_to_the_end_with_their_numbers_and_runs(ended):
