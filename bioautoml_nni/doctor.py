@@ -198,7 +198,9 @@ def _gap(history: History, derived: float | None) -> list[Diagnosis]:
     final = history[-1].get("val_macro_f1")
     if final is None or derived is None:
         return []
-    seen = f"Validation macro-F1: supernet {final:.3f}, derived and retrained network {derived:.3f}."
+    inherited = history[-1].get("derived_macro_f1")
+    between = "" if inherited is None else f"what the shares derive with its weights {inherited:.3f}, "
+    seen = f"Validation macro-F1: supernet {final:.3f}, {between}derived and retrained network {derived:.3f}."
     if derived < final - 0.05:
         return [
             Diagnosis(

@@ -100,6 +100,17 @@ def get(kind: str, name: str) -> Plugin:
     return known[name]
 
 
+@cache
+def named_operations(capability: str) -> frozenset[str]:
+    """Return the names of the registered operations with a capability."""
+    return frozenset(name for name, plugin in plugins("operations").items() if capability in plugin.capabilities)
+
+
+def operation_groups() -> dict[str, frozenset[str]]:
+    """Return the names of skip connections and of zero operations, which a search may collapse to."""
+    return {capability: named_operations(capability) for capability in ("skip", "zero")}
+
+
 def suggestion(word: str, candidates: Mapping[str, Any] | list[str]) -> str:
     """Return ``; did you mean 'x'?`` for the candidate nearest to `word`, or an empty string."""
     near = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.6)

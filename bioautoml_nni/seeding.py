@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -17,6 +19,20 @@ def derive_seed(seed: int, *parts: str | int) -> int:
     """Return a 32-bit seed determined by `seed` and `parts`, stable across processes and platforms."""
     text = "/".join([str(seed), *map(str, parts)])
     return zlib.crc32(text.encode())
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Leave Python's, NumPy's and torch's global generators on the CPU as they were, whatever happens inside."""
+    import torch
+
+    python, arrays, tensors = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(arrays)
+        torch.set_rng_state(tensors)
 
 
 def seed_everything(seed: int) -> None:

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import DivergenceError
 from ..nni_engine import named_architecture_parameters
+from ..registry import named_operations
 from ..seeding import derive_seed, seed_everything
 from .curvature import dominant_eigenvalue
 from .data import SearchBatch, SearchLoader
@@ -22,7 +23,7 @@ from .processes import average, average_gradients, finite
 from .regularisers._base import Regulariser
 from .relaxations._base import Relaxation
 from .schedules._base import Schedule
-from .supernet import MixedOperation, named_operations
+from .supernet import MixedOperation
 
 
 class AlternatingModule(DartsLightningModule):

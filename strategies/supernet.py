@@ -7,7 +7,6 @@ space declared (NNI's own super-module forgets it).
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import ConfigError
-from ..registry import plugins
+from ..registry import named_operations
 from .relaxations._base import Relaxation
 from .relaxations.softmax import Softmax
 
@@ -182,9 +181,3 @@ class _OnlyInput(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         return gradient, torch.zeros_like(ctx.saved_tensors[0])
-
-
-@cache
-def named_operations(capability: str) -> frozenset[str]:
-    """Return the names of the registered operations with a capability."""
-    return frozenset(name for name, plugin in plugins("operations").items() if capability in plugin.capabilities)

@@ -11,8 +11,8 @@ from conftest import free_port, tiny_experiment, write_experiment, write_table
 
 import bioautoml_nni
 from bioautoml_nni.architecture.schema import Architecture
+from bioautoml_nni.architecture.shares import as_text
 from bioautoml_nni.errors import ConfigError
-from bioautoml_nni.nni_jobs.candidates import as_text
 from bioautoml_nni.nni_jobs.trial import trial_runs
 from bioautoml_nni.pipeline.run_directory import RunDirectory
 

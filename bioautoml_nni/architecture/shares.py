@@ -85,6 +85,29 @@ def open_choices(topology: Topology) -> dict[str, list[str]]:
     return {label: names for label, names in found.items() if len(names) > 1}
 
 
+def as_text(choice: Any) -> str:
+    """Return a choice of NNI's as `open_choices` writes it; the inputs of a node joined by +."""
+    return "+".join(map(str, sorted(choice))) if isinstance(choice, list | tuple) else str(choice)
+
+
+def mean_shares(shares: Mapping[str, Mapping[str, float]], groups: Mapping[str, frozenset[str]]) -> dict[str, float]:
+    """Return what the edges' shares say on average: entropy in nats, gap of the first two, share of each group.
+
+    Args:
+        shares: of all choices; only edges count.
+        groups: names of operations by what they are called together, such as ``skip`` and ``zero``.
+    """
+    edges = [own for label, own in shares.items() if "_edge_" in label]
+    if not edges:
+        return {}
+    found = {"alpha_entropy": sum(map(entropy, edges)) / len(edges)}
+    first_two = [sorted(own.values(), reverse=True)[:2] for own in edges]
+    found["alpha_gap"] = sum(best[0] - best[-1] for best in first_two) / len(edges)
+    for group, names in groups.items():
+        found[f"{group}_share"] = sum(own.get(name, 0.0) for own in edges for name in names) / len(edges)
+    return found
+
+
 def chosen_shares(topology: Topology, choices: Mapping[str, str]) -> dict[str, dict[Any, float]]:
     """Return certain shares for one candidate of every open label.
 

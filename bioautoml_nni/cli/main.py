@@ -154,12 +154,12 @@ def doctor(directory: RunPath) -> None:
     from ..doctor import diagnose
     from ..pipeline.evolution import scored_candidates
     from ..pipeline.run_directory import RunDirectory
-    from ..registry import get, plugins
+    from ..registry import get, operation_groups
     from ..training.history import read_history
 
     run = RunDirectory.open(directory)
     experiment = run.experiment
-    operations = plugins("operations")
+    operations = operation_groups()
 
     def load(name: str) -> dict[str, object]:
         return json.loads((run / name).read_text(encoding="utf-8")) if (run / name).is_file() else {}
@@ -170,8 +170,8 @@ def doctor(directory: RunPath) -> None:
     warmup = experiment.strategy.arguments.get("warmup_epochs", 0)
     found = diagnose(
         read_history(run / "search/history.jsonl"),
-        skips=frozenset(name for name in operations if "skip" in operations[name].capabilities),
-        zeros=frozenset(name for name in operations if "zero" in operations[name].capabilities),
+        skips=operations["skip"],
+        zeros=operations["zero"],
         warmup_epochs=warmup if isinstance(warmup, int) else 0,
         alpha_specimens=sizes["alpha_train"] if isinstance(sizes, dict) else None,
         batch_size=experiment.search.batch_size,

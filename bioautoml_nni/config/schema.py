@@ -123,6 +123,11 @@ class SearchConfig(_Optimisation):
     most_restarts: int = Field(3, ge=0, description="after a loss that is not finite, each time with half the rate")
     devices: int = Field(1, ge=1, description="processes that search together, each on a GPU of its own or on the CPU")
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    score_derived: bool = Field(
+        True,
+        description="after every epoch, score what the shares would derive with the supernet's weights; for up to "
+        "5,000 validation specimens",
+    )
 
 
 class DistillationConfig(_Section):

@@ -8,7 +8,7 @@ from typing import Any
 import nni
 from rich.console import Console
 
-from ..architecture.shares import open_choices
+from ..architecture.shares import as_text, open_choices
 from ..config import Experiment
 from ..config.load import load_experiment
 from ..registry import get
@@ -49,8 +49,3 @@ def train_candidate(model: Any, config: str) -> None:
     chosen = {CHOICES + label: as_text(choice) for label, choice in sample.items()}
     parameters = {key: choice for key, choice in chosen.items() if key in known}
     run_trial(Path(config), Console(), [GIVEN], parameters)
-
-
-def as_text(choice: Any) -> str:
-    """Return a choice as derivation.choices takes it; the inputs of a node joined by +."""
-    return "+".join(map(str, sorted(choice))) if isinstance(choice, list | tuple) else str(choice)

@@ -18,18 +18,18 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from ..architecture.shares import entropy
+from ..architecture.shares import mean_shares
 from ..atomic import write_json
 from ..config.load import changed, load_experiment_with
 from ..config.schema import Experiment
 from ..errors import RunDirectoryError
 from ..pipeline.run_directory import STAGES, RunDirectory
 from ..pipeline.stages import run_stages
-from ..registry import get, plugins
+from ..registry import get, operation_groups
 
 RUNS = "runs"
 CURVES = (
-    "train_loss", "alpha_loss", "weights_loss", "val_loss", "val_accuracy", "learning_rate",
+    "train_loss", "alpha_loss", "weights_loss", "val_loss", "val_accuracy", "derived_macro_f1", "learning_rate",
 )  # fmt: skip
 
 
@@ -138,14 +138,7 @@ def epoch_numbers(stage: str, line: Mapping[str, Any]) -> dict[str, float]:
     """Return what is reported of one epoch: validation macro-F1 as ``default``, losses, rate, and shares."""
     numbers = {"default": float(line.get("val_macro_f1", math.nan)), "searching": float(stage == "search")}
     numbers.update({name: float(line[name]) for name in CURVES if name in line})
-    edges = {label: shares for label, shares in line.get("shares", {}).items() if "_edge_" in label}
-    if edges:
-        operations = plugins("operations")
-        numbers["alpha_entropy"] = sum(entropy(shares) for shares in edges.values()) / len(edges)
-        for capability in ("skip", "zero"):
-            names = [name for name in operations if capability in operations[name].capabilities]
-            total = sum(shares.get(name, 0.0) for shares in edges.values() for name in names)
-            numbers[f"{capability}_share"] = total / len(edges)
+    numbers.update(mean_shares(line.get("shares", {}), operation_groups()))
     if not math.isfinite(numbers["default"]):
         numbers["default"] = 0.0  # assessors need a number at every step
     return numbers

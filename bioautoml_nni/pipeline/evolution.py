@@ -7,34 +7,25 @@ see training data once more, and its macro-F1 on validation is its score. Nothin
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from nni.nas.strategy import RegularizedEvolution
 from rich.console import Console
-from torch import Tensor, nn
 
 from ..architecture import Architecture, Topology
-from ..architecture.shares import chosen_shares, open_choices
+from ..architecture.shares import as_text, chosen_shares, open_choices
 from ..atomic import write_text
-from ..data import splits
-from ..data.dataset import make_loader
 from ..errors import ArchitectureError, RunDirectoryError
 from ..nni_engine import evolve
-from ..nni_jobs.candidates import as_text, stand_in_space
 from ..progress import make_progress
-from ..registry import get
-from ..seeding import derive_seed, seed_everything
+from ..seeding import derive_seed
 from ..training.weights import load_weights
-from .networks import build_network, macro_f1
+from .inherited import InheritedScore
 from .prepared import PreparedData
 from .run_directory import RunDirectory
 
-BATCHES, BATCH = 8, 64
-"""Training data that a candidate's batch norms see: batches, and specimens in each."""
 RECORD = "evolution.jsonl"
 
 
@@ -63,7 +54,7 @@ def best_by_supernet(
     lines = scored_candidates(run)
     known = {json.dumps(line["choices"], sort_keys=True): line["score"] for line in lines}
     labels = open_choices(topology)
-    scorer = _Scorer(run, data, load_weights(file))
+    scorer, supernet = InheritedScore(run, data), load_weights(file)
     with make_progress(console) as progress:
         task = progress.add_task("derive", total=settings.evaluations, note="")
 
@@ -73,7 +64,13 @@ def best_by_supernet(
             if key not in known:
                 architecture = derived(chosen_shares(topology, choices))
                 too_much = overrun(architecture)
-                known[key] = -too_much if too_much > 0 else scorer(architecture)
+                found = None if too_much > 0 else scorer(architecture, supernet)
+                if too_much <= 0 and found is None:
+                    raise ArchitectureError(
+                        f"derivation.method=evolution: the supernet of strategy {run.experiment.strategy.name!r} lacks "
+                        "weights of its candidates; search with random_paths, or without partial channels."
+                    )
+                known[key] = -too_much if found is None else found
                 lines.append({"choices": choices, "score": known[key]})
                 write_text(record, "".join(json.dumps(line) + "\n" for line in lines))
             progress.update(task, advance=1, note=f"best macro-F1 {max(0.0, *known.values()):.3f}")
@@ -85,58 +82,9 @@ def best_by_supernet(
             mutation_prob=1 / len(labels),
             seed=seed,
         )
-        evolve(stand_in_space(run.experiment), score, strategy, settings.evaluations, record.parent / "nni")
+        evolve(data.search_space(), score, strategy, settings.evaluations, record.parent / "nni")
     best = max(lines, key=lambda line: line["score"])
     return chosen_shares(topology, best["choices"])
-
-
-class _Scorer:
-    """The validation macro-F1 of an architecture with the supernet's weights."""
-
-    def __init__(self, run: RunDirectory, data: PreparedData, supernet: Mapping[str, Tensor]) -> None:
-        self.run, self.data, self.supernet = run, data, supernet
-        self.space = get("search_spaces", run.experiment.space.name).target
-        seed_everything(derive_seed(run.experiment.seed, "evolution"))
-        transform = data.image_transform(run.experiment.search.augmentation)
-        self.batches: list[dict[str, Tensor]] = []
-        for batch in make_loader(data.dataset([splits.WEIGHTS, splits.ALPHA]), BATCH, shuffle=True):
-            inputs = dict(batch)
-            if transform is not None:
-                inputs["image"] = transform.eval()(batch["image"])
-            self.batches.append(inputs)
-            if len(self.batches) == BATCHES:
-                break
-
-    def __call__(self, architecture: Architecture) -> float:
-        network, _ = build_network(self.run, self.data, architecture, as_searched=True)
-        missing = self.space.inherit(network, self.supernet)
-        if missing:
-            raise ArchitectureError(
-                f"derivation.method=evolution: the supernet of strategy {self.run.experiment.strategy.name!r} has no "
-                f"weights for {', '.join(missing[:3])}; search with random_paths, or without partial channels."
-            )
-        renew_statistics(network, self.batches)
-        return macro_f1(self.data, network)
-
-
-@torch.no_grad()
-def renew_statistics(network: nn.Module, batches: list[dict[str, Tensor]]) -> None:
-    """Replace the running statistics of all batch norms by the mean over these batches; nothing else changes.
-
-    The network is in evaluation mode afterwards.
-    """
-    network.eval()
-    norms = [each for each in network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean
-        norm.train()
-    for batch in batches:
-        network(copy.copy(batch))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    network.eval()
 
 
 def scored_candidates(run: RunDirectory) -> list[dict[str, Any]]:

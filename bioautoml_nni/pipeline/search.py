@@ -18,6 +18,9 @@ from nni.nas.evaluator.pytorch import Lightning, Trainer
 from rich.console import Console
 from torch import distributed
 
+from ..architecture import derive
+from ..architecture.schema import SpaceRecord
+from ..architecture.shares import mean_shares, with_positions
 from ..atomic import replacing, write_json
 from ..config.arguments import constructor
 from ..data import splits
@@ -25,14 +28,18 @@ from ..data.dataset import make_loader
 from ..errors import DataError, DivergenceError, RunDirectoryError
 from ..nni_engine import run_one_shot, shares_of
 from ..quiet import quiet
-from ..registry import get
-from ..seeding import derive_seed, seed_everything
+from ..registry import get, operation_groups
+from ..seeding import derive_seed, seed_everything, undisturbed
 from ..training.history import CheckpointCallback, HistoryCallback, read_history
 from ..training.module import SpecimenModule
 from ..training.progress import ProgressCallback
 from ..training.weights import checkpoint_to_resume
+from .inherited import InheritedScore
 from .prepared import PreparedData
 from .run_directory import RunDirectory
+
+MOST_SCORED = 5000
+"""Validation specimens above which what an epoch would derive is not scored."""
 
 
 def search(run: RunDirectory, console: Console) -> None:
@@ -173,9 +180,8 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
     )
     module.rate_factor = rate_factor
     checkpoint = CheckpointCallback(folder)
-    history = HistoryCallback(
-        folder / "history.jsonl", lambda trainer, module: {"shares": shares_of(module)}, run.tell("search")
-    )
+    epoch = _EpochRecord(run, data, learns_shares="equal_shares" not in getattr(strategy, "capabilities", ()))
+    history = HistoryCallback(folder / "history.jsonl", epoch, run.tell("search"))
     trainer = Trainer(
         max_epochs=settings.epochs,
         accelerator="auto",
@@ -195,6 +201,29 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
         console.print("search: continues after the newest whole epoch.")
     own = folder / ("nni" if first_of_group() else f"nni-{os.environ['RANK']}")
     return SearchParts(evaluator, strategy, own, resume)
+
+
+class _EpochRecord:
+    """What an epoch's line says beside the metrics: shares, their means, and the score of what they would derive."""
+
+    def __init__(self, run: RunDirectory, data: PreparedData, learns_shares: bool) -> None:
+        self.run, self.data, self.topology = run, data, data.search_space().topology()
+        few = int((data.part == splits.VALIDATION).sum()) <= MOST_SCORED
+        self.scored = learns_shares and few and run.experiment.search.score_derived
+        self.score: InheritedScore | None = None
+
+    def __call__(self, trainer: Any, module: Any) -> dict[str, Any]:
+        shares = shares_of(module)
+        line: dict[str, Any] = {"shares": shares, **mean_shares(shares, operation_groups())}
+        if self.scored:
+            with undisturbed():  # the search goes on as if nothing had been scored
+                self.score = self.score or InheritedScore(self.run, self.data)
+                record = SpaceRecord(name=self.run.experiment.space.name, arguments=self.run.experiment.space.arguments)
+                architecture = derive(self.topology, with_positions(shares, self.topology), record)
+                found = self.score(architecture, module.model.state_dict())
+            if found is not None:
+                line["derived_macro_f1"] = found
+        return line
 
 
 def keep_search(run: RunDirectory, strategy: Any, supernet: Any, rate_factor: float, console: Console) -> None:

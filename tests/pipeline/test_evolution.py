@@ -9,18 +9,21 @@ from bioautoml_nni.strategies.random_paths import RandomPaths
 from conftest import bioautoml, in_process, write_experiment, write_table
 from nni.nas.nn.pytorch import LayerChoice
 from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
+from scipy import stats
 from sklearn.metrics import f1_score
 from torch import nn
 
 from bioautoml_nni.architecture import Architecture
-from bioautoml_nni.architecture.shares import chosen_shares, open_choices
+from bioautoml_nni.architecture.shares import chosen_shares, mean_shares, open_choices
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.errors import ConfigError
 from bioautoml_nni.pipeline.derive import Deriver
-from bioautoml_nni.pipeline.evolution import _Scorer, renew_statistics, scored_candidates
+from bioautoml_nni.pipeline.evolution import scored_candidates
+from bioautoml_nni.pipeline.inherited import InheritedScore, renew_statistics
 from bioautoml_nni.pipeline.networks import predict_logits
 from bioautoml_nni.pipeline.prepared import PreparedData
 from bioautoml_nni.pipeline.run_directory import RunDirectory
+from bioautoml_nni.training.history import read_history
 from bioautoml_nni.training.weights import load_weights
 
 EVOLUTION = {"method": "evolution", "evaluations": 12, "population": 4, "max_mflops": 0.12}
@@ -59,7 +62,7 @@ def test_scores_are_those_of_the_path_through_nnis_own_supernet(evolved):
     """The path is sampled in NNI's supernet, whose batch norms see the same training data."""
     run = RunDirectory.open(evolved)
     data, weights = PreparedData.load(run), load_weights(evolved / "search/supernet.pt")
-    scorer = _Scorer(run, data, weights)
+    score = InheritedScore(run, data)
     topology = data.search_space().topology()
     compared = 0
     for line in scored_candidates(run):
@@ -74,7 +77,7 @@ def test_scores_are_those_of_the_path_through_nnis_own_supernet(evolved):
                     module._sampled = choice or module.names[0]
                 else:
                     module._sampled = list(map(int, choice.split("+"))) if choice else list(range(module.n_candidates))
-        renew_statistics(supernet, scorer.batches)
+        renew_statistics(supernet, score.batches())
         logits, target = predict_logits(data, supernet, "validation")
         own = f1_score(target, logits.argmax(1).numpy(), average="macro")
         assert line["score"] == pytest.approx(own, abs=1e-12)
@@ -88,8 +91,8 @@ def test_an_interrupted_evolution_goes_on_with_what_it_has_scored(evolved, tmp_p
     record = run / "derive/evolution.jsonl"
     lines = record.read_text().splitlines()
     record.write_text("\n".join(lines[:5]) + "\n")  # as if killed after five candidates
-    scored, score = [], _Scorer.__call__
-    monkeypatch.setattr(_Scorer, "__call__", lambda self, each: scored.append(each) or score(self, each))
+    scored, score = [], InheritedScore.__call__
+    monkeypatch.setattr(InheritedScore, "__call__", lambda self, *each: scored.append(each) or score(self, *each))
     architecture = (run / "architecture.json").read_text()
     (run / "architecture.json").unlink()
     code, said = in_process(capsys, "derive", run)
@@ -148,3 +151,35 @@ def test_a_differentiable_search_can_be_derived_so_too(finished, tmp_path, capsy
     assert code == 0, said
     lines = scored_candidates(RunDirectory.open(tmp_path / "run"))
     assert lines and all(0 <= line["score"] <= 1 for line in lines)
+
+
+def test_every_epoch_scores_what_its_shares_would_derive_and_the_search_does_not_notice(finished, tmp_path, capsys):
+    whole = RunDirectory.open(finished[0])
+    epochs = read_history(whole / "search/history.jsonl")
+    assert epochs and all(0 <= epoch["derived_macro_f1"] <= 1 for epoch in epochs)
+    shutil.copytree(whole.path, tmp_path / "run")
+    code, said = in_process(capsys, "search", tmp_path / "run", "--set", "search.score_derived=false")
+    assert code == 0, said
+    again = read_history(tmp_path / "run/search/history.jsonl")
+    assert (tmp_path / "run/search/shares.json").read_text() == (whole / "search/shares.json").read_text()
+    assert again == [{key: epoch[key] for key in epoch if key != "derived_macro_f1"} for epoch in epochs]
+    # the last epoch's score is that of the supernet that was kept, for the network that was derived
+    data = PreparedData.load(whole)
+    score = InheritedScore(whole, data)
+    architecture = Architecture.load(whole / "architecture.json")
+    assert score(architecture, load_weights(whole / "search/supernet.pt")) == epochs[-1]["derived_macro_f1"]
+
+
+def test_the_mean_of_the_shares_is_what_a_reader_would_compute():
+    shares = {
+        "normal_edge_0_1": {"skip": 0.5, "zero": 0.3, "conv": 0.2},
+        "normal_edge_0_2": {"skip": 0.1, "zero": 0.1, "conv": 0.8},
+        "fusion": {"a": 0.9, "b": 0.1},
+    }
+    found = mean_shares(shares, {"skip": frozenset({"skip"}), "zero": frozenset({"zero"})})
+    edges = [list(own.values()) for label, own in shares.items() if "edge" in label]
+    assert found == pytest.approx({
+        "alpha_entropy": stats.entropy(edges, axis=1).mean(), "alpha_gap": (0.2 + 0.7) / 2,
+        "skip_share": 0.3, "zero_share": 0.2,
+    })  # fmt: skip
+    assert mean_shares({"fusion": {"a": 1.0}}, {}) == {}
