@@ -78,9 +78,9 @@ def curves_figure(path: Path, history: Sequence[dict[str, Any]], title: str, bra
         shown.remove("train_loss")
     for colour, name in zip(PALETTE, shown, strict=False):
         losses.plot(epochs, [entry.get(name, np.nan) for entry in history], color=colour, label=names[name])
-    for colour, name in zip(PALETTE[4:], ("val_macro_f1", "val_accuracy"), strict=False):
+    scored = {"val_macro_f1": "macro-F1", "val_accuracy": "accuracy", "derived_macro_f1": "macro-F1 of what is derived"}
+    for colour, (name, label) in zip((*PALETTE[4:6], PALETTE[0]), scored.items(), strict=True):
         if any(name in entry for entry in history):
-            label = name.removeprefix("val_").replace("_", " ")
             scores.plot(epochs, [entry.get(name, np.nan) for entry in history], color=colour, label=label)
     losses.set_ylabel("loss")
     scores.set_ylabel("validation score")

@@ -37,7 +37,9 @@ def best_by_supernet(
     overrun: Callable[[Architecture], float],
     console: Console,
 ) -> dict[str, dict[Any, float]]:
-    """Return the shares of the best candidate and write derive/evolution.jsonl; known scores are not computed again.
+    """Return the shares of the best candidate and write derive/evolution.jsonl, a line for each network that was tried.
+
+    No network is scored twice.
 
     Args:
         derived: the architecture of certain shares.
@@ -52,7 +54,7 @@ def best_by_supernet(
     settings, seed = run.experiment.derivation, derive_seed(run.experiment.derivation.seed, "evolution") % 2**32
     record = run.work_folder("derive") / RECORD
     lines = scored_candidates(run)
-    known = {json.dumps(line["choices"], sort_keys=True): line["score"] for line in lines}
+    known = {derived(chosen_shares(topology, line["choices"])).decisions(): line["score"] for line in lines}
     labels = open_choices(topology)
     scorer, supernet = InheritedScore(run, data), load_weights(file)
     with make_progress(console) as progress:
@@ -60,9 +62,9 @@ def best_by_supernet(
 
         def score(sample: Mapping[str, Any]) -> float:
             choices = {label: as_text(choice) for label, choice in sample.items() if label in labels}
-            key = json.dumps(choices, sort_keys=True)
+            architecture = derived(chosen_shares(topology, choices))
+            key = architecture.decisions()  # what zero cuts off makes no other network
             if key not in known:
-                architecture = derived(chosen_shares(topology, choices))
                 too_much = overrun(architecture)
                 found = None if too_much > 0 else scorer(architecture, supernet)
                 if too_much <= 0 and found is None:

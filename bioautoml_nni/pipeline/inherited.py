@@ -17,7 +17,7 @@ from .networks import build_network, macro_f1
 from .prepared import PreparedData
 from .run_directory import RunDirectory
 
-BATCHES, BATCH = 8, 64
+BATCHES, BATCH = 4, 64
 """Training data that a network's batch norms see: batches, and specimens in each."""
 
 

@@ -110,6 +110,10 @@ def halving_table(run: RunDirectory) -> dict[str, Any] | None:
     return {"epochs": [entry["epochs"] for entry in rounds], "rows": rows}
 
 
+def _choices_text(choices: dict[str, str]) -> str:
+    return ", ".join(f"{label.replace('_edge_', ' ').replace('_', '–')}: {choice}" for label, choice in choices.items())
+
+
 def evolution_table(run: RunDirectory) -> dict[str, Any] | None:
     """Return the best candidates that the supernet's weights scored, and how many there were; None without them."""
     lines = scored_candidates(run)
@@ -117,7 +121,9 @@ def evolution_table(run: RunDirectory) -> dict[str, Any] | None:
         return None
     order = sorted(range(len(lines)), key=lambda number: -lines[number]["score"])
     best = [
-        {"number": number + 1, **lines[number]} for number in order[:SHOWN_CANDIDATES] if lines[number]["score"] >= 0
+        {"number": number + 1, "score": lines[number]["score"], "choices": _choices_text(lines[number]["choices"])}
+        for number in order[:SHOWN_CANDIDATES]
+        if lines[number]["score"] >= 0
     ]
     return {"count": len(lines), "rejected": sum(line["score"] < 0 for line in lines), "best": best}
 
