@@ -107,12 +107,9 @@ class Deriver:
     budget: Budget | None
     cost_of: Callable[[Architecture], Cost]
 
-    def _derived(self, shares: Shares, barred: Any = None) -> Architecture:
-        return derive_architecture(self.topology, shares, self.record, self.provenance, barred)
-
-    def plain(self, shares: Shares) -> Architecture:
+    def plain(self, shares: Shares, barred: Any = None) -> Architecture:
         """Return the architecture with the largest shares, whatever it costs."""
-        return self._derived(shares)
+        return derive_architecture(self.topology, shares, self.record, self.provenance, barred)
 
     def overrun(self, architecture: Architecture) -> float:
         """Return by how much an architecture breaks the budget; zero within it."""
@@ -123,10 +120,10 @@ class Deriver:
 
     def strongest(self, shares: Shares) -> Architecture:
         """Return the architecture with the largest shares."""
-        architecture = self._derived(shares)
+        architecture = self.plain(shares)
         if self.budget is None:
             return architecture
-        return fit(architecture, self.topology, shares, self.budget, partial(self._derived, shares), self.cost_of)
+        return fit(architecture, self.topology, shares, self.budget, partial(self.plain, shares), self.cost_of)
 
     def drawn(self, shares: Shares, seed: int) -> Architecture:
         """Return an architecture whose choices are drawn with their shares as probabilities.
@@ -136,18 +133,17 @@ class Deriver:
         rng, nearest = np.random.default_rng(seed), None
         for _ in range(1 if self.budget is None else DRAWS):
             certain = draw_shares(self.topology, shares, rng)
-            architecture = self._derived(certain)
+            architecture = self.plain(certain)
             if self.budget is None:
                 return with_shares(architecture, self.topology, shares)
-            cost = self.cost_of(architecture)
-            overrun = self.budget.overrun(cost.parameters, cost.flops)
+            overrun = self.overrun(architecture)
             if nearest is None or overrun < nearest[0]:
                 nearest = overrun, certain, architecture
             if overrun == 0:
                 break
         assert nearest is not None and self.budget is not None  # DRAWS is positive
         _, certain, architecture = nearest
-        fitting = fit(architecture, self.topology, certain, self.budget, partial(self._derived, certain), self.cost_of)
+        fitting = fit(architecture, self.topology, certain, self.budget, partial(self.plain, certain), self.cost_of)
         return with_shares(fitting, self.topology, shares)
 
     def with_sparsity(self, architecture: Architecture, shares: Shares) -> Architecture:
