@@ -32,6 +32,8 @@ from .seeding import derive_seed, seed_everything
 
 MULTI_TRIAL = {"random": Random, "evolution": RegularizedEvolution, "grid": GridSearch}
 """NNI's strategies that train every architecture by itself, by the name that `experiment` takes for them."""
+UNFIT = ("TPE", "PolicyBasedRL")
+"""Those of NNI that cannot choose several inputs of a node (`CategoricalMultiple`)."""
 
 
 def experiment(
@@ -105,12 +107,15 @@ def _as_stage(run: RunDirectory, strategy: Any, console: Console) -> Iterator[No
 
 def _chosen(strategy: str | Strategy) -> Strategy:
     if not isinstance(strategy, str):
-        return strategy
+        if type(strategy).__name__ not in UNFIT:
+            return strategy
+        strategy = type(strategy).__name__
     if strategy not in MULTI_TRIAL:
         raise ConfigError(
             [
                 f"strategy: {strategy!r} is none of {', '.join(MULTI_TRIAL)}; for tuners such as TPE use "
-                "`bioautoml nni-config --architectures`, since NNI's strategy of that name cannot choose several inputs"
+                "`bioautoml nni-config --architectures`, since NNI's strategies TPE and PolicyBasedRL cannot choose "
+                "several inputs of a node"
             ],
             "experiment",
         )

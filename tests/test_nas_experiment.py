@@ -8,6 +8,7 @@ import sys
 import pytest
 import yaml
 from conftest import free_port, tiny_experiment, write_experiment, write_table
+from nni.nas.strategy import TPE
 
 import bioautoml_nni
 from bioautoml_nni.architecture.schema import Architecture
@@ -91,6 +92,8 @@ def test_what_cannot_be_searched_from_python_is_said_at_once(tmp_path):
     raw = tiny_experiment(tmp_path)
     with pytest.raises(ConfigError, match="nni-config --architectures"):
         bioautoml_nni.experiment(raw, tmp_path / "run", strategy="tpe")
+    with pytest.raises(ConfigError, match="cannot choose several inputs"):
+        bioautoml_nni.experiment(raw, tmp_path / "run", strategy=TPE())
     for override in ("derivation.method=random", "search.devices=2"):
         with pytest.raises(ConfigError, match="in one process"):
             bioautoml_nni.experiment(raw, tmp_path / "run", [override])
