@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -10,32 +11,27 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from .._version import __version__
+from ..pipeline.prepared import PreparedData
+from ..pipeline.run_directory import RunDirectory
 
 SHOWN = 30
 
 
-def model_card(
-    name: str,
-    size: int | None,
-    metrics: Mapping[str, Any],
-    per_class: pd.DataFrame,
-    calibration: Mapping[str, Any],
-    parity: Mapping[str, Any],
-) -> str:
-    """Return the card as Markdown.
+def model_card(run: RunDirectory, data: PreparedData, parity: Mapping[str, Any] | None = None) -> str:
+    """Return the card of an evaluated run as Markdown.
 
     Args:
-        name: of the experiment.
-        size: edge of the pictures in pixels, None without images.
-        metrics, per_class: of the evaluation.
-        calibration, parity: of the export.
+        parity: of its export, whose files the card then describes; None is for the run itself.
     """
+    metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    calibration = json.loads((run / "evaluation/calibration.json").read_text(encoding="utf-8"))
+    per_class = pd.read_csv(run / "evaluation/per_class.csv")
     environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["listed"] = _listed
     template = environment.from_string((files(__package__) / "model_card.md.j2").read_text(encoding="utf-8"))
     return template.render(
-        name=name,
-        size=size,
+        name=run.experiment.name,
+        size=data.image_size,
         metrics=metrics,
         columns=", ".join(f"`{column}`" for column in metrics["metadata_columns"]),
         weak=per_class[(per_class["test"] > 0) & (per_class["f1"] < 0.5)]["class"].tolist(),
@@ -43,7 +39,7 @@ def model_card(
         few=per_class[per_class["train"] < 20]["class"].tolist(),
         calibration=calibration,
         parity=parity,
-        difference=max(parity["largest_difference"].values()),
+        difference=max(parity["largest_difference"].values()) if parity else None,
         version=__version__,
     )
 

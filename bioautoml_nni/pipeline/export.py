@@ -82,15 +82,11 @@ def _write(
     del preprocessing["image_root"]  # a path of the machine that trained it
     preprocessing["image"]["column"] = run.experiment.data.arguments.get("image", "image")
     metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
-    per_class = pd.read_csv(run / "evaluation/per_class.csv")
     write_json(folder / "preprocessing.json", preprocessing)
     write_json(folder / "calibration.json", calibration)
     write_json(folder / "parity.json", parity)
     write_text(folder / "classes.csv", _classes(data).to_csv(index=False))
-    write_text(
-        folder / "MODEL_CARD.md",
-        model_card(run.experiment.name, data.image_size, metrics, per_class, calibration, parity),
-    )
+    write_text(folder / "MODEL_CARD.md", model_card(run, data, parity))
     quantised: dict[str, Any] = {}
     if int8:
         if not data.uses_images:

@@ -1,4 +1,4 @@
-"""Stage `report`: one self-contained HTML file."""
+"""Stage `report`: one self-contained HTML file, and a model card."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from rich.console import Console
 
 from ..atomic import write_text
+from ..export.card import model_card
 from ..report.build import build_report
 from ..report.epochs import drawings_of_epochs
 from .prepared import PreparedData
@@ -14,7 +15,7 @@ from .run_directory import RunDirectory
 
 
 def report(run: RunDirectory, console: Console) -> None:
-    """Write report.html, and a drawing of the cells after each epoch of the search to search/cells/."""
+    """Write report.html, MODEL_CARD.md, and a drawing of the cells after each epoch of the search to search/cells/."""
     run.require("evaluate")
     data = PreparedData.load(run)
     shutil.rmtree(run / "search/cells", ignore_errors=True)  # those of an earlier search
@@ -22,4 +23,5 @@ def report(run: RunDirectory, console: Console) -> None:
     for epoch, drawing in drawings:
         write_text(run / f"search/cells/epoch-{epoch:03d}.svg", drawing)
     write_text(run / "report.html", build_report(run, data, drawings))
+    write_text(run / "MODEL_CARD.md", model_card(run, data))
     console.print(f"report: {run / 'report.html'}")

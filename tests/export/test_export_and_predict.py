@@ -38,6 +38,9 @@ def test_the_export_is_complete_and_names_no_place_of_this_machine(exported):
     for path in folder.iterdir():
         assert str(run.parent).encode() not in path.read_bytes(), path
     card = (folder / "MODEL_CARD.md").read_text()
+    of_the_run = (run / "MODEL_CARD.md").read_text()
+    assert card.partition("## Files")[0] == of_the_run.partition("## Files")[0]
+    assert "model.onnx" in card and "model.onnx" not in of_the_run and "retrain/model.pt" in of_the_run
     assert "length_mm" in card and "always" in card and "macro-F1" in card
 
 
