@@ -1,6 +1,7 @@
 """The wheel, installed in a clean environment, finds its plug-ins."""
 
 import configparser
+import json
 import subprocess
 import sys
 import sysconfig
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bioautoml_nni.config import parse_experiment
+from bioautoml_nni.config import load_experiment, parse_experiment
+from bioautoml_nni.nni_jobs.template import Remote, nni_files
 
 ROOT = Path(__file__).parents[1]
 
@@ -83,7 +85,8 @@ def test_setuptools_stays_below_81():
     assert "setuptools <81" in parser["options"]["install_requires"]
 
 
-EXPERIMENTS = sorted(path for path in (ROOT / "examples").glob("*/*.yml") if path.name != "nni.yml")
+EXPERIMENTS = sorted(path for path in (ROOT / "examples").glob("*/*.yml") if not path.name.startswith("nni"))
+NNI_FILES = sorted((ROOT / "examples").glob("*/nni*.yml"))
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -91,6 +94,23 @@ def test_shipped_configurations_are_valid(path):
     raw = yaml.safe_load(path.read_text())
     raw["data"].setdefault("root", "somewhere")
     assert parse_experiment(raw).name == path.parent.name
+
+
+@pytest.mark.parametrize("path", NNI_FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_shipped_files_for_nni_are_those_that_nni_config_writes(path):
+    own = yaml.safe_load(path.read_text())
+    machines = own["trainingService"].get("machineList", [])
+    remote = None
+    if machines:
+        places = [f"{each['user']}@{each['host']}:{each['port']}" for each in machines]
+        remote = Remote(places, machines[0]["sshKeyFile"], machines[0]["pythonPath"])
+    written = nni_files(
+        load_experiment(path.parent / "experiment.yml"), "experiment.yml", tuner=own["tuner"]["name"],
+        assessor=own["assessor"]["name"], trials=own["maxTrialNumber"], concurrency=own["trialConcurrency"],
+        remote=remote,
+    )  # fmt: skip
+    assert yaml.safe_load(written["nni.yml"]) == own
+    assert json.loads(written["search_space.json"]) == json.loads((path.parent / "search_space.json").read_text())
 
 
 @pytest.mark.slow

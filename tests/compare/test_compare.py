@@ -126,12 +126,12 @@ def test_seeds_of_random_architectures_differ(compared):
     assert cells[0] != cells[1]
 
 
-def test_mistakes_in_rows_are_all_reported_before_anything_starts(tmp_path):
+def test_mistakes_in_rows_are_all_reported_before_anything_starts(tmp_path, capsys):
     write_table(tmp_path / "data")
     experiment = write_experiment(tmp_path, tmp_path / "data")
-    done = bioautoml("compare", experiment, "--rows", "timm,as_configurd", "--output", tmp_path / "out")
-    assert done.returncode == 2 and not (tmp_path / "out").exists()
-    assert "timm:resnet18" in done.stderr and "did you mean 'as_configured'" in done.stderr
+    code, said = in_process(capsys, "compare", experiment, "--rows", "timm,as_configurd", "--output", tmp_path / "out")
+    assert code == 2 and not (tmp_path / "out").exists()
+    assert "timm:resnet18" in said and "did you mean 'as_configured'" in said
 
 
 def test_a_failed_row_leaves_the_others(tmp_path):

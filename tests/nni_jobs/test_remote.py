@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import bioautoml, free_port, write_experiment, write_table
+from conftest import bioautoml, free_port, in_process, write_experiment, write_table
 from nni_manager import ask, listening_addresses, stop_all, wait_for_trials
 
 from bioautoml_nni.nni_jobs.machines import config_of, remote_machines
@@ -137,20 +137,21 @@ def test_machines_that_cannot_run_trials_are_named_before_anything_starts(tmp_pa
     refused("Permission denied", "authorized_keys", file=other)
 
 
-def test_the_file_for_machines_names_each_of_them_and_no_machine_is_local(tmp_path):
+def test_the_file_for_machines_names_each_of_them_and_no_machine_is_local(tmp_path, capsys):
     experiment = write_experiment(tmp_path, tmp_path)
     machines = ("ana@lab1", "ben@lab2.example.org:2222")
     words = [word for machine in machines for word in ("--machine", machine)]
-    done = bioautoml("nni-config", experiment, *words, "--gpus-per-trial", 1)
-    assert done.returncode == 0, done.stdout + done.stderr
+    code, said = in_process(capsys, "nni-config", experiment, *words, "--gpus-per-trial", 1)
+    assert code == 0, said
     found = remote_machines(tmp_path / "nni.yml")
     assert [(each["user"], each["host"], each["port"]) for each in found] == [
         ("ana", "lab1", 22), ("ben", "lab2.example.org", 2222),
     ]  # fmt: skip
     assert all(each["useActiveGpu"] and each["sshKeyFile"] == "~/.ssh/id_ed25519" for each in found)
-    done = bioautoml("nni-config", experiment, "--machine", "lab1", "--machine", "a@b:port")
-    assert done.returncode == 2 and "--machine lab1" in done.stderr and "--machine a@b:port" in done.stderr
-    assert bioautoml("nni-config", experiment).returncode == 0 and remote_machines(tmp_path / "nni.yml") == []
+    code, said = in_process(capsys, "nni-config", experiment, "--machine", "lab1", "--machine", "a@b:port")
+    assert code == 2 and "--machine lab1" in said and "--machine a@b:port" in said
+    code, said = in_process(capsys, "nni-config", experiment)
+    assert code == 0 and remote_machines(tmp_path / "nni.yml") == [], said
 
 
 def test_the_config_of_create_is_found_and_of_nothing_else():
