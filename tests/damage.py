@@ -11,8 +11,9 @@ TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
 
 
 def tries(count):
-    """Settings of a test that tries so many inputs."""
-    return settings(max_examples=count * TIMES, deadline=None, suppress_health_check=list(HealthCheck))
+    """Settings of a test that tries so many inputs; always the same ones, unless FUZZ_TIMES asks for others."""
+    health = list(HealthCheck)
+    return settings(max_examples=count * TIMES, deadline=None, suppress_health_check=health, derandomize=TIMES == 1)
 
 
 plain = (st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.floats(), st.text(max_size=20))

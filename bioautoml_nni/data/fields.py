@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -234,9 +234,37 @@ KINDS: Mapping[str, type[Field]] = {
 
 
 def restore(state: Mapping[str, Any]) -> Field:
-    """Rebuild a field from `Field.state`."""
+    """Rebuild a field from `Field.state`.
+
+    Raises:
+        ValueError: for a value that no field learns.
+    """
     arguments = {key: value for key, value in state.items() if key != "kind"}
+    for key, value in arguments.items():
+        if key in LEARNED and not LEARNED[key](value):
+            raise ValueError(f"metadata field {state['kind']!r}: {key} is {value!r:.60}")
     return KINDS[state["kind"]](**arguments)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(float(value)))
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+LEARNED: Mapping[str, Callable[[Any], bool]] = {
+    "columns": lambda value: _are_texts(value) and len(value) > 0,
+    "center": _is_number,
+    "scale": lambda value: _is_number(value) and value > 0,
+    "transform": lambda value: value in ("none", "log1p", "logit"),
+    "period": lambda value: value in ("day", "hour"),
+    "resolution_km": _is_number,
+    "values": _are_texts,
+    "width": lambda value: isinstance(value, int) and value > 0,
+}
+"""What the arguments of fields may be, where a file of somebody else's says them."""
 
 
 def _column(table: pd.DataFrame, name: str) -> pd.Series:

@@ -54,6 +54,9 @@ function patchSsh(ssh2, wrap) {
                 `${config.host}: its key is not in ~/.ssh/known_hosts; run "ssh ${place}${config.username}@${config.host}"`
                 + ' once and accept it if it is right');
         }
+        this.on('error', (error) => { // nobody else listens once it is connected; NNI starts the worker anew
+            console.error(`SSH connection to ${config.host} lost:`, error.message);
+        });
         return original.call(this, {
             ...config,
             keepaliveInterval: 15000,

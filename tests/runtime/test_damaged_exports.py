@@ -77,3 +77,27 @@ def ask(folder, root, rows):
         return model.decisions(threshold=0.5).answers(model.probabilities(logits)), ""
     except BioAutoMLError as error:
         return None, str(error)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("center", []), ("center", "1"), ("center", 10**400), ("scale", 0.0), ("scale", True), ("transform", "exp"),
+     ("columns", []), ("columns", "length_mm"), ("columns", [1])],
+)  # fmt: skip
+def test_a_metadata_field_that_none_could_have_learned_is_refused(exported, copy, key, value):
+    folder, root, rows = copy
+    content = json.loads((exported[0] / "preprocessing.json").read_text())
+    number = next(field for field in content["metadata"]["fields"] if field["kind"] == "number")
+    number[key] = value
+    other = json.dumps(content).encode()
+    info = json.loads((exported[0] / "export.json").read_bytes())
+    info["sha256"]["preprocessing.json"] = hashlib.sha256(other).hexdigest()
+    (folder / "export.json").write_text(json.dumps(info))
+    (folder / "preprocessing.json").write_bytes(other)
+    try:
+        answers, refusal = ask(folder, root, rows)
+    finally:
+        for name in ("export.json", "preprocessing.json"):
+            shutil.copy(exported[0] / name, folder / name)
+    assert answers is None and "cannot be loaded" in refusal
+    assert key in refusal or "int too large" in refusal
