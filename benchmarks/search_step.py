@@ -102,7 +102,8 @@ def make_step(network: nn.Module, freeze: bool):
 def assert_equal(networks: dict[str, nn.Module], options: argparse.Namespace) -> float:
     """Compare loss and alpha gradients of all variants in float64; return the largest relative difference."""
     images, labels = batches(options)[0]
-    images, labels = images[:4].double(), labels[:4]
+    device = next(networks["nni"].parameters()).device
+    images, labels = images[:4].double().to(device), labels[:4].to(device)
     found = {}
     for name, network in networks.items():
         double = copy.deepcopy(network).double()

@@ -27,6 +27,7 @@ from .data.decoding import ImageReference, require_below
 from .data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, Source
 from .errors import DataError
 from .nni_engine import named_architecture_parameters, run_one_shot
+from .mixture import Mixture
 from .registry import get
 
 SPACE: str = Experiment.model_fields["space"].default.name
@@ -94,14 +95,14 @@ def check_operation(operation: type[nn.Module]) -> None:
 
 
 def _check_faster_forms(module: Any, features: Tensor, where: str) -> None:
-    if hasattr(module, "weighted"):
-        weight, expected = torch.tensor(0.37, dtype=features.dtype), module(features)
-        difference = (module.weighted(features.clone(), weight) - weight * expected).abs().max()
-        assert difference < 1e-9, f"{where}: weighted() differs from weight * forward() by {difference:.2g}"
-    scale = module.scale(features) if hasattr(module, "scale") else None
-    if scale is not None:
-        difference = (features * scale - module(features)).abs().max()
-        assert difference < 1e-9, f"{where}: features * scale() differs from forward() by {difference:.2g}"
+    if not hasattr(module, "add_to"):
+        return
+    weight, expected = torch.tensor(0.37, dtype=features.dtype), module(features)
+    mixture = Mixture(features.clone())
+    mixture.add(torch.ones_like(expected))
+    module.add_to(mixture, weight)
+    difference = (mixture.result() - 1 - weight * expected).abs().max()
+    assert difference < 1e-9, f"{where}: add_to() adds something else than weight * forward(), by {difference:.2g}"
 
 
 def check_fusion(fusion: type[nn.Module]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -16,14 +17,18 @@ from ..errors import DivergenceError
 from ..nni_engine import named_architecture_parameters
 from ..registry import named_operations
 from ..seeding import derive_seed, seed_everything
+from .checkpointing import still_statistics
 from .curvature import dominant_eigenvalue
 from .data import SearchBatch, SearchLoader
+from .graphs import GraphedForward, obstacle
 from .guards import Guards
 from .processes import average, average_gradients, finite
 from .regularisers._base import Regulariser
 from .relaxations._base import Relaxation
 from .schedules._base import Schedule
 from .supernet import MixedOperation
+
+logger = logging.getLogger(__name__)
 
 
 class AlternatingModule(DartsLightningModule):
@@ -43,6 +48,7 @@ class AlternatingModule(DartsLightningModule):
         regularisers: Sequence[Regulariser],
         guards: Guards,
         log_curvature: bool,
+        cuda_graphs: bool,
         seed: int,
         **kwargs: Any,
     ) -> None:
@@ -53,10 +59,13 @@ class AlternatingModule(DartsLightningModule):
         self.regularisers = list(regularisers)
         self.guards = guards
         self.log_curvature = log_curvature
+        self.cuda_graphs = cuda_graphs
         self.seed = seed
         self.stopped: str | None = None
         self._sound: dict[str, Tensor] = {}
         self._frozen: bool | None = None
+        self._finite: Tensor | None = None
+        self._graphs: GraphedForward | None = None
         self._alpha_batch: Any = None
 
     @cached_property
@@ -119,7 +128,10 @@ class AlternatingModule(DartsLightningModule):
             regulariser.start_step(self.model, progress)
         if self.log_curvature and batch.alpha is not None:
             self._alpha_batch = batch.alpha
+        self._record_on_gpu()
         result = self.schedule.step(self, batch, batch_idx)
+        if batch_idx + 1 == self.trainer.num_training_batches:
+            self._require_finite_so_far()
         if self.log_curvature and self.searching and batch_idx + 1 == self.trainer.num_training_batches:
             self.log("alpha_hessian_eigenvalue", self.curvature(batch.weights), batch_size=1)
         return result
@@ -166,7 +178,7 @@ class AlternatingModule(DartsLightningModule):
 
         The gradients must be the same in all processes (see `processes.average`).
         """
-        _require_finite(loss)
+        self._require_finite(loss)
         parameters = self.arch_parameters()
         optimizer: Any = self.architecture_optimizers()
         optimizer.zero_grad()
@@ -208,12 +220,42 @@ class AlternatingModule(DartsLightningModule):
         """Return the evaluator's own training loss of a batch.
 
         Raises:
-            DivergenceError: if it is not finite.
+            DivergenceError: if it is not finite; on a GPU at the end of the epoch, since asking waits for the step.
         """
         result = self.training_module.training_step(batch, 0)
         loss = result["loss"] if isinstance(result, dict) else result
-        _require_finite(loss)
+        self._require_finite(loss)
         return loss
+
+    def _require_finite(self, loss: Tensor) -> None:
+        sound = torch.isfinite(loss.detach()).all()
+        self._finite = sound if self._finite is None else self._finite & sound
+        if not self.asks_later(loss):
+            self._require_finite_so_far()
+
+    def _require_finite_so_far(self) -> None:
+        if self._finite is not None and not finite(self._finite):
+            self._finite = None
+            raise DivergenceError("the loss of a search step is not finite")
+        self._finite = None
+
+    @staticmethod
+    def asks_later(loss: Tensor) -> bool:
+        """Return whether losses are looked at once an epoch, because the host would wait for the device."""
+        return loss.device.type != "cpu"
+
+    def _record_on_gpu(self) -> None:
+        """On a GPU, replace the supernet's forward pass by one that is recorded and replayed, where that is possible."""
+        if not self.cuda_graphs or self._graphs is not None or self.device.type != "cuda":
+            return
+        self._graphs = graphs = GraphedForward(self.model)
+        reason = obstacle(self.model, self.relaxation)
+        if reason is not None:
+            graphs.failure = reason
+            logger.info("search steps run without CUDA graphs: %s", reason)
+            return
+        kinds = {True: "alpha", False: "weights", None: None}
+        self.model.forward = lambda batch: graphs(batch, kinds[self._frozen])
 
     def weight_optimizer(self) -> torch.optim.Optimizer:
         """Return the evaluator's own optimiser."""
@@ -245,14 +287,8 @@ class AlternatingModule(DartsLightningModule):
     @contextmanager
     def still_statistics(self) -> Iterator[None]:
         """Leave the running statistics of batch norms alone."""
-        momenta = {norm: norm.momentum for norm in self.model.modules() if isinstance(norm, nn.BatchNorm2d)}
-        for norm in momenta:
-            norm.momentum = 0.0
-        try:
+        with still_statistics(self.model):
             yield
-        finally:
-            for norm, momentum in momenta.items():
-                norm.momentum = momentum
 
     @contextmanager
     def unfrozen(self) -> Iterator[None]:
@@ -346,7 +382,3 @@ class AlternatingModule(DartsLightningModule):
         """Pass on."""
         self.training_module.on_validation_epoch_end()
 
-
-def _require_finite(loss: Tensor) -> None:
-    if not finite(loss):
-        raise DivergenceError(f"the loss of a search step is {float(loss.detach())}")

@@ -36,14 +36,13 @@ def average_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
     average([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
-def finite(loss: Tensor) -> bool:
-    """Return whether a loss is finite in all processes."""
-    here = torch.isfinite(loss.detach()).all()
+def finite(sound: Tensor) -> bool:
+    """Return whether something is sound in all processes."""
     if processes() > 1:
-        lowest = here.to(torch.uint8)
+        lowest = sound.to(torch.uint8)
         distributed.all_reduce(lowest, distributed.ReduceOp.MIN)
-        here = lowest.bool()
-    return bool(here)
+        sound = lowest.bool()
+    return bool(sound)
 
 
 class ProcessSampler(Sampler[int]):

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import ConfigError
+from ..mixture import Mixture
 from ..registry import named_operations
 from .relaxations._base import Relaxation
 from .relaxations.softmax import Softmax
@@ -26,7 +27,7 @@ class MixedOperation(DifferentiableMixedLayer):
 
     Attributes:
         relaxation: gives the weights; with a hard one, only the sampled candidate is run.
-        fast: whether weights are folded into the candidates where they offer it (`Operation.weighted` and `scale`).
+        fast: whether weights are folded into the candidates where they offer it (`add_to`).
         skip_dropout: rate at which values of skip connections are dropped in training.
         input_shape: shape of the last input.
         partial_channels: k; candidates see one k-th of the channels, see `make_partial`.
@@ -96,28 +97,15 @@ class MixedOperation(DifferentiableMixedLayer):
         return [(i, name) for i, name in enumerate(self.names) if name not in zeros] or list(enumerate(self.names))
 
     def _fast(self, features: Tensor, weights: Tensor) -> Tensor:
-        """Return the same sum with fewer passes over memory.
-
-        Weights go into the batch norms before a ReLU, which is valid since they are positive; operations that scale
-        their input are one product together; terms are added in place.
-        """
-        factor: Tensor | None = None
-        total: Tensor | None = None
-        owned = False  # whether total is a tensor of its own, and no term that its gradient needs as it is
+        """Return the same sum with fewer passes over memory: each candidate adds to it as it can do cheapest."""
+        mixture, each = Mixture(features), weights.unbind()  # one gradient for all, where indices have one each
         for index, name in self._computed():
-            operation = self[name]
             dropped = bool(self.skip_dropout) and self.training and name in named_operations("skip")
-            scale = None if dropped else getattr(operation, "scale", _no_scale)(features)
-            if scale is not None:
-                factor = weights[index] * scale if factor is None else factor + weights[index] * scale
-            elif not dropped and hasattr(operation, "weighted"):
-                total, owned = _added(total, owned, operation.weighted(features, weights[index]))
+            if not dropped and hasattr(self[name], "add_to"):
+                self[name].add_to(mixture, each[index])
             else:
-                total, owned = _added(total, owned, weights[index] * self._candidate(name, features))
-        if factor is not None:
-            total, owned = _added(total, owned, features * factor)
-        assert total is not None  # a choice has at least one candidate
-        return total
+                mixture.add(each[index] * self._candidate(name, mixture.features))
+        return mixture.result()
 
     def _candidate(self, name: str, *args: Any, **kwargs: Any) -> Tensor:
         value = self[name](*args, **kwargs)
@@ -143,7 +131,7 @@ class MixedInput(DifferentiableMixedInput):
         """Return the weighted sum; a node's only input is passed on, since its weight is one whatever alpha is."""
         if len(inputs) == 1:
             return _OnlyInput.apply(inputs[0], self._arch_alpha)
-        weights = torch.softmax(self._arch_alpha, -1)
+        weights = torch.softmax(self._arch_alpha, -1).unbind()
         total = weights[0] * inputs[0]
         for index in range(1, len(inputs)):
             total = torch.addcmul(total, weights[index], inputs[index])
@@ -157,17 +145,6 @@ class MixedInput(DifferentiableMixedInput):
             assert isinstance(module, InputChoice)
             mixed.reduction = module.reduction
         return mixed
-
-
-def _added(total: Tensor | None, owned: bool, term: Tensor) -> tuple[Tensor, bool]:
-    """Return the sum, in place once it is a tensor of its own, and whether it is one."""
-    if total is None:
-        return term, False
-    return (total.add_(term) if owned else total + term), True
-
-
-def _no_scale(features: Tensor) -> None:
-    return None
 
 
 class _OnlyInput(torch.autograd.Function):

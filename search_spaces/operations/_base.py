@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
-from torch.nn import functional
+
+from ...mixture import Mixture
 
 
 class Operation(nn.Module):
@@ -32,28 +31,12 @@ class Operation(nn.Module):
         """Map (N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride))."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
-    # What a supernet may use instead of forward, where an operation has it; both compute the same as forward does.
+    def add_to(self, mixture: Mixture, weight: Tensor) -> None:
+        """Add weight * forward(mixture.features) to a supernet's mixture, for a scalar weight > 0.
 
-    def weighted(self, features: Tensor, weight: Tensor) -> Tensor:
-        """Return weight * forward(features) for a scalar weight > 0."""
-        return weight * self(features)
-
-    def scale(self, features: Tensor) -> Tensor | float | None:
-        """Return s, broadcastable to the features, if forward(features) is features * s; None if it is not."""
-        return None
-
-
-def folded(convolved: Tensor, norm: Any, weight: Tensor) -> Tensor:
-    """Return weight * ReLU(norm(convolved)) for a scalar weight > 0, with the weight inside of the batch norm."""
-    if norm.training and norm.num_batches_tracked is not None:
-        norm.num_batches_tracked.add_(1)
-    momentum = 0.0 if norm.momentum is None else norm.momentum
-    # The products are tensors of their own: torch 2.15 gives wrong gradients for an expanded weight in channels_last.
-    normed = functional.batch_norm(
-        convolved, norm.running_mean, norm.running_var, weight * norm.weight, weight * norm.bias, norm.training,
-        momentum, norm.eps,
-    )  # fmt: skip
-    return functional.relu_(normed)
+        Optional: an operation that knows a cheaper way than this one overrides it.
+        """
+        mixture.add(weight * self(mixture.features))
 
 
 def norm_relu(channels: int) -> list[nn.Module]:

@@ -1,4 +1,9 @@
-"""Dilated convolutions of rate 2 (L3, L5): ReLU(BN(Conv(x))). arXiv 2510.05888, section on operations."""
+"""Dilated convolutions of rate 2 (L3, L5): ReLU(BN(Conv(x))). arXiv 2510.05888, section on operations.
+
+At rate 2 the four grids of every second pixel never meet, and padding is even. So a strided convolution is a plain one
+on one of the grids, and an unstrided one is a plain one on the four grids as a batch. The weight gradient of dilated
+convolutions is two to three times slower than that on a CPU (torch 2.15, oneDNN).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ._base import Operation, folded, norm_relu
+from ...mixture import Mixture
+from ._base import Operation, norm_relu
+from ._fused import Chain, add_norm_relu
 from ._shared import Shared
 
 
@@ -27,43 +34,51 @@ class _DilatedConv(Operation):
     def forward(self, features: Tensor) -> Tensor:
         return self.layers[1:](self.convolved(features))
 
-    def weighted(self, features: Tensor, weight: Tensor) -> Tensor:
-        return folded(self.convolved(features), self.layers[1], weight)
-
     def convolved(self, features: Tensor) -> Tensor:
-        """Return the convolution alone, in whichever equal form is fast.
-
-        At rate 2 the four grids of every second pixel never meet, and padding is even. So a strided convolution is a
-        plain one on one of the grids, and an unstrided one is a plain one on the four grids as a batch. The weight
-        gradient of dilated convolutions is two to three times slower than that on a CPU (torch 2.15, oneDNN).
-        """
+        """Return the convolution alone, in whichever equal form is fast."""
         convolution: Any = self.layers[0]
-        weight, bias = convolution.weight, convolution.bias
-        padding = (self.kernel_size - 1) // 2
+        weight, padding = convolution.weight, (self.kernel_size - 1) // 2
         if self.stride == 2:
-            return functional.conv2d(features[:, :, ::2, ::2], weight, bias, padding=padding)
-        count, _, height, width = features.shape
-        trains_on_cpu = features.device.type == "cpu" and weight.requires_grad and torch.is_grad_enabled()
-        if not trains_on_cpu or height % 2 or width % 2:
+            return functional.conv2d(features[:, :, ::2, ::2], weight, convolution.bias, padding=padding)
+        if not _grids_pay(features, weight):
             return convolution(features)
-        return _joined(functional.conv2d(_shared_grids(features), weight, bias, padding=padding), count)
+        return joined(functional.conv2d(grids(features), weight, convolution.bias, padding=padding))
+
+    def add_to(self, mixture: Mixture, weight: Tensor) -> None:
+        convolution: Any = self.layers[0]
+        features, arrangement, dilation = mixture.features, None, 1
+        if self.stride == 2:
+            features = features[:, :, ::2, ::2]
+        elif _grids_pay(features, convolution.weight):
+            features, arrangement = _shared_grids(features), joined
+        else:
+            dilation = self.dilation
+        chain = Chain((convolution,), dilation)
+        mixture.accumulate(
+            lambda total: add_norm_relu(total, features, chain, self.layers[1], weight), arrangement
+        )
 
 
-def _grids(features: Tensor) -> Tensor:
+def _grids_pay(features: Tensor, kernel: Tensor) -> bool:
+    trains_on_cpu = features.device.type == "cpu" and kernel.requires_grad and torch.is_grad_enabled()
+    return trains_on_cpu and features.shape[2] % 2 == 0 and features.shape[3] % 2 == 0
+
+
+def grids(features: Tensor) -> Tensor:
     """Return the four grids of every second pixel (4 N, C, H / 2, W / 2) of (N, C, H, W)."""
     count, channels, height, width = features.shape
     split = features.permute(0, 2, 3, 1).reshape(count, height // 2, 2, width // 2, 2, channels)
     return split.permute(2, 4, 0, 1, 3, 5).reshape(4 * count, height // 2, width // 2, channels).permute(0, 3, 1, 2)
 
 
-_shared_grids = Shared(_grids)
+_shared_grids = Shared(grids)
 
 
-def _joined(grids: Tensor, count: int) -> Tensor:
-    """Undo `_grids` for a batch of `count`."""
-    _, channels, height, width = grids.shape
-    split = grids.permute(0, 2, 3, 1).reshape(2, 2, count, height, width, channels)
-    return split.permute(2, 3, 0, 4, 1, 5).reshape(count, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
+def joined(features: Tensor) -> Tensor:
+    """Undo `grids`."""
+    count, channels, height, width = features.shape
+    split = features.permute(0, 2, 3, 1).reshape(2, 2, count // 4, height, width, channels)
+    return split.permute(2, 3, 0, 4, 1, 5).reshape(count // 4, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
 
 
 class DilatedConv3x3(_DilatedConv):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ._base import Operation, folded, norm_relu
+from ...mixture import Mixture
+from ._base import Operation, norm_relu
+from ._fused import Chain, add_norm_relu
 
 
 class PointwiseConv(Operation):
@@ -14,10 +16,12 @@ class PointwiseConv(Operation):
         super().__init__(channels, stride)
         self.layers = nn.Sequential(nn.Conv2d(channels, channels, 1, bias=False), *norm_relu(channels))
 
-    def weighted(self, features: Tensor, weight: Tensor) -> Tensor:
-        return folded(self.layers[0](features[:, :, :: self.stride, :: self.stride]), self.layers[1], weight)
-
     def forward(self, features: Tensor) -> Tensor:
         # The stride is taken before the convolution: the same function, a quarter of the reads, and torch 2.15's
         # backward pass of strided 1x1 convolutions in channels_last writes outside its memory on a CPU.
         return self.layers(features[:, :, :: self.stride, :: self.stride])
+
+    def add_to(self, mixture: Mixture, weight: Tensor) -> None:
+        features = mixture.features[:, :, :: self.stride, :: self.stride]
+        chain = Chain((self.layers[0],))
+        mixture.accumulate(lambda total: add_norm_relu(total, features, chain, self.layers[1], weight))

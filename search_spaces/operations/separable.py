@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ._base import Operation, folded, norm_relu
+from ...mixture import Mixture
+from ._base import Operation, norm_relu
+from ._fused import Chain, add_norm_relu
 
 
 class _SeparableConv(Operation):
@@ -22,8 +24,9 @@ class _SeparableConv(Operation):
     def forward(self, features: Tensor) -> Tensor:
         return self.layers(features)
 
-    def weighted(self, features: Tensor, weight: Tensor) -> Tensor:
-        return folded(self.layers[:2](features), self.layers[2], weight)
+    def add_to(self, mixture: Mixture, weight: Tensor) -> None:
+        chain = Chain((self.layers[0], self.layers[1]))
+        mixture.accumulate(lambda total: add_norm_relu(total, mixture.features, chain, self.layers[2], weight))
 
 
 class SeparableConv3x3(_SeparableConv):

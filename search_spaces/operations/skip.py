@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...mixture import Mixture
 from ._base import Operation
 
 
@@ -29,8 +30,11 @@ class SkipConnection(Operation):
         odd = functional.pad(features, (0, 1, 0, 1))[:, :, 1::2, 1::2]
         return self.norm(torch.cat([self.even(features[:, :, ::2, ::2]), self.odd(odd)], dim=1))
 
-    def scale(self, features: Tensor) -> float | None:
-        return 1.0 if self.stride == 1 else None
+    def add_to(self, mixture: Mixture, weight: Tensor) -> None:
+        if self.stride == 1:
+            mixture.scale(weight)
+        else:
+            super().add_to(mixture, weight)
 
     def fold_norm(self) -> None:
         """Fold the batch norm into both convolutions, for inference."""

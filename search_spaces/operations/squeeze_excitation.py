@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...mixture import Mixture
 from ._base import Operation
 
 
@@ -25,8 +26,11 @@ class SqueezeExcitation(Operation):
             features = functional.avg_pool2d(features, 2, ceil_mode=True)
         return features * self._gate(features)
 
-    def scale(self, features: Tensor) -> Tensor | None:
-        return self._gate(features) if self.stride == 1 else None
+    def add_to(self, mixture: Mixture, weight: Tensor) -> None:
+        if self.stride == 1:
+            mixture.scale(weight * self._gate(mixture.features))
+        else:
+            super().add_to(mixture, weight)
 
     def _gate(self, features: Tensor) -> Tensor:
         pooled = features.mean((2, 3), keepdim=True)

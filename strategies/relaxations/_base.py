@@ -11,11 +11,14 @@ class Relaxation:
 
     Attributes:
         hard: whether one candidate alone has a weight that is not zero, so that the others need not be computed.
+        static: whether weights follow from the parameters alone, by the same kernels in every step, so that a step can
+            be recorded and replayed on a GPU.
         progress: share of the search that is done, from 0 to 1; annealed settings follow it.
     """
 
     capabilities: tuple[str, ...] = ()
     hard = False
+    static = False
 
     def __init__(self) -> None:
         self.progress = 0.0

@@ -11,6 +11,8 @@ from ._base import Relaxation
 class Sigmoid(Relaxation):
     """Weights sigmoid(alpha): candidates do not compete. Use it with the regulariser `zero_one`."""
 
+    static = True
+
     def weights(self, label: str, alpha: Tensor, training: bool) -> Tensor:
         return torch.sigmoid(alpha)
 

@@ -11,5 +11,7 @@ from ._base import Relaxation
 class Softmax(Relaxation):
     """Weights softmax(alpha): every candidate takes part in every step."""
 
+    static = True
+
     def weights(self, label: str, alpha: Tensor, training: bool) -> Tensor:
         return torch.softmax(alpha, -1)

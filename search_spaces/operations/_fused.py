@@ -1,0 +1,150 @@
+"""Terms of a supernet's mixture whose forward and backward passes are written out, with fewer passes over memory.
+
+The mathematics is that of the declared modules. Terms are added in place, so that a sum's gradient goes to each of them
+as it is; the mixing weight goes into the batch norm; what a gradient does not need is neither computed nor kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+aten = torch.ops.aten
+
+
+class Chain(NamedTuple):
+    """Convolutions one after the other, without bias.
+
+    Attributes:
+        modules: their modules.
+        dilation: what is used in the place of the modules' own, None for that; stride is then 1 and padding even.
+    """
+
+    modules: tuple[nn.Conv2d, ...]
+    dilation: int | None = None
+
+    def settings(self, index: int) -> tuple[list[int], list[int], list[int], int]:
+        """Return stride, padding, dilation and groups of a convolution."""
+        module: Any = self.modules[index]
+        if self.dilation is None:
+            return list(module.stride), list(module.padding), list(module.dilation), module.groups
+        padding = [self.dilation * (size - 1) // 2 for size in module.kernel_size]
+        return [1, 1], padding, [self.dilation, self.dilation], module.groups
+
+    def run(self, features: Tensor, kernels: tuple[Tensor, ...]) -> list[Tensor]:
+        """Return the input and every convolution's output."""
+        maps = [features]
+        for index, kernel in enumerate(kernels):
+            stride, padding, dilation, groups = self.settings(index)
+            maps.append(functional.conv2d(maps[-1], kernel, None, stride, padding, dilation, groups))
+        return maps
+
+
+def add_norm_relu(total: Tensor | None, features: Tensor, chain: Chain, norm: nn.BatchNorm2d, weight: Tensor) -> Tensor:
+    """Return total + weight * ReLU(norm(chain(features))) for a scalar weight > 0; `total` is written into.
+
+    The weight goes into the batch norm, which is the same since it is positive.
+    """
+    if norm.training and norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+    kernels = [module.weight.to(features.dtype) for module in chain.modules]
+    result: Tensor = _ConvNormReLU.apply(total, features, weight, norm.weight, norm.bias, norm, chain, *kernels)
+    return result
+
+
+class _ConvNormReLU(torch.autograd.Function):
+    """total + weight * ReLU(batch_norm(convolutions(features))), in place."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, total: Tensor | None, features: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, norm: Any,
+        chain: Chain, *kernels: Tensor,
+    ) -> Tensor:  # fmt: skip
+        maps = chain.run(features, kernels)
+        momentum = 0.0 if norm.momentum is None else norm.momentum
+        # The products are tensors of their own: torch 2.15 gives wrong gradients for an expanded weight in channels_last.
+        result, mean, deviation = aten.native_batch_norm(
+            maps[-1], weight * gamma, weight * beta, norm.running_mean, norm.running_var, norm.training, momentum,
+            norm.eps,
+        )  # fmt: skip
+        functional.relu_(result)
+        ctx.eps, ctx.chain, ctx.training, ctx.adds = norm.eps, chain, norm.training, total is not None
+        statistics = (mean, deviation) if norm.training else (norm.running_mean.clone(), norm.running_var.clone())
+        ctx.save_for_backward(result, weight, gamma, beta, *statistics, *kernels, *maps)
+        if total is None:
+            return result.clone()
+        ctx.mark_dirty(total)
+        return total.add_(result)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        result, weight, gamma, beta, mean, spread, *rest = ctx.saved_tensors
+        count, wanted = len(ctx.chain.modules), ctx.needs_input_grad
+        kernels, maps = rest[:count], rest[count:]
+        statistics = (None, None, mean, spread) if ctx.training else (mean, spread, None, None)
+        slope, by_gamma, by_beta = aten.native_batch_norm_backward(
+            aten.threshold_backward(gradient, result, 0), maps[-1], weight * gamma, *statistics, ctx.training, ctx.eps,
+            [True, True, True],
+        )  # fmt: skip
+        by_weight = torch.dot(by_gamma, gamma).add_(torch.dot(by_beta, beta)) if wanted[2] else None
+        by_kernel: list[Tensor | None] = [None] * count
+        for index in reversed(range(count)):
+            slope, by_kernel[index], _ = aten.convolution_backward(
+                slope, maps[index], kernels[index], None, *ctx.chain.settings(index)[:3], False, [0, 0],
+                ctx.chain.settings(index)[3], [index > 0 or wanted[1], wanted[7 + index], False],
+            )  # fmt: skip
+        of_norm = (by_gamma * weight if wanted[3] else None, by_beta * weight if wanted[4] else None)
+        return gradient if ctx.adds else None, slope, by_weight, *of_norm, None, None, *by_kernel
+
+
+class LinearTerm(NamedTuple):
+    """A linear map of feature maps without parameters.
+
+    Attributes:
+        forward: (features) -> (result, what the transpose needs or None).
+        transpose: (gradient, features, what forward said) -> the gradient by the features.
+    """
+
+    forward: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+    transpose: Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+def add_linear(total: Tensor | None, features: Tensor, term: LinearTerm, weight: Tensor) -> Tensor:
+    """Return total + weight * term(features), for a linear term; `total` is written into."""
+    result: Tensor = _Linear.apply(total, features, weight, term)
+    return result
+
+
+class _Linear(torch.autograd.Function):
+    """total + weight * L(features). The gradient by the weight is <g, L x> = <L' g, x>, so that L x is not kept."""
+
+    @staticmethod
+    def forward(ctx: Any, total: Tensor | None, features: Tensor, weight: Tensor, term: LinearTerm) -> Tensor:
+        value, extra = term.forward(features)
+        ctx.term, ctx.adds = term, total is not None
+        ctx.save_for_backward(features, weight, extra)
+        if total is None:
+            return value * weight
+        ctx.mark_dirty(total)
+        return total.addcmul_(value, weight.to(value.dtype))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        features, weight, extra = ctx.saved_tensors
+        slope = ctx.term.transpose(gradient, features, extra)
+        by_weight = inner_product(slope, features).to(weight.dtype) if ctx.needs_input_grad[2] else None
+        return gradient if ctx.adds else None, slope.mul_(weight), by_weight, None
+
+
+def inner_product(first: Tensor, second: Tensor) -> Tensor:
+    """Return the sum of the products of two feature maps."""
+    if first.device.type == "cpu" and first.dtype == second.dtype and first.dtype in (torch.float32, torch.float64):
+        return torch.dot(first.permute(0, 2, 3, 1).reshape(-1), second.permute(0, 2, 3, 1).reshape(-1))
+    return (first * second).sum(dtype=torch.promote_types(first.dtype, torch.float32))

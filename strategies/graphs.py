@@ -1,0 +1,108 @@
+"""Supernet passes as CUDA graphs: thousands of small launches, recorded once and replayed as one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .relaxations._base import Relaxation
+from .supernet import MixedOperation
+
+logger = logging.getLogger(__name__)
+
+WARM_UP = 3
+"""Passes before recording, in which libraries choose their algorithms and take their memory."""
+
+
+def obstacle(model: nn.Module, relaxation: Relaxation) -> str | None:
+    """Return why a supernet's passes cannot be recorded, or None if they can.
+
+    A recording repeats the same kernels with the same numbers from the host. So nothing that the host decides or
+    computes may change from step to step.
+    """
+    if not relaxation.static:
+        return f"the relaxation {type(relaxation).__name__} changes from step to step"
+    if any(module.skip_dropout for module in model.modules() if isinstance(module, MixedOperation)):
+        return "skip dropout changes from step to step"
+    return None
+
+
+class GraphedForward:
+    """A supernet's forward pass that replays a recorded graph, and another one when its backward pass runs.
+
+    One recording belongs to one kind of step and one shape of batch; whatever else comes runs as it is, and so does
+    everything after a recording that failed.
+
+    Args:
+        model: the supernet; a batch is a dictionary of tensors or one tensor.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.eager = model.forward
+        self.recorded: dict[Any, _Recording] = {}
+        self.seen: set[Any] = set()
+        self.failure: str | None = None
+
+    def __call__(self, batch: Tensor | Mapping[str, Tensor], kind: str | None) -> Tensor:
+        """Return the supernet's output for a training batch.
+
+        Args:
+            batch: the supernet's input.
+            kind: names the group of parameters that gets gradients; None runs the pass as it is.
+        """
+        inputs = {"": batch} if isinstance(batch, Tensor) else dict(batch)
+        if kind is None or self.failure or not self.model.training or not torch.is_grad_enabled():
+            return self.eager(batch)
+        if any(value.device.type != "cuda" for value in inputs.values()):
+            return self.eager(batch)
+        key = kind, tuple((name, tuple(value.shape), value.dtype) for name, value in inputs.items())
+        if key not in self.seen:  # a shape that never comes again is not worth a recording
+            self.seen.add(key)
+            return self.eager(batch)
+        if key not in self.recorded:
+            try:
+                self.recorded[key] = _Recording(self.model, self.eager, inputs)
+            except RuntimeError as error:
+                self.failure = str(error).splitlines()[0]
+                logger.warning("search steps run without CUDA graphs: %s", self.failure)
+                torch.cuda.synchronize()
+                return self.eager(batch)
+        return self.recorded[key](inputs)
+
+
+class _Recording:
+    def __init__(self, model: nn.Module, eager: Any, inputs: Mapping[str, Tensor]) -> None:
+        names = list(inputs)
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        state = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        autocast = torch.is_autocast_enabled("cuda")
+        dtype = torch.get_autocast_dtype("cuda")
+
+        class Flat(nn.Module):
+            """The same pass with tensors as arguments, which is what can be recorded."""
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.trained = nn.ParameterList(trained)
+
+            def forward(self, *values: Tensor) -> Tensor:
+                with torch.autocast("cuda", dtype=dtype, enabled=autocast, cache_enabled=False):
+                    return eager(values[0] if names == [""] else dict(zip(names, values, strict=True)))
+
+        sample = tuple(value.detach().clone() for value in inputs.values())
+        with torch.autocast("cuda", enabled=False), torch.random.fork_rng():
+            self.replay = torch.cuda.make_graphed_callables(
+                Flat(), sample, num_warmup_iters=WARM_UP, allow_unused_input=True
+            )
+        with torch.no_grad():  # recording has passed the sample through the batch norms
+            for name, buffer in model.named_buffers():
+                buffer.copy_(state[name])
+
+    def __call__(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        result: Tensor = self.replay(*inputs.values())
+        return result
