@@ -2,9 +2,9 @@
 
 As benchmarks/search_step.py, whose supernets it builds: one step is an architecture update on one batch and a weight
 update on another, on equal weights, alphas and batches. Loss and alpha gradients of all exact variants are compared in
-float64 on the same GPU first. Memory is what
-a variant makes PyTorch reserve, its weights, work spaces and recordings included. Rounds are interleaved, every other one in reversed order; wall time between two
-synchronisations, medians of ratios. Results are written to benchmarks/out/search_step_gpu.json.
+float64 on the same GPU first. Memory is what a variant makes PyTorch reserve, its weights, work spaces and recordings
+included. Rounds are interleaved, every other one in reversed order; wall time between two synchronisations, medians of
+ratios. Results are written to benchmarks/out/search_step_gpu.json.
 
   nni                 NNI's DARTS as shipped
   nni_channels_last   the same with channels_last set by hand
@@ -38,7 +38,9 @@ VARIANTS = ("nni", "nni_channels_last", "nni_bf16", "fast", "graphs", "graphs_bf
 
 def form(variant: str) -> str:
     """Return the supernet of benchmarks/search_step.py that a variant runs."""
-    return {"nni": "nni", "nni_channels_last": "nni_channels_last", "nni_bf16": "nni_channels_last"}.get(variant, "fast")
+    return {"nni": "nni", "nni_channels_last": "nni_channels_last", "nni_bf16": "nni_channels_last"}.get(
+        variant, "fast"
+    )
 
 
 def make_step(network: nn.Module, variant: str) -> Any:
@@ -150,8 +152,9 @@ def main() -> None:
         for name, value in found["milliseconds"].items():
             low, high = found["range"][name]
             print(
-                f"  {name:<18} {value:8.1f} ms a step, {found['times_as_fast_as_nni'][name]:5.2f} [{low:.2f}..{high:.2f}] "
-                f"times as fast as nni, {found['launches'][name]:6} launches, {found['reserved_megabytes'][name]:6.0f} MB",
+                f"  {name:<18} {value:8.1f} ms a step, {found['times_as_fast_as_nni'][name]:5.2f} "
+                f"[{low:.2f}..{high:.2f}] times as fast as nni, {found['launches'][name]:6} launches, "
+                f"{found['reserved_megabytes'][name]:6.0f} MB",
                 flush=True,
             )
         options.output.mkdir(exist_ok=True)

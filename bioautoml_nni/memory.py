@@ -25,4 +25,5 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     settings = {MMAP_THRESHOLD: 32 * MEGABYTE, TRIM_THRESHOLD: 2**31 - 1, TOP_PAD: 64 * MEGABYTE}
-    return all([mallopt(name, value) == 1 for name, value in settings.items()])
+    answers = [mallopt(name, value) for name, value in settings.items()]
+    return all(answer == 1 for answer in answers)

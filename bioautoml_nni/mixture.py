@@ -35,9 +35,7 @@ class Mixture:
         """Add features * factor, for a factor that can be broadcast to the features."""
         self._factor = factor if self._factor is None else self._factor + factor
 
-    def accumulate(
-        self, function: Callable[[Tensor | None], Tensor], arrangement: Arrangement | None = None
-    ) -> None:
+    def accumulate(self, function: Callable[[Tensor | None], Tensor], arrangement: Arrangement | None = None) -> None:
         """Replace the sum by function(sum); the function gets None first, and may write into what it gets.
 
         Args:

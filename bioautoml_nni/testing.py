@@ -26,8 +26,8 @@ from .config import Experiment
 from .data.decoding import ImageReference, require_below
 from .data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, Source
 from .errors import DataError
-from .nni_engine import named_architecture_parameters, run_one_shot
 from .mixture import Mixture
+from .nni_engine import named_architecture_parameters, run_one_shot
 from .registry import get
 
 SPACE: str = Experiment.model_fields["space"].default.name

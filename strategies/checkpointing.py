@@ -24,7 +24,7 @@ def checkpoint_cells(model: nn.Module) -> None:
             continue
         for cell in stack:
             if any(isinstance(module, MixedOperation) for module in cell.modules()):
-                cell.forward = partial(_checkpointed, cell, cell.forward)  # type: ignore[method-assign]
+                cell.forward = partial(_checkpointed, cell, cell.forward)
 
 
 def _checkpointed(cell: nn.Module, forward: Any, features: Tensor) -> Tensor:

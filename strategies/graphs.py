@@ -39,7 +39,12 @@ class GraphedForward:
 
     Args:
         model: the supernet; a batch is a dictionary of tensors or one tensor.
+
+    Attributes:
+        failure: why nothing is recorded, if nothing is.
     """
+
+    device_type = "cuda"
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -58,7 +63,7 @@ class GraphedForward:
         inputs = {"": batch} if isinstance(batch, Tensor) else dict(batch)
         if kind is None or self.failure or not self.model.training or not torch.is_grad_enabled():
             return self.eager(batch)
-        if any(value.device.type != "cuda" for value in inputs.values()):
+        if any(value.device.type != self.device_type for value in inputs.values()):
             return self.eager(batch)
         key = kind, tuple((name, tuple(value.shape), value.dtype) for name, value in inputs.items())
         if key not in self.seen:  # a shape that never comes again is not worth a recording
@@ -70,7 +75,6 @@ class GraphedForward:
             except RuntimeError as error:
                 self.failure = str(error).splitlines()[0]
                 logger.warning("search steps run without CUDA graphs: %s", self.failure)
-                torch.cuda.synchronize()
                 return self.eager(batch)
         return self.recorded[key](inputs)
 
@@ -104,5 +108,6 @@ class _Recording:
                 buffer.copy_(state[name])
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        result: Tensor = self.replay(*inputs.values())
+        replay: Any = self.replay
+        result: Tensor = replay(*inputs.values())
         return result

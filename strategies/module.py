@@ -245,7 +245,7 @@ class AlternatingModule(DartsLightningModule):
         return loss.device.type != "cpu"
 
     def _record_on_gpu(self) -> None:
-        """On a GPU, replace the supernet's forward pass by one that is recorded and replayed, where that is possible."""
+        """On a GPU, replace the supernet's forward pass by one that is recorded and replayed, where that can be."""
         if not self.cuda_graphs or self._graphs is not None or self.device.type != "cuda":
             return
         self._graphs = graphs = GraphedForward(self.model)
@@ -381,4 +381,3 @@ class AlternatingModule(DartsLightningModule):
     def on_validation_epoch_end(self) -> None:
         """Pass on."""
         self.training_module.on_validation_epoch_end()
-

@@ -37,8 +37,8 @@ class Shifted(Operation):
     def forward(self, features):
         return features[:, :, :: self.stride, :: self.stride]
 
-    def weighted(self, features, weight):
-        return weight * self(features) + 1
+    def add_to(self, mixture, weight):
+        mixture.add(weight * self(mixture.features) + 1)
 
 
 class Unpadded(Operation):
@@ -73,7 +73,7 @@ class AnyStride(nn.Module):
 @pytest.mark.parametrize(
     ("operation", "message"),
     [
-        (Shifted, r"weighted\(\) differs"),
+        (Shifted, r"add_to\(\) adds something else"),
         (Unpadded, r"gives shape \(3, 8, 14, 14\), not \(3, 8, 16, 16\)"),
         (Centred, "rows of a batch influence each other"),
         (AnyStride, "must refuse a stride"),

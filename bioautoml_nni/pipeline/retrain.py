@@ -15,6 +15,7 @@ from torch import nn
 from ..atomic import replacing, write_json
 from ..data import splits
 from ..data.dataset import make_loader
+from ..memory import keep_freed_memory
 from ..quiet import quiet
 from ..registry import get
 from ..seeding import derive_seed, seed_everything
@@ -37,6 +38,7 @@ def retrain(run: RunDirectory, console: Console) -> None:
     run.require("derive")
     data = PreparedData.load(run)
     experiment = run.experiment
+    keep_freed_memory()
     quiet()
     folder = run.work_folder("retrain")
     seed_everything(derive_seed(experiment.seed, "retrain"))

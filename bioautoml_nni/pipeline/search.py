@@ -26,6 +26,7 @@ from ..config.arguments import constructor
 from ..data import splits
 from ..data.dataset import make_loader
 from ..errors import DataError, DivergenceError, RunDirectoryError
+from ..memory import keep_freed_memory
 from ..nni_engine import run_one_shot, shares_of
 from ..quiet import quiet
 from ..registry import get, operation_groups
@@ -46,6 +47,7 @@ def search(run: RunDirectory, console: Console) -> None:
     """Write search/ with the final shares and the supernet; resumes from the newest whole epoch."""
     data = PreparedData.load(run)
     experiment = run.experiment
+    keep_freed_memory()
     quiet()
     seed_everything(derive_seed(experiment.seed, "search"))
     space = data.search_space()

@@ -25,7 +25,7 @@ class Chain(NamedTuple):
         dilation: what is used in the place of the modules' own, None for that; stride is then 1 and padding even.
     """
 
-    modules: tuple[nn.Conv2d, ...]
+    modules: tuple[nn.Module, ...]
     dilation: int | None = None
 
     def settings(self, index: int) -> tuple[list[int], list[int], list[int], int]:
@@ -45,7 +45,7 @@ class Chain(NamedTuple):
         return maps
 
 
-def add_norm_relu(total: Tensor | None, features: Tensor, chain: Chain, norm: nn.BatchNorm2d, weight: Tensor) -> Tensor:
+def add_norm_relu(total: Tensor | None, features: Tensor, chain: Chain, norm: Any, weight: Tensor) -> Tensor:
     """Return total + weight * ReLU(norm(chain(features))) for a scalar weight > 0; `total` is written into.
 
     The weight goes into the batch norm, which is the same since it is positive.
@@ -67,15 +67,23 @@ class _ConvNormReLU(torch.autograd.Function):
     ) -> Tensor:  # fmt: skip
         maps = chain.run(features, kernels)
         momentum = 0.0 if norm.momentum is None else norm.momentum
-        # The products are tensors of their own: torch 2.15 gives wrong gradients for an expanded weight in channels_last.
-        result, mean, deviation = aten.native_batch_norm(
-            maps[-1], weight * gamma, weight * beta, norm.running_mean, norm.running_var, norm.training, momentum,
-            norm.eps,
+        scaled = (
+            weight * gamma
+        )  # a tensor of its own: torch 2.15 has wrong gradients for an expanded one in channels_last
+        result, mean, spread, reserve, backend = aten._batch_norm_impl_index(
+            maps[-1], scaled, weight * beta, norm.running_mean, norm.running_var, norm.training, momentum, norm.eps,
+            torch.backends.cudnn.enabled,
         )  # fmt: skip
         functional.relu_(result)
-        ctx.eps, ctx.chain, ctx.training, ctx.adds = norm.eps, chain, norm.training, total is not None
-        statistics = (mean, deviation) if norm.training else (norm.running_mean.clone(), norm.running_var.clone())
-        ctx.save_for_backward(result, weight, gamma, beta, *statistics, *kernels, *maps)
+        ctx.eps, ctx.chain, ctx.training, ctx.adds, ctx.backend = (
+            norm.eps,
+            chain,
+            norm.training,
+            total is not None,
+            backend,
+        )
+        still = (None, None) if norm.training else (norm.running_mean.clone(), norm.running_var.clone())
+        ctx.save_for_backward(result, weight, gamma, beta, scaled, mean, spread, reserve, *still, *kernels, *maps)
         if total is None:
             return result.clone()
         ctx.mark_dirty(total)
@@ -84,13 +92,12 @@ class _ConvNormReLU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        result, weight, gamma, beta, mean, spread, *rest = ctx.saved_tensors
+        result, weight, gamma, beta, scaled, mean, spread, reserve, *rest = ctx.saved_tensors
         count, wanted = len(ctx.chain.modules), ctx.needs_input_grad
-        kernels, maps = rest[:count], rest[count:]
-        statistics = (None, None, mean, spread) if ctx.training else (mean, spread, None, None)
-        slope, by_gamma, by_beta = aten.native_batch_norm_backward(
-            aten.threshold_backward(gradient, result, 0), maps[-1], weight * gamma, *statistics, ctx.training, ctx.eps,
-            [True, True, True],
+        still, kernels, maps = rest[:2], rest[2 : 2 + count], rest[2 + count :]
+        slope, by_gamma, by_beta = aten._batch_norm_impl_index_backward(
+            ctx.backend, maps[-1], aten.threshold_backward(gradient, result, 0), scaled, *still, mean, spread,
+            ctx.training, ctx.eps, [True, True, True], reserve,
         )  # fmt: skip
         by_weight = torch.dot(by_gamma, gamma).add_(torch.dot(by_beta, beta)) if wanted[2] else None
         by_kernel: list[Tensor | None] = [None] * count

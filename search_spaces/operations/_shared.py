@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,16 +18,15 @@ class Shared:
     of memory is enough. It is found by identity; only a weak reference to the feature map is kept.
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
         self.function = function
         self.memory = threading.local()
 
-    def __call__(self, features: Tensor) -> Tensor:
+    def __call__(self, features: Tensor) -> Any:
         version = None if features.is_inference() else features._version  # changes when it is written to
         memory, mode = self.memory, (torch.is_grad_enabled(), version)
         source = getattr(memory, "source", None)
         if source is None or source() is not features or memory.mode != mode:
             memory.value = self.function(features)
             memory.source, memory.mode = weakref.ref(features), mode
-        value: Tensor = memory.value
-        return value
+        return memory.value

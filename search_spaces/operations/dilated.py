@@ -54,9 +54,7 @@ class _DilatedConv(Operation):
         else:
             dilation = self.dilation
         chain = Chain((convolution,), dilation)
-        mixture.accumulate(
-            lambda total: add_norm_relu(total, features, chain, self.layers[1], weight), arrangement
-        )
+        mixture.accumulate(lambda total: add_norm_relu(total, features, chain, self.layers[1], weight), arrangement)
 
 
 def _grids_pay(features: Tensor, kernel: Tensor) -> bool:

@@ -2,6 +2,7 @@ import pytest
 import torch
 from bioautoml_nni.search_spaces.operations._shared import Shared
 
+from bioautoml_nni.mixture import Mixture
 from bioautoml_nni.registry import plugins
 
 OPERATIONS = plugins("operations")
@@ -96,11 +97,44 @@ def test_dilated_convolutions_on_grids_equal_the_declared_ones(name, stride, sha
 def test_the_forms_for_supernets_equal_forward(name, stride):
     operation = OPERATIONS[name].target(8, stride).double().train()
     features, weight = torch.randn(3, 8, 10, 10, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64)
-    expected = operation(features)
-    torch.testing.assert_close(operation.weighted(features, weight), 0.3 * expected, rtol=1e-10, atol=1e-12)
-    scale = operation.scale(features)
-    if scale is not None:
-        torch.testing.assert_close(features * scale, expected, rtol=1e-12, atol=1e-12)
+    expected = 0.3 * operation(features)
+    for before in (None, torch.ones_like(expected)):  # as the first term, and added to others
+        mixture = Mixture(features)
+        if before is not None:
+            mixture.add(before.clone())
+        operation.add_to(mixture, weight)
+        sums = expected if before is None else before + expected
+        torch.testing.assert_close(mixture.result(), sums, rtol=1e-10, atol=1e-12)
+
+
+def test_an_empty_mixture_is_refused():
+    with pytest.raises(ValueError, match="no candidate has added anything"):
+        Mixture(torch.zeros(1, 2, 3, 3)).result()
+
+
+@pytest.mark.parametrize("name", ["sep_conv_5x5", "dil_conv_3x3", "conv_1x1", "avg_pool_3x3", "max_pool_3x3"])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_written_out_gradients_equal_those_of_autograd(name, training, stride):
+    torch.manual_seed(0)
+    operation = OPERATIONS[name].target(8, stride).double().train(training)
+    inputs = torch.randn(3, 8, 12, 10, dtype=torch.float64).to(memory_format=torch.channels_last)
+    found = []
+    for fused in (False, True):
+        features, weight = inputs.clone().requires_grad_(), torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+        operation.zero_grad()
+        if fused:
+            mixture = Mixture(features)
+            mixture.add(torch.zeros_like(operation(inputs)))
+            operation.add_to(mixture, weight)
+            result = mixture.result()
+        else:
+            result = weight * operation(features)
+        (result * torch.arange(result.numel(), dtype=torch.float64).view_as(result).cos()).sum().backward()
+        own = [parameter.grad.clone() for parameter in operation.parameters()]
+        found.append([result, features.grad, weight.grad, *own])
+    for ours, declared in zip(*found, strict=True):
+        torch.testing.assert_close(ours, declared, rtol=1e-9, atol=1e-10)
 
 
 def test_shared_work_is_done_once_for_one_feature_map_and_anew_for_another():

@@ -1,10 +1,12 @@
 """The fast form of the mixed operation against the plain one and NNI's own, in float64, in the layout in use."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.search_spaces.operations._base import Operation
 from bioautoml_nni.strategies import AlternatingDARTS
 from nni.nas.strategy import DARTS
 
@@ -117,9 +119,8 @@ def test_an_operation_without_a_fast_form_takes_part_as_it_is():
     for _, network in (plain, fast):
         for module in network.modules():
             if hasattr(module, "names") and "sep_conv_3x3" in module.names:
-                own = module["sep_conv_3x3"]
-                own.weighted = lambda features, weight, own=own: weight * own(features)
-                module["skip_connect"].scale = lambda features: None
+                for name in ("sep_conv_3x3", "skip_connect"):
+                    module[name].add_to = partial(Operation.add_to, module[name])
     images, labels = torch.randn(2, 3, 32, 32, dtype=torch.float64), torch.tensor([0, 1])
     assert compare(results(*fast, images, labels), results(*plain, images, labels)) > LEAST
 
@@ -127,3 +128,33 @@ def test_an_operation_without_a_fast_form_takes_part_as_it_is():
 def test_other_names_of_the_form_are_refused():
     with pytest.raises(ValueError, match="fast or plain"):
         AlternatingDARTS(mixed_operation="slow")
+
+
+@pytest.mark.parametrize("form", ["plain", "fast"])
+def test_checkpointed_cells_give_the_same_gradients_and_statistics(form):
+    torch.manual_seed(0)
+    space = MultimodalSpace(5, **ARGUMENTS).double()
+    images, labels = torch.randn(3, 3, 32, 32, dtype=torch.float64), torch.tensor([0, 1, 2])
+    found = []
+    for checkpointed in (False, True):
+        strategy = AlternatingDARTS(mixed_operation=form, checkpoint_cells=checkpointed)
+        network = strategy.mutate_model(copy.deepcopy(space)).double().train()
+        found.append(results(strategy, network, images, labels))
+    assert compare(found[1], found[0]) > LEAST
+
+
+def test_checkpointed_cells_keep_less_for_the_backward_pass():
+    kept = []
+    for checkpointed in (False, True):
+        torch.manual_seed(0)
+        network = AlternatingDARTS(checkpoint_cells=checkpointed).mutate_model(MultimodalSpace(5, **ARGUMENTS)).train()
+        storages = {}
+
+        def remember(tensor, storages=storages):
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
+            network(torch.randn(4, 3, 64, 64)).sum()
+        kept.append(sum(storages.values()))
+    assert kept[1] < 0.5 * kept[0]
