@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export PYTHONWARNINGS ?= ignore::DeprecationWarning
 
-.PHONY: install demo test test-faults fuzz audit lint bench clean
+.PHONY: install demo test test-faults fuzz audit lint bench bench-full clean
 
 install: $(STAMP)
 
@@ -39,6 +39,10 @@ lint: install
 
 bench: install
 	$(BIN)/python benchmarks/search_step.py
+
+bench-full: bench
+	$(BIN)/python benchmarks/search_scaling.py
+	$(BIN)/python benchmarks/latency.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

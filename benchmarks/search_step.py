@@ -3,13 +3,14 @@
 One step is an architecture update on one batch and a weight update on another. All variants start from equal weights
 and alphas and see the same batches; that they compute the same loss and alpha gradients is asserted in float64, in the
 layouts and at the size that are timed. Rounds are interleaved, every other one in reversed order; one thread, process
-time, medians of ratios. Peak memory is that of a process of its own, less what it held before the first step. Results
-are written to benchmarks/out/search_step.json. `--short` is quick and fails below 2.0 and 1.4 times.
+time, medians of ratios. Peak memory is that of a process of its own, less what it held before the first step. All
+variants keep freed memory in the process, as our searches do. Results are written to benchmarks/out/search_step.json.
+`--short` is quick and fails below 2.0 and 1.4 times.
 
   nni                 NNI's DARTS as shipped, on the declared modules, default memory layout
   nni_channels_last   the same with channels_last set by hand
   plain               AlternatingDARTS(mixed_operation="plain"): the inactive group frozen, zero not computed
-  fast                AlternatingDARTS(): weights folded into the candidates, dilated convolutions on grids
+  fast                AlternatingDARTS(): candidates add to a mixture, gradients written out
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from nni.nas.strategy import DARTS
 from torch import nn
 from torch.nn import functional
 
+from bioautoml_nni.memory import keep_freed_memory
 from bioautoml_nni.nni_engine import named_architecture_parameters
 
 VARIANTS = ("nni", "nni_channels_last", "plain", "fast")
@@ -129,6 +131,7 @@ def assert_equal(networks: dict[str, nn.Module], options: argparse.Namespace) ->
 def peak_memory(variant: str, options: argparse.Namespace) -> float:
     """Return the megabytes that two steps add to the peak of this process."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     step, data = make_step(build(variant, options), freeze=variant in ("plain", "fast")), batches(options)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     step(data)
@@ -164,6 +167,7 @@ def main() -> None:
         options.rounds = 3
     memory = all_peaks(options)  # first, since a process starts with the peak of the one that made it
     torch.set_num_threads(1)
+    keep_freed_memory()
     networks = {variant: build(variant, options) for variant in VARIANTS}
     difference = assert_equal(networks, options)
     steps = {name: make_step(network, freeze=name in ("plain", "fast")) for name, network in networks.items()}

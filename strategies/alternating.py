@@ -60,7 +60,7 @@ class AlternatingDARTS(DARTS):
         cuda_graphs: on a GPU, record the passes of both kinds of step once and replay them, as far as relaxation and
             regularisers let steps be alike.
         checkpoint_cells: keep only the input of every cell for the backward pass and compute the cell again; the
-            same result with less memory, in about a third more time.
+            same result with less memory, for a second forward pass.
         seed: of batch order, dropout, augmentation and sampling, anew each epoch.
     """
 
