@@ -10,6 +10,7 @@ variants keep freed memory in the process, as our searches do. Results are writt
   nni                 NNI's DARTS as shipped, on the declared modules, default memory layout
   nni_channels_last   the same with channels_last set by hand
   plain               AlternatingDARTS(mixed_operation="plain"): the inactive group frozen, zero not computed
+  lean                AlternatingDARTS(mixed_operation="lean"): as fast, with small maps computed again
   fast                AlternatingDARTS(): candidates add to a mixture, gradients written out
 """
 
@@ -39,7 +40,8 @@ from torch.nn import functional
 from bioautoml_nni.memory import keep_freed_memory
 from bioautoml_nni.nni_engine import named_architecture_parameters
 
-VARIANTS = ("nni", "nni_channels_last", "plain", "fast")
+VARIANTS = ("nni", "nni_channels_last", "plain", "lean", "fast")
+OURS = ("plain", "lean", "fast")
 LEAST = {"vs_nni": 2.0, "vs_nni_channels_last": 1.4}
 CLASSES = 10
 
@@ -48,11 +50,11 @@ def build(variant: str, options: argparse.Namespace) -> nn.Module:
     """Return the supernet of a variant; equal seeds give equal weights and alphas."""
     torch.manual_seed(0)
     space = MultimodalSpace(CLASSES, modalities=("image",), channels=options.channels, cells=options.cells, dropout=0.0)
-    if variant in ("plain", "fast"):
+    if variant in OURS:
         network = AlternatingDARTS(mixed_operation=variant).mutate_model(space)
     else:
         network = DARTS().mutate_model(space)
-    if variant != "fast":  # the declared convolutions, not our equal form of them
+    if variant not in ("fast", "lean"):  # the declared convolutions, not our equal form of them
         for module in network.modules():
             if hasattr(module, "convolved"):
                 module.convolved = module.layers[0].forward
@@ -112,7 +114,7 @@ def assert_equal(networks: dict[str, nn.Module], options: argparse.Namespace) ->
         if name == "nni":
             encoder = double.image_encoder
             encoder.forward = lambda images, encoder=encoder: _unconverted(encoder, images)
-        if name != "fast":
+        if name not in ("fast", "lean"):
             for module in double.modules():
                 if hasattr(module, "convolved"):
                     module.convolved = module.layers[0].forward
@@ -132,7 +134,7 @@ def peak_memory(variant: str, options: argparse.Namespace) -> float:
     """Return the megabytes that two steps add to the peak of this process."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    step, data = make_step(build(variant, options), freeze=variant in ("plain", "fast")), batches(options)
+    step, data = make_step(build(variant, options), freeze=variant in OURS), batches(options)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     step(data)
     step(data)
@@ -170,7 +172,7 @@ def main() -> None:
     keep_freed_memory()
     networks = {variant: build(variant, options) for variant in VARIANTS}
     difference = assert_equal(networks, options)
-    steps = {name: make_step(network, freeze=name in ("plain", "fast")) for name, network in networks.items()}
+    steps = {name: make_step(network, freeze=name in OURS) for name, network in networks.items()}
     data = batches(options)
     seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for number in range(-2, options.rounds):  # two rounds warm up
@@ -197,6 +199,7 @@ def main() -> None:
         "vs_nni_channels_last": statistics.median(ratios["nni_channels_last"]),
         "vs_plain": statistics.median(ratios["plain"]),
         "memory": memory["fast"] / memory["nni"],
+        "memory_lean": memory["lean"] / memory["nni"],
         "float64_difference": difference,
         "ratios": ratios,
         "megabytes": memory,

@@ -20,9 +20,11 @@ class Mixture:
 
     Attributes:
         features: the edge's input (N, C, H, W), dense in memory.
+        lean: whether candidates should keep little for the backward pass, and compute the rest again.
     """
 
-    def __init__(self, features: Tensor) -> None:
+    def __init__(self, features: Tensor, lean: bool = False) -> None:
+        self.lean = lean
         self.features = dense(features)
         self._sums: dict[Arrangement | None, Tensor] = {}
         self._factor: Tensor | None = None

@@ -28,6 +28,7 @@ class MixedOperation(DifferentiableMixedLayer):
     Attributes:
         relaxation: gives the weights; with a hard one, only the sampled candidate is run.
         fast: whether weights are folded into the candidates where they offer it (`add_to`).
+        lean: whether the fast form keeps little for the backward pass.
         skip_dropout: rate at which values of skip connections are dropped in training.
         input_shape: shape of the last input.
         partial_channels: k; candidates see one k-th of the channels, see `make_partial`.
@@ -35,6 +36,7 @@ class MixedOperation(DifferentiableMixedLayer):
 
     relaxation: Relaxation = Softmax()
     fast: bool = True
+    lean: bool = False
     skip_dropout: float = 0.0
     input_shape: tuple[int, ...] | None = None
     partial_channels: int = 1
@@ -98,7 +100,10 @@ class MixedOperation(DifferentiableMixedLayer):
 
     def _fast(self, features: Tensor, weights: Tensor) -> Tensor:
         """Return the same sum with fewer passes over memory: each candidate adds to it as it can do cheapest."""
-        mixture, each = Mixture(features), weights.unbind()  # one gradient for all, where indices have one each
+        mixture, each = (
+            Mixture(features, self.lean),
+            weights.unbind(),
+        )  # one gradient for all, where indices have one each
         for index, name in self._computed():
             dropped = bool(self.skip_dropout) and self.training and name in named_operations("skip")
             if not dropped and hasattr(self[name], "add_to"):

@@ -23,10 +23,12 @@ class Chain(NamedTuple):
     Attributes:
         modules: their modules.
         dilation: what is used in the place of the modules' own, None for that; stride is then 1 and padding even.
+        costly: whether the result is worth keeping where memory counts.
     """
 
     modules: tuple[nn.Module, ...]
     dilation: int | None = None
+    costly: bool = False
 
     def settings(self, index: int) -> tuple[list[int], list[int], list[int], int]:
         """Return stride, padding, dilation and groups of a convolution."""
@@ -45,15 +47,20 @@ class Chain(NamedTuple):
         return maps
 
 
-def add_norm_relu(total: Tensor | None, features: Tensor, chain: Chain, norm: Any, weight: Tensor) -> Tensor:
+def add_norm_relu(
+    total: Tensor | None, features: Tensor, chain: Chain, norm: Any, weight: Tensor, lean: bool = False
+) -> Tensor:
     """Return total + weight * ReLU(norm(chain(features))) for a scalar weight > 0; `total` is written into.
 
     The weight goes into the batch norm, which is the same since it is positive.
+
+    Args:
+        lean: keep for the backward pass only what is costly to compute again.
     """
     if norm.training and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
     kernels = [module.weight.to(features.dtype) for module in chain.modules]
-    result: Tensor = _ConvNormReLU.apply(total, features, weight, norm.weight, norm.bias, norm, chain, *kernels)
+    result: Tensor = _ConvNormReLU.apply(total, features, weight, norm.weight, norm.bias, norm, chain, lean, *kernels)
     return result
 
 
@@ -63,7 +70,7 @@ class _ConvNormReLU(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, total: Tensor | None, features: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, norm: Any,
-        chain: Chain, *kernels: Tensor,
+        chain: Chain, lean: bool, *kernels: Tensor,
     ) -> Tensor:  # fmt: skip
         maps = chain.run(features, kernels)
         momentum = 0.0 if norm.momentum is None else norm.momentum
@@ -83,7 +90,9 @@ class _ConvNormReLU(torch.autograd.Function):
             backend,
         )
         still = (None, None) if norm.training else (norm.running_mean.clone(), norm.running_var.clone())
-        ctx.save_for_backward(result, weight, gamma, beta, scaled, mean, spread, reserve, *still, *kernels, *maps)
+        kept = [None, features, maps[-1] if chain.costly else None] if lean else [result, *maps]
+        ctx.lean, ctx.shift = lean, weight * beta if lean else None
+        ctx.save_for_backward(weight, gamma, beta, scaled, mean, spread, reserve, *still, *kernels, *kept)
         if total is None:
             return result.clone()
         ctx.mark_dirty(total)
@@ -92,9 +101,14 @@ class _ConvNormReLU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        result, weight, gamma, beta, scaled, mean, spread, reserve, *rest = ctx.saved_tensors
+        weight, gamma, beta, scaled, mean, spread, reserve, *rest = ctx.saved_tensors
         count, wanted = len(ctx.chain.modules), ctx.needs_input_grad
-        still, kernels, maps = rest[:2], rest[2 : 2 + count], rest[2 + count :]
+        still, kernels, (result, *maps) = rest[:2], rest[2 : 2 + count], rest[2 + count :]
+        if ctx.lean:
+            if maps[-1] is None:
+                maps = ctx.chain.run(maps[0], tuple(kernels))
+            middle, deviation = (mean, spread) if ctx.training else (still[0], torch.rsqrt(still[1] + ctx.eps))
+            result = _affine(maps[-1], scaled * deviation, ctx.shift, middle)
         slope, by_gamma, by_beta = aten._batch_norm_impl_index_backward(
             ctx.backend, maps[-1], aten.threshold_backward(gradient, result, 0), scaled, *still, mean, spread,
             ctx.training, ctx.eps, [True, True, True], reserve,
@@ -104,10 +118,17 @@ class _ConvNormReLU(torch.autograd.Function):
         for index in reversed(range(count)):
             slope, by_kernel[index], _ = aten.convolution_backward(
                 slope, maps[index], kernels[index], None, *ctx.chain.settings(index)[:3], False, [0, 0],
-                ctx.chain.settings(index)[3], [index > 0 or wanted[1], wanted[7 + index], False],
+                ctx.chain.settings(index)[3], [index > 0 or wanted[1], wanted[8 + index], False],
             )  # fmt: skip
         of_norm = (by_gamma * weight if wanted[3] else None, by_beta * weight if wanted[4] else None)
-        return gradient if ctx.adds else None, slope, by_weight, *of_norm, None, None, *by_kernel
+        return gradient if ctx.adds else None, slope, by_weight, *of_norm, None, None, None, *by_kernel
+
+
+def _affine(features: Tensor, scale: Tensor, shift: Tensor, mean: Tensor) -> Tensor:
+    """Return scale * (features - mean) + shift, in the form in which a batch norm computes it on a CPU."""
+    ones, zeros = torch.ones_like(scale), torch.zeros_like(scale)
+    result: Tensor = aten.native_batch_norm(features, scale, shift - mean * scale, zeros, ones, False, 0.0, 0.0)[0]
+    return result
 
 
 class LinearTerm(NamedTuple):
