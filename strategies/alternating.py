@@ -59,7 +59,7 @@ class AlternatingDARTS(DARTS):
         log_curvature: at the end of each epoch, log the dominant eigenvalue of the Hessian of the loss by the
             architecture parameters, as ``alpha_hessian_eigenvalue``; costs as much as 16 architecture steps.
         cuda_graphs: on a GPU, record the passes of both kinds of step once and replay them, as far as relaxation and
-            regularisers let steps be alike.
+            regularisers let steps be alike, and cells are not checkpointed.
         checkpoint_cells: keep only the input of every cell for the backward pass and compute the cell again; the
             same result with less memory, for a second forward pass.
         seed: of batch order, dropout, augmentation and sampling, anew each epoch.
@@ -152,7 +152,7 @@ class AlternatingDARTS(DARTS):
             regularisers=self.regularisers,
             guards=self.guards,
             log_curvature=self.log_curvature,
-            cuda_graphs=self.cuda_graphs,
+            cuda_graphs=self.cuda_graphs and not self.checkpoint_cells,
             seed=self.seed,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -284,11 +284,9 @@ class AlternatingModule(DartsLightningModule):
         epochs = max(1, int(self.trainer.max_epochs or 1))
         return min(1.0, (self.trainer.current_epoch + batch_idx / batches) / epochs)
 
-    @contextmanager
-    def still_statistics(self) -> Iterator[None]:
+    def still_statistics(self) -> AbstractContextManager[None]:
         """Leave the running statistics of batch norms alone."""
-        with still_statistics(self.model):
-            yield
+        return still_statistics(self.model)
 
     @contextmanager
     def unfrozen(self) -> Iterator[None]:

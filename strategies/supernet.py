@@ -100,10 +100,8 @@ class MixedOperation(DifferentiableMixedLayer):
 
     def _fast(self, features: Tensor, weights: Tensor) -> Tensor:
         """Return the same sum with fewer passes over memory: each candidate adds to it as it can do cheapest."""
-        mixture, each = (
-            Mixture(features, self.lean),
-            weights.unbind(),
-        )  # one gradient for all, where indices have one each
+        mixture = Mixture(features, self.lean)
+        each = weights.unbind()  # one gradient for all, where indices have one each
         for index, name in self._computed():
             dropped = bool(self.skip_dropout) and self.training and name in named_operations("skip")
             if not dropped and hasattr(self[name], "add_to"):

@@ -94,7 +94,7 @@ class _ConvNormReLU(torch.autograd.Function):
         ctx.lean, ctx.shift = lean, weight * beta if lean else None
         ctx.save_for_backward(weight, gamma, beta, scaled, mean, spread, reserve, *still, *kernels, *kept)
         if total is None:
-            return result.clone()
+            return result if lean else result.clone()  # what is kept must not be written into
         ctx.mark_dirty(total)
         return total.add_(result)
 
