@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -77,6 +77,21 @@ class GraphedForward:
                 logger.warning("search steps run without CUDA graphs: %s", self.failure)
                 return self.eager(batch)
         return self.recorded[key](inputs)
+
+
+def record_passes(model: nn.Module, relaxation: Relaxation, kind: Callable[[], str | None]) -> GraphedForward:
+    """Replace a supernet's forward pass by one that is recorded and replayed, where that can be.
+
+    Args:
+        kind: the present kind of step, see `GraphedForward`.
+    """
+    graphs = GraphedForward(model)
+    graphs.failure = obstacle(model, relaxation)
+    if graphs.failure is None:
+        model.forward = lambda batch: graphs(batch, kind())
+    else:
+        logger.info("search steps run without CUDA graphs: %s", graphs.failure)
+    return graphs
 
 
 class _Recording:

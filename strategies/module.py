@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
@@ -13,22 +12,20 @@ from nni.nas.oneshot.pytorch.differentiable import DartsLightningModule
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..errors import DivergenceError
 from ..nni_engine import named_architecture_parameters
 from ..registry import named_operations
 from ..seeding import derive_seed, seed_everything
 from .checkpointing import still_statistics
 from .curvature import dominant_eigenvalue
 from .data import SearchBatch, SearchLoader
-from .graphs import GraphedForward, obstacle
+from .finiteness import FiniteLosses
+from .graphs import GraphedForward, record_passes
 from .guards import Guards
-from .processes import average, average_gradients, finite
+from .processes import average, average_gradients
 from .regularisers._base import Regulariser
 from .relaxations._base import Relaxation
 from .schedules._base import Schedule
 from .supernet import MixedOperation
-
-logger = logging.getLogger(__name__)
 
 
 class AlternatingModule(DartsLightningModule):
@@ -64,7 +61,7 @@ class AlternatingModule(DartsLightningModule):
         self.stopped: str | None = None
         self._sound: dict[str, Tensor] = {}
         self._frozen: bool | None = None
-        self._finite: Tensor | None = None
+        self.losses = FiniteLosses()
         self._graphs: GraphedForward | None = None
         self._alpha_batch: Any = None
 
@@ -128,10 +125,11 @@ class AlternatingModule(DartsLightningModule):
             regulariser.start_step(self.model, progress)
         if self.log_curvature and batch.alpha is not None:
             self._alpha_batch = batch.alpha
-        self._record_on_gpu()
+        if self.cuda_graphs and self._graphs is None and self.device.type == "cuda":
+            self._graphs = record_passes(self.model, self.relaxation, self._kind)
         result = self.schedule.step(self, batch, batch_idx)
         if batch_idx + 1 == self.trainer.num_training_batches:
-            self._require_finite_so_far()
+            self.losses.require()
         if self.log_curvature and self.searching and batch_idx + 1 == self.trainer.num_training_batches:
             self.log("alpha_hessian_eigenvalue", self.curvature(batch.weights), batch_size=1)
         return result
@@ -178,7 +176,7 @@ class AlternatingModule(DartsLightningModule):
 
         The gradients must be the same in all processes (see `processes.average`).
         """
-        self._require_finite(loss)
+        self.losses.take(loss)
         parameters = self.arch_parameters()
         optimizer: Any = self.architecture_optimizers()
         optimizer.zero_grad()
@@ -224,38 +222,8 @@ class AlternatingModule(DartsLightningModule):
         """
         result = self.training_module.training_step(batch, 0)
         loss = result["loss"] if isinstance(result, dict) else result
-        self._require_finite(loss)
+        self.losses.take(loss)
         return loss
-
-    def _require_finite(self, loss: Tensor) -> None:
-        sound = torch.isfinite(loss.detach()).all()
-        self._finite = sound if self._finite is None else self._finite & sound
-        if not self.asks_later(loss):
-            self._require_finite_so_far()
-
-    def _require_finite_so_far(self) -> None:
-        if self._finite is not None and not finite(self._finite):
-            self._finite = None
-            raise DivergenceError("the loss of a search step is not finite")
-        self._finite = None
-
-    @staticmethod
-    def asks_later(loss: Tensor) -> bool:
-        """Return whether losses are looked at once an epoch, because the host would wait for the device."""
-        return loss.device.type != "cpu"
-
-    def _record_on_gpu(self) -> None:
-        """On a GPU, replace the supernet's forward pass by one that is recorded and replayed, where that can be."""
-        if not self.cuda_graphs or self._graphs is not None or self.device.type != "cuda":
-            return
-        self._graphs = graphs = GraphedForward(self.model)
-        reason = obstacle(self.model, self.relaxation)
-        if reason is not None:
-            graphs.failure = reason
-            logger.info("search steps run without CUDA graphs: %s", reason)
-            return
-        kinds = {True: "alpha", False: "weights", None: None}
-        self.model.forward = lambda batch: graphs(batch, kinds[self._frozen])
 
     def weight_optimizer(self) -> torch.optim.Optimizer:
         """Return the evaluator's own optimiser."""
@@ -335,6 +303,10 @@ class AlternatingModule(DartsLightningModule):
         super().on_load_checkpoint(checkpoint)
         state = checkpoint.get("search_guards", {})
         self.stopped, self._sound = state.get("stopped"), state.get("sound", {})
+
+    def _kind(self) -> str | None:
+        """Name the group that gets gradients; None if both do."""
+        return {True: "alpha", False: "weights", None: None}[self._frozen]
 
     def _freeze(self, *, weights: bool) -> None:
         """Let gradients reach one group only."""

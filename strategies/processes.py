@@ -36,13 +36,13 @@ def average_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
     average([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
-def finite(sound: Tensor) -> bool:
-    """Return whether something is sound in all processes."""
+def everywhere(holds: Tensor) -> bool:
+    """Return whether something holds in all processes."""
     if processes() > 1:
-        lowest = sound.to(torch.uint8)
+        lowest = holds.to(torch.uint8)
         distributed.all_reduce(lowest, distributed.ReduceOp.MIN)
-        sound = lowest.bool()
-    return bool(sound)
+        holds = lowest.bool()
+    return bool(holds)
 
 
 class ProcessSampler(Sampler[int]):

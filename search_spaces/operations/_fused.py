@@ -116,9 +116,10 @@ class _ConvNormReLU(torch.autograd.Function):
         by_weight = torch.dot(by_gamma, gamma).add_(torch.dot(by_beta, beta)) if wanted[2] else None
         by_kernel: list[Tensor | None] = [None] * count
         for index in reversed(range(count)):
+            stride, padding, dilation, groups = ctx.chain.settings(index)
             slope, by_kernel[index], _ = aten.convolution_backward(
-                slope, maps[index], kernels[index], None, *ctx.chain.settings(index)[:3], False, [0, 0],
-                ctx.chain.settings(index)[3], [index > 0 or wanted[1], wanted[8 + index], False],
+                slope, maps[index], kernels[index], None, stride, padding, dilation, False, [0, 0], groups,
+                [index > 0 or wanted[1], wanted[8 + index], False],
             )  # fmt: skip
         of_norm = (by_gamma * weight if wanted[3] else None, by_beta * weight if wanted[4] else None)
         return gradient if ctx.adds else None, slope, by_weight, *of_norm, None, None, None, *by_kernel

@@ -6,12 +6,14 @@ import pytest
 import torch
 from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.strategies import AlternatingDARTS, graphs
-from bioautoml_nni.strategies.graphs import GraphedForward, obstacle
+from bioautoml_nni.strategies.finiteness import FiniteLosses
+from bioautoml_nni.strategies.graphs import GraphedForward, obstacle, record_passes
 from bioautoml_nni.strategies.module import AlternatingModule
 from nni.nas.evaluator.pytorch import Classification, DataLoader
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import TensorDataset
 
+from bioautoml_nni.errors import DivergenceError
 from bioautoml_nni.nni_engine import run_one_shot
 from bioautoml_nni.registry import plugins
 
@@ -82,6 +84,26 @@ def test_other_passes_run_as_they_are(stand_in):
     assert not forward.seen
 
 
+def test_a_supernet_that_is_recorded_gives_what_it_gave(stand_in):
+    strategy, network = supernet()
+    batch, kinds = torch.randn(2, 3, 16, 16), iter(["alpha", "weights", "alpha", None])
+    expected = network(batch)
+    recorder = record_passes(network, strategy.relaxation, lambda: next(kinds))
+    for _ in range(4):
+        torch.testing.assert_close(network(batch), expected)
+    assert Recorded.made == len(recorder.recorded) == 1
+
+
+def test_a_loss_looked_at_later_is_refused_then():
+    losses = FiniteLosses()
+    losses.asks_later = lambda loss: True
+    losses.take(torch.tensor(float("nan")))
+    losses.take(torch.tensor(1.0))
+    with pytest.raises(DivergenceError, match="not finite"):
+        losses.require()
+    losses.require()  # it has been said
+
+
 def test_a_recording_that_fails_is_told_and_the_search_goes_on(stand_in, monkeypatch, caplog):
     def fails(*_):
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
@@ -111,7 +133,7 @@ class AsksTheHost(TorchDispatchMode):
 @pytest.mark.parametrize("settings", [{}, {"schedule": "per_step"}, {"relaxation": "sigmoid"}, {"partial_channels": 2}])
 def test_a_step_never_makes_the_host_wait(settings, monkeypatch, tmp_path):
     counts = []
-    monkeypatch.setattr(AlternatingModule, "asks_later", staticmethod(lambda loss: True))  # as on a GPU
+    monkeypatch.setattr(FiniteLosses, "asks_later", staticmethod(lambda loss: True))  # as on a GPU
     losses, backward = AlternatingModule.loss_of, AlternatingModule.manual_backward
 
     def counted(function):

@@ -1,0 +1,42 @@
+"""Whether the losses of a search are finite, asked where it costs nothing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import DivergenceError
+from .processes import everywhere
+
+
+class FiniteLosses:
+    """Looks at losses at once on a CPU; elsewhere when it is asked to, since the host would wait for the device."""
+
+    def __init__(self) -> None:
+        self._sound: Tensor | None = None
+
+    @staticmethod
+    def asks_later(loss: Tensor) -> bool:
+        """Return whether a loss is looked at later."""
+        return loss.device.type != "cpu"
+
+    def take(self, loss: Tensor) -> None:
+        """Remember whether a loss is finite.
+
+        Raises:
+            DivergenceError: if it is not, where losses are looked at once.
+        """
+        sound = torch.isfinite(loss.detach()).all()
+        self._sound = sound if self._sound is None else self._sound & sound
+        if not self.asks_later(loss):
+            self.require()
+
+    def require(self) -> None:
+        """Look at the losses since the last time.
+
+        Raises:
+            DivergenceError: if one was not finite, in whichever process.
+        """
+        sound, self._sound = self._sound, None
+        if sound is not None and not everywhere(sound):
+            raise DivergenceError("the loss of a search step is not finite")
