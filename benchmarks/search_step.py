@@ -83,22 +83,32 @@ def batches(options: argparse.Namespace) -> list[tuple[torch.Tensor, torch.Tenso
     ]
 
 
-def make_step(network: nn.Module, freeze: bool):
-    """Return a function that updates alphas on one batch and weights on another."""
+def make_step(network: nn.Module, freeze: bool, forward=None):
+    """Return a function that updates alphas on one batch and weights on another, and returns both losses.
+
+    Args:
+        freeze: whether the group that is not updated gets no gradients.
+        forward: maps images and the number of the group to logits; the network itself if it is None.
+    """
     alphas = list(named_architecture_parameters(network).values())
     chosen = {id(parameter) for parameter in alphas}
     weights = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
     optimizers = (torch.optim.Adam(alphas, 3e-4), torch.optim.SGD(weights, 0.025, momentum=0.9))
 
-    def step(data) -> None:
+    def step(data) -> list[torch.Tensor]:
+        losses = []
         for group, (images, labels) in enumerate(data):
             if freeze:
                 for number, parameters in enumerate((alphas, weights)):
                     for parameter in parameters:
                         parameter.requires_grad_(number == group)
             optimizers[group].zero_grad()
-            functional.cross_entropy(network(images), labels).backward()
+            logits = network(images) if forward is None else forward(images, group)
+            loss = functional.cross_entropy(logits, labels)
+            loss.backward()
             optimizers[group].step()
+            losses.append(loss.detach())
+        return losses
 
     return step
 

@@ -21,7 +21,6 @@ import gc
 import json
 import statistics
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,6 @@ import search_step
 import torch
 from bioautoml_nni.strategies.graphs import GraphedForward
 from torch import nn
-from torch.nn import functional
-
-from bioautoml_nni.nni_engine import named_architecture_parameters
 
 VARIANTS = ("nni", "nni_channels_last", "nni_bf16", "fast", "graphs", "graphs_bf16")
 
@@ -44,33 +40,16 @@ def form(variant: str) -> str:
 
 
 def make_step(network: nn.Module, variant: str) -> Any:
-    """Return a function that updates alphas on one batch and weights on another, and returns both losses."""
-    freeze = form(variant) == "fast"
-    alphas = list(named_architecture_parameters(network).values())
-    chosen = {id(parameter) for parameter in alphas}
-    weights = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
-    optimizers = (torch.optim.Adam(alphas, 3e-4), torch.optim.SGD(weights, 0.025, momentum=0.9))
+    """Return the step of benchmarks/search_step.py, recorded and under autocast as the variant says."""
     graphs = GraphedForward(network) if variant.startswith("graphs") else None
 
-    def step(data: Any) -> list[torch.Tensor]:
-        losses = []
-        for group, (images, labels) in enumerate(data):
-            if freeze:
-                for number, parameters in enumerate((alphas, weights)):
-                    for parameter in parameters:
-                        parameter.requires_grad_(number == group)
-            optimizers[group].zero_grad()
-            cast = torch.autocast("cuda", torch.bfloat16) if variant.endswith("bf16") else nullcontext()
-            with cast:
-                logits = graphs(images, ("alpha", "weights")[group]) if graphs else network(images)
-            loss = functional.cross_entropy(logits.float(), labels)
-            loss.backward()
-            optimizers[group].step()
-            losses.append(loss.detach())
+    def forward(images: torch.Tensor, group: int) -> torch.Tensor:
+        with torch.autocast("cuda", torch.bfloat16, enabled=variant.endswith("bf16")):
+            logits = graphs(images, ("alpha", "weights")[group]) if graphs else network(images)
         assert not (graphs and graphs.failure), graphs and graphs.failure
-        return losses
+        return logits.float()
 
-    return step
+    return search_step.make_step(network, form(variant) == "fast", forward)
 
 
 def launches(step: Any, data: Any) -> int:
