@@ -51,7 +51,7 @@ class AlternatingDARTS(DARTS):
         most_skips: stop when more edges of one kind of cell prefer a skip connection, and keep the last architecture
             before that; None never stops.
         mixed_operation: "fast" folds mixing weights into the candidates, "plain" computes the sum as it is written;
-            "lean" is fast with about half of its memory in somewhat more time, since it computes small maps again; all
+            "lean" is fast with about 0.6 of its memory in somewhat more time, since it computes small maps again; all
             compute the same, with the same weights and checkpoints.
         partial_channels: k of PC-DARTS: on every edge one k-th of the channels is searched, the others pass by; a
             smaller and faster supernet, of which the derived network cannot inherit weights. 1 searches all.
