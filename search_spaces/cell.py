@@ -71,8 +71,11 @@ class SearchCell(nn.Module):
         """Map (N, C_in, H, W) to (N, C_out, ceil(H / stride), ceil(W / stride))."""
         states = [features]
         for node in range(1, self.nodes + 1):
-            incoming = [self.edges[f"{source}_{node}"](states[source]) for source in range(node)]
-            states.append(self.inputs[str(node)](incoming))
+            edges, choice = [self.edges[f"{source}_{node}"] for source in range(node)], self.inputs[str(node)]
+            if hasattr(choice, "of_edges"):  # a supernet's own way to the same
+                states.append(choice.of_edges(edges, states))
+            else:
+                states.append(choice([edge(state) for edge, state in zip(edges, states, strict=True)]))
         return self.project(torch.cat(states[1:], dim=1))
 
 

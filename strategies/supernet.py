@@ -7,12 +7,13 @@ space declared (NNI's own super-module forgets it).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from nni.nas.nn.pytorch import InputChoice
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedInput, DifferentiableMixedLayer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import ConfigError
@@ -101,6 +102,10 @@ class MixedOperation(DifferentiableMixedLayer):
     def _fast(self, features: Tensor, weights: Tensor) -> Tensor:
         """Return the same sum with fewer passes over memory: each candidate adds to it as it can do cheapest."""
         mixture = Mixture(features, self.lean)
+        self._add_to(mixture, weights)
+        return mixture.result()
+
+    def _add_to(self, mixture: Mixture, weights: Tensor) -> None:
         each = weights.unbind()  # one gradient for all, where indices have one each
         for index, name in self._computed():
             dropped = bool(self.skip_dropout) and self.training and name in named_operations("skip")
@@ -108,7 +113,17 @@ class MixedOperation(DifferentiableMixedLayer):
                 self[name].add_to(mixture, each[index])
             else:
                 mixture.add(each[index] * self._candidate(name, mixture.features))
-        return mixture.result()
+
+    @property
+    def adds(self) -> bool:
+        """Whether the relaxed output can be added to a sum, as `add_to` does."""
+        return self.fast and not self.relaxation.hard and self.partial_channels == 1
+
+    def add_to(self, mixture: Mixture, features: Tensor, share: Tensor) -> None:
+        """Add share * forward(features) to the sum of a node, for a scalar share > 0."""
+        self.input_shape = tuple(features.shape)
+        weights = self.relaxation.weights(str(self.label), self._arch_alpha, self.training)
+        self._add_to(mixture.read(features), weights * share)
 
     def _candidate(self, name: str, *args: Any, **kwargs: Any) -> Tensor:
         value = self[name](*args, **kwargs)
@@ -139,6 +154,16 @@ class MixedInput(DifferentiableMixedInput):
         for index in range(1, len(inputs)):
             total = torch.addcmul(total, weights[index], inputs[index])
         return total
+
+    def of_edges(self, edges: Sequence[nn.Module], states: Sequence[Tensor]) -> Tensor:
+        """Return the weighted sum of edges[i](states[i]); where they can, all edges add to one sum."""
+        if not all(isinstance(edge, MixedOperation) and edge.adds for edge in edges):
+            return self([edge(state) for edge, state in zip(edges, states, strict=True)])
+        mixed: list[Any] = list(edges)
+        mixture = Mixture(lean=mixed[0].lean)
+        for edge, state, share in zip(mixed, states, torch.softmax(self._arch_alpha, -1).unbind(), strict=True):
+            edge.add_to(mixture, state, share)
+        return mixture.result()
 
     @classmethod
     def mutate(cls, module: Any, name: str, memo: dict[str, Any], mutate_kwargs: dict[str, Any]) -> MixedInput | None:

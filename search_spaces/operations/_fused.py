@@ -6,7 +6,6 @@ as it is; the mixing weight goes into the batch norm; what a gradient does not n
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -14,11 +13,13 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from ... import kernels as compiled
+
 aten = torch.ops.aten
 
 
 class Chain(NamedTuple):
-    """Convolutions one after the other, without bias.
+    """Convolutions one after the other, without bias; all but the first keep the shape of what they get.
 
     Attributes:
         modules: their modules.
@@ -73,56 +74,102 @@ class _ConvNormReLU(torch.autograd.Function):
         chain: Chain, lean: bool, *kernels: Tensor,
     ) -> Tensor:  # fmt: skip
         maps = chain.run(features, kernels)
-        momentum = 0.0 if norm.momentum is None else norm.momentum
-        scaled = (
-            weight * gamma
-        )  # a tensor of its own: torch 2.15 has wrong gradients for an expanded one in channels_last
-        result, mean, spread, reserve, backend = aten._batch_norm_impl_index(
-            maps[-1], scaled, weight * beta, norm.running_mean, norm.running_var, norm.training, momentum, norm.eps,
-            torch.backends.cudnn.enabled,
-        )  # fmt: skip
-        functional.relu_(result)
-        ctx.eps, ctx.chain, ctx.training, ctx.adds, ctx.backend = (
-            norm.eps,
-            chain,
-            norm.training,
-            total is not None,
-            backend,
-        )
+        ctx.eps, ctx.chain, ctx.training, ctx.lean, ctx.adds = norm.eps, chain, norm.training, lean, total is not None
+        kept = [features, maps[-1] if chain.costly or not lean else None]
         still = (None, None) if norm.training else (norm.running_mean.clone(), norm.running_var.clone())
-        kept = [None, features, maps[-1] if chain.costly else None] if lean else [result, *maps]
-        ctx.lean, ctx.shift = lean, weight * beta if lean else None
-        ctx.save_for_backward(weight, gamma, beta, scaled, mean, spread, reserve, *still, *kernels, *kept)
-        if total is None:
-            return result if lean else result.clone()  # what is kept must not be written into
-        ctx.mark_dirty(total)
-        return total.add_(result)
+        own = compiled.usable(maps[-1]) and (total is None or compiled.usable(total))
+        if own:
+            result, ctx.vectors = compiled.add_norm_relu(total, maps[-1], weight, gamma, beta, norm)
+            ctx.save_for_backward(weight, gamma, beta, *kernels, *kept)
+        else:
+            # a tensor of its own: torch 2.15 has wrong gradients for an expanded one in channels_last
+            scaled, shift, ctx.vectors = weight * gamma, weight * beta, None
+            result, mean, spread, reserve, ctx.backend = aten._batch_norm_impl_index(
+                maps[-1], scaled, shift, norm.running_mean, norm.running_var, norm.training, _momentum(norm),
+                norm.eps, torch.backends.cudnn.enabled,
+            )  # fmt: skip
+            functional.relu_(result)
+            of_norm = (None if lean else result, scaled, shift, *still, mean, spread, reserve)
+            ctx.save_for_backward(weight, gamma, beta, *kernels, *kept, *of_norm)
+            if total is None:
+                return result if lean else result.clone()  # what is kept must not be written into
+            result = total.add_(result)
+        if total is not None:
+            ctx.mark_dirty(total)
+        return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        weight, gamma, beta, scaled, mean, spread, reserve, *rest = ctx.saved_tensors
+        weight, gamma, beta, *rest = ctx.saved_tensors
         count, wanted = len(ctx.chain.modules), ctx.needs_input_grad
-        still, kernels, (result, *maps) = rest[:2], rest[2 : 2 + count], rest[2 + count :]
-        if ctx.lean:
-            if maps[-1] is None:
-                maps = ctx.chain.run(maps[0], tuple(kernels))
-            middle, deviation = (mean, spread) if ctx.training else (still[0], torch.rsqrt(still[1] + ctx.eps))
-            result = _affine(maps[-1], scaled * deviation, ctx.shift, middle)
-        slope, by_gamma, by_beta = aten._batch_norm_impl_index_backward(
-            ctx.backend, maps[-1], aten.threshold_backward(gradient, result, 0), scaled, *still, mean, spread,
-            ctx.training, ctx.eps, [True, True, True], reserve,
-        )  # fmt: skip
+        kernels = tuple(rest[:count])
+        (features, last, *of_norm), settings = rest[count:], [ctx.chain.settings(index) for index in range(count)]
+        if last is None:
+            maps = ctx.chain.run(features, kernels)
+        elif any(wanted[9 : 8 + count]):  # what comes between is cheaper to compute again than to keep
+            maps = [*ctx.chain.run(features, kernels[:-1]), last]
+        else:
+            maps = [features, *[last] * count]  # only their shapes matter
+        if ctx.vectors is not None:
+            slope = compiled.arranged(gradient)
+            slope, by_gamma, by_beta = compiled.norm_relu_gradients(slope, maps[-1], ctx.vectors, ctx.training)
+        else:
+            slope, by_gamma, by_beta = _gradients_by_torch(ctx, gradient, maps[-1], *of_norm)
         by_weight = torch.dot(by_gamma, gamma).add_(torch.dot(by_beta, beta)) if wanted[2] else None
         by_kernel: list[Tensor | None] = [None] * count
         for index in reversed(range(count)):
-            stride, padding, dilation, groups = ctx.chain.settings(index)
-            slope, by_kernel[index], _ = aten.convolution_backward(
-                slope, maps[index], kernels[index], None, stride, padding, dilation, False, [0, 0], groups,
-                [index > 0 or wanted[1], wanted[8 + index], False],
-            )  # fmt: skip
-        of_norm = (by_gamma * weight if wanted[3] else None, by_beta * weight if wanted[4] else None)
-        return gradient if ctx.adds else None, slope, by_weight, *of_norm, None, None, None, *by_kernel
+            slope, by_kernel[index] = _convolution_gradients(
+                slope, maps[index], kernels[index], settings[index], index > 0 or wanted[1], wanted[8 + index]
+            )
+        by_affine = (by_gamma * weight if wanted[3] else None, by_beta * weight if wanted[4] else None)
+        return gradient if ctx.adds else None, slope, by_weight, *by_affine, None, None, None, *by_kernel
+
+
+def _momentum(norm: Any) -> float:
+    if norm.momentum is None:
+        return 1 / float(norm.num_batches_tracked)
+    return float(norm.momentum)
+
+
+def _gradients_by_torch(
+    ctx: Any, gradient: Tensor, features: Tensor, result: Tensor | None, scaled: Tensor, shift: Tensor,
+    running_mean: Tensor, running_variance: Tensor, mean: Tensor, spread: Tensor, reserve: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Return the gradients of ReLU(batch norm) by its input, scale and shift."""
+    if result is None:
+        middle, deviation = (mean, spread) if ctx.training else (running_mean, torch.rsqrt(running_variance + ctx.eps))
+        result = _affine(features, scaled * deviation, shift, middle)
+    by_all: tuple[Tensor, Tensor, Tensor] = aten._batch_norm_impl_index_backward(
+        ctx.backend, features, aten.threshold_backward(gradient, result, 0), scaled, running_mean, running_variance,
+        mean, spread, ctx.training, ctx.eps, [True, True, True], reserve,
+    )  # fmt: skip
+    return by_all
+
+
+def _convolution_gradients(
+    gradient: Tensor, features: Tensor, kernel: Tensor, settings: tuple[list[int], list[int], list[int], int],
+    by_features: bool, by_kernel: bool,
+) -> tuple[Tensor | None, Tensor | None]:  # fmt: skip
+    """Return the gradients of a convolution by its input and by its kernel, those that are wanted."""
+    stride, padding, dilation, groups = settings
+    own = (
+        by_kernel
+        and groups == features.shape[1]
+        and kernel.shape[2] == kernel.shape[3] >= 5
+        and stride == dilation == [1, 1]
+        and compiled.usable(features)
+        and compiled.usable(gradient)
+    )
+    first: Tensor | None = None
+    second: Tensor | None = compiled.depthwise_gradient(features, gradient, kernel.shape[2]) if own else None
+    if by_features or not own:
+        masks = [by_features, by_kernel and not own, False]
+        first, other, _ = aten.convolution_backward(
+            gradient, features, kernel, None, stride, padding, dilation, False, [0, 0], groups, masks
+        )
+        second = other if second is None else second
+    return first, second
 
 
 def _affine(features: Tensor, scale: Tensor, shift: Tensor, mean: Tensor) -> Tensor:
@@ -130,50 +177,3 @@ def _affine(features: Tensor, scale: Tensor, shift: Tensor, mean: Tensor) -> Ten
     ones, zeros = torch.ones_like(scale), torch.zeros_like(scale)
     result: Tensor = aten.native_batch_norm(features, scale, shift - mean * scale, zeros, ones, False, 0.0, 0.0)[0]
     return result
-
-
-class LinearTerm(NamedTuple):
-    """A linear map of feature maps without parameters.
-
-    Attributes:
-        forward: (features) -> (result, what the transpose needs or None).
-        transpose: (gradient, features, what forward said) -> the gradient by the features.
-    """
-
-    forward: Callable[[Tensor], tuple[Tensor, Tensor | None]]
-    transpose: Callable[[Tensor, Tensor, Tensor | None], Tensor]
-
-
-def add_linear(total: Tensor | None, features: Tensor, term: LinearTerm, weight: Tensor) -> Tensor:
-    """Return total + weight * term(features), for a linear term; `total` is written into."""
-    result: Tensor = _Linear.apply(total, features, weight, term)
-    return result
-
-
-class _Linear(torch.autograd.Function):
-    """total + weight * L(features). The gradient by the weight is <g, L x> = <L' g, x>, so that L x is not kept."""
-
-    @staticmethod
-    def forward(ctx: Any, total: Tensor | None, features: Tensor, weight: Tensor, term: LinearTerm) -> Tensor:
-        value, extra = term.forward(features)
-        ctx.term, ctx.adds = term, total is not None
-        ctx.save_for_backward(features, weight, extra)
-        if total is None:
-            return value * weight
-        ctx.mark_dirty(total)
-        return total.addcmul_(value, weight.to(value.dtype))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        features, weight, extra = ctx.saved_tensors
-        slope = ctx.term.transpose(gradient, features, extra)
-        by_weight = inner_product(slope, features).to(weight.dtype) if ctx.needs_input_grad[2] else None
-        return gradient if ctx.adds else None, slope.mul_(weight), by_weight, None
-
-
-def inner_product(first: Tensor, second: Tensor) -> Tensor:
-    """Return the sum of the products of two feature maps."""
-    if first.device.type == "cpu" and first.dtype == second.dtype and first.dtype in (torch.float32, torch.float64):
-        return torch.dot(first.permute(0, 2, 3, 1).reshape(-1), second.permute(0, 2, 3, 1).reshape(-1))
-    return (first * second).sum(dtype=torch.promote_types(first.dtype, torch.float32))

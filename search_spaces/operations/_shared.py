@@ -30,3 +30,15 @@ class Shared:
             memory.value = self.function(features)
             memory.source, memory.mode = weakref.ref(features), mode
         return memory.value
+
+
+def _every_second(features: Tensor) -> Tensor:
+    return features[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
+
+
+_subsampled = Shared(_every_second)
+
+
+def subsampled(features: Tensor, stride: int) -> Tensor:
+    """Return every pixel, or at stride 2 every second one of every second row (N, C, ceil(H / 2), ceil(W / 2))."""
+    return features if stride == 1 else _subsampled(features)

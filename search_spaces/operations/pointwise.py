@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from ...mixture import Mixture
 from ._base import Operation, norm_relu
 from ._fused import Chain, add_norm_relu
+from ._shared import subsampled
 
 
 class PointwiseConv(Operation):
@@ -22,6 +23,6 @@ class PointwiseConv(Operation):
         return self.layers(features[:, :, :: self.stride, :: self.stride])
 
     def add_to(self, mixture: Mixture, weight: Tensor) -> None:
-        features = mixture.features[:, :, :: self.stride, :: self.stride]
+        features = subsampled(mixture.features, self.stride)
         chain = Chain((self.layers[0],))
         mixture.accumulate(lambda total: add_norm_relu(total, features, chain, self.layers[1], weight, mixture.lean))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...mixture import Mixture
+from ... import kernels
+from ...mixture import LinearTerm, Mixture, product_sum
 from ._base import Operation
-from ._fused import LinearTerm, add_linear
 from ._shared import Shared
 
 aten = torch.ops.aten
@@ -25,7 +26,7 @@ class AveragePool(Operation):
         return functional.avg_pool2d(features, 3, self.stride, padding=1, count_include_pad=False)
 
     def add_to(self, mixture: Mixture, weight: Tensor) -> None:
-        mixture.accumulate(lambda total: add_linear(total, mixture.features, _AVERAGE[self.stride], weight))
+        mixture.add_linear(_AVERAGE[self.stride], weight)
 
 
 class MaxPool(Operation):
@@ -37,54 +38,62 @@ class MaxPool(Operation):
         return functional.max_pool2d(features, 3, self.stride, padding=1)
 
     def add_to(self, mixture: Mixture, weight: Tensor) -> None:
-        mixture.accumulate(lambda total: add_linear(total, mixture.features, _MAXIMUM[self.stride], weight))
+        mixture.add_linear(_MAXIMUM[self.stride], weight)
 
 
 def _average(features: Tensor, stride: int) -> tuple[Tensor, None]:
-    """Return average pooling; unstrided it is a depth-wise convolution with ones, which is faster on a CPU."""
-    if stride != 1 or features.device.type != "cpu":
-        return functional.avg_pool2d(features, 3, stride, padding=1, count_include_pad=False), None
-    return _sums(features).mul_(_shares(features)), None
+    if stride == 1 and kernels.usable(features):
+        return kernels.average_pool(features), None
+    return functional.avg_pool2d(features, 3, stride, padding=1, count_include_pad=False), None
 
 
-def _average_transpose(gradient: Tensor, features: Tensor, _: None, stride: int) -> Tensor:
-    if stride != 1 or features.device.type != "cpu":
-        result: Tensor = aten.avg_pool2d_backward(gradient, features, [3], [stride], [1], False, False, None)
-        return result
-    return _sums(gradient * _shares(features))
-
-
-def _sums(features: Tensor) -> Tensor:
-    channels = features.shape[1]
-    return functional.conv2d(features, features.new_ones(channels, 1, 3, 3), padding=1, groups=channels)
-
-
-def _shares(features: Tensor) -> Tensor:
-    """Return one over the number of pixels in every window (1, C, H, W), in the layout of the features."""
-    rows, columns = (features.new_full((size,), 3.0) for size in features.shape[2:])
-    for counts in (rows, columns):
-        counts[0] -= 1
-        counts[-1] -= 1
-    shares = 1 / torch.outer(rows, columns)
-    shape = (1, features.shape[1], *shares.shape)
-    return shares.expand(shape).contiguous(memory_format=torch.channels_last)
+def _average_gradients(
+    slope: Tensor | None, gradient: Tensor, features: Tensor, _: None, weight: Tensor, stride: int
+) -> tuple[Tensor, Tensor]:
+    if stride == 1 and kernels.usable(features):
+        return kernels.average_pool_gradients(slope, kernels.arranged(gradient), features, weight)
+    back = aten.avg_pool2d_backward(gradient, features, [3], [stride], [1], False, False, None)
+    return _weighted(slope, back, features, weight)
 
 
 def _maximum(features: Tensor, stride: int) -> tuple[Tensor, Tensor]:
     """Return maximum pooling and where each maximum was, in as few bytes as it takes."""
+    if stride == 1 and kernels.usable(features):
+        return kernels.max_pool(features)
     value, where = functional.max_pool2d(features, 3, stride, padding=1, return_indices=True)
     short = features.device.type == "cpu" and features.shape[2] * features.shape[3] <= torch.iinfo(torch.int16).max
     return value, where.to(torch.int16) if short else where
 
 
-def _maximum_transpose(gradient: Tensor, features: Tensor, where: Tensor, stride: int) -> Tensor:
-    result: Tensor = aten.max_pool2d_with_indices_backward(
-        gradient, features, [3], [stride], [1], [1], False, where.to(torch.int64)
-    )
-    return result
+def _maximum_gradients(
+    slope: Tensor | None, gradient: Tensor, features: Tensor, where: Tensor, weight: Tensor, stride: int
+) -> tuple[Tensor, Tensor]:
+    if stride == 1 and kernels.usable(features):
+        return kernels.max_pool_gradients(slope, kernels.arranged(gradient), where, features, weight)
+    places = where.to(torch.int64)
+    back = aten.max_pool2d_with_indices_backward(gradient, features, [3], [stride], [1], [1], False, places)
+    return _weighted(slope, back, features, weight)
+
+
+def _weighted(slope: Tensor | None, back: Tensor, features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return slope + weight * back and <back, features>."""
+    by_weight = product_sum(back, features)
+    weight = weight.to(back.dtype)
+    return back.mul_(weight) if slope is None else slope.addcmul_(back, weight), by_weight
+
+
+def _added(
+    pool: Callable[[Tensor], tuple[Tensor, Tensor | None]], total: Tensor | None, features: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    value, extra = pool(features)
+    weight = weight.to(value.dtype)
+    return value * weight if total is None else total.addcmul_(value, weight), extra
 
 
 _AVERAGE, _MAXIMUM = (
-    {stride: LinearTerm(Shared(partial(to, stride=stride)), partial(back, stride=stride)) for stride in (1, 2)}
-    for to, back in ((_average, _average_transpose), (_maximum, _maximum_transpose))
+    {
+        stride: LinearTerm(partial(_added, Shared(partial(pool, stride=stride))), partial(back, stride=stride))
+        for stride in (1, 2)
+    }
+    for pool, back in ((_average, _average_gradients), (_maximum, _maximum_gradients))
 )

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from ...mixture import Mixture
 from ._base import Operation
+from ._shared import subsampled
 
 
 class SkipConnection(Operation):
@@ -27,14 +28,18 @@ class SkipConnection(Operation):
     def forward(self, features: Tensor) -> Tensor:
         if self.stride == 1:
             return features
-        odd = functional.pad(features, (0, 1, 0, 1))[:, :, 1::2, 1::2]
-        return self.norm(torch.cat([self.even(features[:, :, ::2, ::2]), self.odd(odd)], dim=1))
+        return self._halved(features, features[:, :, ::2, ::2])
+
+    def _halved(self, features: Tensor, even: Tensor) -> Tensor:
+        missing = (0, features.shape[3] % 2, 0, features.shape[2] % 2)  # zeros beyond the last pixel, if it is even
+        odd = functional.pad(features, missing) if any(missing) else features
+        return self.norm(torch.cat([self.even(even), self.odd(odd[:, :, 1::2, 1::2])], dim=1))
 
     def add_to(self, mixture: Mixture, weight: Tensor) -> None:
         if self.stride == 1:
             mixture.scale(weight)
         else:
-            super().add_to(mixture, weight)
+            mixture.add(weight * self._halved(mixture.features, subsampled(mixture.features, 2)))
 
     def fold_norm(self) -> None:
         """Fold the batch norm into both convolutions, for inference."""

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from ...mixture import Mixture
 from ._base import Operation
+from ._shared import Shared
 
 
 class SqueezeExcitation(Operation):
@@ -33,5 +34,7 @@ class SqueezeExcitation(Operation):
             super().add_to(mixture, weight)
 
     def _gate(self, features: Tensor) -> Tensor:
-        pooled = features.mean((2, 3), keepdim=True)
-        return torch.sigmoid(self.excite(functional.relu(self.squeeze(pooled))))
+        return torch.sigmoid(self.excite(functional.relu(self.squeeze(_pooled(features)))))
+
+
+_pooled = Shared(lambda features: features.mean((2, 3), keepdim=True))
