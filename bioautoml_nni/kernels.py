@@ -51,7 +51,7 @@ def arranged(features: Tensor) -> Tensor:
     return features.contiguous(memory_format=torch.channels_last)
 
 
-def add_norm_relu(
+def norm_relu(
     total: Tensor | None, features: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, norm: Any
 ) -> tuple[Tensor, np.ndarray]:
     """Add weight * ReLU(batch norm of features) to `total`, in place, or to zeros.
@@ -75,7 +75,7 @@ def add_norm_relu(
     sums = np.zeros((len(parts), 3, rows.shape[1]))
     target, adds = target.reshape(rows.shape), total is not None
     if len(parts) == 1:
-        _add_norm_relu(rows, sums, features.shape[1], training, _flat(weight), *settings, vectors, adds, target)
+        _norm_relu(rows, sums, features.shape[1], training, _flat(weight), *settings, vectors, adds, target)
         return result, vectors
     if training:
         _in_parallel(_moments, parts, rows, sums=sums)
@@ -91,7 +91,7 @@ def norm_relu_gradients(
 
     Args:
         gradient: by the result, `arranged`.
-        vectors: what `add_norm_relu` said.
+        vectors: what `norm_relu` said.
         training: whether the batch's own statistics were used.
     """
     result = torch.empty_like(features)
@@ -222,7 +222,7 @@ def _window_shares(
 
 def _flat(values: Tensor) -> np.ndarray:
     """Return the values as they lie in memory."""
-    array: np.ndarray = values.detach().numpy()
+    array: np.ndarray = (values.detach() if values.requires_grad else values).numpy()
     return (array.transpose(0, 2, 3, 1) if array.ndim == 4 else array).reshape(-1)
 
 
@@ -375,7 +375,7 @@ def _add_affine_relu(start: int, stop: int, rows: Any, vectors: Any, adds: bool,
 
 
 @_compiled
-def _add_norm_relu(
+def _norm_relu(
     rows: Any, sums: Any, channels: int, training: bool, weight: Any, gamma: Any, beta: Any, running_mean: Any,
     running_variance: Any, momentum: float, eps: float, vectors: Any, adds: bool, result: Any,
 ) -> None:  # fmt: skip

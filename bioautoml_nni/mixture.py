@@ -37,17 +37,14 @@ class Mixture:
 
     Args:
         features: the first input (N, C, H, W); `read` gives the mixture another one.
-        lean: whether candidates should keep little for the backward pass, and compute the rest again.
 
     Attributes:
         features: the input at hand, dense in memory.
-        lean: the argument.
     """
 
     features: Tensor
 
-    def __init__(self, features: Tensor | None = None, lean: bool = False) -> None:
-        self.lean = lean
+    def __init__(self, features: Tensor | None = None) -> None:
         self._sums: dict[Arrangement | None, Tensor] = {}
         self._linear: list[tuple[LinearTerm, Tensor]] = []
         self._factor: Tensor | None = None
@@ -162,7 +159,7 @@ def _add_scaled(total: Tensor | None, features: Tensor, factor: Tensor) -> tuple
 
 
 def _scaling_gradients(
-    slope: Tensor | None, gradient: Tensor, features: Tensor, _: None, factor: Tensor
+    slope: Tensor | None, gradient: Tensor, features: Tensor, _: Tensor | None, factor: Tensor
 ) -> tuple[Tensor, Tensor]:
     if kernels.usable(features) and factor.dtype == features.dtype:
         slope, by_channel = kernels.scaling_gradients(slope, kernels.arranged(gradient), features, factor)

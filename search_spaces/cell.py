@@ -8,12 +8,15 @@ The output concatenates the nodes and mixes them to the wanted width with a 1x1 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from nni.nas.nn.pytorch import InputChoice, LayerChoice
 from torch import Tensor, nn
 
 from ..architecture import CellArchitecture, CellTopology, EdgeTopology
+from ..mixture import dense
+from .operations._fused import Chain, add_norm_relu
 
 OperationClasses = Mapping[str, type[nn.Module]]
 
@@ -33,6 +36,13 @@ class OutputProjection(nn.Sequential):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, C_in, H, W) to (N, C_out, H, W); the same in training on a CPU, with fewer passes over memory."""
+        convolution, norm, _ = self
+        if not (self.training and torch.is_grad_enabled() and type(norm) is nn.BatchNorm2d):
+            return super().forward(features)
+        return add_norm_relu(None, dense(features), Chain((convolution,)), norm, features.new_ones(()))
 
 
 class SearchCell(nn.Module):
@@ -71,7 +81,8 @@ class SearchCell(nn.Module):
         """Map (N, C_in, H, W) to (N, C_out, ceil(H / stride), ceil(W / stride))."""
         states = [features]
         for node in range(1, self.nodes + 1):
-            edges, choice = [self.edges[f"{source}_{node}"] for source in range(node)], self.inputs[str(node)]
+            edges = [self.edges[f"{source}_{node}"] for source in range(node)]
+            choice: Any = self.inputs[str(node)]
             if hasattr(choice, "of_edges"):  # a supernet's own way to the same
                 states.append(choice.of_edges(edges, states))
             else:

@@ -51,8 +51,7 @@ class AlternatingDARTS(DARTS):
         most_skips: stop when more edges of one kind of cell prefer a skip connection, and keep the last architecture
             before that; None never stops.
         mixed_operation: "fast" folds mixing weights into the candidates, "plain" computes the sum as it is written;
-            "lean" is fast with about 0.6 of its memory in somewhat more time, since it computes small maps again; all
-            compute the same, with the same weights and checkpoints.
+            both compute the same, with the same weights and checkpoints.
         partial_channels: k of PC-DARTS: on every edge one k-th of the channels is searched, the others pass by; a
             smaller and faster supernet, of which the derived network cannot inherit weights. 1 searches all.
         least_entropy: stop when the mean entropy of the operations' shares, in nats, is lower; None never stops.
@@ -84,7 +83,7 @@ class AlternatingDARTS(DARTS):
         warmup_epochs: int = 0,
         most_skips: int | None = None,
         least_entropy: float | None = None,
-        mixed_operation: Literal["fast", "lean", "plain"] = "fast",
+        mixed_operation: Literal["fast", "plain"] = "fast",
         partial_channels: int = 1,
         log_curvature: bool = False,
         cuda_graphs: bool = True,
@@ -96,8 +95,8 @@ class AlternatingDARTS(DARTS):
         )
         if alpha_data not in ("disjoint", "shared", "validation"):
             raise ValueError(f"alpha_data must be disjoint, shared or validation, not {alpha_data!r}")
-        if mixed_operation not in ("fast", "lean", "plain"):
-            raise ValueError(f"mixed_operation must be fast, lean or plain, not {mixed_operation!r}")
+        if mixed_operation not in ("fast", "plain"):
+            raise ValueError(f"mixed_operation must be fast or plain, not {mixed_operation!r}")
         if partial_channels < 1:
             raise ValueError(f"partial_channels must be at least 1, not {partial_channels}")
         self.mixed_operation = mixed_operation
@@ -129,7 +128,6 @@ class AlternatingDARTS(DARTS):
             if isinstance(module, MixedOperation):
                 module.relaxation = self.relaxation
                 module.fast = self.mixed_operation != "plain"
-                module.lean = self.mixed_operation == "lean"
                 module.make_partial(self.partial_channels)
         if self.checkpoint_cells:
             checkpoint_cells(model)

@@ -29,7 +29,6 @@ class MixedOperation(DifferentiableMixedLayer):
     Attributes:
         relaxation: gives the weights; with a hard one, only the sampled candidate is run.
         fast: whether weights are folded into the candidates where they offer it (`add_to`).
-        lean: whether the fast form keeps little for the backward pass.
         skip_dropout: rate at which values of skip connections are dropped in training.
         input_shape: shape of the last input.
         partial_channels: k; candidates see one k-th of the channels, see `make_partial`.
@@ -37,7 +36,6 @@ class MixedOperation(DifferentiableMixedLayer):
 
     relaxation: Relaxation = Softmax()
     fast: bool = True
-    lean: bool = False
     skip_dropout: float = 0.0
     input_shape: tuple[int, ...] | None = None
     partial_channels: int = 1
@@ -101,7 +99,7 @@ class MixedOperation(DifferentiableMixedLayer):
 
     def _fast(self, features: Tensor, weights: Tensor) -> Tensor:
         """Return the same sum with fewer passes over memory: each candidate adds to it as it can do cheapest."""
-        mixture = Mixture(features, self.lean)
+        mixture = Mixture(features)
         self._add_to(mixture, weights)
         return mixture.result()
 
@@ -160,7 +158,7 @@ class MixedInput(DifferentiableMixedInput):
         if not all(isinstance(edge, MixedOperation) and edge.adds for edge in edges):
             return self([edge(state) for edge, state in zip(edges, states, strict=True)])
         mixed: list[Any] = list(edges)
-        mixture = Mixture(lean=mixed[0].lean)
+        mixture = Mixture()
         for edge, state, share in zip(mixed, states, torch.softmax(self._arch_alpha, -1).unbind(), strict=True):
             edge.add_to(mixture, state, share)
         return mixture.result()

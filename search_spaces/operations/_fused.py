@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from ... import kernels as compiled
+from ...kernels import arranged, depthwise_gradient, norm_relu, norm_relu_gradients, usable
 
 aten = torch.ops.aten
 
@@ -24,12 +24,10 @@ class Chain(NamedTuple):
     Attributes:
         modules: their modules.
         dilation: what is used in the place of the modules' own, None for that; stride is then 1 and padding even.
-        costly: whether the result is worth keeping where memory counts.
     """
 
     modules: tuple[nn.Module, ...]
     dilation: int | None = None
-    costly: bool = False
 
     def settings(self, index: int) -> tuple[list[int], list[int], list[int], int]:
         """Return stride, padding, dilation and groups of a convolution."""
@@ -48,20 +46,15 @@ class Chain(NamedTuple):
         return maps
 
 
-def add_norm_relu(
-    total: Tensor | None, features: Tensor, chain: Chain, norm: Any, weight: Tensor, lean: bool = False
-) -> Tensor:
+def add_norm_relu(total: Tensor | None, features: Tensor, chain: Chain, norm: Any, weight: Tensor) -> Tensor:
     """Return total + weight * ReLU(norm(chain(features))) for a scalar weight > 0; `total` is written into.
 
     The weight goes into the batch norm, which is the same since it is positive.
-
-    Args:
-        lean: keep for the backward pass only what is costly to compute again.
     """
     if norm.training and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
     kernels = [module.weight.to(features.dtype) for module in chain.modules]
-    result: Tensor = _ConvNormReLU.apply(total, features, weight, norm.weight, norm.bias, norm, chain, lean, *kernels)
+    result: Tensor = _ConvNormReLU.apply(total, features, weight, norm.weight, norm.bias, norm, chain, *kernels)
     return result
 
 
@@ -71,16 +64,17 @@ class _ConvNormReLU(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, total: Tensor | None, features: Tensor, weight: Tensor, gamma: Tensor, beta: Tensor, norm: Any,
-        chain: Chain, lean: bool, *kernels: Tensor,
+        chain: Chain, *kernels: Tensor,
     ) -> Tensor:  # fmt: skip
         maps = chain.run(features, kernels)
-        ctx.eps, ctx.chain, ctx.training, ctx.lean, ctx.adds = norm.eps, chain, norm.training, lean, total is not None
-        kept = [features, maps[-1] if chain.costly or not lean else None]
+        ctx.eps, ctx.chain, ctx.training, ctx.adds = norm.eps, chain, norm.training, total is not None
+        if not any(ctx.needs_input_grad[8:]):  # what comes between is for the gradients of the later kernels only
+            maps = [features, *[maps[-1]] * len(kernels)]
         still = (None, None) if norm.training else (norm.running_mean.clone(), norm.running_var.clone())
-        own = compiled.usable(maps[-1]) and (total is None or compiled.usable(total))
+        own = usable(maps[-1]) and (total is None or usable(total))
         if own:
-            result, ctx.vectors = compiled.add_norm_relu(total, maps[-1], weight, gamma, beta, norm)
-            ctx.save_for_backward(weight, gamma, beta, *kernels, *kept)
+            result, ctx.vectors = norm_relu(total, maps[-1], weight, gamma, beta, norm)
+            ctx.save_for_backward(weight, gamma, beta, *kernels, *maps)
         else:
             # a tensor of its own: torch 2.15 has wrong gradients for an expanded one in channels_last
             scaled, shift, ctx.vectors = weight * gamma, weight * beta, None
@@ -89,10 +83,10 @@ class _ConvNormReLU(torch.autograd.Function):
                 norm.eps, torch.backends.cudnn.enabled,
             )  # fmt: skip
             functional.relu_(result)
-            of_norm = (None if lean else result, scaled, shift, *still, mean, spread, reserve)
-            ctx.save_for_backward(weight, gamma, beta, *kernels, *kept, *of_norm)
+            of_norm = (result, scaled, *still, mean, spread, reserve)
+            ctx.save_for_backward(weight, gamma, beta, *kernels, *maps, *of_norm)
             if total is None:
-                return result if lean else result.clone()  # what is kept must not be written into
+                return result.clone()  # what is kept must not be written into
             result = total.add_(result)
         if total is not None:
             ctx.mark_dirty(total)
@@ -103,27 +97,20 @@ class _ConvNormReLU(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         weight, gamma, beta, *rest = ctx.saved_tensors
         count, wanted = len(ctx.chain.modules), ctx.needs_input_grad
-        kernels = tuple(rest[:count])
-        (features, last, *of_norm), settings = rest[count:], [ctx.chain.settings(index) for index in range(count)]
-        if last is None:
-            maps = ctx.chain.run(features, kernels)
-        elif any(wanted[9 : 8 + count]):  # what comes between is cheaper to compute again than to keep
-            maps = [*ctx.chain.run(features, kernels[:-1]), last]
-        else:
-            maps = [features, *[last] * count]  # only their shapes matter
+        kernels, maps, of_norm = rest[:count], rest[count : 2 * count + 1], rest[2 * count + 1 :]
         if ctx.vectors is not None:
-            slope = compiled.arranged(gradient)
-            slope, by_gamma, by_beta = compiled.norm_relu_gradients(slope, maps[-1], ctx.vectors, ctx.training)
+            slope = arranged(gradient)
+            slope, by_gamma, by_beta = norm_relu_gradients(slope, maps[-1], ctx.vectors, ctx.training)
         else:
             slope, by_gamma, by_beta = _gradients_by_torch(ctx, gradient, maps[-1], *of_norm)
         by_weight = torch.dot(by_gamma, gamma).add_(torch.dot(by_beta, beta)) if wanted[2] else None
         by_kernel: list[Tensor | None] = [None] * count
         for index in reversed(range(count)):
             slope, by_kernel[index] = _convolution_gradients(
-                slope, maps[index], kernels[index], settings[index], index > 0 or wanted[1], wanted[8 + index]
+                slope, maps[index], kernels[index], ctx.chain.settings(index), index > 0 or wanted[1], wanted[7 + index]
             )
         by_affine = (by_gamma * weight if wanted[3] else None, by_beta * weight if wanted[4] else None)
-        return gradient if ctx.adds else None, slope, by_weight, *by_affine, None, None, None, *by_kernel
+        return gradient if ctx.adds else None, slope, by_weight, *by_affine, None, None, *by_kernel
 
 
 def _momentum(norm: Any) -> float:
@@ -133,13 +120,10 @@ def _momentum(norm: Any) -> float:
 
 
 def _gradients_by_torch(
-    ctx: Any, gradient: Tensor, features: Tensor, result: Tensor | None, scaled: Tensor, shift: Tensor,
+    ctx: Any, gradient: Tensor, features: Tensor, result: Tensor, scaled: Tensor,
     running_mean: Tensor, running_variance: Tensor, mean: Tensor, spread: Tensor, reserve: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Return the gradients of ReLU(batch norm) by its input, scale and shift."""
-    if result is None:
-        middle, deviation = (mean, spread) if ctx.training else (running_mean, torch.rsqrt(running_variance + ctx.eps))
-        result = _affine(features, scaled * deviation, shift, middle)
     by_all: tuple[Tensor, Tensor, Tensor] = aten._batch_norm_impl_index_backward(
         ctx.backend, features, aten.threshold_backward(gradient, result, 0), scaled, running_mean, running_variance,
         mean, spread, ctx.training, ctx.eps, [True, True, True], reserve,
@@ -158,11 +142,11 @@ def _convolution_gradients(
         and groups == features.shape[1]
         and kernel.shape[2] == kernel.shape[3] >= 5
         and stride == dilation == [1, 1]
-        and compiled.usable(features)
-        and compiled.usable(gradient)
+        and usable(features)
+        and usable(gradient)
     )
     first: Tensor | None = None
-    second: Tensor | None = compiled.depthwise_gradient(features, gradient, kernel.shape[2]) if own else None
+    second: Tensor | None = depthwise_gradient(features, gradient, kernel.shape[2]) if own else None
     if by_features or not own:
         masks = [by_features, by_kernel and not own, False]
         first, other, _ = aten.convolution_backward(
@@ -170,10 +154,3 @@ def _convolution_gradients(
         )
         second = other if second is None else second
     return first, second
-
-
-def _affine(features: Tensor, scale: Tensor, shift: Tensor, mean: Tensor) -> Tensor:
-    """Return scale * (features - mean) + shift, in the form in which a batch norm computes it on a CPU."""
-    ones, zeros = torch.ones_like(scale), torch.zeros_like(scale)
-    result: Tensor = aten.native_batch_norm(features, scale, shift - mean * scale, zeros, ones, False, 0.0, 0.0)[0]
-    return result

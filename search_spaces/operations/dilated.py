@@ -53,10 +53,8 @@ class _DilatedConv(Operation):
             features, arrangement = _shared_grids(features), joined
         else:
             dilation = self.dilation
-        chain = Chain((convolution,), dilation, costly=True)
-        mixture.accumulate(
-            lambda total: add_norm_relu(total, features, chain, self.layers[1], weight, mixture.lean), arrangement
-        )
+        chain = Chain((convolution,), dilation)
+        mixture.accumulate(lambda total: add_norm_relu(total, features, chain, self.layers[1], weight), arrangement)
 
 
 def _grids_pay(features: Tensor, kernel: Tensor) -> bool:

@@ -25,4 +25,4 @@ class PointwiseConv(Operation):
     def add_to(self, mixture: Mixture, weight: Tensor) -> None:
         features = subsampled(mixture.features, self.stride)
         chain = Chain((self.layers[0],))
-        mixture.accumulate(lambda total: add_norm_relu(total, features, chain, self.layers[1], weight, mixture.lean))
+        mixture.accumulate(lambda total: add_norm_relu(total, features, chain, self.layers[1], weight))

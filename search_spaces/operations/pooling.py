@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ... import kernels
+from ...kernels import arranged, average_pool, average_pool_gradients, max_pool, max_pool_gradients, usable
 from ...mixture import LinearTerm, Mixture, product_sum
 from ._base import Operation
 from ._shared import Shared
@@ -42,24 +42,24 @@ class MaxPool(Operation):
 
 
 def _average(features: Tensor, stride: int) -> tuple[Tensor, None]:
-    if stride == 1 and kernels.usable(features):
-        return kernels.average_pool(features), None
+    if stride == 1 and usable(features):
+        return average_pool(features), None
     return functional.avg_pool2d(features, 3, stride, padding=1, count_include_pad=False), None
 
 
 def _average_gradients(
     slope: Tensor | None, gradient: Tensor, features: Tensor, _: None, weight: Tensor, stride: int
 ) -> tuple[Tensor, Tensor]:
-    if stride == 1 and kernels.usable(features):
-        return kernels.average_pool_gradients(slope, kernels.arranged(gradient), features, weight)
+    if stride == 1 and usable(features):
+        return average_pool_gradients(slope, arranged(gradient), features, weight)
     back = aten.avg_pool2d_backward(gradient, features, [3], [stride], [1], False, False, None)
     return _weighted(slope, back, features, weight)
 
 
 def _maximum(features: Tensor, stride: int) -> tuple[Tensor, Tensor]:
     """Return maximum pooling and where each maximum was, in as few bytes as it takes."""
-    if stride == 1 and kernels.usable(features):
-        return kernels.max_pool(features)
+    if stride == 1 and usable(features):
+        return max_pool(features)
     value, where = functional.max_pool2d(features, 3, stride, padding=1, return_indices=True)
     short = features.device.type == "cpu" and features.shape[2] * features.shape[3] <= torch.iinfo(torch.int16).max
     return value, where.to(torch.int16) if short else where
@@ -68,8 +68,8 @@ def _maximum(features: Tensor, stride: int) -> tuple[Tensor, Tensor]:
 def _maximum_gradients(
     slope: Tensor | None, gradient: Tensor, features: Tensor, where: Tensor, weight: Tensor, stride: int
 ) -> tuple[Tensor, Tensor]:
-    if stride == 1 and kernels.usable(features):
-        return kernels.max_pool_gradients(slope, kernels.arranged(gradient), where, features, weight)
+    if stride == 1 and usable(features):
+        return max_pool_gradients(slope, arranged(gradient), where, features, weight)
     places = where.to(torch.int64)
     back = aten.max_pool2d_with_indices_backward(gradient, features, [3], [stride], [1], [1], False, places)
     return _weighted(slope, back, features, weight)

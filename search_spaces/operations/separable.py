@@ -26,9 +26,7 @@ class _SeparableConv(Operation):
 
     def add_to(self, mixture: Mixture, weight: Tensor) -> None:
         chain = Chain((self.layers[0], self.layers[1]))
-        mixture.accumulate(
-            lambda total: add_norm_relu(total, mixture.features, chain, self.layers[2], weight, mixture.lean)
-        )
+        mixture.accumulate(lambda total: add_norm_relu(total, mixture.features, chain, self.layers[2], weight))
 
 
 class SeparableConv3x3(_SeparableConv):
