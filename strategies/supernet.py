@@ -121,7 +121,8 @@ class MixedOperation(DifferentiableMixedLayer):
         """Add share * forward(features) to the sum of a node, for a scalar share > 0."""
         self.input_shape = tuple(features.shape)
         weights = self.relaxation.weights(str(self.label), self._arch_alpha, self.training)
-        self._add_to(mixture.read(features), weights * share)
+        exact = torch.promote_types(weights.dtype, features.dtype)  # the product is rounded like the features at least
+        self._add_to(mixture.read(features), weights.to(exact) * share.to(exact))
 
     def _candidate(self, name: str, *args: Any, **kwargs: Any) -> Tensor:
         value = self[name](*args, **kwargs)
