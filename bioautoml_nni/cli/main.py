@@ -210,16 +210,26 @@ def list_plugins(
 
 
 @app.command()
-def init(directory: Annotated[Path, typer.Argument(help="Folder for the new experiment.", metavar="DIR")]) -> None:
+def init(
+    directory: Annotated[Path, typer.Argument(help="Folder for the new experiment.", metavar="DIR")],
+    table: Annotated[
+        Path | None, typer.Option(help="Your table (.csv, .tsv, .parquet): epochs and batches are chosen by its size.")
+    ] = None,
+) -> None:
     """Write a commented experiment.yml for your own table."""
     from ..atomic import write_text
-    from ..config.template import TEMPLATE
+    from ..config.template import experiment_template
+    from ..data.tables import read_table
     from ..errors import RunDirectoryError
 
     target = directory / "experiment.yml"
     if target.exists():
         raise RunDirectoryError(f"{target}: is there already; choose another folder or remove it.")
-    write_text(target, TEMPLATE)
+    if table is None:
+        text = experiment_template()
+    else:
+        text = experiment_template(str(table.resolve().parent), table.name, len(read_table(table)))
+    write_text(target, text)
     console.print(f"Wrote {target}. Edit its data section, then: bioautoml check {target}")
 
 

@@ -1,6 +1,35 @@
 """The experiment.yml that `bioautoml init` writes."""
 
-TEMPLATE = """\
+from __future__ import annotations
+
+import json
+
+from .sizing import sized
+
+USUAL = 3000
+"""Rows that lengths are made for where no table is given."""
+TRAINED = 0.8 * 0.85
+"""Share of the rows that the split below trains with."""
+
+
+def experiment_template(root: str = ".", table: str = "metadata.csv", rows: int | None = None) -> str:
+    """Return a commented experiment file.
+
+    Args:
+        root: folder of the table, relative to the experiment's or absolute.
+        table: name of the table in it.
+        rows: how many it has, by which lengths and batches are chosen.
+
+    Raises:
+        ValueError: for a table without rows.
+    """
+    lengths = sized(round(TRAINED * (USUAL if rows is None else rows)))
+    values = {key.replace(".", "_"): value for key, value in lengths.items()}
+    reason = f"for {rows:,} rows" if rows else "for some thousand rows; `bioautoml init --table` counts yours"
+    return _TEMPLATE.format(root=json.dumps(root), table=json.dumps(table), reason=reason, **values)
+
+
+_TEMPLATE = """\
 # An experiment: bioautoml check experiment.yml, then bioautoml run experiment.yml
 # Every key can be overridden: bioautoml run experiment.yml --set training.epochs=3
 name: my-experiment
@@ -8,15 +37,15 @@ seed: 0
 
 data:
   source: csv                  # `bioautoml ls sources` lists all formats
-  root: .                      # folder of the table; relative paths start at this file's folder
-  table: metadata.csv          # .csv, .tsv or .parquet
+  root: {root}                    # folder of the table; relative paths start at this file's folder
+  table: {table}        # .csv, .tsv or .parquet
   image: image                 # column of image paths
   image_root: .                # folder below root that these paths start from
   label: label                 # column of labels
   image_size: 64               # pixels of the square that the network sees
   modalities: [image, metadata]
   infer_columns: true          # roles of columns not named below; what was inferred stands in the report
-  columns: {}                  # for example {length_mm: size, site: group, notes: ignored}
+  columns: {{}}                  # for example {{length_mm: size, site: group, notes: ignored}}
                                # roles: numeric, size, fraction, categorical, date, hour, latitude, longitude,
                                # text, group, ignored
   max_unreadable: 0.05         # a larger share of unreadable images stops the run
@@ -42,18 +71,19 @@ loss:
   tau: 1.0
 
 search:
-  epochs: 20
-  batch_size: 32
+  epochs: {search_epochs:<20}   # {reason}
+  batch_size: {search_batch_size}
 
 derivation:
   method: shares               # the strongest operations; successive_halving trains several candidates first
   # target: trap               # or pi, station: hard limits of the model; or max_parameters, max_mflops
 
 training:
-  epochs: 40
-  batch_size: 64
+  epochs: {training_epochs:<20}   # {reason}
+  batch_size: {training_batch_size}
   learning_rate: 0.003
-  # docs/training.md lists the rest of the recipe: moving average, mixup, CutMix, drop-path, teachers, patience
+  ema_decay: {training_ema_decay}
+  # docs/training.md lists the rest of the recipe: mixup, CutMix, drop-path, teachers, patience
 # retrain:
 #   max_minutes: 30            # the schedule adapts to what fits
 """

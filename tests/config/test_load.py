@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import pytest
 import yaml
 from conftest import tiny_experiment
 
 from bioautoml_nni.config import apply_overrides, load_experiment, parse_experiment
-from bioautoml_nni.config.template import TEMPLATE
+from bioautoml_nni.config.sizing import sized
+from bioautoml_nni.config.template import experiment_template
 from bioautoml_nni.errors import ConfigError
 
 
@@ -96,7 +99,7 @@ def test_a_missing_file_points_to_init(tmp_path):
 
 
 def test_the_template_is_valid():
-    assert parse_experiment(yaml.safe_load(TEMPLATE)).name == "my-experiment"
+    assert parse_experiment(yaml.safe_load(experiment_template())).name == "my-experiment"
 
 
 def test_several_processes_need_a_strategy_that_can():
@@ -104,3 +107,25 @@ def test_several_processes_need_a_strategy_that_can():
     assert parse_experiment(raw).search.devices == 2
     with pytest.raises(ConfigError, match=r"search\.devices: strategy 'nni_darts' searches in one process only"):
         parse_experiment({**raw, "strategy": {"name": "nni_darts"}})
+
+
+@pytest.mark.parametrize("rows", [2, 300, 4_000, 60_000, 5_000_000])
+def test_the_template_for_a_table_parses_and_has_the_lengths_for_its_size(rows):
+    experiment = parse_experiment(yaml.safe_load(experiment_template("/data/it's: mine", "a.csv", rows)))
+    assert experiment.data.root == Path("/data/it's: mine") and experiment.data.arguments["table"] == "a.csv"
+    lengths = sized(round(0.68 * rows))
+    assert experiment.training.epochs == lengths["training.epochs"]
+    assert experiment.search.epochs == lengths["search.epochs"]
+    assert experiment.training.ema_decay == lengths["training.ema_decay"]
+
+
+def test_more_specimens_are_seen_fewer_times_each_but_more_often_in_all():
+    sizes = [50, 300, 1_000, 3_000, 10_000, 100_000, 1_000_000, 5_000_000]
+    lengths = [sized(size) for size in sizes]
+    for stage in ("search", "training"):
+        epochs = [length[f"{stage}.epochs"] for length in lengths]
+        seen = [size * epoch for size, epoch in zip(sizes, epochs, strict=True)]
+        assert epochs == sorted(epochs, reverse=True) and seen == sorted(seen)
+    assert sized(3_000)["training.epochs"] == 60  # as examples/pitfall has it
+    with pytest.raises(ValueError, match="at least 1"):
+        sized(0)

@@ -14,6 +14,7 @@ from conftest import bioautoml, in_process, write_experiment, write_table
 from typer.testing import CliRunner
 
 from bioautoml_nni.cli import main as command_line
+from bioautoml_nni.config import load_experiment
 
 
 def test_a_run_leaves_everything_and_prints_its_score_beside_the_majority(finished):
@@ -288,6 +289,17 @@ def test_init_writes_a_file_that_runs_after_editing(tmp_path, capsys):
     assert code == 0, output
     code, output = in_process(capsys, "init", tmp_path / "new")
     assert code == 2 and "is there already" in output
+
+
+def test_init_takes_root_and_lengths_from_a_table(tmp_path, capsys):
+    table = write_table(tmp_path / "data")
+    code, output = in_process(capsys, "init", tmp_path / "new", "--table", table)
+    assert code == 0, output
+    experiment = load_experiment(tmp_path / "new/experiment.yml")
+    assert (experiment.data.root, experiment.data.arguments["table"]) == (table.parent, table.name)
+    assert (experiment.training.epochs, experiment.training.batch_size) == (120, 32)  # a small table
+    code, output = in_process(capsys, "init", tmp_path / "other", "--table", tmp_path / "none.csv")
+    assert code == 2 and "none.csv" in output and not (tmp_path / "other").exists()
 
 
 def test_ls_lists_every_plugin():
