@@ -3,8 +3,8 @@
 Searches of different lengths, each followed by the same retraining, through `bioautoml compare` on the sample or on
 another experiment. The target is the mean test macro-F1 over seeds that NNI's DARTS reaches with the most epochs, less
 its standard error. For every method: the fewest epochs from which on its mean reaches the target, and how many times
-cheaper that search is than the cheapest of NNI's that does. Random architectures stand beside them. Runs lie in --runs, and a
-stopped benchmark goes on. Written to benchmarks/out/search_to_quality.csv.
+cheaper that search is than the cheapest of NNI's that does. Random architectures stand beside them. Runs lie in --runs,
+and a stopped benchmark goes on. Written to benchmarks/out/search_to_quality.csv.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from nni.nas.nn.pytorch import InputChoice, LayerChoice
 from torch import Tensor, nn
 
 from ..architecture import CellArchitecture, CellTopology, EdgeTopology
-from ..mixture import dense
+from ..mixture import Mixture, dense
 from .operations._fused import Chain, add_norm_relu
 
 OperationClasses = Mapping[str, type[nn.Module]]
@@ -132,17 +132,33 @@ class FixedCell(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, C_in, H, W) to (N, C_out, ceil(H / stride), ceil(W / stride))."""
-        states = {0: features}
+        states, node_of = {0: features}, self._mixed if self.training and torch.is_grad_enabled() else self._summed
         for node in self.live_nodes:
-            total: Tensor | None = None
-            for source in self.incoming[node]:
-                value = self.edges[f"{source}_{node}"](states[source])
-                if self.training and self.drop_path and (source, node) in self.droppable:
-                    value = value * _kept(value, self.drop_path)
-                total = value if total is None else total + value
-            assert total is not None  # a live node has an edge
-            states[node] = total / self.divisors[node] if self.divisors[node] > 1 else total
+            states[node] = node_of(node, states)
         return self.project(torch.cat([states[node] for node in self.live_nodes], dim=1))
+
+    def _summed(self, node: int, states: Mapping[int, Tensor]) -> Tensor:
+        total: Tensor | None = None
+        for source in self.incoming[node]:
+            value = self.edges[f"{source}_{node}"](states[source])
+            total = value if total is None else total + value
+        assert total is not None  # a live node has an edge
+        return total / self.divisors[node] if self.divisors[node] > 1 else total
+
+    def _mixed(self, node: int, states: Mapping[int, Tensor]) -> Tensor:
+        """Return the same in training, made like the nodes of a supernet, and with drop-path."""
+        mixture, share = Mixture(), states[0].new_tensor(1 / self.divisors[node])
+        for source in self.incoming[node]:
+            operation: Any = self.edges[f"{source}_{node}"]
+            mixture.read(states[source])
+            if self.drop_path and (source, node) in self.droppable:
+                value = operation(mixture.features)
+                mixture.add(value * (_kept(value, self.drop_path) * share))
+            elif hasattr(operation, "add_to"):
+                operation.add_to(mixture, share)
+            else:
+                mixture.add(share * operation(mixture.features))
+        return mixture.result()
 
 
 def _kept(like: Tensor, drop: float) -> Tensor:

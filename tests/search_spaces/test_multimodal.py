@@ -1,6 +1,9 @@
+import copy
+
 import pytest
 import torch
 from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.search_spaces.cell import FixedCell, OutputProjection, _kept
 from bioautoml_nni.strategies import AlternatingDARTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +18,8 @@ from bioautoml_nni.errors import ArchitectureError
 METADATA = {"numeric_fields": [0, 0, 1], "categories": [4, 5], "category_fields": [2, 3], "fields": 4}
 ARGUMENTS = {"num_classes": 5, "metadata": METADATA, "channels": 4, "cells": 4, "metadata_features": 6}
 RECORD = SpaceRecord(name="multimodal")
+LEAST = 20
+"""Fewer results than this would mean that nothing was compared."""
 
 
 def make_batch(rows: int = 3) -> dict[str, torch.Tensor]:
@@ -95,6 +100,41 @@ def test_a_fixed_network_has_no_dead_code(seed):
     network(make_batch()).square().sum().backward()
     without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     assert without == []
+
+
+def plain_node(cell: FixedCell, node: int, states: dict[int, torch.Tensor]) -> torch.Tensor:
+    """What a node is, in torch's own operations."""
+    total = torch.zeros(())
+    for source in cell.incoming[node]:
+        value = cell.edges[f"{source}_{node}"](states[source])
+        if cell.drop_path and (source, node) in cell.droppable:
+            value = value * _kept(value, cell.drop_path)
+        total = total + value
+    return total / cell.divisors[node]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("drop_path", [0.0, 0.4])
+def test_training_with_compiled_passes_equals_the_plain_sums(seed, drop_path, monkeypatch):
+    space = MultimodalSpace(**ARGUMENTS)
+    torch.manual_seed(seed)
+    network = MultimodalSpace.build(random_architecture(space, seed), **{**ARGUMENTS, "dropout": 0.0}).double().train()
+    batch = {name: value.double() if value.is_floating_point() else value for name, value in make_batch().items()}
+    for cell in network.image_encoder.cells:
+        cell.drop_path = drop_path
+    found = []
+    for plain in (False, True):
+        if plain:
+            monkeypatch.setattr(FixedCell, "_mixed", plain_node)
+            monkeypatch.setattr(OutputProjection, "forward", torch.nn.Sequential.forward)
+        torch.manual_seed(seed)
+        own = copy.deepcopy(network)
+        logits = own(batch)
+        logits.square().sum().backward()
+        found.append([logits, *(parameter.grad for parameter in own.parameters()), *own.buffers()])
+    assert len(found[0]) > LEAST
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
 
 
 def test_the_fixed_network_may_be_larger_than_the_searched_one():
