@@ -42,6 +42,8 @@ bench: install
 
 bench-full: bench
 	$(BIN)/python benchmarks/search_scaling.py
+	$(BIN)/python benchmarks/search_to_quality.py
+	$(BIN)/python benchmarks/waiting.py
 	$(BIN)/python benchmarks/latency.py
 
 clean:
