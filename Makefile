@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export PYTHONWARNINGS ?= ignore::DeprecationWarning
 
-.PHONY: install demo test test-faults fuzz audit lint bench bench-full clean
+.PHONY: install demo test test-faults fuzz audit lint bench bench-short bench-full clean
 
 install: $(STAMP)
 
@@ -39,6 +39,9 @@ lint: install
 
 bench: install
 	$(BIN)/python benchmarks/search_step.py
+
+bench-short: install
+	$(BIN)/python benchmarks/search_step.py --short
 
 bench-full: bench
 	$(BIN)/python benchmarks/search_scaling.py
