@@ -141,11 +141,11 @@ def max_pool_gradients(
     """Return weight times the gradient of `max_pool` by its input, and the inner product <gradient, max_pool>.
 
     Args:
-        slope: what the first result is added to, in place.
+        slope: what the first result is added to, in place where it is `arranged`.
         gradient: by the pooled map, `arranged`.
         weight: a scalar.
     """
-    result = torch.empty_like(features) if slope is None else slope
+    result = torch.empty_like(features) if slope is None else arranged(slope)
     images, channels = _images(features), features.shape[1]
     parts = _parts(images)
     sums = np.zeros((len(parts), 1))
@@ -171,11 +171,11 @@ def average_pool_gradients(
     """Return weight times the gradient of `average_pool` by its input, and <gradient, average_pool>.
 
     Args:
-        slope: what the first result is added to, in place.
+        slope: what the first result is added to, in place where it is `arranged`.
         gradient: by the pooled map, `arranged`.
         weight: a scalar.
     """
-    result, images = torch.empty_like(features) if slope is None else slope, _images(features)
+    result, images = torch.empty_like(features) if slope is None else arranged(slope), _images(features)
     shares, (by_row, by_column) = _window_shares(*features.shape[1:], images.dtype)
     parts = _parts(images)
     sums = np.zeros((len(parts), 1))
@@ -191,11 +191,11 @@ def scaling_gradients(
     """Return the gradients of features * factor by the features, and by the factor of every channel (N, C, 1, 1).
 
     Args:
-        slope: what the first result is added to, in place.
+        slope: what the first result is added to, in place where it is `arranged`.
         gradient: by the product, `arranged`.
         factor: what can be broadcast to (N, C, 1, 1).
     """
-    result = torch.empty_like(features) if slope is None else slope
+    result = torch.empty_like(features) if slope is None else arranged(slope)
     count, channels = features.shape[:2]
     factors = np.broadcast_to(factor.detach().numpy(), (count, channels, 1, 1)).reshape(count, channels)
     by_factor, images = np.zeros((count, channels), factors.dtype), _images(features)
