@@ -25,16 +25,17 @@ class SqueezeExcitation(Operation):
     def forward(self, features: Tensor) -> Tensor:
         if self.stride == 2:
             features = functional.avg_pool2d(features, 2, ceil_mode=True)
-        return features * self._gate(features)
+        pooled = features.mean((2, 3), keepdim=True)
+        return features * torch.sigmoid(self.excite(functional.relu(self.squeeze(pooled))))
 
     def add_to(self, mixture: Mixture, weight: Tensor) -> None:
-        if self.stride == 1:
-            mixture.scale(weight * self._gate(mixture.features))
-        else:
+        if self.stride == 2:
             super().add_to(mixture, weight)
+            return
+        gate = _pooled(mixture.features)
+        for convolution, activation in ((self.squeeze, functional.relu), (self.excite, torch.sigmoid)):
+            gate = activation(functional.linear(gate, convolution.weight.flatten(1), convolution.bias))
+        mixture.scale(weight * gate[:, :, None, None])
 
-    def _gate(self, features: Tensor) -> Tensor:
-        return torch.sigmoid(self.excite(functional.relu(self.squeeze(_pooled(features)))))
 
-
-_pooled = Shared(lambda features: features.mean((2, 3), keepdim=True))
+_pooled = Shared(lambda features: features.mean((2, 3)))
