@@ -11,7 +11,6 @@ import sys
 import numpy as np
 import pandas as pd
 
-
 OTHER_SPACES = ("timm", "image_only", "metadata")
 """How the names of rows begin that are no networks of the space."""
 
