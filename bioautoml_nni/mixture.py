@@ -112,13 +112,7 @@ class _DenseGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        if gradient.ndim != 4:
-            return gradient
-        return (
-            gradient.contiguous()
-            if gradient.is_contiguous()
-            else gradient.contiguous(memory_format=torch.channels_last)
-        )
+        return _without_gaps(gradient)
 
 
 class _LinearTerms(torch.autograd.Function):
@@ -174,7 +168,8 @@ _SCALING = LinearTerm(_add_scaled, _scaling_gradients)
 
 def product_sum(first: Tensor, second: Tensor, shape: tuple[int, ...] = ()) -> Tensor:
     """Return the sum of the products of two feature maps, in float32 at least, over what `shape` does not have."""
-    if not shape and first.device.type == "cpu" and first.dtype == second.dtype != torch.bfloat16:
+    exact = first.dtype == second.dtype and first.dtype in (torch.float32, torch.float64)
+    if not shape and exact and first.device.type == "cpu":
         return torch.dot(first.permute(0, 2, 3, 1).reshape(-1), second.permute(0, 2, 3, 1).reshape(-1))
     return (first * second).to(torch.promote_types(first.dtype, torch.float32)).sum_to_size(shape)
 
@@ -184,6 +179,10 @@ def dense(features: Any) -> Any:
     device = features.device.type
     if torch.is_autocast_enabled(device) and features.is_floating_point():
         features = features.to(torch.get_autocast_dtype(device))
+    return _without_gaps(features)
+
+
+def _without_gaps(features: Tensor) -> Tensor:
     if features.ndim != 4 or features.is_contiguous():
-        return features
+        return features.contiguous()
     return features.contiguous(memory_format=torch.channels_last)

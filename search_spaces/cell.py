@@ -15,7 +15,8 @@ from nni.nas.nn.pytorch import InputChoice, LayerChoice
 from torch import Tensor, nn
 
 from ..architecture import CellArchitecture, CellTopology, EdgeTopology
-from ..mixture import Mixture, dense
+from ..kernels import usable
+from ..mixture import Mixture
 from .operations._fused import Chain, add_norm_relu
 
 OperationClasses = Mapping[str, type[nn.Module]]
@@ -40,9 +41,9 @@ class OutputProjection(nn.Sequential):
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, C_in, H, W) to (N, C_out, H, W); the same in training on a CPU, with fewer passes over memory."""
         convolution, norm, _ = self
-        if not (self.training and torch.is_grad_enabled() and type(norm) is nn.BatchNorm2d):
+        if not (_learns(self, features) and type(norm) is nn.BatchNorm2d):
             return super().forward(features)
-        return add_norm_relu(None, dense(features), Chain((convolution,)), norm, features.new_ones(()))
+        return add_norm_relu(None, features, Chain((convolution,)), norm, features.new_ones(()))
 
 
 class SearchCell(nn.Module):
@@ -132,7 +133,7 @@ class FixedCell(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, C_in, H, W) to (N, C_out, ceil(H / stride), ceil(W / stride))."""
-        states, node_of = {0: features}, self._mixed if self.training and torch.is_grad_enabled() else self._summed
+        states, node_of = {0: features}, self._mixed if _learns(self, features) else self._summed
         for node in self.live_nodes:
             states[node] = node_of(node, states)
         return self.project(torch.cat([states[node] for node in self.live_nodes], dim=1))
@@ -140,25 +141,34 @@ class FixedCell(nn.Module):
     def _summed(self, node: int, states: Mapping[int, Tensor]) -> Tensor:
         total: Tensor | None = None
         for source in self.incoming[node]:
-            value = self.edges[f"{source}_{node}"](states[source])
+            value = self._kept(source, node, self.edges[f"{source}_{node}"](states[source]))
             total = value if total is None else total + value
         assert total is not None  # a live node has an edge
         return total / self.divisors[node] if self.divisors[node] > 1 else total
 
     def _mixed(self, node: int, states: Mapping[int, Tensor]) -> Tensor:
-        """Return the same in training, made like the nodes of a supernet, and with drop-path."""
+        """Return the same, made like the nodes of a supernet."""
         mixture, share = Mixture(), states[0].new_tensor(1 / self.divisors[node])
         for source in self.incoming[node]:
             operation: Any = self.edges[f"{source}_{node}"]
             mixture.read(states[source])
-            if self.drop_path and (source, node) in self.droppable:
-                value = operation(mixture.features)
-                mixture.add(value * (_kept(value, self.drop_path) * share))
-            elif hasattr(operation, "add_to"):
+            dropped = bool(self.drop_path) and (source, node) in self.droppable
+            if hasattr(operation, "add_to") and not dropped:
                 operation.add_to(mixture, share)
             else:
-                mixture.add(share * operation(mixture.features))
+                mixture.add(share * self._kept(source, node, operation(mixture.features)))
         return mixture.result()
+
+    def _kept(self, source: int, node: int, value: Tensor) -> Tensor:
+        """Return an edge's result, in training without a share of the specimens where drop-path wants that."""
+        if not (self.training and self.drop_path and (source, node) in self.droppable):
+            return value
+        return value * _kept(value, self.drop_path)
+
+
+def _learns(module: nn.Module, features: Tensor) -> bool:
+    """Whether gradients are wanted, and the compiled passes take the features."""
+    return module.training and torch.is_grad_enabled() and usable(features)
 
 
 def _kept(like: Tensor, drop: float) -> Tensor:

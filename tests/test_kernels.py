@@ -33,7 +33,7 @@ def maps(shape, count, dtype=torch.float64):
     return [torch.randn(shape, dtype=dtype).to(memory_format=torch.channels_last) for _ in range(count)]
 
 
-def close(ours, theirs, tolerance=1e-10):
+def assert_equal(ours, theirs, tolerance=1e-10):
     torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance, check_stride=False)
 
 
@@ -57,13 +57,13 @@ def test_norm_and_relu_equal_those_of_torch(shape, training, momentum, threads):
     result, vectors = kernels.norm_relu(total.clone(), plain, weight, ours.weight, ours.bias, copy.deepcopy(ours))
     alone, _ = kernels.norm_relu(None, plain, weight, ours.weight, ours.bias, ours)
     by_map, by_gamma, by_beta = kernels.norm_relu_gradients(gradient, plain, vectors, training)
-    close(result, expected.detach())
-    close(alone, expected.detach() - total)
-    close(by_map, features.grad)
-    close(by_gamma * weight, theirs.weight.grad)
-    close(by_beta * weight, theirs.bias.grad)
+    assert_equal(result, expected.detach())
+    assert_equal(alone, expected.detach() - total)
+    assert_equal(by_map, features.grad)
+    assert_equal(by_gamma * weight, theirs.weight.grad)
+    assert_equal(by_beta * weight, theirs.bias.grad)
     for name, buffer in theirs.named_buffers():
-        close(dict(ours.named_buffers())[name], buffer)
+        assert_equal(dict(ours.named_buffers())[name], buffer)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -81,9 +81,9 @@ def test_pooling_equals_that_of_torch(shape, name, threads):
     function = kernels.average_pool_gradients if extra is None else kernels.max_pool_gradients
     for before in (None, slope):
         by_map, by_weight = function(None if before is None else before.clone(), *arguments)
-        close(value, expected.detach())
-        close(by_map, wanted if before is None else before + wanted)
-        close(by_weight, (gradient * expected.detach()).sum())
+        assert_equal(value, expected.detach())
+        assert_equal(by_map, wanted if before is None else before + wanted)
+        assert_equal(by_weight, (gradient * expected.detach()).sum())
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -92,7 +92,7 @@ def test_the_gradient_by_a_depthwise_kernel_equals_that_of_torch(shape, size, th
     features, gradient = maps(shape, 2)
     kernel = torch.zeros(shape[1], 1, size, size, dtype=torch.float64, requires_grad=True)
     functional.conv2d(features, kernel, padding=size // 2, groups=shape[1]).backward(gradient)
-    close(kernels.depthwise_gradient(features, gradient, size), kernel.grad)
+    assert_equal(kernels.depthwise_gradient(features, gradient, size), kernel.grad)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -107,8 +107,8 @@ def test_the_gradients_of_a_scaling_equal_those_of_torch(shape, factor_shape, th
         by_map, by_channel = kernels.scaling_gradients(
             None if before is None else before.clone(), gradient, features.detach(), factor
         )
-        close(by_map, features.grad if before is None else before + features.grad)
-        close(by_channel.sum_to_size(sizes), factor.grad)
+        assert_equal(by_map, features.grad if before is None else before + features.grad)
+        assert_equal(by_channel.sum_to_size(sizes), factor.grad)
 
 
 def test_what_is_not_a_number_is_passed_on():

@@ -12,8 +12,8 @@ def sized(specimens: int) -> dict[str, float]:
     """Return dotted keys of an experiment with values for about `specimens` training specimens.
 
     Specimens of a smaller data set are seen more often, though it takes less time: epochs go with one over the square
-    root of its size, between 10 and 120. Batches grow with it, and the
-    moving average of the weights reaches over about two epochs.
+    root of its size, between 10 and 120. Batches grow with it, and the moving average of the weights reaches over two
+    epochs.
 
     Raises:
         ValueError: for less than one specimen.

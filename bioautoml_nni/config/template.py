@@ -26,7 +26,11 @@ def experiment_template(root: str = ".", table: str = "metadata.csv", rows: int 
     lengths = sized(round(TRAINED * (USUAL if rows is None else rows)))
     values = {key.replace(".", "_"): value for key, value in lengths.items()}
     reason = f"for {rows:,} rows" if rows else "for some thousand rows; `bioautoml init --table` counts yours"
-    return _TEMPLATE.format(root=json.dumps(root), table=json.dumps(table), reason=reason, **values)
+    return _TEMPLATE.format(root=_quoted(root), table=_quoted(table), reason=reason, **values)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 _TEMPLATE = """\

@@ -67,6 +67,8 @@ class _ConvNormReLU(torch.autograd.Function):
         chain: Chain, *kernels: Tensor,
     ) -> Tensor:  # fmt: skip
         maps = chain.run(features, kernels)
+        if norm.training and maps[-1].numel() == maps[-1].shape[1]:
+            raise ValueError(f"a batch norm needs more than one value of a channel in training, got {maps[-1].shape}")
         ctx.eps, ctx.chain, ctx.training, ctx.adds = norm.eps, chain, norm.training, total is not None
         if not any(ctx.needs_input_grad[8:]):  # what comes between is for the gradients of the later kernels only
             maps = [features, *[maps[-1]] * len(kernels)]

@@ -111,8 +111,8 @@ def test_several_processes_need_a_strategy_that_can():
 
 @pytest.mark.parametrize("rows", [2, 300, 4_000, 60_000, 5_000_000])
 def test_the_template_for_a_table_parses_and_has_the_lengths_for_its_size(rows):
-    experiment = parse_experiment(yaml.safe_load(experiment_template("/data/it's: mine", "a.csv", rows)))
-    assert experiment.data.root == Path("/data/it's: mine") and experiment.data.arguments["table"] == "a.csv"
+    experiment = parse_experiment(yaml.safe_load(experiment_template("/data/Käfer, it's: mine", "a.csv", rows)))
+    assert experiment.data.root == Path("/data/Käfer, it's: mine") and experiment.data.arguments["table"] == "a.csv"
     lengths = sized(round(0.68 * rows))
     assert experiment.training.epochs == lengths["training.epochs"]
     assert experiment.search.epochs == lengths["search.epochs"]

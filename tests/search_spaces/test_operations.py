@@ -137,6 +137,14 @@ def test_written_out_gradients_equal_those_of_autograd(name, training, stride):
         torch.testing.assert_close(own, declared, rtol=1e-9, atol=1e-10)
 
 
+def test_a_single_value_of_a_channel_is_refused_in_training_as_torch_does():
+    operation, features = OPERATIONS["conv_1x1"].target(4, 1), torch.ones(1, 4, 1, 1)
+    with pytest.raises(ValueError, match="more than one value|more than 1 value"):
+        operation.train()(features)
+    with pytest.raises(ValueError, match="more than one value"):
+        operation.add_to(Mixture(features), torch.tensor(0.5))
+
+
 def test_shared_work_is_done_once_for_one_feature_map_and_anew_for_another():
     calls = []
     shared = Shared(lambda features: calls.append(1) or features * 2)
