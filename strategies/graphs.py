@@ -53,6 +53,10 @@ class GraphedForward:
         self.seen: set[Any] = set()
         self.failure: str | None = None
 
+    def forget(self) -> None:
+        """Record anew, since what the supernet computes has changed."""
+        self.recorded.clear()
+
     def __call__(self, batch: Tensor | Mapping[str, Tensor], kind: str | None) -> Tensor:
         """Return the supernet's output for a training batch.
 

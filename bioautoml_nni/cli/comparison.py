@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,8 @@ from .shared import Overrides, app, console
 WIDE = 150
 """Columns of a terminal that all of the table needs; below it, `NARROW_COLUMNS` are shown."""
 NARROW_COLUMNS = ("row", "seeds", "macro_f1", "against", "parameters")
+BETWEEN_ROWS = re.compile(r",(?![^\[{]*[\]}])")
+"""Commas, but not those within the lists and sections of with:KEY=[1, 2]."""
 DEFAULT_ROWS = "as_configured,random,majority"
 
 
@@ -37,7 +40,7 @@ def compare(
     from ..config import load_experiment
 
     loaded = load_experiment(experiment, overrides or [])
-    wanted = list(dict.fromkeys(part.strip() for part in rows.split(",") if part.strip()))
+    wanted = list(dict.fromkeys(part.strip() for part in BETWEEN_ROWS.split(rows) if part.strip()))
     folder = output or Path("comparisons") / loaded.name
     runs = run_comparison(loaded, wanted, seeds, folder, jobs, console)
     shown = [name for name in HEADINGS if console.width >= WIDE or name in NARROW_COLUMNS]

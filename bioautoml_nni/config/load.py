@@ -158,6 +158,11 @@ def _contradictions(experiment: Experiment) -> list[str]:
             f"strategy.warmup_epochs: {warmup} epochs of warm-up leave nothing of search.epochs="
             f"{experiment.search.epochs} for the architecture; lower it."
         )
+    sizes = experiment.search.image_sizes
+    if sizes and sizes[-1] > experiment.data.image_size:
+        problems.append(
+            f"search.image_sizes: {sizes[-1]} is more than data.image_size={experiment.data.image_size}; lower it."
+        )
     strategy = experiment.strategy.name
     several = experiment.search.devices > 1 and strategy in plugins("strategies")
     if several and "processes" not in get("strategies", strategy).capabilities:

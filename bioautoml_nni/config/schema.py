@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..budgets import BUDGETS, LARGEST_SIDE, Budget
 
+SMALLEST_SIDE = 16
+"""Pixels of the smallest picture that is worth looking at."""
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -76,7 +79,7 @@ class DataConfig(BaseModel):
     source: str
     root: Path | None = None
     modalities: list[Literal["image", "metadata"]] = Field(["image", "metadata"], min_length=1)
-    image_size: int = Field(64, ge=16, le=LARGEST_SIDE)
+    image_size: int = Field(64, ge=SMALLEST_SIDE, le=LARGEST_SIDE)
     split: SplitConfig = SplitConfig()
     encoding: EncodingConfig = EncodingConfig()
     max_unreadable: float = Field(0.05, ge=0, le=1)
@@ -123,11 +126,28 @@ class SearchConfig(_Optimisation):
     most_restarts: int = Field(3, ge=0, description="after a loss that is not finite, each time with half the rate")
     devices: int = Field(1, ge=1, description="processes that search together, each on a GPU of its own or on the CPU")
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    image_sizes: list[int] = Field(
+        default_factory=list,
+        description="edges of the pictures in parts of the search that are equally long, such as [32, 48, 64]; "
+        "data.image_size throughout by default",
+    )
     score_derived: bool = Field(
         True,
         description="after every epoch, score what the shares would derive with the supernet's weights; for up to "
         "5,000 validation specimens",
     )
+
+    def image_size_at(self, epoch: int) -> int | None:
+        """Return the edge of the pictures in an epoch, None for data.image_size."""
+        return self.image_sizes[epoch * len(self.image_sizes) // self.epochs] if self.image_sizes else None
+
+    @model_validator(mode="after")
+    def _sizes_grow(self) -> SearchConfig:
+        if sorted(self.image_sizes) != self.image_sizes or any(size < SMALLEST_SIDE for size in self.image_sizes):
+            raise ValueError(f"image_sizes must be {SMALLEST_SIDE} at least and may not fall, such as [32, 48, 64]")
+        if len(self.image_sizes) > self.epochs:
+            raise ValueError(f"image_sizes has {len(self.image_sizes)} sizes for {self.epochs} epochs; remove some")
+        return self
 
 
 class DistillationConfig(_Section):
@@ -157,6 +177,9 @@ class TrainingConfig(_Optimisation):
     cutmix: float = Field(0.0, ge=0, description="parameter of the Beta distribution of areas; 0 is off")
     drop_path: float = Field(0.0, ge=0, lt=1, description="probability at the end; it grows from 0")
     auxiliary_weight: float = Field(0.0, ge=0, description="of a second classifier at two thirds of the depth")
+    compile: bool = Field(
+        False, description="by torch.compile, where a compiler is at hand; meant for GPUs (docs/training.md)"
+    )
     patience: int | None = Field(None, ge=1, description="epochs without a better one, after which training ends")
     distillation: DistillationConfig | None = None
 

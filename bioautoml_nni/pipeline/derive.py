@@ -189,7 +189,7 @@ def _perturbed(run: RunDirectory, data: PreparedData, space: Any, shares: Shares
     alphas = named_architecture_parameters(network)
     names = {label: list(own) for label, own in shares.items()}
     result = {label: dict(own) for label, own in shares.items()}
-    base = macro_f1(data, network)
+    base = macro_f1(data, network, data.supernet_image_size)
     with make_progress(console) as progress:
         task = progress.add_task("derive", total=sum(len(own) for own in names.values()), note=f"macro-F1 {base:.3f}")
         for label, candidates in names.items():
@@ -199,7 +199,7 @@ def _perturbed(run: RunDirectory, data: PreparedData, space: Any, shares: Shares
                 if len(candidates) > 1:
                     with torch.no_grad():
                         alphas[label][position] = -1e9
-                    losses[name] = max(0.0, base - macro_f1(data, network))
+                    losses[name] = max(0.0, base - macro_f1(data, network, data.supernet_image_size))
                     with torch.no_grad():
                         alphas[label].copy_(kept)
                 progress.advance(task)

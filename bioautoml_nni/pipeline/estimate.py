@@ -31,6 +31,9 @@ BATCHES = 4
 DRY = ("prepare", "search", "derive", "retrain", "evaluate")
 """Stages of the dry run."""
 
+UNSHORTENED: Mapping[str, Any] = {"warmup_epochs": 0, "shrink_to": []}
+"""Arguments of strategies that make some epochs cheaper, and what makes all of them alike."""
+
 EPOCHS = 2
 """Of the dry run: the first one warms up, the last one is timed."""
 
@@ -83,7 +86,8 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
 
     A sample of the specimens goes through the stages, in a process of its own. An epoch of all specimens is
     taken to last as many times longer as there are more of them; what an epoch takes whatever their number, such as its
-    checkpoint, is counted with it, so that the times err upwards.
+    checkpoint, is counted with it, so that the times err upwards. Smaller pictures are taken to cost as much less as
+    they have fewer pixels, and candidates that leave the search to cost as much as those that stay.
 
     Raises:
         BioAutoMLError: whatever the run itself would end with on these specimens.
@@ -121,7 +125,7 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
     stages = {"prepare": StageCost(None, None, reading + decode + audit)}
     for stage, epochs in (("search", experiment.search.epochs), ("retrain", experiment.training.epochs)):
         if stage in costs and costs[stage]["epoch_seconds"] is not None:  # there may be nothing to search
-            epoch = costs[stage]["epoch_seconds"] / share
+            epoch = costs[stage]["epoch_seconds"] / share * (_pixels(experiment) if stage == "search" else 1)
             limit = 60 * (experiment.retrain.max_minutes or np.inf) if stage == "retrain" else np.inf
             stages[stage] = StageCost(epochs, epoch, float(min(limit, epochs * epoch)))
     halving = experiment.derivation
@@ -136,6 +140,12 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
     forward = passes / trained * (stages["retrain"].epoch_seconds or 0) / 3  # a training step is three forward passes
     stages["evaluate"] = StageCost(None, None, costs["evaluate"]["seconds"] + forward)
     return Estimate(specimens, len(few), stages, costs["evaluate"]["memory"], cache_gb, cached, run_mb)
+
+
+def _pixels(experiment: Experiment) -> float:
+    """Return how many of the pixels of its full-sized pictures the search looks at, epochs taken together."""
+    search, full = experiment.search, experiment.data.image_size
+    return float(np.mean([((search.image_size_at(epoch) or full) / full) ** 2 for epoch in range(search.epochs)]))
 
 
 def _sample(part: pd.Series, sizes: Mapping[str, int], batch: int) -> pd.Index:
@@ -158,13 +168,12 @@ def _dry(experiment: Experiment, cache: Path, cached: bool) -> Experiment:
         },
         "data.rare_labels": "drop", "data.hold_out": [], "cache.folder": str(cache),
         "cache.max_gb": experiment.cache.max_gb if cached else 0,
-        "search.epochs": EPOCHS, "training.epochs": EPOCHS, "training.patience": None,
+        "search.epochs": EPOCHS, "search.image_sizes": [], "training.epochs": EPOCHS, "training.patience": None,
         "training.distillation": None, "retrain.max_minutes": None, "evaluation.examples": 0,
     }  # fmt: skip
     if experiment.derivation.method == "successive_halving":
         values["derivation.method"] = "shares" if experiment.derivation.searched else "random"
-    if "warmup_epochs" in experiment.strategy.arguments:
-        values["strategy.warmup_epochs"] = 0
+    values |= {f"strategy.{key}": none for key, none in UNSHORTENED.items() if key in experiment.strategy.arguments}
     return changed(experiment, values, "estimate")
 
 

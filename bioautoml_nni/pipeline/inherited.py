@@ -26,10 +26,14 @@ class InheritedScore:
 
     Batch norms see training data once more, since the supernet's statistics are those of other paths (Guo et al.,
     arXiv 1904.00420, section 3.3).
+
+    Attributes:
+        image_size: edge of the pictures, at first the one at the end of the search; None is that of the decoded ones.
     """
 
     def __init__(self, run: RunDirectory, data: PreparedData) -> None:
         self.run, self.data = run, data
+        self.image_size = data.supernet_image_size
         self.space = get("search_spaces", run.experiment.space.name).target
         seed_everything(derive_seed(run.experiment.seed, "inherited"))
         self._batches: list[dict[str, Tensor]] = []
@@ -44,11 +48,11 @@ class InheritedScore:
         if self.space.inherit(network, supernet):
             return None
         renew_statistics(network, self.batches())
-        return macro_f1(self.data, network)
+        return macro_f1(self.data, network, self.image_size)
 
     def batches(self) -> list[dict[str, Tensor]]:
         """Return the training batches as a network sees them, without augmentation."""
-        transform = self.data.image_transform(self.run.experiment.search.augmentation)
+        transform = self.data.image_transform(self.run.experiment.search.augmentation, self.image_size)
         if transform is None:
             return self._batches
         return [{**batch, "image": transform.eval()(batch["image"])} for batch in self._batches]

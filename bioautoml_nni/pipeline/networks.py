@@ -45,18 +45,22 @@ def load_model(run: RunDirectory, data: PreparedData) -> nn.Module:
     return network.eval()
 
 
-def macro_f1(data: PreparedData, network: nn.Module) -> float:
-    """Return the macro-F1 of a network on validation."""
-    logits, target = predict_logits(data, network, splits.VALIDATION)
+def macro_f1(data: PreparedData, network: nn.Module, image_size: int | None = None) -> float:
+    """Return the macro-F1 of a network on validation, at another size of the pictures if one is given."""
+    logits, target = predict_logits(data, network, splits.VALIDATION, image_size=image_size)
     return float(f1_score(target, logits.argmax(1).numpy(), average="macro"))
 
 
 @torch.no_grad()
 def predict_logits(
-    data: PreparedData, network: nn.Module, part: str, advance: Callable[[int], None] = lambda count: None
+    data: PreparedData,
+    network: nn.Module,
+    part: str,
+    advance: Callable[[int], None] = lambda count: None,
+    image_size: int | None = None,
 ) -> tuple[torch.Tensor, np.ndarray]:
     """Return logits (N, K) and targets (N,) of one part, in the manifest's order."""
-    transform = data.image_transform(data.run.experiment.training.augmentation)
+    transform = data.image_transform(data.run.experiment.training.augmentation, image_size)
     logits: list[torch.Tensor] = []
     targets: list[torch.Tensor] = []
     for batch in make_loader(data.dataset([part]), 256, shuffle=False):

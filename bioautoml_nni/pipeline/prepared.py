@@ -123,6 +123,16 @@ class PreparedData:
         section = self.run.experiment.loss
         return get("losses", section.name).target(self.class_counts(), **section.arguments)
 
-    def image_transform(self, augmentation: Any) -> ImageTransform | None:
-        """Return normalisation and augmentation, or None without images."""
-        return ImageTransform(self.image["mean"], self.image["std"], augmentation) if self.uses_images else None
+    @property
+    def supernet_image_size(self) -> int | None:
+        """Edge of the pictures at the end of the search, None where it is that of the decoded ones."""
+        settings = self.run.experiment.search
+        return settings.image_size_at(settings.epochs - 1)
+
+    def image_transform(self, augmentation: Any, size: int | None = None) -> ImageTransform | None:
+        """Return normalisation and augmentation, to another size if one is given, or None without images."""
+        if not self.uses_images:
+            return None
+        transform = ImageTransform(self.image["mean"], self.image["std"], augmentation)
+        transform.size = size
+        return transform

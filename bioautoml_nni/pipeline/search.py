@@ -31,6 +31,7 @@ from ..nni_engine import run_one_shot, shares_of
 from ..quiet import quiet
 from ..registry import get, operation_groups
 from ..seeding import derive_seed, seed_everything, undisturbed
+from ..training.augment import ImageSizes
 from ..training.history import CheckpointCallback, HistoryCallback, read_history
 from ..training.module import SpecimenModule
 from ..training.progress import ProgressCallback
@@ -181,6 +182,7 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
         epochs=settings.epochs,
     )
     module.rate_factor = rate_factor
+    sizes = [] if module.images is None else [ImageSizes(module.images, settings.image_size_at)]
     checkpoint = CheckpointCallback(folder)
     epoch = _EpochRecord(run, data, learns_shares="equal_shares" not in getattr(strategy, "capabilities", ()))
     history = HistoryCallback(folder / "history.jsonl", epoch, run.tell("search"))
@@ -190,7 +192,7 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
         devices=settings.devices,
         strategy="ddp" if within_group() else "auto",
         precision=settings.precision,
-        callbacks=[history, checkpoint, ProgressCallback("search", console)],
+        callbacks=[history, checkpoint, ProgressCallback("search", console), *sizes],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -220,6 +222,7 @@ class _EpochRecord:
         if self.scored:
             with undisturbed():  # the search goes on as if nothing had been scored
                 self.score = self.score or InheritedScore(self.run, self.data)
+                self.score.image_size = self.run.experiment.search.image_size_at(trainer.current_epoch)
                 record = SpaceRecord(name=self.run.experiment.space.name, arguments=self.run.experiment.space.arguments)
                 architecture = derive(self.topology, with_positions(shares, self.topology), record)
                 found = self.score(architecture, module.model.state_dict())

@@ -14,6 +14,7 @@ from ..config.schema import TrainingConfig
 from ..seeding import derive_seed, seed_everything
 from .augment import ImageTransform
 from .auxiliary import AuxiliaryHead
+from .compiling import compiled_passes
 from .distillation import distillation_loss
 from .mixing import Mix, Mixing
 from .module import SpecimenModule
@@ -60,6 +61,7 @@ class RetrainModule(SpecimenModule):
         self.averaged: Any = None
         self._average: AveragedModel | None = None
         self._averaged_steps = 0
+        self._passes: Any = None
 
     def set_model(self, model: nn.Module) -> None:
         """Set the network; its moving average starts as a copy."""
@@ -93,9 +95,11 @@ class RetrainModule(SpecimenModule):
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Return the training loss."""
         inputs, mix = self.inputs(batch), None
+        if self._passes is None:
+            self._passes = compiled_passes(self.model, inputs) if self.recipe.compile else self.model.__call__
         if self.mixing is not None:
             inputs["image"], mix = self.mixing(inputs["image"])
-        logits = self.model(inputs)
+        logits = self._passes(inputs)
         loss = self._of_labels(logits, batch["target"], mix)
         settings = self.recipe.distillation
         if settings is not None:

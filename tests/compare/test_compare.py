@@ -9,6 +9,7 @@ from rich.console import Console
 from scipy import stats
 from sklearn.metrics import f1_score
 
+from bioautoml_nni.cli.comparison import BETWEEN_ROWS
 from bioautoml_nni.compare._base import RunContender
 from bioautoml_nni.compare.contenders import MetadataBoosting
 from bioautoml_nni.compare.protocol import compare, folder_name
@@ -179,6 +180,13 @@ def test_every_contender_changes_the_experiment_to_a_valid_one(tmp_path):
             assert changed(experiment, {**contender.settings(3), "seed": 3}, name).seed == 3
             checked.append(name)
     assert set(checked) >= {"as_configured", "gumbel_hard", "nni_darts", "paper_rule", "perturbation", "random", "timm"}
+
+
+def test_commas_within_a_setting_part_no_rows():
+    rows = "random,with:search.image_sizes=[32,48];strategy.relaxation={name: gumbel, start: 2},majority"
+    assert BETWEEN_ROWS.split(rows) == [
+        "random", "with:search.image_sizes=[32,48];strategy.relaxation={name: gumbel, start: 2}", "majority"
+    ]  # fmt: skip
 
 
 def test_a_row_may_be_the_experiment_with_other_settings(tmp_path):

@@ -72,6 +72,16 @@ def test_each_kind_and_shape_is_recorded_when_it_comes_again(stand_in):
     assert len(forward.recorded) == 2
 
 
+def test_a_supernet_that_has_changed_is_recorded_anew(stand_in):
+    _, network = supernet()
+    forward, batch = GraphedForward(network), torch.randn(2, 3, 16, 16)
+    for _ in range(3):
+        forward(batch, "alpha")
+    forward.forget()
+    forward(batch, "alpha")
+    assert Recorded.made == 2
+
+
 def test_other_passes_run_as_they_are(stand_in):
     _, network = supernet()
     forward, batch = GraphedForward(network), torch.randn(2, 3, 16, 16)

@@ -1,7 +1,9 @@
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bioautoml_nni.config.schema import Augmentation
 from bioautoml_nni.losses.cross_entropy import CrossEntropy
@@ -49,6 +51,20 @@ def test_each_change_is_drawn_per_picture(setting):
     changed = ImageTransform(MEAN, STD, OFF.model_copy(update=setting)).train()(images)
     assert changed.shape == (8, 3, 16, 16) and torch.isfinite(changed).all()
     assert len({tuple(picture.flatten().tolist()) for picture in changed}) > 1
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_images_of_another_size_are_the_same_picture(training):
+    blocks = torch.randint(0, 256, (4, 3, 4, 4), dtype=torch.uint8)
+    images = blocks.repeat_interleave(4, -1).repeat_interleave(4, -2)
+    transform = ImageTransform([0.0] * 3, [1.0] * 3, OFF).train(training)
+    transform.size = 8
+    found = transform(images)
+    assert found.shape == (4, 3, 8, 8)
+    torch.testing.assert_close(found.mean((2, 3)), images.float().mean((2, 3)) / 255, rtol=0, atol=0.02)
+    pillow = [Image.fromarray(np.moveaxis(image.numpy(), 0, -1)).resize((8, 8), Image.BILINEAR) for image in images]
+    expected = torch.from_numpy(np.stack([np.moveaxis(np.asarray(image), -1, 0) for image in pillow])) / 255
+    torch.testing.assert_close(found, expected, rtol=0, atol=1.5 / 255)
 
 
 def test_a_flip_is_a_mirror():
