@@ -1,11 +1,12 @@
-"""A search space whose optimum is known: python benchmarks/tiny_space.py table | rank [--strategies ...] [--seeds 3]
+"""A search space whose optimum is known: python benchmarks/tiny_space.py table | rank | cost [--seeds 3]
 
 The space has one kind of cell with three searchable edges and six operations on each, hence 216 architectures. The
 data are drawn specimens of the built-in sample's ten orders, 32 pixels wide, equally many of each order: 1,600 for
 training and 2,000 for testing. `table` trains every architecture from scratch under one protocol and writes
 benchmarks/tiny_space.csv (about half an hour on two cores for one seed; finished rows are kept). `rank` lets each
 strategy search on the 1,600 specimens, looks its derived architecture up in the table and prints what share of all
-different networks it beats, beside random architectures.
+different networks it beats, beside random architectures. `cost` does so with searches of several lengths (--lengths):
+the seconds that each strategy needs until its networks are as good as those of NNI's longest search.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 warnings.simplefilter("ignore")
 
 import numpy as np
+import pandas as pd
 import pytorch_lightning as pl
 import torch
 from bioautoml_nni.search_spaces import MultimodalSpace
@@ -35,13 +37,13 @@ from torch.utils.data import TensorDataset
 
 from bioautoml_nni.architecture import derive
 from bioautoml_nni.architecture.schema import Architecture, SpaceRecord
-from bioautoml_nni.config.schema import Augmentation
+from bioautoml_nni.config.schema import Augmentation, SearchConfig
 from bioautoml_nni.nni_engine import run_one_shot
 from bioautoml_nni.quiet import quiet
 from bioautoml_nni.seeding import derive_seed, seed_everything
 from bioautoml_nni.sources.sample_drawing import draw_specimen
 from bioautoml_nni.sources.sample_orders import ORDERS
-from bioautoml_nni.training.augment import ImageTransform
+from bioautoml_nni.training.augment import ImageSizes, ImageTransform
 from bioautoml_nni.training.module import SpecimenModule
 
 TABLE = Path(__file__).with_name("tiny_space.csv")
@@ -186,18 +188,31 @@ def scores() -> dict[tuple[tuple[int, int, str], ...], float]:
     return {key: statistics.mean(values) for key, values in found.items()}
 
 
-STRATEGIES: dict[str, Any] = {
-    "alternating": lambda seed: AlternatingDARTS(alpha_learning_rate=0.01, warmup_epochs=5, seed=seed),
-    "single_level": lambda seed: AlternatingDARTS("single_level", alpha_learning_rate=0.03, warmup_epochs=5, seed=seed),
-    "gumbel_hard": lambda seed: AlternatingDARTS(
-        relaxation="gumbel_hard", alpha_learning_rate=0.03, warmup_epochs=5, seed=seed
-    ),
-    "partial_channels": lambda seed: AlternatingDARTS(
-        partial_channels=4, alpha_learning_rate=0.03, warmup_epochs=5, seed=seed
-    ),
-    "paper_rule": lambda seed: AlternatingDARTS(alpha_learning_rate=3e-4, seed=seed),
-    "nni_darts": lambda seed: DARTS(arc_learning_rate=0.01),
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "alternating": {},
+    "single_level": {"schedule": "single_level", "alpha_learning_rate": 0.03},
+    "gumbel_hard": {"relaxation": "gumbel_hard", "alpha_learning_rate": 0.03},
+    "partial_channels": {"partial_channels": 4, "alpha_learning_rate": 0.03},
+    "paper_rule": {"alpha_learning_rate": 3e-4, "warmup_epochs": 0},
+    "shrinking": {"shrink_to": [4, 2]},
+    "growing": {},
+    "shrinking_growing": {"shrink_to": [4, 2]},
+    "nni_darts": {},
 }
+"""Arguments of our strategy; NNI's own has the rate only."""
+GROWING = [16, 24, 32]
+"""Edges of the pictures where they grow."""
+REFERENCE = "nni_darts"
+COMPARED = (REFERENCE, "alternating", "shrinking", "growing", "shrinking_growing", "gumbel_hard")
+"""Strategies whose cost is measured."""
+
+
+def strategy_of(name: str, seed: int, epochs: int) -> Any:
+    """Return a strategy; ours has a fifth of the epochs to warm up."""
+    if name == REFERENCE:
+        return DARTS(arc_learning_rate=0.01)
+    settings = {"alpha_learning_rate": 0.01, "warmup_epochs": epochs // 5, "seed": seed}
+    return AlternatingDARTS(**{**settings, **STRATEGIES[name]})
 
 
 def search(name: str, seed: int, epochs: int) -> tuple[Architecture, float]:
@@ -207,7 +222,7 @@ def search(name: str, seed: int, epochs: int) -> tuple[Architecture, float]:
     train, _ = data()
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     halves = [TensorDataset(*(tensor[part] for tensor in train.tensors)) for part in order.chunk(2)]
-    strategy = STRATEGIES[name](seed)
+    strategy = strategy_of(name, seed, epochs)
     joined = getattr(strategy, "training_data", None) == "joined"
     weights, alpha = (DataLoader(half, BATCH // 2, shuffle=True, drop_last=True) for half in halves)
     if joined:
@@ -217,8 +232,17 @@ def search(name: str, seed: int, epochs: int) -> tuple[Architecture, float]:
         loader = {"weights": weights, "alpha": alpha} if isinstance(strategy, AlternatingDARTS) else weights
         steps = len(weights)
     module = make_module("sgd", 0.1, epochs * steps, epochs)
-    trainer = Trainer(max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
-                      enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0)  # fmt: skip
+    sizes = SearchConfig(epochs=epochs, image_sizes=GROWING[-epochs:] if "growing" in name else [])
+    trainer = Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        callbacks=[ImageSizes(module.images, sizes.image_size_at)],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
     evaluator = Lightning(module, trainer, train_dataloaders=loader, val_dataloaders=alpha)
     space = MultimodalSpace(len(ORDERS), modalities=("image",), **SPACE)
     start = time.monotonic()
@@ -235,6 +259,7 @@ def _search_job(job: tuple[str, int, int]) -> tuple[Architecture, float]:
 
 def rank(names: list[str], seeds: int, epochs: int, processes: int) -> None:
     """Print for each strategy where its derived architectures stand among all."""
+    data()
     known = scores()
     values = np.array(sorted(known.values()))
     span = f"accuracy {values[0]:.3f} to {values[-1]:.3f}, median {np.median(values):.3f}"
@@ -253,6 +278,40 @@ def rank(names: list[str], seeds: int, epochs: int, processes: int) -> None:
     _print_row("random", [known[key_of(architecture_of(choice))] for choice in drawn], values, 0)
 
 
+def cost(names: list[str], seeds: int, lengths: list[int], processes: int) -> None:
+    """Print what searches of several lengths cost and reach, and write every one to benchmarks/out.
+
+    The target is what NNI's longest search reaches in the mean over seeds, less its standard error.
+    """
+    data()
+    known = scores()
+    values = np.array(sorted(known.values()))
+    jobs = [(name, seed, epochs) for epochs in sorted(lengths) for seed in range(seeds) for name in names]
+    lines = []
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for job, (found, seconds) in zip(jobs, pool.imap(_search_job, jobs), strict=True):
+            accuracy = known[key_of(found)]
+            lines.append((*job, accuracy, float((values < accuracy).mean()), seconds))
+            print(*lines[-1], flush=True)
+    table = pd.DataFrame(lines, columns=["strategy", "seed", "epochs", "accuracy", "beaten", "seconds"])
+    table.to_csv(Path(__file__).parent / "out" / "tiny_space_cost.csv", index=False)
+    found = table.groupby(["strategy", "epochs"]).agg(
+        accuracy=("accuracy", "mean"), beaten=("beaten", "mean"), error=("beaten", "sem"), seconds=("seconds", "median")
+    )
+    print(found.round(3).to_string())
+    reference = found.loc[REFERENCE].iloc[-1]
+    target = reference["beaten"] - reference["error"]
+    print(f"target: {target:.3f} of all networks beaten, {seeds} seeds; {REFERENCE} takes {reference['seconds']:.0f} s")
+    for name in names:
+        reaching = found.loc[name][found.loc[name]["beaten"] >= target]
+        if len(reaching):
+            seconds = reaching["seconds"].iloc[0]
+            told = f"{reaching.index[0]} epochs, {seconds:.1f} s, a {reference['seconds'] / seconds:.1f}th of that"
+        else:
+            told = "not reached"
+        print(f"  {name}: {told}")
+
+
 def _print_row(name: str, reached: list[float], values: np.ndarray, seconds: float) -> None:
     beaten = [float((values < accuracy).mean()) for accuracy in reached]
     accuracy = statistics.mean(reached)
@@ -265,16 +324,19 @@ def _print_row(name: str, reached: list[float], values: np.ndarray, seconds: flo
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["table", "rank"])
-    parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES))
+    parser.add_argument("command", choices=["table", "rank", "cost"])
+    parser.add_argument("--strategies", nargs="+", choices=list(STRATEGIES))
     parser.add_argument("--seeds", type=int, help="1 for the table, 3 for ranks")
     parser.add_argument("--epochs", type=int, default=25, help="of the search")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[2, 5, 10, 25], help="epochs, for cost")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     if options.command == "table":
         make_table(options.seeds or 1, options.processes)
+    elif options.command == "rank":
+        rank(options.strategies or list(STRATEGIES), options.seeds or 3, options.epochs, options.processes)
     else:
-        rank(options.strategies, options.seeds or 3, options.epochs, options.processes)
+        cost(options.strategies or list(COMPARED), options.seeds or 3, options.lengths, options.processes)
 
 
 if __name__ == "__main__":

@@ -51,11 +51,17 @@ class GraphedForward:
         self.eager = model.forward
         self.recorded: dict[Any, _Recording] = {}
         self.seen: set[Any] = set()
+        self.used: set[Any] = set()
         self.failure: str | None = None
 
-    def forget(self) -> None:
-        """Record anew, since what the supernet computes has changed."""
-        self.recorded.clear()
+    def start_epoch(self, changed: bool = False) -> None:
+        """Forget what the last epoch had no use for, such as passes over smaller pictures; each holds memory.
+
+        Args:
+            changed: whether the supernet computes something else from now on, so that all is forgotten.
+        """
+        self.recorded = {} if changed else {key: made for key, made in self.recorded.items() if key in self.used}
+        self.used.clear()
 
     def __call__(self, batch: Tensor | Mapping[str, Tensor], kind: str | None) -> Tensor:
         """Return the supernet's output for a training batch.
@@ -73,6 +79,7 @@ class GraphedForward:
         if key not in self.seen:  # a shape that never comes again is not worth a recording
             self.seen.add(key)
             return self.eager(batch)
+        self.used.add(key)
         if key not in self.recorded:
             try:
                 self.recorded[key] = _Recording(self.model, self.eager, inputs)

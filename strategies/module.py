@@ -118,11 +118,12 @@ class AlternatingModule(DartsLightningModule):
         loader = self.trainer.train_dataloader
         if isinstance(loader, SearchLoader):
             loader.set_epoch(epoch)
+        shrinks = False
         if self.shrink_to:
             epochs = max(1, int(self.trainer.max_epochs or 1) - self.warmup_epochs)
-            left = candidates_left(self.shrink_to, epoch - self.warmup_epochs, epochs)
-            if shrink(self.model, left) and self._graphs is not None:
-                self._graphs.forget()
+            shrinks = shrink(self.model, candidates_left(self.shrink_to, epoch - self.warmup_epochs, epochs))
+        if self._graphs is not None:
+            self._graphs.start_epoch(changed=shrinks)
         self.training_module.on_train_epoch_start()
 
     def training_step(self, batch: SearchBatch, batch_idx: int) -> Tensor | dict[str, Any] | None:

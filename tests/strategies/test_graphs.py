@@ -75,11 +75,22 @@ def test_each_kind_and_shape_is_recorded_when_it_comes_again(stand_in):
 def test_a_supernet_that_has_changed_is_recorded_anew(stand_in):
     _, network = supernet()
     forward, batch = GraphedForward(network), torch.randn(2, 3, 16, 16)
-    for _ in range(3):
-        forward(batch, "alpha")
-    forward.forget()
-    forward(batch, "alpha")
+    for changed in (False, False, True):
+        forward.start_epoch(changed)
+        for _ in range(3):
+            forward(batch, "alpha")
     assert Recorded.made == 2
+
+
+def test_recordings_that_an_epoch_had_no_use_for_are_forgotten(stand_in):
+    _, network = supernet()
+    forward = GraphedForward(network)
+    for size in (8, 16, 16, 16):
+        forward.start_epoch()
+        for _ in range(3):
+            forward(torch.randn(2, 3, size, size), "alpha")
+    forward.start_epoch()
+    assert len(forward.recorded) == 1 and Recorded.made == 2
 
 
 def test_other_passes_run_as_they_are(stand_in):
