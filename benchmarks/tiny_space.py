@@ -194,16 +194,14 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "gumbel_hard": {"relaxation": "gumbel_hard", "alpha_learning_rate": 0.03},
     "partial_channels": {"partial_channels": 4, "alpha_learning_rate": 0.03},
     "paper_rule": {"alpha_learning_rate": 3e-4, "warmup_epochs": 0},
-    "shrinking": {"shrink_to": [4, 2]},
     "growing": {},
-    "shrinking_growing": {"shrink_to": [4, 2]},
     "nni_darts": {},
 }
 """Arguments of our strategy; NNI's own has the rate only."""
 GROWING = [16, 24, 32]
 """Edges of the pictures where they grow."""
 REFERENCE = "nni_darts"
-COMPARED = (REFERENCE, "alternating", "shrinking", "growing", "shrinking_growing", "gumbel_hard")
+COMPARED = (REFERENCE, "alternating", "growing", "gumbel_hard")
 """Strategies whose cost is measured."""
 
 
@@ -232,7 +230,7 @@ def search(name: str, seed: int, epochs: int) -> tuple[Architecture, float]:
         loader = {"weights": weights, "alpha": alpha} if isinstance(strategy, AlternatingDARTS) else weights
         steps = len(weights)
     module = make_module("sgd", 0.1, epochs * steps, epochs)
-    sizes = SearchConfig(epochs=epochs, image_sizes=GROWING[-epochs:] if "growing" in name else [])
+    sizes = SearchConfig(epochs=epochs, image_sizes=GROWING[-epochs:] if name == "growing" else [])
     trainer = Trainer(
         max_epochs=epochs,
         accelerator="cpu",

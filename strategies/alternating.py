@@ -54,9 +54,6 @@ class AlternatingDARTS(DARTS):
             both compute the same, with the same weights and checkpoints.
         partial_channels: k of PC-DARTS: on every edge one k-th of the channels is searched, the others pass by; a
             smaller and faster supernet, of which the derived network cannot inherit weights. 1 searches all.
-        shrink_to: the search after warm-up is divided into equal parts; from the second on, every edge keeps so many of
-            its candidates, those with the largest shares (Chen et al., Progressive DARTS, arXiv 1904.12760, section
-            3.2); [5, 3] leaves five in the second third and three in the last. Empty keeps all.
         least_entropy: stop when the mean entropy of the operations' shares, in nats, is lower; None never stops.
         log_curvature: at the end of each epoch, log the dominant eigenvalue of the Hessian of the loss by the
             architecture parameters, as ``alpha_hessian_eigenvalue``; costs as much as 16 architecture steps.
@@ -88,7 +85,6 @@ class AlternatingDARTS(DARTS):
         least_entropy: float | None = None,
         mixed_operation: Literal["fast", "plain"] = "fast",
         partial_channels: int = 1,
-        shrink_to: Sequence[int] = (),
         log_curvature: bool = False,
         cuda_graphs: bool = True,
         checkpoint_cells: bool = False,
@@ -103,8 +99,6 @@ class AlternatingDARTS(DARTS):
             raise ValueError(f"mixed_operation must be fast or plain, not {mixed_operation!r}")
         if partial_channels < 1:
             raise ValueError(f"partial_channels must be at least 1, not {partial_channels}")
-        if sorted(shrink_to, reverse=True) != list(shrink_to) or any(count < 1 for count in shrink_to):
-            raise ValueError(f"shrink_to must hold falling numbers of at least 1, not {list(shrink_to)}")
         self.mixed_operation = mixed_operation
         self.partial_channels = partial_channels
         self.schedule: Schedule = build_part("schedules", schedule)
@@ -115,7 +109,6 @@ class AlternatingDARTS(DARTS):
         self.log_curvature = log_curvature
         self.cuda_graphs = cuda_graphs
         self.checkpoint_cells = checkpoint_cells
-        self.shrink_to = list(shrink_to)
         self.guards = Guards(most_skips, least_entropy)
         self.seed = seed
 
@@ -156,7 +149,6 @@ class AlternatingDARTS(DARTS):
             relaxation=self.relaxation,
             regularisers=self.regularisers,
             guards=self.guards,
-            shrink_to=self.shrink_to,
             log_curvature=self.log_curvature,
             cuda_graphs=self.cuda_graphs and not self.checkpoint_cells,
             seed=self.seed,

@@ -54,13 +54,9 @@ class GraphedForward:
         self.used: set[Any] = set()
         self.failure: str | None = None
 
-    def start_epoch(self, changed: bool = False) -> None:
-        """Forget what the last epoch had no use for, such as passes over smaller pictures; each holds memory.
-
-        Args:
-            changed: whether the supernet computes something else from now on, so that all is forgotten.
-        """
-        self.recorded = {} if changed else {key: made for key, made in self.recorded.items() if key in self.used}
+    def start_epoch(self) -> None:
+        """Forget what the last epoch had no use for, such as passes over smaller pictures; each holds memory."""
+        self.recorded = {key: made for key, made in self.recorded.items() if key in self.used}
         self.used.clear()
 
     def __call__(self, batch: Tensor | Mapping[str, Tensor], kind: str | None) -> Tensor:

@@ -25,7 +25,6 @@ from .processes import average, average_gradients
 from .regularisers._base import Regulariser
 from .relaxations._base import Relaxation
 from .schedules._base import Schedule
-from .shrinking import candidates_left, shrink
 from .supernet import MixedOperation
 
 
@@ -45,7 +44,6 @@ class AlternatingModule(DartsLightningModule):
         relaxation: Relaxation,
         regularisers: Sequence[Regulariser],
         guards: Guards,
-        shrink_to: Sequence[int],
         log_curvature: bool,
         cuda_graphs: bool,
         seed: int,
@@ -57,7 +55,6 @@ class AlternatingModule(DartsLightningModule):
         self.relaxation = relaxation
         self.regularisers = list(regularisers)
         self.guards = guards
-        self.shrink_to = list(shrink_to)
         self.log_curvature = log_curvature
         self.cuda_graphs = cuda_graphs
         self.seed = seed
@@ -118,12 +115,8 @@ class AlternatingModule(DartsLightningModule):
         loader = self.trainer.train_dataloader
         if isinstance(loader, SearchLoader):
             loader.set_epoch(epoch)
-        shrinks = False
-        if self.shrink_to:
-            epochs = max(1, int(self.trainer.max_epochs or 1) - self.warmup_epochs)
-            shrinks = shrink(self.model, candidates_left(self.shrink_to, epoch - self.warmup_epochs, epochs))
         if self._graphs is not None:
-            self._graphs.start_epoch(changed=shrinks)
+            self._graphs.start_epoch()
         self.training_module.on_train_epoch_start()
 
     def training_step(self, batch: SearchBatch, batch_idx: int) -> Tensor | dict[str, Any] | None:

@@ -7,7 +7,7 @@ space declared (NNI's own super-module forgets it).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,9 +22,6 @@ from ..registry import named_operations
 from .relaxations._base import Relaxation
 from .relaxations.softmax import Softmax
 
-CLOSED = -1e4
-"""Architecture parameter of a candidate that has left the search; exp of it is zero beside any other."""
-
 
 class MixedOperation(DifferentiableMixedLayer):
     """Weighted sum of all candidates; a candidate that is the zero operation adds nothing and is not run.
@@ -35,7 +32,6 @@ class MixedOperation(DifferentiableMixedLayer):
         skip_dropout: rate at which values of skip connections are dropped in training.
         input_shape: shape of the last input.
         partial_channels: k; candidates see one k-th of the channels, see `make_partial`.
-        closed: names of candidates that have left the search, see `close`.
     """
 
     relaxation: Relaxation = Softmax()
@@ -43,28 +39,6 @@ class MixedOperation(DifferentiableMixedLayer):
     skip_dropout: float = 0.0
     input_shape: tuple[int, ...] | None = None
     partial_channels: int = 1
-    closed: frozenset[str] = frozenset()
-
-    def close(self, names: Iterable[str]) -> None:
-        """Take candidates out of the search for good: their share is zero, and they are not computed any more.
-
-        What is told of it is the architecture parameter alone, which becomes `CLOSED`; so checkpoints and shares know
-        it too.
-        """
-        with torch.no_grad():
-            for name in names:
-                self._arch_alpha[self.names.index(name)] = CLOSED
-        self.find_closed()
-
-    def find_closed(self) -> None:
-        """Read from the architecture parameter which candidates are closed; needed where it was loaded."""
-        values = self._arch_alpha.detach().cpu().tolist()
-        self.closed = frozenset(name for name, value in zip(self.names, values, strict=True) if value < CLOSED / 2)
-
-    @property
-    def on_feature_maps(self) -> bool:
-        """Whether all candidates are operations of a cell; others, such as fusions, are not."""
-        return all(hasattr(self[name], "channels") and hasattr(self[name], "stride") for name in self.names)
 
     def make_partial(self, k: int) -> None:
         """Build the candidates anew for one k-th of the channels. PC-DARTS, Xu et al., arXiv 1907.05737.
@@ -76,9 +50,11 @@ class MixedOperation(DifferentiableMixedLayer):
         Raises:
             ConfigError: if the number of channels is no multiple of k.
         """
-        if k == 1 or not self.on_feature_maps:
-            return
         candidates = [self[name] for name in self.names]
+        if k == 1 or not all(
+            hasattr(candidate, "channels") and hasattr(candidate, "stride") for candidate in candidates
+        ):
+            return
         channels = candidates[0].channels
         if channels % k:
             raise ConfigError(
@@ -117,9 +93,9 @@ class MixedOperation(DifferentiableMixedLayer):
         return total
 
     def _computed(self) -> list[tuple[int, str]]:
-        """Return position and name of the open candidates that are not zero; zero alone is computed."""
-        left_out = named_operations("zero") | self.closed
-        return [(i, name) for i, name in enumerate(self.names) if name not in left_out] or list(enumerate(self.names))
+        """Return position and name of the candidates that are not zero; zero alone is computed."""
+        zeros = named_operations("zero")
+        return [(i, name) for i, name in enumerate(self.names) if name not in zeros] or list(enumerate(self.names))
 
     def _fast(self, features: Tensor, weights: Tensor) -> Tensor:
         """Return the same sum with fewer passes over memory: each candidate adds to it as it can do cheapest."""

@@ -128,7 +128,7 @@ class SearchConfig(_Optimisation):
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     image_sizes: list[int] = Field(
         default_factory=list,
-        description="edges of the pictures in parts of the search that are equally long, such as [32, 48, 64]; "
+        description="edges of the pictures in parts of the search that are equally long, such as [32, 48]; "
         "data.image_size throughout by default",
     )
     score_derived: bool = Field(

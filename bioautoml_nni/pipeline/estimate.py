@@ -31,9 +31,6 @@ BATCHES = 4
 DRY = ("prepare", "search", "derive", "retrain", "evaluate")
 """Stages of the dry run."""
 
-UNSHORTENED: Mapping[str, Any] = {"warmup_epochs": 0, "shrink_to": []}
-"""Arguments of strategies that make some epochs cheaper, and what makes all of them alike."""
-
 EPOCHS = 2
 """Of the dry run: the first one warms up, the last one is timed."""
 
@@ -86,8 +83,8 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
 
     A sample of the specimens goes through the stages, in a process of its own. An epoch of all specimens is
     taken to last as many times longer as there are more of them; what an epoch takes whatever their number, such as its
-    checkpoint, is counted with it, so that the times err upwards. Smaller pictures are taken to cost as much less as
-    they have fewer pixels, and candidates that leave the search to cost as much as those that stay.
+    checkpoint, is counted with it, so that the times err upwards. Smaller pictures of a search are taken to
+    cost as much less as they have fewer pixels.
 
     Raises:
         BioAutoMLError: whatever the run itself would end with on these specimens.
@@ -173,7 +170,8 @@ def _dry(experiment: Experiment, cache: Path, cached: bool) -> Experiment:
     }  # fmt: skip
     if experiment.derivation.method == "successive_halving":
         values["derivation.method"] = "shares" if experiment.derivation.searched else "random"
-    values |= {f"strategy.{key}": none for key, none in UNSHORTENED.items() if key in experiment.strategy.arguments}
+    if "warmup_epochs" in experiment.strategy.arguments:
+        values["strategy.warmup_epochs"] = 0
     return changed(experiment, values, "estimate")
 
 

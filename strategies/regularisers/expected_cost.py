@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,28 +43,30 @@ class ExpectedCost(Regulariser):
         self.budget = budget
         self.weight = weight
         self.target = target
-        self._tables: dict[Unit, dict[str, Tensor]] = {}
+        self._tables: dict[tuple[Unit, Any], dict[str, Tensor]] = {}
 
     def table(self, supernet: nn.Module, unit: Unit | None = None) -> dict[str, Tensor]:
         """Return the cost of every candidate (O,) by label, summed over the cells that share the label.
 
-        The shapes are those of the supernet's last forward pass.
+        The shapes are those of the supernet's last forward pass; where pictures grow, so do FLOPs.
 
         Args:
             unit: the regulariser's own by default.
         """
-        unit = unit or self.unit
-        if unit not in self._tables:
-            from ..supernet import MixedOperation
+        from ..supernet import MixedOperation
 
+        unit = unit or self.unit
+        edges = [m for m in supernet.modules() if isinstance(m, MixedOperation) and m.input_shape is not None]
+        key = unit, edges[0].input_shape[1:] if edges and edges[0].input_shape else None
+        if key not in self._tables:
             found: dict[str, Tensor] = {}
-            for module in supernet.modules():
-                if isinstance(module, MixedOperation) and module.input_shape is not None:
-                    cost = torch.tensor([self._cost(module[name], module.input_shape, unit) for name in module.names])
-                    label = str(module.label)
-                    found[label] = found[label] + cost if label in found else cost
-            self._tables[unit] = found
-        return self._tables[unit]
+            for module in edges:
+                assert module.input_shape is not None
+                cost = torch.tensor([self._cost(module[name], module.input_shape, unit) for name in module.names])
+                label = str(module.label)
+                found[label] = found[label] + cost if label in found else cost
+            self._tables[key] = found
+        return self._tables[key]
 
     def penalty(
         self, supernet: nn.Module, alphas: Mapping[str, Tensor], relaxation: Relaxation, progress: float

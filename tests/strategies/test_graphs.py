@@ -72,16 +72,6 @@ def test_each_kind_and_shape_is_recorded_when_it_comes_again(stand_in):
     assert len(forward.recorded) == 2
 
 
-def test_a_supernet_that_has_changed_is_recorded_anew(stand_in):
-    _, network = supernet()
-    forward, batch = GraphedForward(network), torch.randn(2, 3, 16, 16)
-    for changed in (False, False, True):
-        forward.start_epoch(changed)
-        for _ in range(3):
-            forward(batch, "alpha")
-    assert Recorded.made == 2
-
-
 def test_recordings_that_an_epoch_had_no_use_for_are_forgotten(stand_in):
     _, network = supernet()
     forward = GraphedForward(network)

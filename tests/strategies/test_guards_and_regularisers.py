@@ -145,6 +145,14 @@ def test_flops_are_those_of_the_shapes_at_work():
     assert table["reduction_edge_1_2"][found[0].names.index("dil_conv_3x3")] == expected
 
 
+def test_flops_grow_with_the_pictures():
+    network, part = supernet(), get("regularisers", "expected_cost").target(unit="flops")
+    position = edges(network, "reduction_edge_1_2")[0].names.index("dil_conv_3x3")
+    small = part.table(network)["reduction_edge_1_2"][position]
+    network(torch.randn(2, 3, 32, 32))
+    assert part.table(network)["reduction_edge_1_2"][position] == 4 * small > 0
+
+
 def test_a_target_counts_what_exceeds_its_limits(monkeypatch):
     from bioautoml_nni import budgets
 

@@ -18,7 +18,6 @@ PARTS = [
     *({"relaxation": name} for name in plugins("relaxations") if name != "softmax"),
     {"regularisers": ["skip_dropout", "beta_decay", "entropy"], "most_skips": 9},
     {"partial_channels": 2},
-    {"shrink_to": [6, 3], "warmup_epochs": 1},
 ]
 
 
