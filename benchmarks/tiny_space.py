@@ -154,7 +154,6 @@ def make_table(seeds: int, processes: int) -> None:
         for operations in itertools.product(OPERATIONS, repeat=len(EDGES))
         if (*operations, seed) not in done
     ]
-    data()
     start = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(processes) as pool, open(TABLE, "a", newline="") as file:
         writer = csv.DictWriter(file, [*EDGES, "seed", "accuracy", "parameters"], lineterminator="\n")
@@ -257,7 +256,6 @@ def _search_job(job: tuple[str, int, int]) -> tuple[Architecture, float]:
 
 def rank(names: list[str], seeds: int, epochs: int, processes: int) -> None:
     """Print for each strategy where its derived architectures stand among all."""
-    data()
     known = scores()
     values = np.array(sorted(known.values()))
     span = f"accuracy {values[0]:.3f} to {values[-1]:.3f}, median {np.median(values):.3f}"
@@ -281,7 +279,6 @@ def cost(names: list[str], seeds: int, lengths: list[int], processes: int) -> No
 
     The target is what NNI's longest search reaches in the mean over seeds, less its standard error.
     """
-    data()
     known = scores()
     values = np.array(sorted(known.values()))
     jobs = [(name, seed, epochs) for epochs in sorted(lengths) for seed in range(seeds) for name in names]
@@ -329,6 +326,7 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=[2, 5, 10, 25], help="epochs, for cost")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
+    data()  # drawn before there are processes, which cannot start their own
     if options.command == "table":
         make_table(options.seeds or 1, options.processes)
     elif options.command == "rank":

@@ -83,8 +83,8 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
 
     A sample of the specimens goes through the stages, in a process of its own. An epoch of all specimens is
     taken to last as many times longer as there are more of them; what an epoch takes whatever their number, such as its
-    checkpoint, is counted with it, so that the times err upwards. Smaller pictures of a search are taken to
-    cost as much less as they have fewer pixels.
+    checkpoint, is counted with it, so that the times err upwards. Where the search's pictures grow,
+    the largest are tried, and smaller ones taken to cost as much less as they have fewer pixels.
 
     Raises:
         BioAutoMLError: whatever the run itself would end with on these specimens.
@@ -140,9 +140,9 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
 
 
 def _pixels(experiment: Experiment) -> float:
-    """Return how many of the pixels of its full-sized pictures the search looks at, epochs taken together."""
-    search, full = experiment.search, experiment.data.image_size
-    return float(np.mean([((search.image_size_at(epoch) or full) / full) ** 2 for epoch in range(search.epochs)]))
+    """Return the pixels of a search whose pictures grow, as a share of those that the largest would have throughout."""
+    sizes = experiment.search.image_sizes
+    return float(np.mean(np.square(sizes))) / sizes[-1] ** 2 if sizes else 1.0  # parts are equally long
 
 
 def _sample(part: pd.Series, sizes: Mapping[str, int], batch: int) -> pd.Index:
@@ -165,7 +165,8 @@ def _dry(experiment: Experiment, cache: Path, cached: bool) -> Experiment:
         },
         "data.rare_labels": "drop", "data.hold_out": [], "cache.folder": str(cache),
         "cache.max_gb": experiment.cache.max_gb if cached else 0,
-        "search.epochs": EPOCHS, "search.image_sizes": [], "training.epochs": EPOCHS, "training.patience": None,
+        "search.epochs": EPOCHS, "search.image_sizes": experiment.search.image_sizes[-1:],
+        "training.epochs": EPOCHS, "training.patience": None,
         "training.distillation": None, "retrain.max_minutes": None, "evaluation.examples": 0,
     }  # fmt: skip
     if experiment.derivation.method == "successive_halving":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,7 @@ class ExpectedCost(Regulariser):
         self.budget = budget
         self.weight = weight
         self.target = target
-        self._tables: dict[tuple[Unit, Any], dict[str, Tensor]] = {}
+        self._tables: dict[tuple[Unit, tuple[int, ...] | None], dict[str, Tensor]] = {}
 
     def table(self, supernet: nn.Module, unit: Unit | None = None) -> dict[str, Tensor]:
         """Return the cost of every candidate (O,) by label, summed over the cells that share the label.
@@ -56,15 +56,16 @@ class ExpectedCost(Regulariser):
         from ..supernet import MixedOperation
 
         unit = unit or self.unit
-        edges = [m for m in supernet.modules() if isinstance(m, MixedOperation) and m.input_shape is not None]
-        key = unit, edges[0].input_shape[1:] if edges and edges[0].input_shape else None
+        edges = (module for module in supernet.modules() if isinstance(module, MixedOperation))
+        shapes = (edge.input_shape[1:] for edge in edges if edge.input_shape is not None)
+        key = unit, next(shapes, None)  # all shapes follow from the first one
         if key not in self._tables:
             found: dict[str, Tensor] = {}
-            for module in edges:
-                assert module.input_shape is not None
-                cost = torch.tensor([self._cost(module[name], module.input_shape, unit) for name in module.names])
-                label = str(module.label)
-                found[label] = found[label] + cost if label in found else cost
+            for module in supernet.modules():
+                if isinstance(module, MixedOperation) and module.input_shape is not None:
+                    cost = torch.tensor([self._cost(module[name], module.input_shape, unit) for name in module.names])
+                    label = str(module.label)
+                    found[label] = found[label] + cost if label in found else cost
             self._tables[key] = found
         return self._tables[key]
 

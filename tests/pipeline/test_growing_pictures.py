@@ -70,7 +70,9 @@ def test_sizes_that_cannot_be_are_refused(sizes, words, tmp_path):
 
 
 def test_the_estimate_counts_pixels(tmp_path):
-    assert estimating._pixels(experiment(tmp_path)) == pytest.approx((2 * (16 / 24) ** 2 + 2) / 4)
-    assert estimating._pixels(experiment(tmp_path, **{"search.image_sizes": []})) == 1
-    dry = estimating._dry(experiment(tmp_path), tmp_path / "cache", cached=True)
-    assert dry.search.image_sizes == []
+    grows, plain = (experiment(tmp_path, **{"search.image_sizes": sizes}) for sizes in ([16, 20], []))
+    by_epoch = [(grows.search.image_size_at(epoch) / 20) ** 2 for epoch in range(4)]
+    assert estimating._pixels(grows) == pytest.approx(sum(by_epoch) / 4)
+    assert estimating._pixels(plain) == 1
+    for one, tried in ((grows, [20]), (plain, [])):
+        assert estimating._dry(one, tmp_path / "cache", cached=True).search.image_sizes == tried
