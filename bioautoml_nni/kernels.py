@@ -6,7 +6,7 @@ channels are taken several at a time, and are shared out over as many threads as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
@@ -40,6 +40,31 @@ def usable(features: Tensor) -> bool:
 def arranged(features: Tensor) -> Tensor:
     """Return a map, such as a gradient that autograd has made, as the kernels take it."""
     return features.contiguous(memory_format=torch.channels_last)
+
+
+def pixels(features: Tensor) -> Tensor:
+    """Return the pixels of a usable map as rows (N H W, C), in the same memory."""
+    return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+
+
+def as_map(rows: Tensor, like: Tensor) -> Tensor:
+    """Return rows of pixels (N H W, D) as a map (N, D, H, W) of the shape of another one."""
+    count, _, height, width = like.shape
+    return rows.view(count, height, width, -1).permute(0, 3, 1, 2)
+
+
+def added(maps: Sequence[Tensor]) -> Tensor:
+    """Return the sum of maps, made in the memory of the first; three at a time are added in one pass."""
+    total, *rest = maps
+    if len(rest) >= 3 and all(usable(features) and features.dtype == total.dtype for features in maps):
+        target = _flat(total)
+        while len(rest) >= 3:
+            three = [_flat(features) for features in rest[:3]]
+            _in_parallel(loops.add_three, _parts(target), target, *three)
+            rest = rest[3:]
+    for features in rest:
+        total = total.add_(features)
+    return total
 
 
 def norm_relu(
@@ -211,6 +236,8 @@ def _window_shares(
 def _flat(values: Tensor) -> np.ndarray:
     """Return the values as they lie in memory."""
     array: np.ndarray = (values.detach() if values.requires_grad else values).numpy()
+    if array.ndim == 1:
+        return array
     return (array.transpose(0, 2, 3, 1) if array.ndim == 4 else array).reshape(-1)
 
 

@@ -53,6 +53,12 @@ def _put(values: Any, factor: Any, adds: bool, target: Any) -> None:
 
 
 @_compiled
+def add_three(start: int, stop: int, total: Any, first: Any, second: Any, third: Any) -> None:
+    for i in range(start, stop):
+        total[i] += first[i] + second[i] + third[i]
+
+
+@_compiled
 def moments(start: int, stop: int, rows: Any, sums: Any) -> None:
     """Number of rows, their mean, and the sum of squared differences from it, by columns (3, k C).
 
@@ -303,17 +309,17 @@ def window_sums(
     _, height, width = images.shape
     padded, products = np.zeros(width + 2 * channels, images.dtype), np.empty(width, images.dtype)
     left, right = padded[:width], padded[2 * channels : 2 * channels + width]
-    middle = padded[channels : channels + width]
+    middle, zeros, zero = padded[channels : channels + width], np.zeros(width, images.dtype), images.dtype.type(0)
     for image in range(start, stop):
         products[:] = 0
         for number in range(height):
-            middle[:] = 0
-            for near in range(max(0, number - 1), min(height, number + 2)):
-                row, factor = images[image, near], rows_before[near]
-                for i in range(width):
-                    middle[i] += factor * row[i]
+            row, of_row = images[image, number], rows_before[number]
+            above, of_above = (images[image, number - 1], rows_before[number - 1]) if number else (zeros, zero)
+            below, of_below = (
+                (images[image, number + 1], rows_before[number + 1]) if number + 1 < height else (zeros, zero)
+            )
             for i in range(width):
-                middle[i] *= columns_before[i]
+                middle[i] = (of_above * above[i] + of_row * row[i] + of_below * below[i]) * columns_before[i]
             partner, target, factor = partners[image, number], result[image, number], rows_after[number]
             if adds:
                 for i in range(width):
@@ -338,8 +344,8 @@ def scaling_gradients(
     factor, products = np.empty(width, images.dtype), np.empty(width, images.dtype)
     for image in range(start, stop):
         products[:] = 0
-        for i in range(width):
-            factor[i] = factors[image, i % channels]
+        for first in range(0, width, channels):
+            _copy(factors[image], factor[first : first + channels])
         for number in range(height):
             row, slope, target = images[image, number], slopes[image, number], result[image, number]
             if adds:
@@ -350,5 +356,6 @@ def scaling_gradients(
                 for i in range(width):
                     products[i] += slope[i] * row[i]
                     target[i] = factor[i] * slope[i]
-        for i in range(width):
-            by_factor[image, i % channels] += products[i]
+        for first in range(0, width, channels):
+            for i in range(channels):
+                by_factor[image, i] += products[first + i]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,18 +15,104 @@ Arrangement = Callable[[Tensor], Tensor]
 """Leads a sum in an arrangement of its own back to (N, C, H, W); equal functions mean the same arrangement."""
 
 
-class LinearTerm(NamedTuple):
-    """A linear map of feature maps without parameters of its own, times a weight.
+class Slope:
+    """The gradient by a feature map, which terms add to.
 
-    Attributes:
-        add: (total or None, features, weight) -> (total + weight * map(features), what the gradients need or None);
-            `total` is written into.
-        gradients: (slope or None, gradient, features, what `add` said, weight) -> (slope + gradient by the features,
-            gradient by the weight); `slope` is written into.
+    Args:
+        wanted: whether anybody needs it.
     """
 
-    add: Callable[[Tensor | None, Tensor, Tensor], tuple[Tensor, Tensor | None]]
-    gradients: Callable[[Tensor | None, Tensor, Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor]]
+    def __init__(self, wanted: bool) -> None:
+        self.wanted = wanted
+        self._parts: list[Tensor] = []
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was added."""
+        return not self._parts
+
+    def add(self, part: Tensor) -> None:
+        """Add a tensor, whose memory may be taken."""
+        self._parts.append(part)
+
+    def update(self, function: Callable[[Tensor | None], Tensor]) -> None:
+        """Replace what is there by function(it) or function(None); the function may write into what it gets."""
+        self._parts[:1] = [function(self._parts[0] if self._parts else None)]
+
+    def total(self) -> Tensor | None:
+        """Return the sum."""
+        return kernels.added(self._parts) if self._parts else None
+
+
+class Term:
+    """What a candidate adds to a mixture, with its gradients written out. An object serves one forward pass.
+
+    Attributes:
+        parameters: tensors that it has gradients by, beside the features.
+    """
+
+    parameters: tuple[Tensor, ...] = ()
+
+    def add(
+        self, total: Tensor | None, features: Tensor, parameters: Sequence[Tensor], wanted: Sequence[bool]
+    ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        """Return total + term(features), and the tensors that the gradients need; `total` is written into.
+
+        Args:
+            wanted: for each of the parameters, whether its gradient will be asked for.
+        """
+        raise NotImplementedError
+
+    def gradients(
+        self, slope: Slope, gradient: Tensor, features: Tensor, parameters: Sequence[Tensor],
+        kept: Sequence[Tensor | None], wanted: Sequence[bool],
+    ) -> Sequence[Tensor | None]:  # fmt: skip
+        """Add the gradient by the features to `slope`, and return those by the parameters that are wanted.
+
+        Args:
+            kept: the tensors that `add` returned.
+        """
+        raise NotImplementedError
+
+
+class LinearTerm(Term):
+    """weight * map(features), for a linear map without parameters. <g, L x> = <L' g, x>, so that L x need not be kept.
+
+    Args:
+        value: features -> (map(features), what the gradients need or None).
+        back: (slope or None, gradient, features, what `value` said, weight) -> (slope + weight * gradient by the
+            features, gradient by the weight); `slope` is written into.
+        weight: what can be broadcast to (N, C, 1, 1).
+    """
+
+    def __init__(
+        self,
+        value: Callable[[Tensor], tuple[Tensor, Tensor | None]],
+        back: Callable[[Tensor | None, Tensor, Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor]],
+        weight: Tensor,
+    ) -> None:
+        self.value, self.back, self.parameters = value, back, (weight,)
+
+    def add(
+        self, total: Tensor | None, features: Tensor, parameters: Sequence[Tensor], wanted: Sequence[bool]
+    ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        value, extra = self.value(features)
+        weight = parameters[0].to(value.dtype)
+        return value * weight if total is None else total.addcmul_(value, weight), (extra,)
+
+    def gradients(
+        self, slope: Slope, gradient: Tensor, features: Tensor, parameters: Sequence[Tensor],
+        kept: Sequence[Tensor | None], wanted: Sequence[bool],
+    ) -> Sequence[Tensor | None]:  # fmt: skip
+        (weight,), (extra,) = parameters, kept
+        by_weight: list[Tensor | None] = [None]
+
+        def added(before: Tensor | None) -> Tensor:
+            after, by_weight[0] = self.back(before, gradient, features, extra, weight)
+            return after
+
+        slope.update(added)
+        return [by_weight[0].to(weight.dtype)] if wanted[0] and by_weight[0] is not None else [None]
 
 
 class Mixture:
@@ -46,37 +132,35 @@ class Mixture:
 
     def __init__(self, features: Tensor | None = None) -> None:
         self._sums: dict[Arrangement | None, Tensor] = {}
-        self._linear: list[tuple[LinearTerm, Tensor]] = []
+        self._terms: dict[tuple[int, Arrangement | None], tuple[Tensor, list[Term]]] = {}
         self._factor: Tensor | None = None
         if features is not None:
             self.read(features)
 
     def read(self, features: Tensor) -> Mixture:
         """Take what is added from now on from another input."""
-        self._add_linear_terms()
+        self._add_terms()
         self.features = dense(features)
         return self
 
-    def add(self, term: Tensor) -> None:
-        """Add a term, whose memory may be taken for the sum."""
-        self.accumulate(lambda total: term if total is None else total.add_(term))
+    def add(self, value: Tensor) -> None:
+        """Add a tensor, whose memory may be taken for the sum."""
+        total = self._sums.get(None)
+        self._sums[None] = value if total is None else total.add_(value)
 
     def scale(self, factor: Tensor) -> None:
-        """Add features * factor, for a factor that can be broadcast to the features."""
+        """Add features * factor, for a factor that can be broadcast to (N, C, 1, 1)."""
         self._factor = factor if self._factor is None else self._factor + factor
 
-    def add_linear(self, term: LinearTerm, weight: Tensor) -> None:
-        """Add weight * term(features); all such terms of an input have one backward pass."""
-        self._linear.append((term, weight))
-
-    def accumulate(self, function: Callable[[Tensor | None], Tensor], arrangement: Arrangement | None = None) -> None:
-        """Replace the sum by function(sum); the function gets None first, and may write into what it gets.
+    def add_term(self, term: Term, features: Tensor | None = None, arrangement: Arrangement | None = None) -> None:
+        """Add term(features); all terms of one tensor and one arrangement have one backward pass.
 
         Args:
-            function: adds its term and returns the sum.
+            features: what was made of the input; None is the input itself.
             arrangement: how the sum that it adds to is laid out; None is (N, C, H, W) itself.
         """
-        self._sums[arrangement] = function(self._sums.get(arrangement))
+        features = self.features if features is None else features
+        self._terms.setdefault((id(features), arrangement), (features, []))[1].append(term)
 
     def result(self) -> Tensor:
         """Return the sum.
@@ -84,7 +168,7 @@ class Mixture:
         Raises:
             ValueError: if nothing was added.
         """
-        self._add_linear_terms()
+        self._add_terms()
         for arrangement in [key for key in self._sums if key is not None]:
             assert arrangement is not None
             self.add(arrangement(self._sums.pop(arrangement)))
@@ -93,14 +177,19 @@ class Mixture:
         total: Tensor = _DenseGradient.apply(self._sums[None])
         return total
 
-    def _add_linear_terms(self) -> None:
+    def _add_terms(self) -> None:
         if self._factor is not None:
-            self._linear.insert(0, (_SCALING, self._factor))
-        if self._linear:
-            terms, weights = zip(*self._linear, strict=True)
-            features = self.features
-            self.accumulate(lambda total: _LinearTerms.apply(total, features, terms, *weights))
-        self._linear, self._factor = [], None
+            self.add_term(LinearTerm(_itself, _scaling_gradients, self._factor))
+        for (_, arrangement), (features, terms) in self._terms.items():
+            self._sums[arrangement] = added_terms(self._sums.get(arrangement), features, terms)
+        self._terms, self._factor = {}, None
+
+
+def added_terms(total: Tensor | None, features: Tensor, terms: Sequence[Term]) -> Tensor:
+    """Return total + the sum of term(features); `total` is written into."""
+    parameters = [parameter for term in terms for parameter in term.parameters]
+    result: Tensor = _Terms.apply(total, features, terms, *parameters)
+    return result
 
 
 class _DenseGradient(torch.autograd.Function):
@@ -115,19 +204,19 @@ class _DenseGradient(torch.autograd.Function):
         return _without_gaps(gradient)
 
 
-class _LinearTerms(torch.autograd.Function):
-    """total + weight * L(features) over several L, in place. <g, L x> = <L' g, x>, so that L x need not be kept."""
+class _Terms(torch.autograd.Function):
+    """total + the sum of terms, in place: the sum's gradient goes to each of them as it is."""
 
     @staticmethod
-    def forward(
-        ctx: Any, total: Tensor | None, features: Tensor, terms: Sequence[LinearTerm], *weights: Tensor
-    ) -> Tensor:
-        ctx.terms, ctx.adds = terms, total is not None
-        result, kept = total, []
-        for term, weight in zip(terms, weights, strict=True):
-            result, extra = term.add(result, features, weight)
-            kept.append(extra)
-        ctx.save_for_backward(features, *weights, *kept)
+    def forward(ctx: Any, total: Tensor | None, features: Tensor, terms: Sequence[Term], *parameters: Tensor) -> Tensor:
+        ctx.terms, ctx.adds, ctx.kept = terms, total is not None, []
+        result = total
+        saved: list[Tensor | None] = []
+        for term, own, wanted in _each(terms, parameters, ctx.needs_input_grad[3:]):
+            result, kept = term.add(result, features, own, wanted)
+            ctx.kept.append(len(kept))
+            saved += kept
+        ctx.save_for_backward(features, *parameters, *saved)
         if total is not None:
             ctx.mark_dirty(total)
         assert result is not None  # there is a term
@@ -137,19 +226,29 @@ class _LinearTerms(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         features, *rest = ctx.saved_tensors
-        count = len(ctx.terms)
-        slope: Tensor | None = None
-        by_weight: list[Tensor | None] = []
-        for number, (term, weight, extra) in enumerate(zip(ctx.terms, rest[:count], rest[count:], strict=True)):
-            slope, by_this = term.gradients(slope, gradient, features, extra, weight)
-            by_weight.append(by_this.to(weight.dtype) if ctx.needs_input_grad[3 + number] else None)
-        return gradient if ctx.adds else None, slope, None, *by_weight
+        count = sum(len(term.parameters) for term in ctx.terms)
+        parameters, saved = rest[:count], rest[count:]
+        slope = Slope(ctx.needs_input_grad[1])
+        by_parameters: list[Tensor | None] = []
+        each = _each(ctx.terms, parameters, ctx.needs_input_grad[3:])
+        for (term, own, wanted), number in zip(each, ctx.kept, strict=True):
+            kept, saved = saved[:number], saved[number:]
+            by_parameters += term.gradients(slope, gradient, features, own, kept, wanted)
+        return gradient if ctx.adds else None, slope.total(), None, *by_parameters
 
 
-def _add_scaled(total: Tensor | None, features: Tensor, factor: Tensor) -> tuple[Tensor, None]:
-    if total is None:
-        return features * factor, None
-    return total.addcmul_(features, factor.to(features.dtype)), None
+def _each(
+    terms: Sequence[Term], parameters: Sequence[Tensor], wanted: Sequence[bool]
+) -> Iterator[tuple[Term, Sequence[Tensor], Sequence[bool]]]:
+    start = 0
+    for term in terms:
+        own = slice(start, start + len(term.parameters))
+        yield term, parameters[own], wanted[own]
+        start = own.stop
+
+
+def _itself(features: Tensor) -> tuple[Tensor, None]:
+    return features, None
 
 
 def _scaling_gradients(
@@ -161,9 +260,6 @@ def _scaling_gradients(
     by_factor = product_sum(gradient, features, factor.shape)
     factor = factor.to(features.dtype)
     return gradient * factor if slope is None else slope.addcmul_(gradient, factor), by_factor
-
-
-_SCALING = LinearTerm(_add_scaled, _scaling_gradients)
 
 
 def product_sum(first: Tensor, second: Tensor, shape: tuple[int, ...] = ()) -> Tensor:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from ..architecture import CellArchitecture, CellTopology, EdgeTopology
 from ..kernels import usable
-from ..mixture import Mixture
-from .operations._fused import Chain, add_norm_relu
+from ..mixture import Mixture, added_terms
+from .operations._fused import NormReLU
 
 OperationClasses = Mapping[str, type[nn.Module]]
 
@@ -43,7 +43,7 @@ class OutputProjection(nn.Sequential):
         convolution, norm, _ = self
         if not (_learns(self, features) and type(norm) is nn.BatchNorm2d):
             return super().forward(features)
-        return add_norm_relu(None, features, Chain((convolution,)), norm, features.new_ones(()))
+        return added_terms(None, features, [NormReLU((convolution,), norm, features.new_ones(()))])
 
 
 class SearchCell(nn.Module):

@@ -144,3 +144,33 @@ def test_statistics_of_values_far_from_zero_are_exact_in_single_precision():
 )
 def test_other_tensors_are_left_to_torch(features):
     assert not kernels.usable(features)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 8])
+def test_a_sum_of_maps_is_made_in_the_first(shape, count, threads):
+    own = maps(shape, count)
+    expected, others = sum(own), [features.clone() for features in own[1:]]
+    result = kernels.added(own)
+    assert_equal(result, expected)
+    assert result is own[0]
+    for features, before in zip(own[1:], others, strict=True):
+        assert_equal(features, before)
+
+
+def test_a_sum_of_maps_of_other_types_and_layouts_is_that_of_torch():
+    own = [torch.randn(2, 3, 4, 5, dtype=torch.float64) for _ in range(4)]
+    own[1] = own[1].to(memory_format=torch.channels_last)
+    own[2] = own[2].float()
+    expected = sum(own)
+    assert_equal(kernels.added([own[0].clone(), *own[1:]]), expected)
+
+
+def test_pixels_and_maps_are_the_same_memory():
+    (features,) = maps((2, 3, 4, 5), 1)
+    rows = kernels.pixels(features)
+    assert rows.shape == (40, 3) and rows.data_ptr() == features.data_ptr()
+    back = kernels.as_map(rows, features)
+    assert back.data_ptr() == features.data_ptr() and kernels.usable(back)
+    assert_equal(back, features)
+    assert torch.equal(rows[7], features[0, :, 1, 2])

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ...mixture import Mixture
 from ._base import Operation, norm_relu
-from ._fused import Chain, add_norm_relu
+from ._fused import NormReLU
 from ._shared import Shared, subsampled
 
 
@@ -53,8 +53,7 @@ class _DilatedConv(Operation):
             features, arrangement = _shared_grids(features), joined
         else:
             dilation = self.dilation
-        chain = Chain((convolution,), dilation)
-        mixture.accumulate(lambda total: add_norm_relu(total, features, chain, self.layers[1], weight), arrangement)
+        mixture.add_term(NormReLU((convolution,), self.layers[1], weight, dilation), features, arrangement)
 
 
 def _grids_pay(features: Tensor, kernel: Tensor) -> bool:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ...mixture import Mixture
 from ._base import Operation, norm_relu
-from ._fused import Chain, add_norm_relu
+from ._fused import NormReLU
 from ._shared import subsampled
 
 
@@ -23,6 +23,5 @@ class PointwiseConv(Operation):
         return self.layers(features[:, :, :: self.stride, :: self.stride])
 
     def add_to(self, mixture: Mixture, weight: Tensor) -> None:
-        features = subsampled(mixture.features, self.stride)
-        chain = Chain((self.layers[0],))
-        mixture.accumulate(lambda total: add_norm_relu(total, features, chain, self.layers[1], weight))
+        term = NormReLU((self.layers[0],), self.layers[1], weight)
+        mixture.add_term(term, subsampled(mixture.features, self.stride))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -26,7 +25,7 @@ class AveragePool(Operation):
         return functional.avg_pool2d(features, 3, self.stride, padding=1, count_include_pad=False)
 
     def add_to(self, mixture: Mixture, weight: Tensor) -> None:
-        mixture.add_linear(_AVERAGE[self.stride], weight)
+        mixture.add_term(LinearTerm(*_AVERAGE[self.stride], weight))
 
 
 class MaxPool(Operation):
@@ -38,7 +37,7 @@ class MaxPool(Operation):
         return functional.max_pool2d(features, 3, self.stride, padding=1)
 
     def add_to(self, mixture: Mixture, weight: Tensor) -> None:
-        mixture.add_linear(_MAXIMUM[self.stride], weight)
+        mixture.add_term(LinearTerm(*_MAXIMUM[self.stride], weight))
 
 
 def _average(features: Tensor, stride: int) -> tuple[Tensor, None]:
@@ -82,18 +81,8 @@ def _weighted(slope: Tensor | None, back: Tensor, features: Tensor, weight: Tens
     return back.mul_(weight) if slope is None else slope.addcmul_(back, weight), by_weight
 
 
-def _added(
-    pool: Callable[[Tensor], tuple[Tensor, Tensor | None]], total: Tensor | None, features: Tensor, weight: Tensor
-) -> tuple[Tensor, Tensor | None]:
-    value, extra = pool(features)
-    weight = weight.to(value.dtype)
-    return value * weight if total is None else total.addcmul_(value, weight), extra
-
-
 _AVERAGE, _MAXIMUM = (
-    {
-        stride: LinearTerm(partial(_added, Shared(partial(pool, stride=stride))), partial(back, stride=stride))
-        for stride in (1, 2)
-    }
+    {stride: (Shared(partial(pool, stride=stride)), partial(back, stride=stride)) for stride in (1, 2)}
     for pool, back in ((_average, _average_gradients), (_maximum, _maximum_gradients))
 )
+"""By stride: the pool, which all edges of a state share, and its gradients."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ...mixture import Mixture
 from ._base import Operation, norm_relu
-from ._fused import Chain, add_norm_relu
+from ._fused import NormReLU
 
 
 class _SeparableConv(Operation):
@@ -25,8 +25,7 @@ class _SeparableConv(Operation):
         return self.layers(features)
 
     def add_to(self, mixture: Mixture, weight: Tensor) -> None:
-        chain = Chain((self.layers[0], self.layers[1]))
-        mixture.accumulate(lambda total: add_norm_relu(total, mixture.features, chain, self.layers[2], weight))
+        mixture.add_term(NormReLU((self.layers[0], self.layers[1]), self.layers[2], weight))
 
 
 class SeparableConv3x3(_SeparableConv):

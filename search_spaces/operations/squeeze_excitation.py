@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,4 +40,18 @@ class SqueezeExcitation(Operation):
         mixture.scale(weight * gate[:, :, None, None])
 
 
-_pooled = Shared(lambda features: features.mean((2, 3)))
+class _Mean(torch.autograd.Function):
+    """The mean over pixels (N, C), whose gradient is no map of its own but one value repeated."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        ctx.shape = features.shape
+        return features.mean((2, 3))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        count, channels, height, width = ctx.shape
+        return (gradient / (height * width)).view(count, channels, 1, 1).expand(ctx.shape)
+
+
+_pooled = Shared(_Mean.apply)

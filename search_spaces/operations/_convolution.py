@@ -1,0 +1,91 @@
+"""A convolution without bias with its gradients, each in the equal form that is fast for the maps at hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...kernels import arranged, as_map, depthwise_gradient, pixels
+from ...mixture import Slope
+
+aten = torch.ops.aten
+
+
+class Convolution:
+    """What a `nn.Conv2d` without bias computes.
+
+    A 1x1 convolution is the product of pixels and a matrix, whose gradient adds to others in place. The gradient of an
+    unstrided depth-wise one by its input is a convolution again, with the kernel turned round, and oneDNN takes half
+    the time for it (torch 2.15).
+
+    Args:
+        module: holds kernel (D, C / groups, K, K) and settings.
+        dilation: used in the place of the module's own, None for that; stride is then 1 and padding even.
+        dense: whether the maps are `kernels.usable`.
+    """
+
+    def __init__(self, module: nn.Module, dilation: int | None, dense: bool) -> None:
+        declared: Any = module
+        sizes, self.groups = declared.kernel_size, declared.groups
+        if dilation is None:
+            self.stride, self.padding = list(declared.stride), list(declared.padding)
+            self.dilation = list(declared.dilation)
+        else:
+            self.stride, self.padding = [1, 1], [dilation * (size - 1) // 2 for size in sizes]
+            self.dilation = [dilation, dilation]
+        plain = dense and self.stride == [1, 1]
+        self.is_product = plain and sizes == (1, 1) and self.groups == 1 and self.padding == [0, 0]
+        self.is_depthwise = (
+            plain
+            and self.groups == declared.in_channels == declared.out_channels
+            and self.dilation == [1, 1]
+            and sizes[0] == sizes[1]
+            and self.padding == [sizes[0] // 2] * 2
+            and sizes[0] % 2 == 1
+        )
+
+    def __call__(self, features: Tensor, kernel: Tensor) -> Tensor:
+        """Return the result (N, D, H', W')."""
+        if self.is_product:
+            return as_map(pixels(features) @ kernel[:, :, 0, 0].t(), features)
+        return functional.conv2d(features, kernel, None, self.stride, self.padding, self.dilation, self.groups)
+
+    def by_kernel(self, gradient: Tensor, features: Tensor, kernel: Tensor) -> Tensor:
+        """Return the gradient by the kernel."""
+        if self.is_product:
+            return (pixels(gradient).t() @ pixels(features)).view_as(kernel)
+        if self.is_depthwise and kernel.shape[2] >= 5:
+            return depthwise_gradient(features, gradient, kernel.shape[2])
+        return self._gradients(gradient, features, kernel, [False, True, False])[1]
+
+    def by_features(self, gradient: Tensor, features: Tensor, kernel: Tensor) -> Tensor:
+        """Return the gradient by the input."""
+        if self.is_product:
+            return as_map(pixels(gradient) @ kernel[:, :, 0, 0], features)
+        if self.is_depthwise:
+            turned = kernel.flip(2, 3)
+            return functional.conv2d(gradient, turned, None, self.stride, self.padding, self.dilation, self.groups)
+        return self._gradients(gradient, features, kernel, [True, False, False])[0]
+
+    def add_by_features(self, slope: Slope, gradient: Tensor, features: Tensor, kernel: Tensor) -> None:
+        """Add the gradient by the input to `slope`."""
+        if not self.is_product or slope.empty:
+            slope.add(self.by_features(gradient, features, kernel))
+            return
+
+        def added(before: Tensor | None) -> Tensor:
+            assert before is not None
+            result = arranged(before)
+            pixels(result).addmm_(pixels(gradient), kernel[:, :, 0, 0])
+            return result
+
+        slope.update(added)
+
+    def _gradients(self, gradient: Tensor, features: Tensor, kernel: Tensor, wanted: list[bool]) -> Any:
+        return aten.convolution_backward(
+            gradient, features, kernel, None, self.stride, self.padding, self.dilation, False, [0, 0], self.groups,
+            wanted,
+        )  # fmt: skip
