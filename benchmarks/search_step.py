@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ import torch
 warnings.simplefilter("ignore")
 
 from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.search_spaces.cell import OutputProjection
 from bioautoml_nni.strategies import AlternatingDARTS
 from nni.nas.strategy import DARTS
 from torch import nn
@@ -71,8 +73,14 @@ def _as_declared(network: nn.Module) -> None:
     for module in network.modules():
         if hasattr(module, "convolved"):
             module.convolved = module.layers[0].forward
-        if isinstance(module, nn.Sequential):
+        if isinstance(module, OutputProjection):
+            module.forward = partial(_concatenated, module)
+        elif isinstance(module, nn.Sequential):
             module.forward = partial(nn.Sequential.forward, module)
+
+
+def _concatenated(project: nn.Sequential, states: Sequence[torch.Tensor]) -> torch.Tensor:
+    return nn.Sequential.forward(project, torch.cat(list(states), dim=1))
 
 
 def _unconverted(encoder: nn.Module, images: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ The output concatenates the nodes and mixes them to the wanted width with a 1x1 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..architecture import CellArchitecture, CellTopology, EdgeTopology
 from ..kernels import usable
 from ..mixture import Mixture, added_terms
+from .operations._convolution import mixed_channels
 from .operations._fused import NormReLU
 
 OperationClasses = Mapping[str, type[nn.Module]]
@@ -38,12 +39,17 @@ class OutputProjection(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU())
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (N, C_in, H, W) to (N, C_out, H, W); the same in training on a CPU, with fewer passes over memory."""
-        convolution, norm, _ = self
-        if not (_learns(self, features) and type(norm) is nn.BatchNorm2d):
-            return super().forward(features)
-        return added_terms(None, features, [NormReLU((convolution,), norm, features.new_ones(()))])
+    def forward(self, states: Sequence[Tensor]) -> Tensor:
+        """Map nodes (N, C_i, H, W), whose C_i add up to C_in, to (N, C_out, H, W).
+
+        In training on a CPU the nodes are not concatenated, and passes over memory are fewer; the result is the same.
+        """
+        convolution: Any = self[0]
+        norm = self[1]
+        if not (all(_learns(self, state) for state in states) and type(norm) is nn.BatchNorm2d):
+            return super().forward(torch.cat(list(states), dim=1))
+        mixed = mixed_channels(states, convolution.weight)
+        return added_terms(None, mixed, [NormReLU((), norm, mixed.new_ones(()))])
 
 
 class SearchCell(nn.Module):
@@ -88,7 +94,7 @@ class SearchCell(nn.Module):
                 states.append(choice.of_edges(edges, states))
             else:
                 states.append(choice([edge(state) for edge, state in zip(edges, states, strict=True)]))
-        return self.project(torch.cat(states[1:], dim=1))
+        return self.project(states[1:])
 
 
 class FixedCell(nn.Module):
@@ -136,7 +142,7 @@ class FixedCell(nn.Module):
         states, node_of = {0: features}, self._mixed if _learns(self, features) else self._summed
         for node in self.live_nodes:
             states[node] = node_of(node, states)
-        return self.project(torch.cat([states[node] for node in self.live_nodes], dim=1))
+        return self.project([states[node] for node in self.live_nodes])
 
     def _summed(self, node: int, states: Mapping[int, Tensor]) -> Tensor:
         total: Tensor | None = None

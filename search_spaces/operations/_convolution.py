@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from ...kernels import arranged, as_map, depthwise_gradient, pixels
@@ -89,3 +91,44 @@ class Convolution:
             gradient, features, kernel, None, self.stride, self.padding, self.dilation, False, [0, 0], self.groups,
             wanted,
         )  # fmt: skip
+
+
+def mixed_channels(states: Sequence[Tensor], kernel: Tensor) -> Tensor:
+    """Return the 1x1 convolution of `kernels.usable` maps (N, C_i, H, W), as if they were concatenated.
+
+    Args:
+        kernel: (D, sum of C_i, 1, 1).
+    """
+    result: Tensor = _MixedChannels.apply(kernel, *states)
+    return result
+
+
+class _MixedChannels(torch.autograd.Function):
+    """A sum of products, one for each map; neither the concatenation nor slices of its gradient are made."""
+
+    @staticmethod
+    def forward(ctx: Any, kernel: Tensor, *states: Tensor) -> Tensor:
+        ctx.save_for_backward(kernel, *states)
+        total: Tensor | None = None
+        for state, matrix in zip(states, _matrices(kernel, states), strict=True):
+            total = pixels(state) @ matrix.t() if total is None else total.addmm_(pixels(state), matrix.t())
+        assert total is not None  # a cell has at least one node
+        return as_map(total, states[0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        kernel, *states = ctx.saved_tensors
+        slope, matrices = pixels(gradient), _matrices(kernel, states)
+        by_kernel: Tensor | None = None
+        if ctx.needs_input_grad[0]:
+            by_kernel = torch.cat([slope.t() @ pixels(state) for state in states], dim=1).view_as(kernel)
+        by_state = [
+            as_map(slope @ matrix, state) if wanted else None
+            for matrix, state, wanted in zip(matrices, states, ctx.needs_input_grad[1:], strict=True)
+        ]
+        return by_kernel, *by_state
+
+
+def _matrices(kernel: Tensor, states: Sequence[Tensor]) -> Sequence[Tensor]:
+    return kernel[:, :, 0, 0].split([state.shape[1] for state in states], dim=1)

@@ -26,7 +26,7 @@ class NormReLU(Term):
     The weight goes into the batch norm, which is the same since it is positive.
 
     Args:
-        convolutions: without bias; all but the first keep the shape of what they get.
+        convolutions: none, or some without bias; all but the first keep the shape of what they get.
         norm: the batch norm.
         dilation: of the convolutions, in the place of their own, see `Convolution`.
     """
@@ -92,6 +92,8 @@ class NormReLU(Term):
                 inner = convolution.by_features(inner, maps[index], kernel)
             elif slope.wanted:
                 convolution.add_by_features(slope, inner, features, kernel)
+        if not kernels:
+            slope.add(inner)
         return by_weight, *by_affine, *by_kernel
 
     def _gradients_by_torch(

@@ -4,10 +4,11 @@ from functools import partial
 
 import pytest
 import torch
-from bioautoml_nni.search_spaces.operations._convolution import Convolution
+from bioautoml_nni.search_spaces.operations._convolution import Convolution, mixed_channels
 from torch import nn
 from torch.nn.functional import conv2d
 
+from bioautoml_nni.kernels import usable
 from bioautoml_nni.mixture import Slope
 
 MODULES = {
@@ -60,3 +61,22 @@ def test_an_empty_slope_has_no_total():
     assert slope.total() is None and slope.empty
     slope.update(lambda before: torch.ones(1) if before is None else before)
     assert float(slope.total()) == 1 and not slope.empty
+
+
+def test_channels_of_several_maps_are_mixed_as_if_they_were_concatenated():
+    torch.manual_seed(0)
+    states = [
+        torch.randn(3, count, 5, 4, dtype=torch.float64).to(memory_format=torch.channels_last) for count in (2, 6)
+    ]
+    kernel = torch.randn(7, 8, 1, 1, dtype=torch.float64, requires_grad=True)
+    states[0].requires_grad_()  # the other's gradient is not asked for
+    expected = conv2d(torch.cat(states, dim=1), kernel)
+    gradient = torch.randn_like(expected)
+    wanted = torch.autograd.grad(expected, (kernel, states[0]), gradient)
+    result = mixed_channels(states, kernel)
+    torch.testing.assert_close(result, expected)
+    assert usable(result)
+    found = torch.autograd.grad(result, (kernel, states[0]), gradient, retain_graph=True)
+    torch.testing.assert_close(found, wanted)
+    (alone,) = torch.autograd.grad(result, (states[0],), gradient)
+    torch.testing.assert_close(alone, wanted[1])
