@@ -19,7 +19,7 @@ import pandas as pd
 HERE = Path(__file__).parent
 SAMPLE = HERE.parent / "examples" / "sample" / "experiment.yml"
 REFERENCE = "nni_darts"
-ROWS = (REFERENCE, "as_configured", "gumbel_hard")
+ROWS = ("as_configured", "with:search.image_sizes=[32,48]", "gumbel_hard")
 
 
 def compare(options: argparse.Namespace, epochs: int) -> pd.DataFrame:
@@ -33,7 +33,7 @@ def compare(options: argparse.Namespace, epochs: int) -> pd.DataFrame:
         "--output",
         str(folder),
     ]
-    command += ["--rows", ",".join(ROWS), "--seeds", str(options.seeds), "--jobs", "1"]
+    command += ["--rows", ",".join((REFERENCE, *options.rows)), "--seeds", str(options.seeds), "--jobs", "1"]
     for setting in settings:
         command += ["--set", setting]
     subprocess.run(command, check=True)
@@ -44,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiment", type=Path, default=SAMPLE)
     parser.add_argument("--epochs", type=int, nargs="+", default=[2, 5, 15])
+    parser.add_argument("--rows", nargs="+", default=ROWS, help="of bioautoml compare, beside NNI's DARTS")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--runs", type=Path, default=HERE / "out" / "search_to_quality")
     parser.add_argument("--set", action="append", default=[], help="passed on to bioautoml compare")
@@ -57,7 +58,7 @@ def main() -> None:
     target = reference["macro_f1"] - reference["spread"] / options.seeds**0.5
     print(found.round(3).to_string())
     print(f"target: macro-F1 {target:.3f}, seeds 0 to {options.seeds - 1}")
-    cheapest = {row: _cheapest(found.loc[row], target) for row in ROWS}
+    cheapest = {row: _cheapest(found.loc[row], target) for row in found.index.unique("row")}
     for row, seconds in cheapest.items():
         if seconds is None:
             print(f"  {row}: never reaches it")

@@ -27,17 +27,17 @@ class Slope:
         self._parts: list[Tensor] = []
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing was added."""
-        return not self._parts
+    def first(self) -> Tensor | None:
+        """What is there and may be written into; who has done so says what it has become."""
+        return self._parts[0] if self._parts else None
+
+    @first.setter
+    def first(self, part: Tensor) -> None:
+        self._parts[:1] = [part]
 
     def add(self, part: Tensor) -> None:
         """Add a tensor, whose memory may be taken."""
         self._parts.append(part)
-
-    def update(self, function: Callable[[Tensor | None], Tensor]) -> None:
-        """Replace what is there by function(it) or function(None); the function may write into what it gets."""
-        self._parts[:1] = [function(self._parts[0] if self._parts else None)]
 
     def total(self) -> Tensor | None:
         """Return the sum."""
@@ -105,14 +105,8 @@ class LinearTerm(Term):
         kept: Sequence[Tensor | None], wanted: Sequence[bool],
     ) -> Sequence[Tensor | None]:  # fmt: skip
         (weight,), (extra,) = parameters, kept
-        by_weight: list[Tensor | None] = [None]
-
-        def added(before: Tensor | None) -> Tensor:
-            after, by_weight[0] = self.back(before, gradient, features, extra, weight)
-            return after
-
-        slope.update(added)
-        return [by_weight[0].to(weight.dtype)] if wanted[0] and by_weight[0] is not None else [None]
+        slope.first, by_weight = self.back(slope.first, gradient, features, extra, weight)
+        return [by_weight.to(weight.dtype) if wanted[0] else None]
 
 
 class Mixture:

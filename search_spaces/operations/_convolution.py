@@ -74,17 +74,11 @@ class Convolution:
 
     def add_by_features(self, slope: Slope, gradient: Tensor, features: Tensor, kernel: Tensor) -> None:
         """Add the gradient by the input to `slope`."""
-        if not self.is_product or slope.empty:
+        if self.is_product and slope.first is not None:
+            slope.first = arranged(slope.first)
+            pixels(slope.first).addmm_(pixels(gradient), kernel[:, :, 0, 0])
+        else:
             slope.add(self.by_features(gradient, features, kernel))
-            return
-
-        def added(before: Tensor | None) -> Tensor:
-            assert before is not None
-            result = arranged(before)
-            pixels(result).addmm_(pixels(gradient), kernel[:, :, 0, 0])
-            return result
-
-        slope.update(added)
 
     def _gradients(self, gradient: Tensor, features: Tensor, kernel: Tensor, wanted: list[bool]) -> Any:
         return aten.convolution_backward(

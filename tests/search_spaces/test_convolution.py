@@ -58,9 +58,11 @@ def test_forms_are_chosen_by_what_the_module_declares():
 
 def test_an_empty_slope_has_no_total():
     slope = Slope(wanted=False)
-    assert slope.total() is None and slope.empty
-    slope.update(lambda before: torch.ones(1) if before is None else before)
-    assert float(slope.total()) == 1 and not slope.empty
+    assert slope.total() is None and slope.first is None
+    slope.first = torch.ones(1)
+    slope.add(torch.ones(1))
+    slope.first = slope.first * 2
+    assert float(slope.total()) == 3
 
 
 def test_channels_of_several_maps_are_mixed_as_if_they_were_concatenated():
