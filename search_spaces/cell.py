@@ -173,8 +173,9 @@ class FixedCell(nn.Module):
 
 
 def _learns(module: nn.Module, features: Tensor) -> bool:
-    """Whether gradients are wanted, and the compiled passes take the features."""
-    return module.training and torch.is_grad_enabled() and usable(features)
+    """Whether gradients are wanted, and the compiled passes take the features and what is made of them."""
+    casts = torch.is_autocast_enabled(features.device.type)
+    return module.training and torch.is_grad_enabled() and usable(features) and not casts
 
 
 def _kept(like: Tensor, drop: float) -> Tensor:

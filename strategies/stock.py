@@ -8,6 +8,8 @@ from nni.nas.oneshot.pytorch.differentiable import DartsLightningModule
 from nni.nas.strategy import DARTS
 from torch import nn
 
+from ..nni_engine import named_architecture_parameters
+
 
 class NNIDarts(DARTS):
     """NNI's own DARTS; no validation during the search, and what goes on after a kill sees other batches.
@@ -42,6 +44,5 @@ class NNIDarts(DARTS):
 
 class _InOrder(DartsLightningModule):
     def arch_parameters(self) -> list[nn.Parameter]:
-        """Return the architecture parameters in the order in which the space declares them."""
-        modules = [module for module in self.supernet_modules() if hasattr(module, "arch_parameters")]
-        return list(dict.fromkeys(parameter for module in modules for parameter in module.arch_parameters()))
+        """Return the architecture parameters in the order of their labels."""
+        return list(named_architecture_parameters(self.model).values())

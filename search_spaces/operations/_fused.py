@@ -57,10 +57,10 @@ class NormReLU(Term):
             raise ValueError(f"a batch norm needs more than one value of a channel in training, got {last.shape}")
         if not any(wanted[3:]):  # what comes between is for the gradients of the later kernels only
             maps = [last] * len(maps)
-        still = (None, None) if self.training else (norm.running_mean.clone(), norm.running_var.clone())
         if dense and usable(last) and (total is None or usable(total)):
             result, self.vectors = norm_relu(total, last, weight, gamma, beta, norm)
             return result, tuple(maps)
+        still = (None, None) if self.training else (norm.running_mean.clone(), norm.running_var.clone())
         # a tensor of its own: torch 2.15 has wrong gradients for an expanded one in channels_last
         scaled, shift = weight * gamma, weight * beta
         result, mean, spread, reserve, self.backend = aten._batch_norm_impl_index(

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.config.load import changed
+from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.pipeline.prepared import PreparedData
 from bioautoml_nni.pipeline.run_directory import RunDirectory
 from bioautoml_nni.pipeline.stages import run_stages
@@ -36,7 +37,7 @@ def test_an_interrupted_search_of_nni_s_own_darts_goes_on_with_each_parameter_s_
     checkpoint = torch.load(run / "search/last.ckpt", weights_only=True)
     kept = [state["exp_avg"] for _, state in sorted(checkpoint["optimizer_states"][-1]["state"].items())]
     supernet = NNIDarts().mutate_model(PreparedData.load(run).search_space())
-    declared = dict.fromkeys(module._arch_alpha for module in supernet.modules() if hasattr(module, "_arch_alpha"))
+    declared = named_architecture_parameters(supernet).values()
     assert [len(moments) for moments in kept] == [len(parameter) for parameter in declared]
     assert len({len(moments) for moments in kept}) > 1, "of several sizes, which must not be mixed up"
 

@@ -141,6 +141,17 @@ def test_training_with_compiled_passes_equals_the_plain_sums(seed, drop_path, mo
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
 
 
+def test_a_cell_s_projection_takes_float32_under_autocast_as_a_convolution_does():
+    torch.manual_seed(0)
+    project = OutputProjection(8, 6).train()
+    states = [torch.randn(3, 4, 5, 6).to(memory_format=torch.channels_last).requires_grad_() for _ in range(2)]
+    with torch.autocast("cpu", torch.bfloat16):
+        result, expected = project(states), concatenated(project, states)
+    torch.testing.assert_close(result, expected)
+    result.float().square().sum().backward()
+    assert all(torch.isfinite(state.grad).all() for state in states)
+
+
 def test_the_fixed_network_may_be_larger_than_the_searched_one():
     space = MultimodalSpace(**ARGUMENTS)
     larger = MultimodalSpace.build(random_architecture(space, 0), **{**ARGUMENTS, "cells": 7, "channels": 6})
