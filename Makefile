@@ -20,6 +20,7 @@ demo: install
 	$(BIN)/bioautoml run examples/sample/experiment.yml --output runs/sample
 
 test: install
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-faults: install
@@ -36,6 +37,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: install
 	$(BIN)/python benchmarks/search_step.py

@@ -18,19 +18,19 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from bioautoml_nni.atomic import write_text
 from bioautoml_nni.config.load import changed
 from bioautoml_nni.data import splits
 from bioautoml_nni.evaluation.metrics import majority_baseline
-from bioautoml_nni.pipeline.evaluate import headline
-from bioautoml_nni.pipeline.networks import build_network, predict_logits
-from bioautoml_nni.pipeline.prepared import PreparedData
-from bioautoml_nni.pipeline.retrain import train
-from bioautoml_nni.pipeline.run_directory import RunDirectory
-from bioautoml_nni.pipeline.teacher import teacher_logits
-from bioautoml_nni.quiet import quiet
-from bioautoml_nni.seeding import derive_seed, seed_everything
+from bioautoml_nni.runs.directory import RunDirectory
+from bioautoml_nni.runs.networks import build_network, predict_logits
+from bioautoml_nni.runs.prepared import PreparedData
+from bioautoml_nni.runs.teacher import teacher_logits
+from bioautoml_nni.runs.train import train
+from bioautoml_nni.stages.evaluate import headline
 from bioautoml_nni.training.weights import restore
+from bioautoml_nni.utils.atomic import write_text
+from bioautoml_nni.utils.quiet import quiet
+from bioautoml_nni.utils.seeding import derive_seed, seed_everything
 
 OUTPUT = Path(__file__).parent / "out" / "recipe.csv"
 VARIANTS: dict[str, dict[str, object]] = {

@@ -40,8 +40,8 @@ from nni.nas.strategy import DARTS
 from torch import nn
 from torch.nn import functional
 
-from bioautoml_nni.memory import keep_freed_memory
 from bioautoml_nni.nni_engine import named_architecture_parameters
+from bioautoml_nni.utils.memory import keep_freed_memory
 
 VARIANTS = ("nni", "nni_channels_last", "plain", "fast")
 OURS = ("plain", "fast")

@@ -20,7 +20,7 @@ import pandas as pd
 import psutil
 import yaml
 
-from bioautoml_nni.atomic import write_text
+from bioautoml_nni.utils.atomic import write_text
 
 OUTPUT = Path(__file__).parent / "out" / "soak.csv"
 COLUMNS = ["seconds", "epochs", "memory_mb", "open_files", "processes"]

@@ -26,11 +26,11 @@ warnings.simplefilter("ignore")
 
 from bioautoml_nni.evaluation.cost import count_flops, count_parameters
 from bioautoml_nni.export.deployable import fold_batch_norms
-from bioautoml_nni.memory import keep_freed_memory
-from bioautoml_nni.pipeline.networks import build_network
-from bioautoml_nni.pipeline.prepared import PreparedData
-from bioautoml_nni.pipeline.run_directory import RunDirectory
-from bioautoml_nni.quiet import quiet
+from bioautoml_nni.runs.directory import RunDirectory
+from bioautoml_nni.runs.networks import build_network
+from bioautoml_nni.runs.prepared import PreparedData
+from bioautoml_nni.utils.memory import keep_freed_memory
+from bioautoml_nni.utils.quiet import quiet
 
 TIMM = ("mobilenetv3_small_050", "mobilenetv3_small_100", "mobilenetv4_conv_small", "resnet10t", "convnext_atto")
 

@@ -39,12 +39,12 @@ from bioautoml_nni.architecture import derive
 from bioautoml_nni.architecture.schema import Architecture, SpaceRecord
 from bioautoml_nni.config.schema import Augmentation, SearchConfig
 from bioautoml_nni.nni_engine import run_one_shot
-from bioautoml_nni.quiet import quiet
-from bioautoml_nni.seeding import derive_seed, seed_everything
 from bioautoml_nni.sources.sample_drawing import draw_specimen
 from bioautoml_nni.sources.sample_orders import ORDERS
 from bioautoml_nni.training.augment import ImageSizes, ImageTransform
 from bioautoml_nni.training.module import SpecimenModule
+from bioautoml_nni.utils.quiet import quiet
+from bioautoml_nni.utils.seeding import derive_seed, seed_everything
 
 TABLE = Path(__file__).with_name("tiny_space.csv")
 OPERATIONS = ["zero", "skip_connect", "max_pool_3x3", "conv_1x1", "sep_conv_3x3", "dil_conv_3x3"]

@@ -19,9 +19,9 @@ import torch
 from rich.console import Console
 
 from bioautoml_nni.config import load_experiment
-from bioautoml_nni.pipeline.run_directory import RunDirectory
-from bioautoml_nni.pipeline.stages import run_stages
-from bioautoml_nni.quiet import quiet
+from bioautoml_nni.runs.directory import RunDirectory
+from bioautoml_nni.stages.run import run_stages
+from bioautoml_nni.utils.quiet import quiet
 
 HERE = Path(__file__).parent
 SAMPLE = HERE.parent / "examples" / "sample" / "experiment.yml"

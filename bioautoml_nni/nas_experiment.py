@@ -16,19 +16,19 @@ from nni.nas.strategy import GridSearch, Random, RegularizedEvolution
 from nni.nas.strategy.base import Strategy
 from rich.console import Console
 
-from .atomic import write_text
 from .config import Experiment, load_experiment, parse_experiment
 from .config.load import apply_overrides
-from .errors import ConfigError
 from .nni_engine import SurroundedExperiment, one_shot_experiment, trial_experiment
 from .nni_jobs.candidates import stand_in_space, train_candidate
 from .nni_jobs.launcher import listening_host, patch_environment
-from .pipeline.lock import locked
-from .pipeline.prepared import PreparedData
-from .pipeline.run_directory import RunDirectory
-from .pipeline.search import keep_search, keep_shares, search_parts
-from .pipeline.stages import run_stages
-from .seeding import derive_seed, seed_everything
+from .runs.directory import RunDirectory
+from .runs.lock import locked
+from .runs.prepared import PreparedData
+from .stages.run import run_stages
+from .stages.search import keep_search, keep_shares, search_parts
+from .utils.atomic import write_text
+from .utils.errors import ConfigError
+from .utils.seeding import derive_seed, seed_everything
 
 MULTI_TRIAL = {"random": Random, "evolution": RegularizedEvolution, "grid": GridSearch}
 """NNI's strategies that train every architecture by itself, by the name that `experiment` takes for them."""

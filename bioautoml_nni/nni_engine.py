@@ -17,7 +17,7 @@ from nni.nas.experiment import NasExperiment
 from nni.nas.experiment.config import NasExperimentConfig
 from torch import Tensor, nn
 
-from .quiet import quiet
+from .utils.quiet import quiet
 
 
 def run_one_shot(

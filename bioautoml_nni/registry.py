@@ -14,7 +14,7 @@ from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from .errors import PluginError
+from .utils.errors import PluginError
 
 GROUP_PREFIX = "bioautoml_nni."
 

@@ -25,10 +25,10 @@ from .architecture.shares import draw_shares, equal_shares
 from .config import Experiment
 from .data.decoding import ImageReference, require_below
 from .data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, Source
-from .errors import DataError
-from .mixture import Mixture
+from .kernels.mixture import Mixture
 from .nni_engine import named_architecture_parameters, run_one_shot
 from .registry import get
+from .utils.errors import DataError
 
 SPACE: str = Experiment.model_fields["space"].default.name
 """The space in which strategies and their parts are tried."""

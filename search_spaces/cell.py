@@ -14,11 +14,11 @@ import torch
 from nni.nas.nn.pytorch import InputChoice, LayerChoice
 from torch import Tensor, nn
 
-from ..architecture import CellArchitecture, CellTopology, EdgeTopology
-from ..kernels import usable
-from ..mixture import Mixture, added_terms
-from .operations._convolution import mixed_channels
-from .operations._fused import NormReLU
+from bioautoml_nni.architecture import CellArchitecture, CellTopology, EdgeTopology
+from bioautoml_nni.kernels.convolution import mixed_channels
+from bioautoml_nni.kernels.mixture import Mixture, added_terms
+from bioautoml_nni.kernels.norm_relu import NormReLU
+from bioautoml_nni.kernels.passes import usable
 
 OperationClasses = Mapping[str, type[nn.Module]]
 

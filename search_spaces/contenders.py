@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..compare._base import RunContender
-from ..errors import ConfigError
+from bioautoml_nni.compare._base import RunContender
+from bioautoml_nni.utils.errors import ConfigError
 
 PRETRAINED = "pretrained"
 RECIPE = {

@@ -12,8 +12,9 @@ from typing import Any, Literal
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace
 from torch import Tensor, nn
 
-from ..architecture import Architecture, Topology
-from ..registry import get, plugins
+from bioautoml_nni.architecture import Architecture, Topology
+from bioautoml_nni.registry import get, plugins
+
 from .cell import FixedCell, SearchCell, cell_topology
 from .encoders import ImageEncoder, MetadataEncoder
 from .forward import MultimodalForward

@@ -14,9 +14,10 @@ import torch
 from nni.nas.nn.pytorch import ModelSpace
 from torch import Tensor, nn
 
-from ..architecture import Architecture, Topology
-from ..errors import ConfigError
-from ..registry import get, suggestion
+from bioautoml_nni.architecture import Architecture, Topology
+from bioautoml_nni.registry import get, suggestion
+from bioautoml_nni.utils.errors import ConfigError
+
 from .encoders import MetadataEncoder
 from .forward import MultimodalForward
 

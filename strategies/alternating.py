@@ -14,9 +14,10 @@ from nni.nas.nn.pytorch import ModelSpace
 from nni.nas.strategy import DARTS
 from torch.utils.data import DataLoader
 
-from ..nni_engine import named_architecture_parameters
-from ..registry import get
-from ..seeding import derive_seed
+from bioautoml_nni.nni_engine import named_architecture_parameters
+from bioautoml_nni.registry import get
+from bioautoml_nni.utils.seeding import derive_seed
+
 from .checkpointing import checkpoint_cells
 from .data import SearchLoader, disjoint_halves
 from .guards import Guards

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..compare._base import RunContender
+from bioautoml_nni.compare._base import RunContender
 
 
 class PaperRule(RunContender):

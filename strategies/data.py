@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch.utils.data import DataLoader, RandomSampler, Subset
 
-from ..seeding import derive_seed
+from bioautoml_nni.utils.seeding import derive_seed
+
 from .processes import loader_like, process_share, processes
 
 

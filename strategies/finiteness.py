@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..errors import DivergenceError
+from bioautoml_nni.utils.errors import DivergenceError
+
 from .processes import everywhere
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..architecture.shares import entropy, skip_counts
+from bioautoml_nni.architecture.shares import entropy, skip_counts
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from nni.nas.oneshot.pytorch.differentiable import DartsLightningModule
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..nni_engine import named_architecture_parameters
-from ..registry import named_operations
-from ..seeding import derive_seed, seed_everything
+from bioautoml_nni.nni_engine import named_architecture_parameters
+from bioautoml_nni.registry import named_operations
+from bioautoml_nni.utils.seeding import derive_seed, seed_everything
+
 from .checkpointing import still_statistics
 from .curvature import dominant_eigenvalue
 from .data import SearchBatch, SearchLoader

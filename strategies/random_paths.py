@@ -9,7 +9,7 @@ import numpy as np
 from nni.nas.oneshot.pytorch.sampling import RandomSamplingLightningModule
 from nni.nas.strategy import RandomOneShot
 
-from ..seeding import derive_seed, seed_everything
+from bioautoml_nni.utils.seeding import derive_seed, seed_everything
 
 
 class RandomPathsModule(RandomSamplingLightningModule):

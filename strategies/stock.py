@@ -8,7 +8,7 @@ from nni.nas.oneshot.pytorch.differentiable import DartsLightningModule
 from nni.nas.strategy import DARTS
 from torch import nn
 
-from ..nni_engine import named_architecture_parameters
+from bioautoml_nni.nni_engine import named_architecture_parameters
 
 
 class NNIDarts(DARTS):

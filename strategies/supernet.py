@@ -16,9 +16,10 @@ from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMix
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ConfigError
-from ..mixture import Mixture
-from ..registry import named_operations
+from bioautoml_nni.kernels.mixture import Mixture
+from bioautoml_nni.registry import named_operations
+from bioautoml_nni.utils.errors import ConfigError
+
 from .relaxations._base import Relaxation
 from .relaxations.softmax import Softmax
 

@@ -19,7 +19,7 @@ import torch
 import yaml
 from PIL import Image
 
-from bioautoml_nni.quiet import quiet
+from bioautoml_nni.utils.quiet import quiet
 
 quiet()
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)

@@ -18,7 +18,7 @@ from bioautoml_nni.architecture.schema import SpaceRecord
 from bioautoml_nni.architecture.shares import draw_shares, equal_shares
 from bioautoml_nni.config import Experiment, load_experiment, parse_experiment
 from bioautoml_nni.data.decoding import decode
-from bioautoml_nni.errors import ArchitectureError, BioAutoMLError, ConfigError
+from bioautoml_nni.utils.errors import ArchitectureError, BioAutoMLError, ConfigError
 
 TOPOLOGY = MultimodalSpace(3, modalities=("image",), channels=4, cells=3).topology()
 ARCHITECTURE = derive(

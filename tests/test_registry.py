@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from bioautoml_nni import registry
-from bioautoml_nni.errors import PluginError
+from bioautoml_nni.utils.errors import PluginError
 
 ROOT = Path(__file__).parents[1]
 

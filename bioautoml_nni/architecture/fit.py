@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from ..budgets import Budget
-from ..errors import ArchitectureError
+from ..utils.errors import ArchitectureError
+from .budgets import Budget
 from .derive import Barred, Shares
 from .schema import Architecture, Cost
 from .topology import Topology

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..atomic import write_json
-from ..errors import ArchitectureError
+from ..utils.atomic import write_json
+from ..utils.errors import ArchitectureError
 from .topology import Topology
 
 Share = Annotated[float, Field(ge=0, le=1 + 1e-6)]

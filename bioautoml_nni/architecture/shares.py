@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArchitectureError
+from ..utils.errors import ArchitectureError
 from .derive import Shares
 from .schema import Architecture
 from .topology import Topology

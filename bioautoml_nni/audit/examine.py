@@ -14,9 +14,9 @@ from ..data import splits
 from ..data.image_store import ImageStore, Pixels
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role
 from ..data.roles import infer_role, pair_places
-from ..errors import DataError
-from ..progress import make_progress
 from ..registry import get, suggestion
+from ..utils.errors import DataError
+from ..utils.progress import make_progress
 from .columns import Screen, brand, screen
 from .pictures import picture_findings, unreadable_table
 from .remarks import Remark, judge_columns, judge_pictures, judge_split, judge_unreadable

@@ -26,8 +26,8 @@ def export(
     """
     import json
 
-    from ..pipeline.export import export as write_export
-    from ..pipeline.run_directory import RunDirectory
+    from ..runs.directory import RunDirectory
+    from ..stages.export import export as write_export
 
     folder = output or directory / "export"
     write_export(RunDirectory.open(directory), folder, console, target, int8)
@@ -70,11 +70,11 @@ def predict(
 
     Example: bioautoml predict runs/sample/export trap-images/ --output predictions.csv --threshold 0.8
     """
-    from ..errors import DataError
-    from ..progress import make_progress
     from ..runtime import Model
     from ..runtime.predict import Request
     from ..runtime.predict import predict as predict_all
+    from ..utils.errors import DataError
+    from ..utils.progress import make_progress
 
     if species_list is not None and not species_list.is_file():
         raise DataError(f"{species_list}: there is no such species list.")
@@ -122,8 +122,8 @@ def serve(
 
     Example: bioautoml serve runs/sample/export
     """
-    from ..errors import ExportError
     from ..runtime import Model
+    from ..utils.errors import ExportError
 
     try:
         from ..serve.run import serve as serve_model

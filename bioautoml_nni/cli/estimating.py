@@ -14,7 +14,7 @@ def is_long(directory: object) -> bool:
     """Whether a run is so long that it says what it will take, and has not begun to search or train."""
     import pandas as pd
 
-    from ..pipeline.run_directory import RunDirectory
+    from ..runs.directory import RunDirectory
 
     assert isinstance(directory, RunDirectory)
     begun = ("search/last.ckpt", "retrain/last.ckpt", "retrain/model.pt")
@@ -27,8 +27,8 @@ def is_long(directory: object) -> bool:
 def show_estimate(experiment: object) -> None:
     """Print the time, memory and disk that a dry run predicts."""
     from ..config import Experiment
-    from ..pipeline.estimate import estimate as estimated
-    from ..progress import duration
+    from ..stages.estimate import estimate as estimated
+    from ..utils.progress import duration
 
     assert isinstance(experiment, Experiment)
     found = estimated(experiment, console)

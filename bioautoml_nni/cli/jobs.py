@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ..errors import BioAutoMLError
+from ..utils.errors import BioAutoMLError
 from .shared import Overrides, app, console
 
 

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from .._version import __version__
-from ..errors import BioAutoMLError, outside_cause
-from ..quiet import quiet
+from ..utils.errors import BioAutoMLError, outside_cause
+from ..utils.quiet import quiet
 from .estimating import is_long, show_estimate
 from .shared import Overrides, RunPath, app, console, errors
 
@@ -42,7 +42,7 @@ def run(
     Example: bioautoml run examples/sample/experiment.yml --set training.epochs=3
     """
     from ..config import load_experiment
-    from ..pipeline.run_directory import STAGES, RunDirectory
+    from ..runs.directory import STAGES, RunDirectory
 
     if experiment.is_dir():
         experiment = experiment / "experiment.yml"
@@ -73,7 +73,7 @@ def estimate(
 
 def _stage_command(name: str, text: str, before: tuple[str, ...]) -> None:
     def command(directory: RunPath, overrides: Overrides = None) -> None:
-        from ..pipeline.run_directory import RunDirectory
+        from ..runs.directory import RunDirectory
 
         opened = RunDirectory.open(directory, overrides or [])
         for stage in before:
@@ -107,7 +107,7 @@ def report(
 
     Example: bioautoml report runs/moths --comparison comparisons/moths
     """
-    from ..pipeline.run_directory import RunDirectory
+    from ..runs.directory import RunDirectory
 
     opened = RunDirectory.open(directory, overrides or [])
     opened.require("evaluate")
@@ -131,10 +131,10 @@ def check(
 
     Example: bioautoml check my-data/experiment.yml
     """
-    from ..atomic import write_json
     from ..audit.examine import examine
     from ..audit.present import present
     from ..config import load_experiment
+    from ..utils.atomic import write_json
 
     found = examine(load_experiment(experiment, overrides or []), console)
     write_json(output, found.audit)
@@ -151,10 +151,10 @@ def doctor(directory: RunPath) -> None:
     """
     import json
 
-    from ..doctor import diagnose
-    from ..pipeline.evolution import scored_candidates
-    from ..pipeline.run_directory import RunDirectory
+    from ..derivation.evolution import scored_candidates
     from ..registry import get, operation_groups
+    from ..report.doctor import diagnose
+    from ..runs.directory import RunDirectory
     from ..training.history import read_history
 
     run = RunDirectory.open(directory)
@@ -217,10 +217,10 @@ def init(
     ] = None,
 ) -> None:
     """Write a commented experiment.yml for your own table."""
-    from ..atomic import write_text
     from ..config.template import experiment_template
     from ..data.tables import read_table
-    from ..errors import RunDirectoryError
+    from ..utils.atomic import write_text
+    from ..utils.errors import RunDirectoryError
 
     target = directory / "experiment.yml"
     if target.exists():
@@ -237,8 +237,8 @@ from . import comparison, deploy, jobs  # noqa: E402, F401  (they register their
 
 
 def _execute(directory: object, names: list[str]) -> None:
-    from ..pipeline.run_directory import RunDirectory
-    from ..pipeline.stages import run_stages
+    from ..runs.directory import RunDirectory
+    from ..stages.run import run_stages
 
     assert isinstance(directory, RunDirectory)
     run_stages(directory, names, console)
@@ -247,7 +247,7 @@ def _execute(directory: object, names: list[str]) -> None:
 def _summary(directory: object) -> None:
     import json
 
-    from ..pipeline.run_directory import RunDirectory
+    from ..runs.directory import RunDirectory
 
     assert isinstance(directory, RunDirectory)
     metrics = json.loads((directory / "evaluation/metrics.json").read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..pipeline.prepared import PreparedData
+from ..runs.prepared import PreparedData
 
 
 class RunContender(ABC):

@@ -13,8 +13,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from ..config.load import apply_overrides
 from ..data import splits
-from ..errors import DataError
-from ..pipeline.prepared import PreparedData
+from ..runs.prepared import PreparedData
+from ..utils.errors import DataError
 from ._base import PredictingContender, Prediction, RunContender
 
 

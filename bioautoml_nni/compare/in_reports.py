@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..atomic import write_json
-from ..errors import RunDirectoryError
-from ..pipeline.run_directory import RunDirectory
-from ..pipeline.stages import run_stages
+from ..runs.directory import RunDirectory
+from ..stages.run import run_stages
+from ..utils.atomic import write_json
+from ..utils.errors import RunDirectoryError
 
 OWN_ROW = "as_configured"
 """The row whose runs are the experiment itself; their reports show the comparison without being asked to."""

@@ -23,17 +23,17 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from ..atomic import write_json, write_text
 from ..config import Experiment
 from ..config.load import changed
 from ..data import splits
-from ..errors import BioAutoMLError, ConfigError, RunDirectoryError
 from ..evaluation.metrics import by_training_size, classification_metrics, per_class_table
-from ..pipeline.prepare import prepare
-from ..pipeline.prepared import PreparedData
-from ..pipeline.run_directory import RunDirectory
-from ..progress import make_progress
 from ..registry import get
+from ..runs.directory import RunDirectory
+from ..runs.prepared import PreparedData
+from ..stages.prepare import prepare
+from ..utils.atomic import write_json, write_text
+from ..utils.errors import BioAutoMLError, ConfigError, RunDirectoryError
+from ..utils.progress import make_progress
 from ._base import PredictingContender, RunContender
 from .in_reports import OWN_ROW, show_comparison
 from .tables import write_tables

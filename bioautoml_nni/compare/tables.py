@@ -10,9 +10,9 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from scipy import stats
 
-from ..atomic import write_json, write_text
 from ..config import Experiment
 from ..registry import get
+from ..utils.atomic import write_json, write_text
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "tail_f1")
 COSTS = ("parameters", "flops", "latency_ms", "search_seconds", "train_seconds")

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from ..errors import PluginError
 from ..registry import Plugin, get, suggestion
+from ..utils.errors import PluginError
 
 SUPPLIED: Mapping[str, frozenset[str]] = {
     "sources": frozenset({"root"}),

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ..errors import ConfigError
 from ..registry import get, plugins, suggestion
+from ..utils.errors import ConfigError
 from .arguments import check_arguments, constructor_arguments
 from .schema import DataConfig, Experiment
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..budgets import BUDGETS, LARGEST_SIDE, Budget
+from ..architecture.budgets import BUDGETS, LARGEST_SIDE, Budget
 
 SMALLEST_SIDE = 16
 """Pixels of the smallest picture that is worth looking at."""

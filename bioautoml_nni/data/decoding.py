@@ -19,7 +19,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps
 
-from ..errors import DataError
+from ..utils.errors import DataError
 
 cv2.setNumThreads(1)  # loaders have processes; OpenCV's own threads would not survive their fork
 

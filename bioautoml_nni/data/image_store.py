@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from ..errors import DataError
+from ..utils.errors import DataError
 from .decoding import ImageReference, decode, read_bytes, require_below
 from .perceptual_hash import perceptual_hash
 

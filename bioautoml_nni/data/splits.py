@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError
-from ..seeding import derive_seed
+from ..utils.errors import DataError
+from ..utils.seeding import derive_seed
 from .manifest import LABEL, SPLIT, as_strings
 
 WEIGHTS, ALPHA, VALIDATION, TEST = "weights_train", "alpha_train", "validation", "test"

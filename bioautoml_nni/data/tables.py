@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import DataError
+from ..utils.errors import DataError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 

@@ -10,6 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..data import splits
+from ..data.dataset import make_loader
+from ..runs.prepared import PreparedData
+
 
 def count_parameters(network: nn.Module) -> int:
     """Return the number of trained numbers."""
@@ -49,3 +53,16 @@ def measure_latency(network: nn.Module, batch: Mapping[str, Tensor], rounds: int
     finally:
         torch.set_num_threads(threads)
     return 1000 * statistics.median(seconds)
+
+
+def one_specimen(data: PreparedData) -> dict[str, Tensor]:
+    """Return a batch of the first training specimen, as a network takes it."""
+    batch = next(iter(make_loader(data.dataset([splits.WEIGHTS]), 1, shuffle=False)))
+    if "image" in batch:
+        batch["image"] = batch["image"].float()
+    return dict(batch)
+
+
+def specimen_flops(data: PreparedData, network: nn.Module) -> int:
+    """Return the operations of one specimen's prediction."""
+    return count_flops(network, one_specimen(data))

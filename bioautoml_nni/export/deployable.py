@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..errors import ExportError
+from ..utils.errors import ExportError
 
 METADATA_INPUTS = ("numeric", "categorical", "mask")
 

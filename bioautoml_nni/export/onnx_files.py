@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..quiet import quiet
+from ..utils.quiet import quiet
 
 OPSET = 18
 TOLERANCE = 1e-4

@@ -12,7 +12,7 @@ import sys
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from ..errors import BioAutoMLError
+from ..utils.errors import BioAutoMLError
 from .machines import check_machines, config_of
 
 HOST_VARIABLE = "BIOAUTOML_NNI_HOST"

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import ConfigError
+from ..utils.errors import ConfigError
 
 SECONDS = 15
 """A machine that does not answer for so long counts as not reachable."""

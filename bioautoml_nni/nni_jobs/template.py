@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..atomic import write_text
 from ..config.arguments import constructor_arguments
 from ..config.schema import Experiment, PluginSection
-from ..errors import ConfigError
 from ..registry import get
+from ..utils.atomic import write_text
+from ..utils.errors import ConfigError
 from .candidates import GIVEN, choice_keys
 
 TUNERS = {"TPE": True, "Random": False, "Evolution": True, "GridSearch": False}

@@ -19,13 +19,13 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from ..architecture.shares import mean_shares
-from ..atomic import write_json
 from ..config.load import changed, load_experiment_with
 from ..config.schema import Experiment
-from ..errors import RunDirectoryError
-from ..pipeline.run_directory import STAGES, RunDirectory
-from ..pipeline.stages import run_stages
 from ..registry import get, operation_groups
+from ..runs.directory import STAGES, RunDirectory
+from ..stages.run import run_stages
+from ..utils.atomic import write_json
+from ..utils.errors import RunDirectoryError
 
 RUNS = "runs"
 CURVES = (

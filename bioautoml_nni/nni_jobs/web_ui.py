@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from ..errors import RunDirectoryError
+from ..utils.errors import RunDirectoryError
 
 
 @dataclass(frozen=True)

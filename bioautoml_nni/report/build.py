@@ -20,15 +20,15 @@ from PIL import Image
 from ..architecture import Architecture
 from ..architecture.draw import draw
 from ..data import splits
+from ..derivation.evolution import scored_candidates
 from ..evaluation.explanations import grad_cam, has_feature_map
 from ..evaluation.figures import curves_figure
-from ..pipeline.evolution import scored_candidates
-from ..pipeline.networks import load_model
-from ..pipeline.prepared import PreparedData
-from ..pipeline.run_directory import RunDirectory
-from ..progress import duration
+from ..runs.directory import RunDirectory
+from ..runs.networks import load_model
+from ..runs.prepared import PreparedData
 from ..runtime.overlay import overlay
 from ..training.history import read_history
+from ..utils.progress import duration
 from .epochs import evenly_spread
 from .words import summary_sentences
 

@@ -7,8 +7,8 @@ import numpy as np
 from ..architecture import Architecture, derive
 from ..architecture.draw import draw
 from ..architecture.shares import with_positions
-from ..pipeline.prepared import PreparedData
-from ..pipeline.run_directory import RunDirectory
+from ..runs.directory import RunDirectory
+from ..runs.prepared import PreparedData
 from ..training.history import read_history
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..audit.names import RANKS
-from ..errors import DataError
+from ..utils.errors import DataError
 
 TOP = 5
 UNSURE = ""

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..budgets import LARGEST_SIDE
+from ..architecture.budgets import LARGEST_SIDE
 from ..data.decoding import ImageReference, decode, read_bytes, require_below
 from ..data.metadata import MetadataPreprocessor
-from ..errors import DataError, ExportError
+from ..utils.errors import DataError, ExportError
 from .decisions import Decisions
 
 FORMAT = 1

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..atomic import remove_leftovers, replacing, write_json
 from ..data.tables import SEPARATORS
-from ..errors import DataError
+from ..utils.atomic import remove_leftovers, replacing, write_json
+from ..utils.errors import DataError
 from .decisions import Decisions
 from .model import Model
 

@@ -17,9 +17,9 @@ from fastapi import HTTPException
 
 from .._version import __version__
 from ..data.decoding import decode
-from ..errors import DataError
 from ..runtime import Decisions, Model
 from ..runtime.overlay import overlay
+from ..utils.errors import DataError
 from .batching import Batcher
 from .contract import (
     AlgorithmReference,

@@ -11,8 +11,8 @@ import uvicorn
 from rich.console import Console
 from rich.markup import escape
 
-from ..errors import ExportError
 from ..runtime import Model
+from ..utils.errors import ExportError
 from .app import create_app
 from .settings import Settings
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role
-from ..errors import DataError
+from ..utils.errors import DataError
 
 
 def require_table(path: Path, name: str, page: str, layout: str) -> None:

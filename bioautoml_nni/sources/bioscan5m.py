@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..data.manifest import Manifest, Role
-from ..errors import DataError
+from ..utils.errors import DataError
 from ._bioscan import download, require_table, to_manifest
 
 METADATA = Path("bioscan5m/metadata/csv/BIOSCAN_5M_Insect_Dataset_metadata.csv")

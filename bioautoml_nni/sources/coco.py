@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role
-from ..errors import DataError
+from ..utils.errors import DataError
 
 TAXA = ("kingdom", "supercategory", "phylum", "class", "order", "family", "genus", "specific_epithet", "common_name")
 IMAGE_ROLES: dict[str, Role] = {

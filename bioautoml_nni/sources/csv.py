@@ -8,8 +8,8 @@ import pandas as pd
 
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role, as_strings
 from ..data.tables import read_table
-from ..errors import DataError
 from ..registry import suggestion
+from ..utils.errors import DataError
 
 
 class CsvSource:

@@ -12,7 +12,7 @@ import pandas as pd
 from pandas.errors import ParserWarning
 
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role
-from ..errors import DataError
+from ..utils.errors import DataError
 from .imagefolder import SUFFIXES
 
 RANKS = ("kingdom", "phylum", "class", "order", "family", "subfamily", "tribe", "genus", "species", "scientificName")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest
-from ..errors import DataError
+from ..utils.errors import DataError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"})
 PARTS = ("train", "training", "val", "valid", "validation", "test", "testing")

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role
-from ..errors import DataError
+from ..utils.errors import DataError
 from .imagefolder import SUFFIXES
 
 RANKS = (

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ..atomic import replacing_folder, write_json
 from ..data.manifest import Manifest
-from ..errors import DataError
+from ..utils.atomic import replacing_folder, write_json
+from ..utils.errors import DataError
 from .bioscan5m import IMAGES, METADATA, Bioscan5MSource
 from .sample_drawing import draw_specimen
 from .sample_orders import ORDERS

@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 from nni.nas.evaluator.pytorch import LightningModule
 
-from ..atomic import write_text
+from ..utils.atomic import write_text
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
         """Save; the history's line is written before, so that a resumed run finds it."""
         import torch
 
-        from ..atomic import replacing
+        from ..utils.atomic import replacing
 
         if not trainer.is_global_zero:
             trainer.save_checkpoint(self.last)  # waits until the first process has written it

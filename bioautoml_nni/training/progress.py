@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from rich.console import Console
 
-from ..progress import make_progress
+from ..utils.progress import make_progress
 
 
 class ProgressCallback(pl.Callback):

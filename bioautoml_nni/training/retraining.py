@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..config.schema import TrainingConfig
-from ..seeding import derive_seed, seed_everything
+from ..utils.seeding import derive_seed, seed_everything
 from .augment import ImageTransform
 from .auxiliary import AuxiliaryHead
 from .compiling import compiled_passes

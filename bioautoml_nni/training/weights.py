@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import RunDirectoryError
+from ..utils.errors import RunDirectoryError
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

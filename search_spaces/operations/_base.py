@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ...mixture import Mixture
+from bioautoml_nni.kernels.mixture import Mixture
 
 
 class Operation(nn.Module):

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...mixture import Mixture
+from bioautoml_nni.kernels.mixture import Mixture
+from bioautoml_nni.kernels.norm_relu import NormReLU
+
 from ._base import Operation, norm_relu
-from ._fused import NormReLU
 from ._shared import Shared, subsampled
 
 

@@ -8,8 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...kernels import arranged, average_pool, average_pool_gradients, max_pool, max_pool_gradients, usable
-from ...mixture import LinearTerm, Mixture, product_sum
+from bioautoml_nni.kernels.mixture import LinearTerm, Mixture, product_sum
+from bioautoml_nni.kernels.passes import (
+    arranged,
+    average_pool,
+    average_pool_gradients,
+    max_pool,
+    max_pool_gradients,
+    usable,
+)
+
 from ._base import Operation
 from ._shared import Shared
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ...mixture import Mixture
+from bioautoml_nni.kernels.mixture import Mixture
+from bioautoml_nni.kernels.norm_relu import NormReLU
+
 from ._base import Operation, norm_relu
-from ._fused import NormReLU
 
 
 class _SeparableConv(Operation):

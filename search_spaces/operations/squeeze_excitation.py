@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...mixture import Mixture
+from bioautoml_nni.kernels.mixture import Mixture
+
 from ._base import Operation
 from ._shared import Shared
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ...budgets import BUDGETS
+from bioautoml_nni.architecture.budgets import BUDGETS
+
 from ..relaxations._base import Relaxation
 from ._base import Regulariser
 
@@ -26,7 +27,7 @@ class ExpectedCost(Regulariser):
         budget: wanted share of the cost at equal shares; below it there is no penalty.
         weight: factor of what is above.
         target: instead of unit and budget, the limits of a place where the model will run ("trap", "pi", "station";
-            `bioautoml_nni.budgets`): the penalty is the share by which the expected parameters and FLOPs of the
+            `bioautoml_nni.architecture.budgets`): the penalty is the share by which the expected parameters and FLOPs of the
             searched edges exceed them. `derivation.target` makes the same limits hard.
     """
 

@@ -7,7 +7,7 @@ from bioautoml_nni.architecture import CellTopology, EdgeTopology, Topology, der
 from bioautoml_nni.architecture.draw import draw
 from bioautoml_nni.architecture.schema import SpaceRecord
 from bioautoml_nni.architecture.shares import chosen_shares, open_choices
-from bioautoml_nni.errors import ArchitectureError
+from bioautoml_nni.utils.errors import ArchitectureError
 
 OPERATIONS = ("conv", "pool", "skip", "zero")
 RECORD = SpaceRecord(name="test")

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from test_derive import OPERATIONS, RECORD, make_shares, make_topology
 
 from bioautoml_nni.architecture import derive
+from bioautoml_nni.architecture.budgets import Budget
 from bioautoml_nni.architecture.derive import dense
 from bioautoml_nni.architecture.fit import fit
 from bioautoml_nni.architecture.schema import Cost
-from bioautoml_nni.budgets import Budget
-from bioautoml_nni.errors import ArchitectureError
+from bioautoml_nni.utils.errors import ArchitectureError
 
 PRICES = {"conv": 50, "pool": 7, "skip": 0, "sum": 3, "gate": 11}
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from test_derive import RECORD, make_shares, make_topology
 
 from bioautoml_nni.architecture import Architecture, derive
-from bioautoml_nni.errors import ArchitectureError
+from bioautoml_nni.utils.errors import ArchitectureError
 
 
 def make(seed: int = 0) -> Architecture:

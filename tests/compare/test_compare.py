@@ -16,8 +16,8 @@ from bioautoml_nni.compare.protocol import compare, folder_name
 from bioautoml_nni.compare.tables import paired_p_value, summary_lines
 from bioautoml_nni.config import load_experiment, parse_experiment
 from bioautoml_nni.config.load import changed
-from bioautoml_nni.errors import ConfigError, RunDirectoryError
 from bioautoml_nni.registry import plugins
+from bioautoml_nni.utils.errors import ConfigError, RunDirectoryError
 
 ROWS = "as_configured,random,majority,metadata_boosting,metadata_logistic"
 

@@ -7,7 +7,7 @@ from conftest import tiny_experiment
 from bioautoml_nni.config import apply_overrides, load_experiment, parse_experiment
 from bioautoml_nni.config.sizing import sized
 from bioautoml_nni.config.template import experiment_template
-from bioautoml_nni.errors import ConfigError
+from bioautoml_nni.utils.errors import ConfigError
 
 
 def test_a_valid_experiment_is_read(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from bioautoml_nni.data.decoding import ImageReference, decode, read_bytes, require_below
-from bioautoml_nni.errors import DataError
+from bioautoml_nni.utils.errors import DataError
 
 
 def square_of(path, size, box=None):

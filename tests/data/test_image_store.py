@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from bioautoml_nni.data.image_store import DecodedPixels, ImageStore
-from bioautoml_nni.errors import DataError
+from bioautoml_nni.utils.errors import DataError
 
 SIZE = 8
 

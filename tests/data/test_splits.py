@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bioautoml_nni.config.schema import SplitConfig
 from bioautoml_nni.data.manifest import LABEL
 from bioautoml_nni.data.splits import PARTS, TEST, VALIDATION, assign
-from bioautoml_nni.errors import DataError
+from bioautoml_nni.utils.errors import DataError
 
 
 def make_table(rows: int = 300) -> pd.DataFrame:

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from bioautoml_nni.data import splits
-from bioautoml_nni.pipeline.importance import metadata_importance
-from bioautoml_nni.pipeline.prepared import PreparedData
-from bioautoml_nni.pipeline.run_directory import RunDirectory
+from bioautoml_nni.evaluation.importance import metadata_importance
+from bioautoml_nni.runs.directory import RunDirectory
+from bioautoml_nni.runs.prepared import PreparedData
 
 
 class ReadsLength(nn.Module):

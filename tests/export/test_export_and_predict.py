@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from scipy.special import softmax
 
-from bioautoml_nni.errors import DataError, ExportError
 from bioautoml_nni.runtime import Model
 from bioautoml_nni.runtime import predict as predict_module
 from bioautoml_nni.runtime.predict import Request, predict
+from bioautoml_nni.utils.errors import DataError, ExportError
 
 
 @pytest.fixture
@@ -173,9 +173,9 @@ def test_a_folder_without_an_export_and_a_damaged_one_are_refused(exported, tmp_
 def test_a_budget_that_is_broken_is_refused_with_what_helps(finished, tmp_path, monkeypatch):
     from rich.console import Console
 
-    from bioautoml_nni import budgets
-    from bioautoml_nni.pipeline.export import export
-    from bioautoml_nni.pipeline.run_directory import RunDirectory
+    from bioautoml_nni.architecture import budgets
+    from bioautoml_nni.runs.directory import RunDirectory
+    from bioautoml_nni.stages.export import export
 
     run = RunDirectory.open(finished[0])
     parameters = json.loads((finished[0] / "evaluation/metrics.json").read_text())["parameters"]

@@ -12,7 +12,7 @@ import tempfile
 import torch
 
 from bioautoml_nni.cli import main as command_line
-from bioautoml_nni.pipeline import derive, evaluate, prepare, report, retrain, search  # noqa: F401  (before the forks)
+from bioautoml_nni.stages import derive, evaluate, prepare, report, retrain, search  # noqa: F401  (before the forks)
 
 
 def attempt(experiment: str, run: str) -> tuple[int, str]:

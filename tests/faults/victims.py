@@ -22,11 +22,11 @@ from rich.console import Console
 
 from bioautoml_nni.cli.main import app
 from bioautoml_nni.config import load_experiment
-from bioautoml_nni.pipeline import derive, evaluate, export, prepare, report, retrain, search  # noqa: F401  (before forks)
-from bioautoml_nni.pipeline.run_directory import STAGES, RunDirectory
-from bioautoml_nni.pipeline.stages import run_stages
-from bioautoml_nni.quiet import quiet
+from bioautoml_nni.runs.directory import STAGES, RunDirectory
 from bioautoml_nni.runtime import predict as predict_module
+from bioautoml_nni.stages import derive, evaluate, export, prepare, report, retrain, search  # noqa: F401  (before forks)
+from bioautoml_nni.stages.run import run_stages
+from bioautoml_nni.utils.quiet import quiet
 
 FOLDER = Path(sys.argv[1])
 KILLS = int(sys.argv[2])

@@ -6,7 +6,6 @@ from conftest import tiny_experiment
 from nni.experiment.config import ExperimentConfig
 
 from bioautoml_nni.config.load import load_experiment_with, parse_experiment
-from bioautoml_nni.errors import ConfigError
 from bioautoml_nni.nni_jobs.template import (
     ASSESSORS,
     BROKEN,
@@ -17,6 +16,7 @@ from bioautoml_nni.nni_jobs.template import (
     write_nni_files,
 )
 from bioautoml_nni.registry import plugins
+from bioautoml_nni.utils.errors import ConfigError
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 from conftest import tiny_experiment
 
 from bioautoml_nni.config import parse_experiment
-from bioautoml_nni.errors import RunDirectoryError
 from bioautoml_nni.nni_jobs import trial as trial_module
 from bioautoml_nni.nni_jobs.trial import epoch_numbers, experiment_folder, final_numbers, trial_runs
-from bioautoml_nni.pipeline.run_directory import RunDirectory
+from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.training.history import read_history
+from bioautoml_nni.utils.errors import RunDirectoryError
 
 
 def test_an_epoch_of_the_search_is_reported_with_shares_and_entropy():

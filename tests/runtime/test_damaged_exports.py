@@ -10,9 +10,9 @@ from damage import changed, damaged, tries
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioautoml_nni.errors import BioAutoMLError, ExportError
 from bioautoml_nni.runtime import Model
 from bioautoml_nni.runtime.model import DESCRIPTIONS
+from bioautoml_nni.utils.errors import BioAutoMLError, ExportError
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bioautoml_nni.errors import DataError
 from bioautoml_nni.runtime import Decisions
+from bioautoml_nni.utils.errors import DataError
 
 CLASSES = pd.DataFrame(
     {

@@ -13,7 +13,7 @@ from nni.nas.space import model_context
 
 from bioautoml_nni.architecture import Architecture, derive
 from bioautoml_nni.architecture.schema import SpaceRecord
-from bioautoml_nni.errors import ArchitectureError
+from bioautoml_nni.utils.errors import ArchitectureError
 
 METADATA = {"numeric_fields": [0, 0, 1], "categories": [4, 5], "category_fields": [2, 3], "fields": 4}
 ARGUMENTS = {"num_classes": 5, "metadata": METADATA, "channels": 4, "cells": 4, "metadata_features": 6}

@@ -2,7 +2,7 @@ import pytest
 import torch
 from bioautoml_nni.search_spaces.operations._shared import Shared
 
-from bioautoml_nni.mixture import Mixture
+from bioautoml_nni.kernels.mixture import Mixture
 from bioautoml_nni.registry import plugins
 
 OPERATIONS = plugins("operations")

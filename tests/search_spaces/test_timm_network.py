@@ -5,7 +5,7 @@ from bioautoml_nni.search_spaces.timm_network import TimmSpace
 
 from bioautoml_nni.architecture import Architecture
 from bioautoml_nni.architecture.schema import SpaceRecord
-from bioautoml_nni.errors import ConfigError
+from bioautoml_nni.utils.errors import ConfigError
 
 METADATA = {"numeric_fields": [0, 0], "categories": [4], "category_fields": [1], "fields": 2}
 NOTHING = Architecture(space=SpaceRecord(name="timm"), cells={})

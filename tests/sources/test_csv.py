@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 
 from bioautoml_nni.data.manifest import ID, IMAGE, LABEL
-from bioautoml_nni.errors import DataError
 from bioautoml_nni.sources.csv import CsvSource
+from bioautoml_nni.utils.errors import DataError
 
 
 def test_a_table_is_read_with_given_and_inferred_roles(table_root):

@@ -10,7 +10,6 @@ from damage import changed, damaged, tries
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioautoml_nni.errors import BioAutoMLError
 from bioautoml_nni.sources.bioscan1m import Bioscan1MSource
 from bioautoml_nni.sources.bioscan5m import Bioscan5MSource
 from bioautoml_nni.sources.coco import CocoSource
@@ -19,6 +18,7 @@ from bioautoml_nni.sources.darwin_core import DarwinCoreSource
 from bioautoml_nni.sources.insect1m import Insect1MSource
 from bioautoml_nni.sources.webdataset import WebDatasetSource
 from bioautoml_nni.testing import check_manifest
+from bioautoml_nni.utils.errors import BioAutoMLError
 
 KINDS = {
     "csv": (write_table, CsvSource),

@@ -12,7 +12,6 @@ import pytest
 
 from bioautoml_nni.data.decoding import ImageReference, decode, read_bytes
 from bioautoml_nni.data.manifest import ID, IMAGE, LABEL, SPLIT
-from bioautoml_nni.errors import DataError
 from bioautoml_nni.sources.bioscan1m import Bioscan1MSource
 from bioautoml_nni.sources.bioscan5m import Bioscan5MSource
 from bioautoml_nni.sources.coco import CocoSource
@@ -21,6 +20,7 @@ from bioautoml_nni.sources.imagefolder import ImageFolderSource
 from bioautoml_nni.sources.insect1m import Insect1MSource
 from bioautoml_nni.sources.webdataset import WebDatasetSource
 from bioautoml_nni.testing import check_manifest
+from bioautoml_nni.utils.errors import DataError
 
 
 def require_sound(manifest):

@@ -6,11 +6,11 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_score
 
 from bioautoml_nni.data.manifest import IMAGE, LABEL, SPLIT
-from bioautoml_nni.errors import DataError
 from bioautoml_nni.sources.bioscan5m import METADATA
 from bioautoml_nni.sources.sample import SampleSource, _specimens
 from bioautoml_nni.sources.sample_drawing import draw_specimen
 from bioautoml_nni.sources.sample_orders import ORDERS
+from bioautoml_nni.utils.errors import DataError
 
 COLUMNS = [
     "processid",

@@ -13,9 +13,9 @@ from nni.nas.evaluator.pytorch import Classification, DataLoader
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import TensorDataset
 
-from bioautoml_nni.errors import DivergenceError
 from bioautoml_nni.nni_engine import run_one_shot
 from bioautoml_nni.registry import plugins
+from bioautoml_nni.utils.errors import DivergenceError
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

@@ -10,9 +10,9 @@ from test_alternating import make_evaluator, run
 
 from bioautoml_nni.architecture.shares import entropy, skip_counts
 from bioautoml_nni.config import parse_experiment
-from bioautoml_nni.errors import ConfigError
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import get, plugins
+from bioautoml_nni.utils.errors import ConfigError
 
 SKIPS = frozenset({"skip"})
 
@@ -154,7 +154,7 @@ def test_flops_grow_with_the_pictures():
 
 
 def test_a_target_counts_what_exceeds_its_limits(monkeypatch):
-    from bioautoml_nni import budgets
+    from bioautoml_nni.architecture import budgets
 
     network = supernet()
     alphas = named_architecture_parameters(network)

@@ -6,12 +6,12 @@ from functools import partial
 import pytest
 import torch
 from bioautoml_nni.search_spaces import MultimodalSpace, cell
-from bioautoml_nni.search_spaces.operations import _fused, pooling
+from bioautoml_nni.search_spaces.operations import pooling
 from bioautoml_nni.search_spaces.operations._base import Operation
 from bioautoml_nni.strategies import AlternatingDARTS
 from nni.nas.strategy import DARTS
 
-from bioautoml_nni import kernels
+from bioautoml_nni.kernels import norm_relu, passes
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import plugins
 
@@ -64,7 +64,7 @@ def compare(ours, theirs, tolerance=1e-10):
 @pytest.mark.parametrize("compiled", [True, False])
 def test_fast_equals_plain_in_loss_gradients_and_statistics(relaxation, size, compiled, monkeypatch):
     if not compiled:  # as on a GPU
-        for module in (kernels, cell, _fused, pooling):
+        for module in (passes, cell, norm_relu, pooling):
             monkeypatch.setattr(module, "usable", lambda features: False)
     plain, fast = supernets(relaxation)
     images = torch.randn(3, 3, *size, dtype=torch.float64)

@@ -5,9 +5,9 @@ from bioautoml_nni.strategies import AlternatingDARTS
 from bioautoml_nni.strategies.supernet import MixedOperation
 from torch.nn import functional
 
-from bioautoml_nni.errors import ConfigError
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import plugins
+from bioautoml_nni.utils.errors import ConfigError
 
 
 def supernet(k: int, **arguments):

@@ -9,9 +9,9 @@ from nni.nas.strategy import DARTS
 from test_alternating import make_data, make_evaluator, make_space, run
 from torch import nn
 
-from bioautoml_nni.errors import DivergenceError
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import plugins
+from bioautoml_nni.utils.errors import DivergenceError
 
 
 def test_the_unrolled_gradient_has_the_closed_form_of_a_quadratic():

@@ -10,10 +10,10 @@ from torch import nn
 from bioautoml_nni.config.load import changed
 from bioautoml_nni.data import splits
 from bioautoml_nni.data.dataset import make_loader
-from bioautoml_nni.pipeline.networks import build_network
-from bioautoml_nni.pipeline.prepared import PreparedData
-from bioautoml_nni.pipeline.retrain import retrain
-from bioautoml_nni.pipeline.run_directory import RunDirectory
+from bioautoml_nni.runs.directory import RunDirectory
+from bioautoml_nni.runs.networks import build_network
+from bioautoml_nni.runs.prepared import PreparedData
+from bioautoml_nni.stages.retrain import retrain
 from bioautoml_nni.training import compiling
 from bioautoml_nni.training.compiling import compiled_passes
 from bioautoml_nni.training.history import read_history

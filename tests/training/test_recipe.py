@@ -14,16 +14,17 @@ from bioautoml_nni.architecture import Architecture
 from bioautoml_nni.config.load import changed
 from bioautoml_nni.data import splits
 from bioautoml_nni.data.dataset import make_loader
-from bioautoml_nni.errors import ConfigError, DataError, RunDirectoryError
-from bioautoml_nni.pipeline.derive import derive
-from bioautoml_nni.pipeline.networks import build_network, load_model, predict_logits
-from bioautoml_nni.pipeline.prepared import PreparedData
-from bioautoml_nni.pipeline.retrain import retrain, train
-from bioautoml_nni.pipeline.run_directory import RunDirectory
-from bioautoml_nni.pipeline.stages import run_stages
-from bioautoml_nni.pipeline.teacher import teacher_logits
+from bioautoml_nni.runs.directory import RunDirectory
+from bioautoml_nni.runs.networks import build_network, load_model, predict_logits
+from bioautoml_nni.runs.prepared import PreparedData
+from bioautoml_nni.runs.teacher import teacher_logits
+from bioautoml_nni.runs.train import train
+from bioautoml_nni.stages.derive import derive
+from bioautoml_nni.stages.retrain import retrain
+from bioautoml_nni.stages.run import run_stages
 from bioautoml_nni.training.auxiliary import AuxiliaryHead
 from bioautoml_nni.training.history import read_history
+from bioautoml_nni.utils.errors import ConfigError, DataError, RunDirectoryError
 
 SILENT = Console(quiet=True)
 

@@ -7,10 +7,10 @@ from PIL import Image
 
 from bioautoml_nni.config.schema import Augmentation
 from bioautoml_nni.losses.cross_entropy import CrossEntropy
-from bioautoml_nni.seeding import derive_seed
 from bioautoml_nni.training.augment import ImageTransform
 from bioautoml_nni.training.history import read_history
 from bioautoml_nni.training.module import SpecimenModule
+from bioautoml_nni.utils.seeding import derive_seed
 
 OFF = Augmentation(flip=False, rotation=0, scale=0, translation=0, brightness=0, contrast=0)
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from bioautoml_nni.errors import RunDirectoryError
 from bioautoml_nni.training.weights import checkpoint_to_resume, load_weights, restore
+from bioautoml_nni.utils.errors import RunDirectoryError
 
 
 def network():

@@ -1,0 +1,78 @@
+"""How good an architecture is with the weights of a supernet: nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..architecture import Architecture
+from ..data import splits
+from ..data.dataset import make_loader
+from ..registry import get
+from ..runs.directory import RunDirectory
+from ..runs.networks import build_network, macro_f1
+from ..runs.prepared import PreparedData
+from ..utils.seeding import derive_seed, seed_everything
+
+BATCHES, BATCH = 4, 64
+"""Training data that a network's batch norms see: batches, and specimens in each."""
+
+
+class InheritedScore:
+    """Scores architectures with weights of a supernet, by validation macro-F1.
+
+    Batch norms see training data once more, since the supernet's statistics are those of other paths (Guo et al.,
+    arXiv 1904.00420, section 3.3).
+
+    Attributes:
+        image_size: edge of the pictures, at first the one at the end of the search; None is that of the decoded ones.
+    """
+
+    def __init__(self, run: RunDirectory, data: PreparedData) -> None:
+        self.run, self.data = run, data
+        self.image_size = data.supernet_image_size
+        self.space = get("search_spaces", run.experiment.space.name).target
+        seed_everything(derive_seed(run.experiment.seed, "inherited"))
+        self._batches: list[dict[str, Tensor]] = []
+        for batch in make_loader(data.dataset([splits.WEIGHTS, splits.ALPHA]), BATCH, shuffle=True):
+            self._batches.append(dict(batch))
+            if len(self._batches) == BATCHES:
+                break
+
+    def __call__(self, architecture: Architecture, supernet: Mapping[str, Tensor]) -> float | None:
+        """Return the macro-F1, or None if the supernet lacks weights of the network."""
+        network, _ = build_network(self.run, self.data, architecture, as_searched=True)
+        if self.space.inherit(network, supernet):
+            return None
+        renew_statistics(network, self.batches())
+        return macro_f1(self.data, network, self.image_size)
+
+    def batches(self) -> list[dict[str, Tensor]]:
+        """Return the training batches as a network sees them, without augmentation."""
+        transform = self.data.image_transform(self.run.experiment.search.augmentation, self.image_size)
+        if transform is None:
+            return self._batches
+        return [{**batch, "image": transform.eval()(batch["image"])} for batch in self._batches]
+
+
+@torch.no_grad()
+def renew_statistics(network: nn.Module, batches: list[dict[str, Any]]) -> None:
+    """Replace the running statistics of all batch norms by the mean over these batches; nothing else changes.
+
+    The network is in evaluation mode afterwards.
+    """
+    network.eval()
+    norms = [each for each in network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean
+        norm.train()
+    for batch in batches:
+        network(dict(batch))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()

@@ -1,0 +1,53 @@
+"""Which candidates matter: by what the trained supernet loses without each of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from ..architecture.derive import Shares
+from ..nni_engine import named_architecture_parameters
+from ..registry import get
+from ..runs.directory import RunDirectory
+from ..runs.networks import macro_f1, strategy_arguments
+from ..runs.prepared import PreparedData
+from ..training.weights import restore
+from ..utils.errors import RunDirectoryError
+from ..utils.progress import make_progress
+
+
+def perturbed(run: RunDirectory, data: PreparedData, space: Any, shares: Shares, console: Console) -> Shares:
+    """Return importances in the place of shares (Wang et al., Rethinking Architecture Selection, arXiv 2108.04392).
+
+    For every choice, each candidate is removed from the trained supernet in turn; its importance is what the
+    validation macro-F1 loses. Importances of a choice are normalised; where nothing loses, the shares stand.
+    """
+    if not (run / "search/supernet.pt").is_file():
+        raise RunDirectoryError(f"{run.path}: has no search/supernet.pt, which derivation.method=perturbation needs.")
+    strategy = get("strategies", run.experiment.strategy.name).target(**strategy_arguments(run))
+    network = strategy.mutate_model(space)
+    restore(network, run / "search/supernet.pt")
+    network.eval()
+    alphas = named_architecture_parameters(network)
+    names = {label: list(own) for label, own in shares.items()}
+    result = {label: dict(own) for label, own in shares.items()}
+    base = macro_f1(data, network, data.supernet_image_size)
+    with make_progress(console) as progress:
+        task = progress.add_task("derive", total=sum(len(own) for own in names.values()), note=f"macro-F1 {base:.3f}")
+        for label, candidates in names.items():
+            losses = {}
+            for position, name in enumerate(candidates):
+                kept = alphas[label].detach().clone()
+                if len(candidates) > 1:
+                    with torch.no_grad():
+                        alphas[label][position] = -1e9
+                    losses[name] = max(0.0, base - macro_f1(data, network, data.supernet_image_size))
+                    with torch.no_grad():
+                        alphas[label].copy_(kept)
+                progress.advance(task)
+            total = sum(losses.values())
+            if total > 0:
+                result[label] = {name: loss / total for name, loss in losses.items()}
+    return result

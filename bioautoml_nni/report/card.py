@@ -1,0 +1,49 @@
+"""MODEL_CARD.md: what the model is for, how good it is, and where it must not be trusted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from .._version import __version__
+from ..runs.directory import RunDirectory
+from ..runs.prepared import PreparedData
+
+SHOWN = 30
+
+
+def model_card(run: RunDirectory, data: PreparedData, parity: Mapping[str, Any] | None = None) -> str:
+    """Return the card of an evaluated run as Markdown.
+
+    Args:
+        parity: of its export, whose files the card then describes; None is for the run itself.
+    """
+    metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    calibration = json.loads((run / "evaluation/calibration.json").read_text(encoding="utf-8"))
+    per_class = pd.read_csv(run / "evaluation/per_class.csv")
+    environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["listed"] = _listed
+    template = environment.from_string((files(__package__) / "model_card.md.j2").read_text(encoding="utf-8"))
+    return template.render(
+        name=run.experiment.name,
+        size=data.image_size,
+        metrics=metrics,
+        columns=", ".join(f"`{column}`" for column in metrics["metadata_columns"]),
+        weak=per_class[(per_class["test"] > 0) & (per_class["f1"] < 0.5)]["class"].tolist(),
+        untested=per_class[per_class["test"] == 0]["class"].tolist(),
+        few=per_class[per_class["train"] < 20]["class"].tolist(),
+        calibration=calibration,
+        parity=parity,
+        difference=max(parity["largest_difference"].values()) if parity else None,
+        version=__version__,
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more if names else "none"

@@ -1,0 +1,215 @@
+"""The run directory: which experiment it belongs to, which stages are done, and what they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .._version import __version__
+from ..utils.atomic import write_json, write_text
+from ..config import Experiment, parse_experiment
+from ..config.load import apply_overrides
+from ..utils.errors import RunDirectoryError
+from .lock import locked
+
+STAGES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "prepare": (("seed", "data", "audit"), ("manifest.parquet", "splits.csv", "preprocessing.json", "audit.json")),
+    "search": (("space", "strategy", "loss", "search"), ("search/shares.json",)),
+    "derive": (("derivation",), ("architecture.json", "architecture.svg")),
+    "retrain": (("retrain", "training"), ("retrain/model.pt", "retrain/network.json")),
+    "evaluate": (
+        ("evaluation",),
+        tuple(f"evaluation/{name}" for name in ("metrics.json", "calibration.json", "predictions.csv", "trust.png")),
+    ),
+    "report": (("name",), ("report.html",)),
+}
+"""For each stage the configuration it depends on (besides the stages before) and the files that it leaves."""
+
+PACKAGES = ("nni", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "pandas", "scikit-learn", "numpy")
+
+
+@dataclass
+class RunDirectory:
+    """A run directory with its experiment.
+
+    Attributes:
+        listeners: called with the stage's name and the history's line after every epoch of training.
+    """
+
+    path: Path
+    experiment: Experiment
+    listeners: list[Callable[[str, Mapping[str, Any]], None]] = field(default_factory=list)
+
+    def tell(self, stage: str) -> Callable[[Mapping[str, Any]], None]:
+        """Return a function that passes an epoch's line to the listeners."""
+
+        def pass_on(line: Mapping[str, Any]) -> None:
+            for listener in self.listeners:
+                listener(stage, line)
+
+        return pass_on
+
+    @classmethod
+    def create(cls, path: Path, experiment: Experiment) -> RunDirectory:
+        """Open `path` for `experiment`, making it if needed.
+
+        Raises:
+            RunDirectoryError: if it belongs to another experiment, or holds files that are no run's.
+        """
+        if (path / "experiment.yml").is_file():
+            found = cls.open(path)
+            differences = _differences(found.experiment, experiment)
+            if differences:
+                raise RunDirectoryError(
+                    f"{path}: belongs to another experiment ({'; '.join(differences[:4])}); choose another --output, "
+                    "or change a finished run with `bioautoml search|retrain|evaluate RUN --set key=value`."
+                )
+            return found
+        if path.is_file():
+            raise RunDirectoryError(f"{path}: is a file; choose another --output.")
+        if path.exists() and any(path.iterdir()):
+            raise RunDirectoryError(f"{path}: is not empty and holds no experiment.yml; choose another --output.")
+        run = cls(path, experiment)
+        run._save_experiment()
+        return run
+
+    @classmethod
+    def open(cls, path: Path, overrides: Sequence[str] = ()) -> RunDirectory:
+        """Open an existing run; overrides change its experiment, so that later stages are no longer valid.
+
+        Raises:
+            RunDirectoryError: if `path` is no run directory, or if another process works on it.
+        """
+        file = path / "experiment.yml"
+        if not file.is_file():
+            raise RunDirectoryError(f"{path}: is no run directory (no experiment.yml); start one with `bioautoml run`.")
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        run = cls(path, parse_experiment(apply_overrides(raw, overrides), str(file)))
+        if overrides:
+            with locked(path):
+                run._save_experiment()
+        return run
+
+    def _save_experiment(self) -> None:
+        dumped = self.experiment.model_dump(mode="json")
+        write_text(self.path / "experiment.yml", yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True))
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def provenance(self) -> dict[str, Any]:
+        """Return the content of provenance.json."""
+        file = self / "provenance.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"stages": {}}
+
+    def record(self, **entries: Any) -> None:
+        """Add top-level entries to provenance.json."""
+        write_json(self / "provenance.json", {**self.provenance(), **entries})
+
+    def key(self, stage: str) -> str:
+        """Return a digest of everything that decides the stage's result: its settings and those of stages before.
+
+        Settings at their defaults are left out, so that a key which a later version adds leaves old runs as they are.
+        """
+        dumped = self.experiment.model_dump(mode="json", exclude_defaults=True)
+        digest = hashlib.sha256()
+        for name, (sections, _) in STAGES.items():
+            digest.update(json.dumps([name, {section: dumped.get(section) for section in sections}]).encode())
+            if name == stage:
+                return digest.hexdigest()[:16]
+        raise KeyError(stage)
+
+    def done(self, stage: str) -> bool:
+        """Whether the stage's files are there and were made with today's settings."""
+        record = self.provenance()["stages"].get(stage)
+        files = STAGES[stage][1]
+        return (
+            record is not None and record["key"] == self.key(stage) and all((self / file).is_file() for file in files)
+        )
+
+    def require(self, stage: str) -> None:
+        """Raise `RunDirectoryError` unless `stage` is done."""
+        if not self.done(stage):
+            command = "run" if stage == "prepare" else stage
+            raise RunDirectoryError(
+                f"{self.path}: stage '{stage}' is missing or was made with other settings; run `bioautoml {command}"
+                f" {self / 'experiment.yml' if command == 'run' else self.path}` first."
+            )
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Record a stage as done when the block ends without an error; stages after it are then to be done anew."""
+        started, clock = datetime.now(UTC), time.monotonic()
+        yield
+        order = list(STAGES)
+        before = order[: order.index(name)] if name in order else order
+        stages = {key: value for key, value in self.provenance()["stages"].items() if key in before}
+        stages[name] = {
+            "key": self.key(name),
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - clock, 1),
+            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        }
+        self.record(stages=stages, **environment(), seed=self.experiment.seed)
+
+    def work_folder(self, stage: str) -> Path:
+        """Return the stage's folder for files of an unfinished attempt; files made with other settings are removed."""
+        folder, marker = self / stage, self / stage / "key"
+        if marker.is_file() and marker.read_text(encoding="utf-8") != self.key(stage):
+            for name in ("last.ckpt", "best.pt", "history.jsonl", "outcome.json", "evolution.jsonl"):
+                (folder / name).unlink(missing_ok=True)
+            for candidate in folder.glob("candidate-*"):
+                shutil.rmtree(candidate)
+        write_text(marker, self.key(stage))
+        return folder
+
+
+def environment() -> dict[str, Any]:
+    """Return versions and hardware, for provenance."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "versions": {
+            "bioautoml-nni": __version__,
+            "python": platform.python_version(),
+            **{package: importlib.metadata.version(package) for package in PACKAGES},
+        },
+        "hardware": {
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpus": gpus,
+        },
+    }
+
+
+def _differences(found: Experiment, wanted: Experiment) -> list[str]:
+    """Return ``key: theirs, not ours`` for each leaf in which two experiments differ."""
+
+    def leaves(value: Any, path: str) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return {k: v for key, item in value.items() for k, v in leaves(item, f"{path}.{key}".lstrip(".")).items()}
+        return {path: value}
+
+    theirs, ours = (leaves(experiment.model_dump(mode="json"), "") for experiment in (found, wanted))
+    return [
+        f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
+        for key in sorted(set(theirs) | set(ours))
+        if theirs.get(key) != ours.get(key)
+    ]

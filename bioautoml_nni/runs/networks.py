@@ -1,0 +1,83 @@
+"""The networks of a run: built, loaded, and asked about a part of the data."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import f1_score
+from torch import nn
+
+from ..architecture import Architecture
+from ..config.arguments import constructor
+from ..data import splits
+from ..data.dataset import make_loader
+from ..registry import get
+from ..training.weights import restore
+from .prepared import PreparedData
+from .directory import RunDirectory
+
+
+def build_network(
+    run: RunDirectory, data: PreparedData, architecture: Architecture | None = None, as_searched: bool = False
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Return a freshly initialised network at the size that is trained, and the arguments that rebuild it.
+
+    Args:
+        architecture: the run's own by default.
+        as_searched: the supernet's size instead, whose weights the network can take.
+    """
+    experiment = run.experiment
+    architecture = architecture or Architecture.load(run / "architecture.json")
+    size = {key: value for key, value in experiment.retrain.model_dump(include={"cells", "channels"}).items() if value}
+    size = {} if as_searched else size
+    arguments = {**data.space_inputs(), **experiment.space.arguments, **size}
+    network = get("search_spaces", experiment.space.name).target.build(architecture, **arguments)
+    return network.to(memory_format=torch.channels_last), arguments
+
+
+def strategy_arguments(run: RunDirectory) -> dict[str, Any]:
+    """Return the arguments of the run's strategy, the seed among them if it takes one."""
+    section = run.experiment.strategy
+    accepted = inspect.signature(constructor(get("strategies", section.name))).parameters
+    seed = {"seed": run.experiment.seed} if "seed" in accepted else {}
+    return {**seed, **section.arguments}
+
+
+def load_model(run: RunDirectory, data: PreparedData) -> nn.Module:
+    """Return the trained network of a run in evaluation mode."""
+    run.require("retrain")
+    network, _ = build_network(run, data)
+    restore(network, run / "retrain/model.pt")
+    return network.eval()
+
+
+def macro_f1(data: PreparedData, network: nn.Module, image_size: int | None = None) -> float:
+    """Return the macro-F1 of a network on validation, at another size of the pictures if one is given."""
+    logits, target = predict_logits(data, network, splits.VALIDATION, image_size=image_size)
+    return float(f1_score(target, logits.argmax(1).numpy(), average="macro"))
+
+
+@torch.no_grad()
+def predict_logits(
+    data: PreparedData,
+    network: nn.Module,
+    part: str,
+    advance: Callable[[int], None] = lambda count: None,
+    image_size: int | None = None,
+) -> tuple[torch.Tensor, np.ndarray]:
+    """Return logits (N, K) and targets (N,) of one part, in the manifest's order."""
+    transform = data.image_transform(data.run.experiment.training.augmentation, image_size)
+    logits: list[torch.Tensor] = []
+    targets: list[torch.Tensor] = []
+    for batch in make_loader(data.dataset([part]), 256, shuffle=False):
+        inputs = dict(batch)
+        if transform is not None:
+            inputs["image"] = transform.eval()(batch["image"])
+        logits.append(network(inputs))
+        targets.append(batch["target"])
+        advance(len(batch["target"]))
+    return torch.cat(logits), torch.cat(targets).numpy()

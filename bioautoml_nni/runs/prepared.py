@@ -1,0 +1,138 @@
+"""What later stages need from the prepared data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..audit.examine import image_store
+from ..data import splits
+from ..data.dataset import SpecimenDataset
+from ..data.image_store import Pixels
+from ..data.manifest import IMAGE, LABEL
+from ..data.metadata import EncodedMetadata, MetadataPreprocessor
+from ..utils.errors import DataError
+from ..registry import get
+from ..training.augment import ImageTransform
+from .directory import RunDirectory
+
+UNLEARNED = -1
+"""Target of specimens whose label is no class."""
+
+
+@dataclass
+class PreparedData:
+    """The prepared data of a run, loaded."""
+
+    run: RunDirectory
+    table: pd.DataFrame
+    part: pd.Series
+    classes: list[str]
+    rank: str
+    image: dict[str, Any]
+    image_root: Path
+    brand: str
+    preprocessor: MetadataPreprocessor
+    metadata: EncodedMetadata
+    targets: np.ndarray
+
+    @classmethod
+    def load(cls, run: RunDirectory) -> PreparedData:
+        """Read the files of stage `prepare`."""
+        run.require("prepare")
+        table = pd.read_parquet(run / "manifest.parquet")
+        part = pd.read_csv(run / "splits.csv", dtype=str, keep_default_na=False)["part"]
+        state = json.loads((run / "preprocessing.json").read_text(encoding="utf-8"))
+        preprocessor = MetadataPreprocessor.from_dict(state["metadata"])
+        index = {name: position for position, name in enumerate(state["classes"])}
+        targets = table[LABEL].map(index).fillna(UNLEARNED).to_numpy(dtype=np.int64)
+        return cls(
+            run, table, part, state["classes"], state["rank"], state["image"],
+            Path(state["image_root"]), state["brand"], preprocessor, preprocessor.transform(table), targets,
+        )  # fmt: skip
+
+    @property
+    def uses_images(self) -> bool:
+        """Whether images are among the modalities."""
+        return "image" in self.run.experiment.data.modalities
+
+    @property
+    def image_size(self) -> int | None:
+        """Edge of the decoded squares in pixels, None where images are not used."""
+        return int(self.image["size"]) if self.uses_images else None
+
+    @property
+    def metadata_columns(self) -> list[str]:
+        """Metadata columns that the network sees."""
+        return list(self.preprocessor.roles) if "metadata" in self.run.experiment.data.modalities else []
+
+    @cached_property
+    def pixels(self) -> Pixels | None:
+        """Pixels of all specimens, from the cache; what is missing in it is decoded again.
+
+        Raises:
+            DataError: if an image that could be read before cannot be read any more.
+        """
+        if not self.uses_images:
+            return None
+        store = image_store(self.run.experiment, self.image_root)
+        facts = store.ensure(self.table[IMAGE].tolist())
+        failed = facts[facts["failure"].notna()]
+        if len(failed):
+            first = failed.iloc[0]
+            raise DataError(
+                f"{self.image_root / first['reference']}: was readable when the data were prepared and is not now "
+                f"({first['failure']}); bring it back, or start a new run."
+            )
+        return store.pixels(facts)
+
+    def dataset(self, parts: Sequence[str], teacher: np.ndarray | None = None) -> SpecimenDataset:
+        """Return the specimens of one or several parts, with a teacher's logits (N, K) of all rows if there is one."""
+        positions = np.flatnonzero(self.part.isin(parts).to_numpy())
+        return SpecimenDataset(self.pixels, self.metadata, self.targets, positions, teacher)
+
+    @property
+    def in_training(self) -> np.ndarray:
+        """Whether each row is one that the final network is trained on (N,)."""
+        return self.part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()
+
+    def class_counts(self) -> list[int]:
+        """Number of training specimens of each class; the prior of the loss."""
+        return np.bincount(self.targets[self.in_training], minlength=len(self.classes)).tolist()
+
+    def space_inputs(self) -> dict[str, Any]:
+        """Arguments that every search space gets from the engine."""
+        modalities = list(self.run.experiment.data.modalities)
+        specification = self.preprocessor.specification() if "metadata" in modalities else None
+        return {"num_classes": len(self.classes), "metadata": specification, "modalities": modalities}
+
+    def search_space(self) -> Any:
+        """Return the experiment's search space for this data, with everything open."""
+        section = self.run.experiment.space
+        return get("search_spaces", section.name).target(**self.space_inputs(), **section.arguments)
+
+    def loss(self) -> Any:
+        """Return the configured loss."""
+        section = self.run.experiment.loss
+        return get("losses", section.name).target(self.class_counts(), **section.arguments)
+
+    @property
+    def supernet_image_size(self) -> int | None:
+        """Edge of the pictures at the end of the search, None where it is that of the decoded ones."""
+        settings = self.run.experiment.search
+        return settings.image_size_at(settings.epochs - 1)
+
+    def image_transform(self, augmentation: Any, size: int | None = None) -> ImageTransform | None:
+        """Return normalisation and augmentation, to another size if one is given, or None without images."""
+        if not self.uses_images:
+            return None
+        transform = ImageTransform(self.image["mean"], self.image["std"], augmentation)
+        transform.size = size
+        return transform

@@ -1,0 +1,74 @@
+"""Stage `derive`: from a finished search, or from chance, to one architecture."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from itertools import chain
+
+from rich.console import Console
+
+from ..architecture.derive import Shares
+from ..architecture.draw import draw
+from ..architecture.schema import SpaceRecord
+from ..architecture.shares import chosen_shares, equal_shares, with_positions, with_shares
+from ..derivation.deriver import Deriver, different, network_cost
+from ..derivation.evolution import best_by_supernet
+from ..derivation.halving import best_by_training
+from ..derivation.perturbation import perturbed
+from ..runs.directory import RunDirectory
+from ..runs.prepared import PreparedData
+from ..utils.atomic import write_text
+from ..utils.quiet import quiet
+from ..utils.seeding import derive_seed
+
+TRIES = 4
+"""Draws for each candidate of successive halving; in a small space many are the same."""
+
+
+def derive(run: RunDirectory, console: Console) -> None:
+    """Write architecture.json and architecture.svg, and derive/ where candidates are trained.
+
+    Raises:
+        RunDirectoryError: if the method needs the supernet's weights and the run has none.
+        ArchitectureError: if nothing within the limits is found, or for choices that the space does not have.
+    """
+    experiment = run.experiment
+    settings = experiment.derivation
+    if settings.searched:
+        run.require("search")
+    data = PreparedData.load(run)
+    quiet()
+    space = data.search_space()
+    topology = space.topology()
+    found: Shares = equal_shares(topology)
+    if settings.searched:
+        found = with_positions(json.loads((run / "search/shares.json").read_text(encoding="utf-8")), topology)
+        if settings.method == "perturbation" and not topology.empty:
+            found = perturbed(run, data, space, found, console)
+    elif settings.method == "given":
+        found = chosen_shares(topology, settings.choices)
+    provenance = {
+        "strategy": None if topology.empty or not settings.searched else experiment.strategy.model_dump(),
+        "derivation": settings.model_dump(),
+        "seed": experiment.seed,
+        "epochs": experiment.search.epochs if settings.searched else 0,
+    }
+    record = SpaceRecord(name=experiment.space.name, arguments=experiment.space.arguments)
+    deriver = Deriver(topology, record, provenance, settings.budget, partial(network_cost, run, data))
+    drawn = partial(derive_seed, settings.seed, "architecture")
+    if settings.method == "random":
+        architecture = deriver.drawn(found, drawn(0))
+    elif settings.method == "successive_halving" and not topology.empty:
+        first = [deriver.strongest(found)] if settings.searched else []
+        more = (deriver.drawn(found, drawn(number)) for number in range(TRIES * settings.candidates))
+        candidates = different(chain(first, more), settings.candidates)
+        architecture = candidates[best_by_training(run, data, candidates, console)]
+    elif settings.method == "evolution" and not topology.empty:
+        best = best_by_supernet(run, data, topology, deriver.plain, deriver.overrun, console)
+        architecture = with_shares(deriver.strongest(best), topology, found)
+    else:
+        architecture = deriver.strongest(found)
+    architecture = deriver.with_sparsity(architecture, found)
+    write_text(run / "architecture.svg", draw(architecture))
+    architecture.save(run / "architecture.json")

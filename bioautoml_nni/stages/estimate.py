@@ -1,0 +1,248 @@
+"""What an experiment will cost, from a dry run on a few of its specimens, before anything long starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from ..audit.examine import image_store, load_manifest
+from ..config import Experiment
+from ..config.load import changed
+from ..data import splits
+from ..data.manifest import IMAGE, LABEL, SPLIT, Manifest
+from ..runs.directory import RunDirectory
+from ..utils.errors import BioAutoMLError
+from ..utils.quiet import quiet
+
+BATCHES = 4
+"""Batches of each half of the training part that the dry run has at least."""
+
+DRY = ("prepare", "search", "derive", "retrain", "evaluate")
+"""Stages of the dry run."""
+
+EPOCHS = 2
+"""Of the dry run: the first one warms up, the last one is timed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StageCost:
+    """What one stage will take.
+
+    Attributes:
+        epochs: None for a stage without epochs.
+        epoch_seconds: of one of them.
+        seconds: of the stage.
+    """
+
+    epochs: int | None
+    epoch_seconds: float | None
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What a whole experiment will take.
+
+    Attributes:
+        specimens: number by part.
+        sampled: specimens of the dry run.
+        stages: cost by stage.
+        memory_mb: most memory of the process, or of the GPU if there is one.
+        cache_gb: decoded images, 0 without images.
+        cached: whether they are kept, or decoded anew in every epoch since they exceed `cache.max_gb`.
+        run_mb: size of the run directory.
+    """
+
+    specimens: Mapping[str, int]
+    sampled: int
+    stages: Mapping[str, StageCost]
+    memory_mb: float
+    cache_gb: float
+    cached: bool
+    run_mb: float
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the whole run."""
+        return sum(stage.seconds for stage in self.stages.values())
+
+
+def estimate(experiment: Experiment, console: Console) -> Estimate:
+    """Return what an experiment will cost on this machine; nothing outside of a temporary folder is written.
+
+    A sample of the specimens goes through the stages, in a process of its own. An epoch of all specimens is
+    taken to last as many times longer as there are more of them; what an epoch takes whatever their number, such as its
+    checkpoint, is counted with it, so that the times err upwards. Where the search's pictures grow,
+    the largest are tried, and smaller ones taken to cost as much less as they have fewer pixels.
+
+    Raises:
+        BioAutoMLError: whatever the run itself would end with on these specimens.
+    """
+    settings = experiment.data
+    started = time.perf_counter()
+    manifest = load_manifest(experiment)
+    table = manifest.table
+    counts = table[LABEL].value_counts()
+    table = table[table[LABEL].isin(counts.index[counts > 1]) & ~table[LABEL].isin(settings.hold_out)]
+    table = table.reset_index(drop=True)
+    part = splits.assign(table, settings.split, experiment.seed)
+    reading = time.perf_counter() - started
+    specimens = {name: int((part == name).sum()) for name in splits.PARTS}
+    chosen = _sample(part, specimens, max(experiment.search.batch_size, experiment.training.batch_size))
+    share = len(chosen) / len(table)
+    few = table.loc[chosen].assign(**{SPLIT: part[chosen].replace(splits.ALPHA, splits.WEIGHTS)})
+    few = few.reset_index(drop=True)
+    uses_images = "image" in settings.modalities
+    cache_gb = len(table) * 3 * settings.image_size**2 / 1e9 if uses_images else 0.0
+    cached = cache_gb <= experiment.cache.max_gb
+    with tempfile.TemporaryDirectory(prefix="bioautoml-estimate-") as folder:
+        dry = _dry(experiment, Path(folder) / "cache", cached)
+        decode = 0.0
+        if uses_images:
+            started = time.perf_counter()
+            image_store(dry, manifest.image_root).ensure(few[IMAGE].tolist())
+            decode = (time.perf_counter() - started) / share
+        run = Path(folder) / "run"
+        RunDirectory.create(run, dry)
+        names = [name for name in DRY if name != "search" or experiment.derivation.searched]
+        costs = _in_process(run, names, dataclasses.replace(manifest, table=few), console)
+        run_mb = sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 1e6
+    audit = costs["prepare"]["seconds"]
+    stages = {"prepare": StageCost(None, None, reading + decode + audit)}
+    for stage, epochs in (("search", experiment.search.epochs), ("retrain", experiment.training.epochs)):
+        if stage in costs and costs[stage]["epoch_seconds"] is not None:  # there may be nothing to search
+            epoch = costs[stage]["epoch_seconds"] / share * (_pixels(experiment) if stage == "search" else 1)
+            limit = 60 * (experiment.retrain.max_minutes or np.inf) if stage == "retrain" else np.inf
+            stages[stage] = StageCost(epochs, epoch, float(min(limit, epochs * epoch)))
+    halving = experiment.derivation
+    if halving.method == "successive_halving":
+        total = _halving_epochs(halving.candidates, halving.first_epochs, experiment.training.epochs)
+        epoch = costs["retrain"]["epoch_seconds"] / share
+        stages["derive"] = StageCost(total, epoch, total * epoch)
+    elif halving.method == "perturbation":
+        stages["derive"] = StageCost(None, None, costs["derive"]["seconds"] / share)
+    passes = specimens[splits.VALIDATION] + (3 if len(settings.modalities) == 2 else 1) * specimens[splits.TEST]
+    trained = specimens[splits.WEIGHTS] + specimens[splits.ALPHA]
+    forward = passes / trained * (stages["retrain"].epoch_seconds or 0) / 3  # a training step is three forward passes
+    stages["evaluate"] = StageCost(None, None, costs["evaluate"]["seconds"] + forward)
+    return Estimate(specimens, len(few), stages, costs["evaluate"]["memory"], cache_gb, cached, run_mb)
+
+
+def _pixels(experiment: Experiment) -> float:
+    """Return the pixels of a search whose pictures grow, as a share of those that the largest would have throughout."""
+    sizes = experiment.search.image_sizes
+    return float(np.mean(np.square(sizes))) / sizes[-1] ** 2 if sizes else 1.0  # parts are equally long
+
+
+def _sample(part: pd.Series, sizes: Mapping[str, int], batch: int) -> pd.Index:
+    """Return the rows of a sample that has all parts in proportion and enough batches."""
+    share = min(1.0, BATCHES * batch / min(sizes[splits.WEIGHTS], sizes[splits.ALPHA]))
+    rng = np.random.default_rng(0)
+    rows = [
+        rng.permutation(np.flatnonzero(part == name))[: max(2, int(np.ceil(share * size)))]
+        for name, size in sizes.items()
+    ]
+    return part.index[np.sort(np.concatenate(rows))]
+
+
+def _dry(experiment: Experiment, cache: Path, cached: bool) -> Experiment:
+    """Return the experiment of the dry run: the same work in few epochs, on a split that is given."""
+    values: dict[str, Any] = {
+        "data.split": {
+            **experiment.data.split.model_dump(include={"alpha_fraction"}), "method": "official",
+            "train": [splits.WEIGHTS], "validation": [splits.VALIDATION], "test": [splits.TEST],
+        },
+        "data.rare_labels": "drop", "data.hold_out": [], "cache.folder": str(cache),
+        "cache.max_gb": experiment.cache.max_gb if cached else 0,
+        "search.epochs": EPOCHS, "search.image_sizes": experiment.search.image_sizes[-1:],
+        "training.epochs": EPOCHS, "training.patience": None,
+        "training.distillation": None, "retrain.max_minutes": None, "evaluation.examples": 0,
+    }  # fmt: skip
+    if experiment.derivation.method == "successive_halving":
+        values["derivation.method"] = "shares" if experiment.derivation.searched else "random"
+    if "warmup_epochs" in experiment.strategy.arguments:
+        values["strategy.warmup_epochs"] = 0
+    return changed(experiment, values, "estimate")
+
+
+def _halving_epochs(candidates: int, first: int, longest: int) -> int:
+    """Return the epochs that all candidates of successive halving are trained together."""
+    from ..derivation.halving import halving
+
+    trained: dict[int, int] = {}
+
+    def score(number: int, epochs: int) -> float:
+        trained[number] = min(epochs, longest)
+        return 0.0
+
+    halving(candidates, first, score)
+    return sum(trained.values())
+
+
+def _in_process(run: Path, stages: Sequence[str], manifest: Manifest, console: Console) -> dict[str, dict[str, Any]]:
+    """Do stages in a process of its own and return what each took."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_measure, args=(run, stages, manifest, sender))
+    process.start()
+    sender.close()
+    costs = {}
+    for stage in stages:
+        with console.status(f"dry run: {stage}"):
+            try:
+                costs[stage] = receiver.recv()
+            except EOFError:
+                process.join()
+                raise BioAutoMLError(
+                    f"dry run: {stage} was ended from outside (code {process.exitcode}); there is not enough memory "
+                    "for it."
+                ) from None
+        if "error" in costs[stage]:
+            process.join()
+            raise BioAutoMLError(f"dry run: {costs[stage]['error']}")
+    process.join()
+    return costs
+
+
+def _measure(run: Path, stages: Sequence[str], manifest: Manifest, sender: Any) -> None:
+    """Do stages and send for each its seconds, those of its last epoch, and the largest memory so far in MB."""
+    quiet()
+    import torch
+
+    from .prepare import prepare
+    from .run import configure_threads, stage_function
+
+    directory = RunDirectory.open(run)
+    configure_threads(directory)
+    times: list[float] = []
+    directory.listeners.append(lambda name, line: times.append(time.perf_counter()))
+    silent = Console(quiet=True)
+    for stage in stages:
+        times.clear()
+        started = time.perf_counter()
+        try:
+            with directory.stage(stage):
+                if stage == "prepare":
+                    prepare(directory, silent, manifest)
+                else:
+                    stage_function(stage)(directory, silent)
+        except BioAutoMLError as error:
+            sender.send({"error": str(error)})
+            return
+        seconds = time.perf_counter() - started
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+        if torch.cuda.is_available():
+            memory = torch.cuda.max_memory_reserved() / 1e6
+        epoch = times[-1] - times[-2] if len(times) > 1 else None
+        sender.send({"seconds": seconds, "epoch_seconds": epoch, "memory": memory})

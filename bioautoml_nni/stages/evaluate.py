@@ -1,0 +1,206 @@
+"""Stage `evaluate`: score the trained network once on the test part."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from ..data import splits
+from ..data.manifest import ID
+from ..evaluation.calibration import (
+    accuracy_thresholds,
+    calibrated,
+    conformal_levels,
+    expected_calibration_error,
+    fit_temperature,
+    negative_log_likelihood,
+    prediction_sets,
+    reliability,
+    risk_by_coverage,
+)
+from ..evaluation.cost import count_parameters, measure_latency, one_specimen, specimen_flops
+from ..evaluation.figures import confusion_figure, roc_figure, trust_figure
+from ..evaluation.importance import metadata_importance
+from ..evaluation.intervals import intervals
+from ..evaluation.metrics import by_training_size, classification_metrics, majority_baseline, per_class_table
+from ..evaluation.open_set import open_set
+from ..evaluation.taxonomy import by_rank, coarser_taxa, most_confused
+from ..runs.directory import RunDirectory
+from ..runs.networks import load_model, predict_logits
+from ..runs.prepared import PreparedData
+from ..utils.atomic import write_json, write_text
+from ..utils.progress import make_progress
+from ..utils.seeding import derive_seed
+
+ACCURACIES = (0.9, 0.95, 0.99)
+COVERAGES = (0.8, 0.9, 0.95, 0.99)
+
+
+def evaluate(run: RunDirectory, console: Console) -> None:
+    """Write evaluation/: metrics.json, calibration.json, per_class.csv, predictions.csv, speed.json and pictures."""
+    data = PreparedData.load(run)
+    network = load_model(run, data)
+    natural = run.experiment.evaluation.decision == "natural"
+
+    def decided(part: str, source: PreparedData = data) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits (N, K) of the decision that counts, and targets (N,)."""
+        logits, target = predict_logits(source, network, part, lambda count: progress.advance(task, count))
+        return (data.loss().natural_logits(logits) if natural else logits).double().numpy(), target
+
+    sizes = {part: int((data.part == part).sum()) for part in splits.PARTS}
+    changed = altered_metadata(data) if set(run.experiment.data.modalities) == {"image", "metadata"} else {}
+    with make_progress(console) as progress:
+        unlearned = (data.part == splits.UNKNOWN).to_numpy()
+        total = (1 + len(changed)) * sizes[splits.TEST] + sizes[splits.VALIDATION] + int(unlearned.sum())
+        task = progress.add_task("evaluate", total=total, note="")
+        logits, target = decided(splits.TEST)
+        calibration = calibration_record(*decided(splits.VALIDATION))
+        ablations = {name: headline(target, decided(splits.TEST, other)[0]) for name, other in changed.items()}
+        strange = decided(splits.UNKNOWN)[0] if unlearned.any() else None
+    temperature = calibration["temperature"]
+    probabilities = calibrated(logits, 1.0)
+    shipped = calibrated(logits, temperature)
+    counts = np.array(data.class_counts())
+    folder = run / "evaluation"
+    folder.mkdir(exist_ok=True)
+    present = np.unique(target)
+    taxa = coarser_taxa(data.table[data.in_training], data.classes, data.rank)
+    per_class = per_class_table(target, probabilities, data.classes, counts)
+    metrics: dict[str, Any] = {
+        "rank": data.rank,
+        "split": {
+            "method": run.experiment.data.split.method,
+            "group": run.experiment.data.split.group,
+            "scored": splits.TEST,
+            "sizes": sizes,
+        },
+        "classes": len(data.classes),
+        "classes_in_test": len(present),
+        "modalities": list(run.experiment.data.modalities),
+        "metadata_columns": data.metadata_columns,
+        "seed": run.experiment.seed,
+        "decision": run.experiment.evaluation.decision,
+        "brand": data.brand,
+        "majority_baseline": majority_baseline(target, counts),
+        **classification_metrics(target, probabilities),
+        "intervals": {
+            "unit": run.experiment.data.split.group or "specimen",
+            **intervals(target, probabilities.argmax(axis=1), _test_groups(data), seed=run.experiment.seed),
+        },
+        "by_training_size": by_training_size(per_class),
+        "by_rank": by_rank(target, probabilities, taxa),
+        "most_confused": most_confused(target, probabilities.argmax(axis=1), data.classes),
+        "ablations": ablations,
+        "calibration": {
+            "temperature": temperature,
+            "fitted_on": splits.VALIDATION,
+            "before": trust(logits, 1.0, target),
+            "after": trust(logits, temperature, target),
+        },
+        "prediction_sets": {
+            coverage: prediction_sets(shipped, target, level)
+            for coverage, level in calibration["prediction_sets"].items()
+        },
+        "open_set": None
+        if strange is None
+        else {
+            "labels": list(run.experiment.data.hold_out),
+            **open_set(logits, strange, temperature, calibration["thresholds"], data.table[unlearned], taxa),
+        },
+        "metadata_importance": metadata_importance(data, network, natural),
+        "parameters": count_parameters(network),
+        "flops": specimen_flops(data, network),
+    }
+    metrics["majority_baseline"]["class"] = data.classes[metrics["majority_baseline"]["class"]]
+    write_text(folder / "per_class.csv", per_class.to_csv(index=False))
+    predicted = probabilities.argmax(axis=1)
+    rows = data.table[(data.part == splits.TEST).to_numpy()]
+    table = pd.DataFrame(
+        {
+            "id": rows[ID].to_numpy(),
+            "label": [data.classes[index] for index in target],
+            "predicted": [data.classes[index] for index in predicted],
+            "confidence": shipped.max(axis=1).round(6),
+        }
+    )
+    write_text(folder / "predictions.csv", table.to_csv(index=False))
+    confusion_figure(folder / "confusion.png", target, predicted, data.classes, data.brand)
+    roc_figure(folder / "roc.png", target, probabilities, data.classes, data.brand)
+    curves = {"as trained": probabilities, "after temperature scaling": shipped}
+    trust_figure(
+        folder / "trust.png",
+        {name: reliability(values, target) for name, values in curves.items()},
+        risk_by_coverage(shipped, target),
+        data.brand,
+    )
+    # Apart from the metrics, which are the same whenever the run is made again.
+    write_json(folder / "speed.json", {"latency_ms": measure_latency(network, one_specimen(data)), "threads": 1})
+    write_json(folder / "calibration.json", calibration)
+    write_json(folder / "metrics.json", metrics)
+
+
+def calibration_record(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+    """Return all that validation specimens teach about trust: temperature, thresholds and levels of prediction sets."""
+    temperature = fit_temperature(logits, target)
+    before, after = calibrated(logits, 1.0), calibrated(logits, temperature)
+    return {
+        "fitted_on": {"part": splits.VALIDATION, "specimens": len(target)},
+        "temperature": temperature,
+        "nll": {
+            "before": negative_log_likelihood(logits, target),
+            "after": negative_log_likelihood(logits, target, temperature),
+        },
+        "ece": {
+            "before": expected_calibration_error(before, target),
+            "after": expected_calibration_error(after, target),
+        },
+        "thresholds": accuracy_thresholds(after, target, ACCURACIES),
+        "prediction_sets": conformal_levels(after, target, COVERAGES),
+    }
+
+
+def altered_metadata(data: PreparedData) -> dict[str, PreparedData]:
+    """Return the data with the metadata of the test part hidden, and with it dealt out anew among its specimens."""
+    rows = np.flatnonzero((data.part == splits.TEST).to_numpy())
+    dealt = np.arange(len(data.part))
+    dealt[rows] = np.random.default_rng(derive_seed(data.run.experiment.seed, "permuted metadata")).permutation(rows)
+    whole = data.metadata
+    hidden = dataclasses.replace(whole, mask=np.zeros_like(whole.mask))
+    permuted = dataclasses.replace(
+        whole, numeric=whole.numeric[dealt], categorical=whole.categorical[dealt], mask=whole.mask[dealt]
+    )
+    result = {}
+    for name, metadata in (("metadata_hidden", hidden), ("metadata_permuted", permuted)):
+        result[name] = copy.copy(data)  # shares the pixels
+        result[name].metadata = metadata
+    return result
+
+
+def headline(target: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    """Return accuracy, balanced accuracy and macro-F1."""
+    scores = classification_metrics(target, calibrated(logits, 1.0))
+    return {
+        "accuracy": scores["accuracy"],
+        "balanced_accuracy": scores["balanced_accuracy"],
+        "macro_f1": scores["macro"]["f1"],
+    }
+
+
+def trust(logits: np.ndarray, temperature: float, target: np.ndarray) -> dict[str, float]:
+    """Return negative log-likelihood, calibration error and area under the risk-coverage curve at a temperature."""
+    probabilities = calibrated(logits, temperature)
+    return {
+        "nll": negative_log_likelihood(logits, target, temperature),
+        "ece": expected_calibration_error(probabilities, target),
+        "aurc": float(risk_by_coverage(probabilities, target).mean()),
+    }
+
+
+def _test_groups(data: PreparedData) -> np.ndarray | None:
+    groups = splits.groups_of(data.table, data.run.experiment.data.split.group)
+    return None if groups is None else groups[(data.part == splits.TEST).to_numpy()].to_numpy()

@@ -1,0 +1,232 @@
+"""`bioautoml export`: a trained run as a folder of files that predict without it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from .._version import __version__
+from ..architecture import Architecture
+from ..architecture.budgets import BUDGETS
+from ..data import splits
+from ..evaluation.calibration import calibrated
+from ..evaluation.cost import count_parameters, specimen_flops
+from ..evaluation.explanations import has_feature_map
+from ..evaluation.metrics import classification_metrics
+from ..evaluation.taxonomy import coarser_taxa
+from ..export.deployable import METADATA_INPUTS, FusedModel, ImageModel, MappedImagePart, deployable
+from ..export.explain import write_gradcam
+from ..export.int8 import write_int8
+from ..export.onnx_files import OPSET, TOLERANCE, join_onnx, run_onnx, write_exported_program, write_onnx
+from ..registry import get
+from ..report.card import model_card
+from ..runs.directory import RunDirectory
+from ..runs.lock import locked
+from ..runs.networks import build_network, load_model, predict_logits
+from ..runs.prepared import PreparedData
+from ..runtime.model import FORMAT
+from ..utils.atomic import remove_leftovers, replacing_folder, write_json, write_text
+from ..utils.errors import ExportError
+from ..utils.quiet import quiet
+
+PARITY_SPECIMENS = 256
+
+
+def export(run: RunDirectory, folder: Path, console: Console, target: str | None = None, int8: bool = False) -> None:
+    """Write `folder` with the model, what it needs and what is known of it; an old folder is replaced at the end.
+
+    Args:
+        target: a place of `BUDGETS` that the model must fit.
+        int8: also write model_int8.onnx, with the loss of macro-F1 that it costs.
+
+    Raises:
+        ExportError: if the model breaks the budget of its target, or a file computes something else than the network.
+    """
+    run.require("evaluate")
+    quiet()
+    data = PreparedData.load(run)
+    network = load_model(run, data)
+    if target is not None:
+        _require_budget(run, data, network, target)
+    if folder.exists() and not (folder / "export.json").is_file() and any(folder.iterdir()):
+        raise ExportError(f"{folder}: is not empty and holds no export; choose another --output.")
+    with locked(run.path):
+        remove_leftovers(folder.parent, folder.name)
+        with replacing_folder(folder) as temporary:
+            _write(run, data, network, temporary, console, int8)
+
+
+def _write(
+    run: RunDirectory, data: PreparedData, network: nn.Module, folder: Path, console: Console, int8: bool
+) -> None:
+    natural = run.experiment.evaluation.decision == "natural"
+    zeros = torch.zeros(len(data.classes))
+    shift = (data.loss().natural_logits(zeros[None])[0] if natural else zeros).detach()
+    model = deployable(network, data.image["mean"], data.image["std"], shift)
+    inputs = _inputs(data, splits.TEST, PARITY_SPECIMENS)
+    console.print("export: ONNX and torch.export files")
+    written = _write_models(model, inputs, folder)
+    reference = predict_logits(data, network, splits.TEST)[0][: len(next(iter(inputs.values())))] + shift
+    parity = _parity(folder, written, inputs, reference)
+    calibration = json.loads((run / "evaluation/calibration.json").read_text(encoding="utf-8"))
+    preprocessing = json.loads((run / "preprocessing.json").read_text(encoding="utf-8"))
+    del preprocessing["image_root"]  # a path of the machine that trained it
+    preprocessing["image"]["column"] = run.experiment.data.arguments.get("image", "image")
+    metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    write_json(folder / "preprocessing.json", preprocessing)
+    write_json(folder / "calibration.json", calibration)
+    write_json(folder / "parity.json", parity)
+    write_text(folder / "classes.csv", _classes(data).to_csv(index=False))
+    write_text(folder / "MODEL_CARD.md", model_card(run, data, parity))
+    quantised: dict[str, Any] = {}
+    if int8:
+        if not data.uses_images:
+            raise ExportError("export: int8 is for models with images; this one reads metadata alone.")
+        console.print("export: int8, calibrated on the validation part")
+        quantised = _write_int8(data, folder, shift)
+    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
+    write_json(
+        folder / "export.json",
+        {
+            "format": FORMAT,
+            "name": run.experiment.name,
+            "version": __version__,
+            "opset": OPSET,
+            "rank": data.rank,
+            "modalities": list(run.experiment.data.modalities),
+            "decision": run.experiment.evaluation.decision,
+            "brand": data.brand,
+            "parameters": count_parameters(network),
+            "flops": metrics["flops"],
+            "int8": quantised,
+            "sha256": digests,
+        },
+    )
+
+
+def _inputs(data: PreparedData, part: str, most: int) -> dict[str, Tensor]:
+    """Return the model's inputs for the first specimens of a part."""
+    dataset = data.dataset([part])
+    batch = dataset.__getitems__(list(range(min(most, len(dataset)))))
+    names = [*(["image"] if data.uses_images else []), *(METADATA_INPUTS if data.metadata_columns else [])]
+    return {name: batch[name].contiguous() for name in names}
+
+
+def _write_models(model: nn.Module, inputs: dict[str, Tensor], folder: Path) -> list[str]:
+    """Write every file of the model and return the names of those that compute logits."""
+    few = {name: value[:2] for name, value in inputs.items()}
+    write_exported_program(model, few, folder / "model.pt2")
+    if not isinstance(model, FusedModel | ImageModel):
+        write_onnx(model, few, "logits", folder / "model.onnx")
+        return ["model.onnx", "model.pt2"]
+    image = {"image": few.pop("image")}
+    if has_feature_map(model.image.encoder):
+        part = MappedImagePart(model.image)
+        with torch.no_grad():
+            embedding, features = part(image["image"])
+        write_onnx(part, image, ["embedding", "features"], folder / "image_encoder.onnx")
+        write_gradcam(model, features[:1], {name: value[:1] for name, value in few.items()}, folder / "gradcam.onnx")
+    else:
+        with torch.no_grad():
+            embedding = model.image(image["image"])
+        write_onnx(model.image, image, "embedding", folder / "image_encoder.onnx")
+    write_onnx(model.head, {"embedding": embedding, **few}, "logits", folder / "fusion_head.onnx")
+    join_onnx(folder / "image_encoder.onnx", folder / "fusion_head.onnx", "embedding", folder / "model.onnx")
+    return ["model.onnx", "model.pt2", "fusion_head.onnx"]
+
+
+@torch.no_grad()
+def _parity(folder: Path, written: list[str], inputs: dict[str, Tensor], reference: Tensor) -> dict[str, Any]:
+    """Compare every file with the trained network on real specimens.
+
+    Raises:
+        ExportError: if logits differ by more than the tolerance.
+    """
+    arrays = {name: value.numpy() for name, value in inputs.items()}
+    differences: dict[str, float] = {}
+    for name in written:
+        if name == "model.pt2":
+            found = torch.export.load(str(folder / name)).module()(*inputs.values()).numpy()
+        elif name == "fusion_head.onnx":
+            embedding = run_onnx(folder / "image_encoder.onnx", arrays)
+            found = run_onnx(folder / name, {"embedding": embedding, **arrays})
+        else:
+            found = run_onnx(folder / name, arrays)
+        differences[name] = float(np.abs(found - reference.numpy()).max())
+    for name, difference in differences.items():
+        if difference > TOLERANCE:
+            raise ExportError(
+                f"{name}: its logits differ from the trained network's by {difference:.2g}, more than {TOLERANCE:g}; "
+                "an operation or fusion of the space is not exported faithfully, search without it."
+            )
+    return {"tolerance": TOLERANCE, "specimens": len(reference), "largest_difference": differences}
+
+
+def _classes(data: PreparedData) -> pd.DataFrame:
+    """Return index, name, rank, training specimens, and the coarser taxa that every training specimen agrees on."""
+    table = pd.DataFrame(
+        {"index": range(len(data.classes)), "name": data.classes, "rank": data.rank, "train": data.class_counts()}
+    )
+    for rank, taxa in coarser_taxa(data.table[data.in_training], data.classes, data.rank).items():
+        table[rank] = taxa
+    return table
+
+
+def _write_int8(data: PreparedData, folder: Path, shift: Tensor) -> dict[str, Any]:
+    """Write model_int8.onnx and return what it costs on the test part."""
+    test = _inputs(data, splits.TEST, len(data.table))
+    target = data.targets[(data.part == splits.TEST).to_numpy()]
+    write_int8(folder / "model.onnx", folder / "model_int8.onnx", _inputs(data, splits.VALIDATION, PARITY_SPECIMENS))
+    arrays = {name: value.numpy() for name, value in test.items()}
+    scores = {}
+    for name in ("model.onnx", "model_int8.onnx"):
+        logits = np.concatenate(
+            [
+                run_onnx(folder / name, {key: value[start : start + 256] for key, value in arrays.items()})
+                for start in range(0, len(target), 256)
+            ]
+        )
+        scores[name] = classification_metrics(target, calibrated(logits.astype(np.float64), 1.0))
+    return {
+        "file": "model_int8.onnx",
+        "bytes": {name: (folder / name).stat().st_size for name in scores},
+        "test_accuracy": {name: score["accuracy"] for name, score in scores.items()},
+        "test_macro_f1": {name: score["macro"]["f1"] for name, score in scores.items()},
+    }
+
+
+def _require_budget(run: RunDirectory, data: PreparedData, network: nn.Module, target: str) -> None:
+    if target not in BUDGETS:
+        raise ExportError(f"--target {target}: is unknown; choose {', '.join(BUDGETS)}.")
+    budget = BUDGETS[target]
+    broken = budget.excess(count_parameters(network), specimen_flops(data, network))
+    if not broken:
+        return
+    _, arguments = build_network(run, data)
+    space = get("search_spaces", run.experiment.space.name).target
+    architecture = Architecture.load(run / "architecture.json")
+    advice = "search and retrain with fewer cells"
+    for channels in range(_stem_width(network) - 1, 3, -1):
+        smaller = space.build(architecture, **{**arguments, "channels": channels})
+        if not budget.excess(count_parameters(smaller), specimen_flops(data, smaller)):
+            advice = (
+                f"`bioautoml retrain {run.path} --set retrain.channels={channels}` keeps the architecture and fits; a "
+                "new search with the regulariser expected_cost finds a cheaper one"
+            )
+            break
+    raise ExportError(f"{run.path}: breaks the budget of {target!r}: {'; '.join(broken)}. What helps: {advice}.")
+
+
+def _stem_width(network: nn.Module) -> int:
+    """Return the width after the first convolution; 0 for a network without images."""
+    convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
+    first = next(convolutions, None)
+    return first.out_channels if first is not None else 0

@@ -1,0 +1,97 @@
+"""Stage `prepare`: audited data to manifest, splits and fitted preprocessing."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+
+from ..audit.examine import Examination, examine
+from ..data import splits
+from ..data.image_store import Pixels
+from ..data.manifest import ID, LABEL, Manifest
+from ..data.metadata import MetadataPreprocessor
+from ..runs.directory import RunDirectory
+from ..utils.atomic import replacing, write_json, write_text
+from ..utils.errors import DataError
+
+
+def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = None) -> None:
+    """Write manifest.parquet, splits.csv, preprocessing.json, audit.json and unreadable.csv.
+
+    Args:
+        manifest: the source's own by default.
+
+    Raises:
+        DataError: for data that cannot be used, with every reason; nothing is recorded as done then.
+        RunDirectoryError: if the teacher that the training will ask is no run.
+    """
+    settings, distillation = run.experiment.data, run.experiment.training.distillation
+    if distillation is not None:
+        RunDirectory.open(distillation.teacher)  # it is needed much later; better to know now
+    found = examine(run.experiment, console, manifest)
+    write_text(run / "unreadable.csv", found.unreadable.to_csv(index=False))
+    write_json(run / "audit.json", found.audit)
+    if found.refusals:
+        raise DataError("\n".join([*found.refusals, f"All findings are in {run / 'audit.json'}."]))
+    _tell(found, run, console)
+    train = found.part.isin([splits.WEIGHTS, splits.ALPHA])
+    preprocessor = MetadataPreprocessor(found.manifest.features(), **settings.encoding.model_dump())
+    preprocessor.fit(found.table[train])
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    if found.pixels is not None:
+        mean, std = _pixel_statistics(found.pixels, np.flatnonzero(train))
+    with replacing(run / "manifest.parquet") as temporary:
+        _parquet_ready(found.table).to_parquet(temporary, index=False)
+    write_text(run / "splits.csv", pd.DataFrame({"id": found.table[ID], "part": found.part}).to_csv(index=False))
+    write_json(
+        run / "preprocessing.json",
+        {
+            "classes": sorted(found.table[LABEL][found.part != splits.UNKNOWN].unique()),
+            "rank": found.manifest.rank,
+            "modalities": list(settings.modalities),
+            "image": {"size": settings.image_size, "mean": mean, "std": std},
+            "image_root": str(found.manifest.image_root.resolve()),
+            "metadata": preprocessor.to_dict(),
+            "brand": found.audit["brand"],
+        },
+    )
+    run.record(data_sha256=_digest(found))
+
+
+def _tell(found: Examination, run: RunDirectory, console: Console) -> None:
+    if len(found.unreadable):
+        text = f"{len(found.unreadable)} unreadable images left out; they are named in {run / 'unreadable.csv'}."
+        console.print(f"[yellow]{text}", highlight=False, soft_wrap=True)
+    warnings = [remark for remark in found.remarks if remark.level == "warning" and remark.topic != "unreadable"]
+    for remark in warnings:
+        console.print(f"[yellow]warning:[/] {escape(remark.text)}", highlight=False, soft_wrap=True)
+
+
+def _pixel_statistics(pixels: Pixels, rows: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel over at most 2,000 training images, of values in [0, 1]."""
+    rows = rows[:: max(1, len(rows) // 2000)]
+    values = pixels.batch(rows).reshape(-1, 3).astype(np.float64) / 255
+    return values.mean(0).round(5).tolist(), values.std(0).clip(1e-3).round(5).tolist()
+
+
+def _parquet_ready(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with object columns of mixed kinds as text, which Parquet requires."""
+    ready = table.copy()
+    for name in ready.columns:
+        if ready[name].dtype == object:
+            ready[name] = ready[name].map(lambda value: None if pd.isna(value) else str(value))
+    ready.columns = [str(name) for name in ready.columns]
+    return ready
+
+
+def _digest(found: Examination) -> str:
+    """Return the SHA-256 of the table and of every image's content."""
+    digest = hashlib.sha256(found.table.to_csv(index=False).encode())
+    if found.facts is not None:
+        digest.update("".join(found.facts["digest"]).encode())
+    return digest.hexdigest()

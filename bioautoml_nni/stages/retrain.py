@@ -1,0 +1,59 @@
+"""Stage `retrain`: train the derived network on all training data and keep its best epoch on validation."""
+
+from __future__ import annotations
+
+import torch
+from rich.console import Console
+
+from ..registry import get
+from ..runs.directory import RunDirectory
+from ..runs.networks import build_network
+from ..runs.prepared import PreparedData
+from ..runs.teacher import teacher_logits
+from ..runs.train import train
+from ..training.weights import load_weights
+from ..utils.atomic import replacing, write_json
+from ..utils.memory import keep_freed_memory
+from ..utils.quiet import quiet
+from ..utils.seeding import derive_seed, seed_everything
+
+
+def retrain(run: RunDirectory, console: Console) -> None:
+    """Write retrain/model.pt and retrain/network.json; resumes from the newest whole epoch."""
+    run.require("derive")
+    data = PreparedData.load(run)
+    experiment = run.experiment
+    keep_freed_memory()
+    quiet()
+    folder = run.work_folder("retrain")
+    seed_everything(derive_seed(experiment.seed, "retrain"))
+    network, arguments = build_network(run, data)
+    space = get("search_spaces", experiment.space.name).target
+    if hasattr(space, "load_pretrained"):
+        space.load_pretrained(network)
+    if experiment.retrain.initial_weights == "supernet" and (run / "search/supernet.pt").is_file():
+        supernet = load_weights(run / "search/supernet.pt")
+        space.inherit(network, supernet)
+    if experiment.training.sampler != "shuffled" and "imbalance" in get("losses", experiment.loss.name).capabilities:
+        console.print(
+            f"[yellow]warning:[/] training.sampler {experiment.training.sampler} and loss {experiment.loss.name} both "
+            "make rare classes count, which is more than balanced; keep one of them.",
+            highlight=False,
+        )
+    checkpoint = train(
+        run, data, network, folder, "retrain", console, tell=run.tell("retrain"),
+        teacher=teacher_logits(run, data, console),
+    )  # fmt: skip
+    weights = load_weights(checkpoint.best_weights)
+    with replacing(folder / "model.pt") as temporary:
+        torch.save(weights, temporary)
+    write_json(
+        folder / "network.json",
+        {
+            "space": experiment.space.name,
+            "arguments": arguments,
+            "brand": data.brand,
+            "best_epoch": checkpoint.best_epoch,
+            "validation_macro_f1": checkpoint.best,
+        },
+    )

@@ -1,0 +1,57 @@
+"""The stages in their order, and the running of those that are not done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from rich.console import Console
+
+from ..runs.directory import STAGES, RunDirectory
+from ..runs.lock import locked
+from ..utils.atomic import remove_leftovers
+
+StageFunction = Callable[[RunDirectory, Console], None]
+
+
+def stage_function(name: str) -> StageFunction:
+    """Return a stage's function; its module is imported now, since some need seconds for torch and NNI."""
+    return getattr(import_module(f".{name}", __package__), name)
+
+
+def run_stages(run: RunDirectory, names: Sequence[str], console: Console, force: str | None = None) -> None:
+    """Run stages in order, skipping those that are done.
+
+    Args:
+        names: stages to run; all stages before the first must be done, or be named too.
+        force: a stage that runs even if it is done.
+
+    Raises:
+        RunDirectoryError: if another process works on the run.
+    """
+    configure_threads(run)
+    with locked(run.path):
+        remove_leftovers(run.path)
+        _run_stages(run, names, console, force)
+
+
+def _run_stages(run: RunDirectory, names: Sequence[str], console: Console, force: str | None) -> None:
+    for name in STAGES:
+        if name not in names:
+            continue
+        if run.done(name) and name != force:
+            console.print(f"[dim]{name}: done before, skipped.")
+            continue
+        if name == "search" and not run.experiment.derivation.searched and name != force:
+            console.print(f"[dim]search: not needed for derivation.method={run.experiment.derivation.method}.")
+            continue
+        with run.stage(name):
+            stage_function(name)(run, console)
+
+
+def configure_threads(run: RunDirectory) -> None:
+    """Use as many threads as the experiment says, or torch's own number."""
+    import torch
+
+    if run.experiment.threads:
+        torch.set_num_threads(run.experiment.threads)

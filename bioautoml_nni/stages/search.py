@@ -1,0 +1,247 @@
+"""Stage `search`: find an architecture with a one-shot strategy in NNI's experiment engine."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from nni.nas.evaluator.pytorch import Lightning, Trainer
+from rich.console import Console
+from torch import distributed
+
+from ..architecture import derive
+from ..architecture.schema import SpaceRecord
+from ..architecture.shares import mean_shares, with_positions
+from ..data import splits
+from ..data.dataset import make_loader
+from ..derivation.inherited import InheritedScore
+from ..nni_engine import run_one_shot, shares_of
+from ..registry import get, operation_groups
+from ..runs.directory import RunDirectory
+from ..runs.networks import strategy_arguments
+from ..runs.prepared import PreparedData
+from ..training.augment import ImageSizes
+from ..training.history import CheckpointCallback, HistoryCallback, read_history
+from ..training.module import SpecimenModule
+from ..training.progress import ProgressCallback
+from ..training.weights import checkpoint_to_resume
+from ..utils.atomic import replacing, write_json
+from ..utils.errors import DataError, DivergenceError, RunDirectoryError
+from ..utils.memory import keep_freed_memory
+from ..utils.quiet import quiet
+from ..utils.seeding import derive_seed, seed_everything, undisturbed
+
+MOST_SCORED = 5000
+"""Validation specimens above which what an epoch would derive is not scored."""
+
+
+def search(run: RunDirectory, console: Console) -> None:
+    """Write search/ with the final shares and the supernet; resumes from the newest whole epoch."""
+    data = PreparedData.load(run)
+    experiment = run.experiment
+    keep_freed_memory()
+    quiet()
+    seed_everything(derive_seed(experiment.seed, "search"))
+    space = data.search_space()
+    topology = space.topology()
+    if topology.empty:
+        console.print("search: the space leaves nothing open for these modalities; its only architecture is taken.")
+        shares: Any = {label: {names[0]: 1.0} for label, names in topology.choices.items()}
+    elif experiment.search.devices > 1 and not within_group():
+        _launch_group(run, experiment.search.devices)
+        return
+    else:
+        shares = _one_shot(run, data, space, console)
+    if first_of_group():
+        keep_shares(run, shares)
+
+
+def within_group() -> bool:
+    """Whether this process is one of several that search together."""
+    return distributed.is_available() and distributed.is_torchelastic_launched()
+
+
+def first_of_group() -> bool:
+    """Whether this process writes files: the only one, or the first of several."""
+    return not within_group() or os.environ["RANK"] == "0"
+
+
+def _launch_group(run: RunDirectory, processes: int) -> None:
+    """Search in several processes on this machine (torchrun); the first of them writes the results.
+
+    Raises:
+        RunDirectoryError: if one of them failed; what it said stands above.
+    """
+    history, tell = run.work_folder("search") / "history.jsonl", run.tell("search")
+    told = len(read_history(history))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command += ["-m", "bioautoml_nni.stages.search_process", str(run.path)]
+    threads = str(max(1, torch.get_num_threads() // processes))
+    with subprocess.Popen(command, env={"OMP_NUM_THREADS": threads, **os.environ}) as group:
+        try:
+            while group.poll() is None:
+                time.sleep(0.5)
+                lines = read_history(history)
+                for line in lines[told:]:
+                    tell(line)
+                told = len(lines)
+        except BaseException:  # the processes end with this one
+            group.terminate()
+            raise
+    if group.returncode or not (run / "search/shares.json").is_file():
+        raise RunDirectoryError(
+            f"{run.path}: the search in {processes} processes failed (code {group.returncode}); the reason stands "
+            "above. The same command goes on after the newest whole epoch, --set search.devices=1 in one process."
+        )
+
+
+def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Console) -> Any:
+    """Search; a loss that is not finite goes back to the newest whole epoch, with half the learning rate."""
+    outcome = run.work_folder("search") / "outcome.json"
+    factor = json.loads(outcome.read_text(encoding="utf-8"))["rate_factor"] if outcome.is_file() else 1.0
+    lowest = 0.5**run.experiment.search.most_restarts
+    pristine = copy.deepcopy(space)
+    while factor >= lowest:
+        try:
+            return _attempt(run, data, copy.deepcopy(pristine), console, factor)
+        except DivergenceError as error:
+            factor /= 2
+            if first_of_group():  # a killed search goes on with it too
+                write_json(outcome, {"stopped": None, "rate_factor": factor})
+            console.print(f"[yellow]search: {error}; back to the newest whole epoch with half the learning rate.")
+    outcome.unlink(missing_ok=True)
+    raise DataError(
+        f"search: the loss was not finite in {run.experiment.search.most_restarts + 1} attempts; lower "
+        "search.learning_rate and strategy.alpha_learning_rate, and look for extreme values with `bioautoml check`."
+    )
+
+
+def _attempt(run: RunDirectory, data: PreparedData, space: Any, console: Console, rate_factor: float) -> Any:
+    parts = search_parts(run, data, console, rate_factor)
+    shares, supernet = run_one_shot(space, parts.evaluator, parts.strategy, parts.folder, parts.resume_from)
+    if first_of_group():
+        keep_search(run, parts.strategy, supernet, rate_factor, console)
+    return shares
+
+
+@dataclass(frozen=True)
+class SearchParts:
+    """What a one-shot search of a run is made of, beside the space.
+
+    Attributes:
+        folder: where NNI keeps its own files.
+        resume_from: checkpoint of an interrupted search.
+    """
+
+    evaluator: Lightning
+    strategy: Any
+    folder: Path
+    resume_from: Path | None
+
+
+def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_factor: float = 1.0) -> SearchParts:
+    """Return evaluator and strategy of a run, which write search/ as they go; they continue what was interrupted."""
+    experiment, settings = run.experiment, run.experiment.search
+    folder = run.work_folder("search")
+    strategy = get("strategies", experiment.strategy.name).target(**strategy_arguments(run))
+    separate = getattr(strategy, "training_data", "separate") == "separate"
+    validates = "validation" in getattr(strategy, "capabilities", ())
+
+    def loader(*parts: str, shuffle: bool = True) -> Any:
+        return make_loader(data.dataset(parts), settings.batch_size, shuffle)
+
+    if not separate:
+        train: Any = loader(splits.WEIGHTS, splits.ALPHA)
+        steps = len(train)
+        validation = loader(splits.VALIDATION, shuffle=False)
+    elif validates:
+        train = {"weights": loader(splits.WEIGHTS), "alpha": loader(splits.ALPHA)}
+        steps = len(train["weights"])
+        validation = loader(splits.VALIDATION, shuffle=False)
+    else:  # NNI's own strategies take the architecture's data as validation data
+        train, validation = loader(splits.WEIGHTS), loader(splits.ALPHA)
+        steps = len(train)
+    module = SpecimenModule(
+        num_classes=len(data.classes),
+        loss=data.loss(),
+        images=data.image_transform(settings.augmentation),
+        optimizer="sgd",
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup_steps=settings.warmup_steps,
+        total_steps=steps * settings.epochs // settings.devices,
+        epochs=settings.epochs,
+    )
+    module.rate_factor = rate_factor
+    sizes = [] if module.images is None else [ImageSizes(module.images, settings.image_size_at)]
+    checkpoint = CheckpointCallback(folder)
+    epoch = _EpochRecord(run, data, learns_shares="equal_shares" not in getattr(strategy, "capabilities", ()))
+    history = HistoryCallback(folder / "history.jsonl", epoch, run.tell("search"))
+    trainer = Trainer(
+        max_epochs=settings.epochs,
+        accelerator="auto",
+        devices=settings.devices,
+        strategy="ddp" if within_group() else "auto",
+        precision=settings.precision,
+        callbacks=[history, checkpoint, ProgressCallback("search", console), *sizes],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=str(folder),
+    )
+    evaluator = Lightning(module, trainer, train_dataloaders=train, val_dataloaders=validation)
+    resume = checkpoint_to_resume(checkpoint.last)
+    if resume:
+        console.print("search: continues after the newest whole epoch.")
+    own = folder / ("nni" if first_of_group() else f"nni-{os.environ['RANK']}")
+    return SearchParts(evaluator, strategy, own, resume)
+
+
+class _EpochRecord:
+    """What an epoch's line says beside the metrics: shares, their means, and the score of what they would derive."""
+
+    def __init__(self, run: RunDirectory, data: PreparedData, learns_shares: bool) -> None:
+        self.run, self.data, self.topology = run, data, data.search_space().topology()
+        few = int((data.part == splits.VALIDATION).sum()) <= MOST_SCORED
+        self.scored = learns_shares and few and run.experiment.search.score_derived
+        self.score: InheritedScore | None = None
+
+    def __call__(self, trainer: Any, module: Any) -> dict[str, Any]:
+        shares = shares_of(module)
+        line: dict[str, Any] = {"shares": shares, **mean_shares(shares, operation_groups())}
+        if self.scored:
+            with undisturbed():  # the search goes on as if nothing had been scored
+                self.score = self.score or InheritedScore(self.run, self.data)
+                self.score.image_size = self.run.experiment.search.image_size_at(trainer.current_epoch)
+                record = SpaceRecord(name=self.run.experiment.space.name, arguments=self.run.experiment.space.arguments)
+                architecture = derive(self.topology, with_positions(shares, self.topology), record)
+                found = self.score(architecture, module.model.state_dict())
+            if found is not None:
+                line["derived_macro_f1"] = found
+        return line
+
+
+def keep_search(run: RunDirectory, strategy: Any, supernet: Any, rate_factor: float, console: Console) -> None:
+    """Write the supernet's state and how the search ended."""
+    folder = run / "search"
+    with replacing(folder / "supernet.pt") as temporary:
+        torch.save(dict(supernet), temporary)
+    stopped = getattr(strategy.oneshot_module, "stopped", None)
+    if stopped:
+        console.print(f"[yellow]search: stopped {stopped}.", highlight=False)
+    write_json(folder / "outcome.json", {"stopped": stopped, "rate_factor": rate_factor})
+
+
+def keep_shares(run: RunDirectory, shares: Any) -> None:
+    """Write the final shares of all choices, which derivation starts from."""
+    plain = {str(label): {str(name): float(share) for name, share in own.items()} for label, own in shares.items()}
+    write_json(run / "search/shares.json", plain)

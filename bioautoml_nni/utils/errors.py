@@ -1,0 +1,73 @@
+"""Errors that a user can act on: one sentence with the file, row or key, and the way out."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+
+class BioAutoMLError(Exception):
+    """Base of every error that the command line shows without a traceback (exit code 2)."""
+
+
+class ConfigError(BioAutoMLError):
+    """One or more mistakes in an experiment's configuration, all of them at once.
+
+    Attributes:
+        problems: one sentence per mistake, each starting with the dotted path of its key.
+    """
+
+    def __init__(self, problems: Sequence[str], origin: str = "experiment") -> None:
+        self.problems = list(problems)
+        count = len(self.problems)
+        head = f"{origin}: {count} configuration {'mistake' if count == 1 else 'mistakes'}"
+        super().__init__("\n".join([head, *(f"  - {problem}" for problem in self.problems)]))
+
+
+class DataError(BioAutoMLError):
+    """A table, image or folder that cannot be used as it is."""
+
+
+class PluginError(BioAutoMLError):
+    """A plug-in that is unknown, cannot be imported or breaks its kind's contract."""
+
+
+class RunDirectoryError(BioAutoMLError):
+    """A run directory that is missing a stage's input or belongs to another experiment."""
+
+
+class DivergenceError(BioAutoMLError):
+    """A loss that is not finite; the search goes back to its newest whole epoch with a lower rate."""
+
+
+class ArchitectureError(BioAutoMLError):
+    """An architecture file that is malformed or does not fit its search space."""
+
+
+class ExportError(BioAutoMLError):
+    """A model that cannot be exported, or an exported one that cannot be used."""
+
+
+FULL_DISK = "The disk is full; make room and give the same command again: it goes on with what is complete."
+KILLED_WORKER = (
+    "A process that reads images was killed, as a system does that runs out of memory; close other programs or lower "
+    "batch_size, and give the same command again: it goes on after the newest whole epoch."
+)
+
+
+def outside_cause(error: BaseException | None) -> str | None:
+    """Return a sentence if an error, or one behind it, comes from the machine and not from us or our input.
+
+    The system says by a number that there is no room to write; SQLite and torch's writer of checkpoints say it only in
+    words, and so does torch's loader of a worker that is gone.
+    """
+    while error is not None:
+        said = str(error)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return FULL_DISK
+        if any(words in said for words in ("disk is full", "No space left", "PytorchStreamWriter failed writing")):
+            return FULL_DISK
+        if "DataLoader worker" in said and ("killed by signal" in said or "exited unexpectedly" in said):
+            return KILLED_WORKER
+        error = error.__cause__ or error.__context__
+    return None

@@ -1,0 +1,102 @@
+"""The dry run before a long one: what is sampled, what is counted, and what it says."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import bioautoml, tiny_experiment, write_experiment, write_table
+from rich.console import Console
+
+from bioautoml_nni.cli import estimating
+from bioautoml_nni.config import parse_experiment
+from bioautoml_nni.data import splits
+from bioautoml_nni.derivation.halving import halving
+from bioautoml_nni.stages import estimate as module
+from bioautoml_nni.stages.estimate import estimate
+from bioautoml_nni.utils.progress import duration
+
+
+@pytest.mark.parametrize("batch", [2, 16, 1000])
+def test_the_sample_has_all_parts_in_proportion(batch):
+    sizes = {splits.WEIGHTS: 4000, splits.ALPHA: 2000, splits.VALIDATION: 1000, splits.TEST: 3000}
+    part = pd.Series(np.repeat(list(sizes), list(sizes.values()))).sample(frac=1, random_state=0)
+    chosen = module._sample(part, sizes, batch)
+    assert chosen.is_unique
+    found = part[chosen].value_counts()
+    share = min(1.0, module.BATCHES * batch / 2000)
+    for name, size in sizes.items():
+        assert found[name] == pytest.approx(share * size, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "first", "longest", "total"), [(8, 4, 40, 64), (5, 3, 7, 26), (2, 1, 1, 2), (16, 10, 12, 176)]
+)
+def test_epochs_of_halving_are_those_that_it_trains(candidates, first, longest, total):
+    trained: dict[int, int] = {}
+
+    def score(number: int, epochs: int) -> float:
+        trained[number] = max(trained.get(number, 0), min(epochs, longest))
+        return number
+
+    halving(candidates, first, score)
+    assert module._halving_epochs(candidates, first, longest) == sum(trained.values()) == total
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (3599, "59 min 59 s"), (5400, "1 h 30 min")]
+)
+def test_durations_in_words(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_what_a_run_will_cost(table_root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(path for path in tmp_path.rglob("*") if "data" not in path.parts)
+    path = write_experiment(tmp_path, table_root)
+    done = bioautoml("estimate", path, "--set", "training.epochs=40")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for stage, epochs in (("search", "2"), ("retrain", "40")):
+        line = next(line for line in done.stdout.splitlines() if stage in line)
+        assert re.search(rf"{epochs} │\s+[\d.]+ (s|min|h)", line)
+    assert re.search(r"Memory \d+\.\d GB", done.stdout)
+    assert "whole run" in done.stdout and "image cache 0.00 GB (kept)" in " ".join(done.stdout.split())
+    assert not done.stderr, "nothing of NNI or torch shows"
+    after = sorted(path for path in tmp_path.rglob("*") if "data" not in path.parts)
+    assert set(after) - set(before) <= {tmp_path / "experiment.yml"}, "nothing is left behind"
+
+
+def test_times_grow_with_epochs_and_a_limit_holds(tmp_path):
+    write_table(tmp_path / "data")
+    raw = tiny_experiment(tmp_path / "data")
+    raw["training"]["epochs"] = 10**9
+    raw["retrain"] = {"max_minutes": 3}
+    raw["data"]["modalities"] = ["metadata"]
+    found = estimate(parse_experiment(raw), Console(quiet=True))
+    assert found.stages["retrain"].seconds == 180 and "search" not in found.stages
+    assert found.seconds == pytest.approx(sum(cost.seconds for cost in found.stages.values()))
+    assert sum(found.specimens.values()) == 72 >= found.sampled and found.cached
+    assert found.cache_gb == 0
+
+
+def test_what_would_end_the_run_ends_the_estimate(table_root, tmp_path):
+    (table_root / "pictures/0.png").write_bytes(b"no picture")
+    path = write_experiment(tmp_path, table_root)
+    done = bioautoml("estimate", path, "--set", "data.max_unreadable=0")
+    assert done.returncode == 2 and "dry run:" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_long_run_says_what_it_will_take(finished, monkeypatch):
+    from bioautoml_nni.runs.directory import RunDirectory
+
+    run = RunDirectory.open(finished[0])
+    assert not estimating.is_long(run)
+    monkeypatch.setattr(estimating, "LONG", 1)
+    assert not estimating.is_long(run), "what is done costs nothing"
+    for name in ("retrain", "search"):
+        (run / name).rename(run / f"{name}-away")
+    try:
+        assert estimating.is_long(run)
+    finally:
+        for name in ("retrain", "search"):
+            (run / f"{name}-away").rename(run / name)
