@@ -27,8 +27,8 @@ class ExpectedCost(Regulariser):
         budget: wanted share of the cost at equal shares; below it there is no penalty.
         weight: factor of what is above.
         target: instead of unit and budget, the limits of a place where the model will run ("trap", "pi", "station";
-            `bioautoml_nni.architecture.budgets`): the penalty is the share by which the expected parameters and FLOPs of the
-            searched edges exceed them. `derivation.target` makes the same limits hard.
+            `bioautoml_nni.architecture.budgets`): the penalty is the share by which the expected parameters and FLOPs
+            of the searched edges exceed them. `derivation.target` makes the same limits hard.
     """
 
     def __init__(
