@@ -1,0 +1,93 @@
+"""Training of a run's network by the experiment's recipe; the stage `retrain` and successive halving share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from rich.console import Console
+from torch import nn
+
+from ..data import splits
+from ..data.dataset import make_loader
+from ..training.history import CheckpointCallback, HistoryCallback
+from ..training.limits import TimeLimit
+from ..training.progress import ProgressCallback
+from ..training.retraining import RetrainModule
+from ..training.weights import checkpoint_to_resume
+from .prepared import PreparedData
+from .directory import RunDirectory
+
+BALANCE = {"shuffled": 0.0, "square_root": 0.5, "balanced": 1.0}
+"""For each sampler the power of a class's size by which its specimens are drawn less often."""
+
+
+def train(
+    run: RunDirectory,
+    data: PreparedData,
+    network: nn.Module,
+    folder: Path,
+    task: str,
+    console: Console,
+    epochs: int | None = None,
+    tell: Callable[[Mapping[str, Any]], None] = lambda line: None,
+    teacher: np.ndarray | None = None,
+) -> CheckpointCallback:
+    """Train a network by the experiment's recipe, going on from `folder`/last.ckpt where there is one.
+
+    Args:
+        folder: receives history.jsonl, last.ckpt and best.pt.
+        task: what the progress bar says.
+        epochs: stop after so many, whatever the clock says; the schedule is that of the whole training all the same.
+        tell: called with every epoch's line.
+        teacher: natural logits (N, K) of all training rows, where the recipe has a distillation.
+
+    Raises:
+        KeyboardInterrupt: if the user stops it; the newest whole epoch is kept.
+    """
+    experiment, settings = run.experiment, run.experiment.training
+    train = make_loader(
+        data.dataset([splits.WEIGHTS, splits.ALPHA], teacher), settings.batch_size, shuffle=True,
+        balance=BALANCE[settings.sampler],
+    )  # fmt: skip
+    validation = make_loader(data.dataset([splits.VALIDATION]), settings.batch_size, shuffle=False)
+    module = RetrainModule(
+        num_classes=len(data.classes),
+        loss=data.loss(),
+        images=data.image_transform(settings.augmentation),
+        recipe=settings,
+        batches=len(train),
+        seed=experiment.seed,
+    )
+    module.set_model(network)
+    patience, minutes = (settings.patience, experiment.retrain.max_minutes) if epochs is None else (None, None)
+    checkpoint = CheckpointCallback(folder, monitor="val_macro_f1", patience=patience)
+    trainer = pl.Trainer(
+        max_epochs=epochs or settings.epochs,
+        accelerator="auto",
+        devices=1,
+        callbacks=[
+            HistoryCallback(folder / "history.jsonl", tell=tell),
+            checkpoint,
+            ProgressCallback(task, console),
+            *([TimeLimit(minutes)] if minutes else []),
+        ],
+        accumulate_grad_batches=settings.accumulate,
+        precision=settings.precision,
+        gradient_clip_val=settings.gradient_clip or None,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=str(folder),
+    )
+    resume = checkpoint_to_resume(checkpoint.last) if checkpoint.best_weights.is_file() else None
+    if resume and epochs is None:
+        console.print(f"{task}: continues after the newest whole epoch.")
+    trainer.fit(module, train, validation, ckpt_path=str(resume) if resume else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return checkpoint
