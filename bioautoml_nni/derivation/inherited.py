@@ -55,17 +55,21 @@ class InheritedScore:
         transform = self.data.image_transform(self.run.experiment.search.augmentation, self.image_size)
         if transform is None:
             return self._batches
-        return [{**batch, "image": transform.eval()(batch["image"])} for batch in self._batches]
+        return [{**batch, **transform.eval().of_batch(batch)} for batch in self._batches]
 
 
 @torch.no_grad()
 def renew_statistics(network: nn.Module, batches: list[dict[str, Any]]) -> None:
     """Replace the running statistics of all batch norms by the mean over these batches; nothing else changes.
 
-    The network is in evaluation mode afterwards.
+    Those of a frozen trunk (`keeps_statistics`) stay. The network is in evaluation mode afterwards.
     """
     network.eval()
-    norms = [each for each in network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    norms = [
+        each
+        for each in network.modules()
+        if isinstance(each, nn.modules.batchnorm._BatchNorm) and not getattr(each, "keeps_statistics", False)
+    ]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

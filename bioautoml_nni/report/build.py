@@ -185,7 +185,7 @@ def _maps(run: RunDirectory, data: PreparedData, chosen: pd.DataFrame) -> np.nda
     batch = data.dataset([splits.TEST]).__getitems__(np.searchsorted(test, chosen["row"]).tolist())
     transform = data.image_transform(run.experiment.training.augmentation)
     assert transform is not None  # there are images
-    inputs = {**batch, "image": transform.eval()(batch["image"])}
+    inputs = {**batch, **transform.eval().of_batch(batch)}
     index = {name: position for position, name in enumerate(data.classes)}
     return grad_cam(network, inputs, torch.tensor([index[name] for name in chosen["predicted"]])).numpy()
 

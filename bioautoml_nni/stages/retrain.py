@@ -7,7 +7,7 @@ from rich.console import Console
 
 from ..registry import get
 from ..runs.directory import RunDirectory
-from ..runs.networks import build_network
+from ..runs.networks import starting_network
 from ..runs.prepared import PreparedData
 from ..runs.teacher import teacher_logits
 from ..runs.train import train
@@ -27,10 +27,8 @@ def retrain(run: RunDirectory, console: Console) -> None:
     quiet()
     folder = run.work_folder("retrain")
     seed_everything(derive_seed(experiment.seed, "retrain"))
-    network, arguments = build_network(run, data)
+    network, arguments = starting_network(run, data)
     space = get("search_spaces", experiment.space.name).target
-    if hasattr(space, "load_pretrained"):
-        space.load_pretrained(network)
     if experiment.retrain.initial_weights == "supernet" and (run / "search/supernet.pt").is_file():
         supernet = load_weights(run / "search/supernet.pt")
         space.inherit(network, supernet)

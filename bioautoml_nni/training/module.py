@@ -11,7 +11,7 @@ from nni.nas.evaluator.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from .augment import ImageTransform
+from .augment import FeatureTransform, ImageTransform
 
 
 class SpecimenModule(LightningModule):
@@ -38,7 +38,7 @@ class SpecimenModule(LightningModule):
         self,
         num_classes: int,
         loss: nn.Module,
-        images: ImageTransform | None,
+        images: ImageTransform | FeatureTransform | None,
         optimizer: Literal["sgd", "adamw"],
         learning_rate: float,
         weight_decay: float,
@@ -63,7 +63,7 @@ class SpecimenModule(LightningModule):
         """Return the network's input: images transformed, everything else as it is."""
         prepared = dict(batch)
         if self.images is not None:
-            prepared["image"] = self.images(batch["image"])
+            prepared.update(self.images.of_batch(batch))
         return prepared
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:

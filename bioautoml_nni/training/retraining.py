@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..config.schema import TrainingConfig
 from ..utils.seeding import derive_seed, seed_everything
-from .augment import ImageTransform
+from .augment import FeatureTransform, ImageTransform
 from .auxiliary import AuxiliaryHead
 from .compiling import compiled_passes
 from .distillation import distillation_loss
@@ -41,7 +41,7 @@ class RetrainModule(SpecimenModule):
         self,
         num_classes: int,
         loss: nn.Module,
-        images: ImageTransform | None,
+        images: ImageTransform | FeatureTransform | None,
         recipe: TrainingConfig,
         batches: int,
         seed: int,
@@ -98,7 +98,7 @@ class RetrainModule(SpecimenModule):
         if self._passes is None:
             self._passes = compiled_passes(self.model, inputs) if self.recipe.compile else self.model.__call__
         if self.mixing is not None:
-            inputs["image"], mix = self.mixing(inputs["image"])
+            inputs, mix = self.mixing.of_batch(inputs)
         logits = self._passes(inputs)
         loss = self._of_labels(logits, batch["target"], mix)
         settings = self.recipe.distillation
