@@ -18,8 +18,8 @@ from bioautoml_nni.features.encoder import load_encoder
 from bioautoml_nni.registry import get, plugins
 
 from .cell import FixedCell, SearchCell, cell_topology
-from .encoders import ImageEncoder, MetadataEncoder
 from .forward import MultimodalForward
+from .image_and_metadata import ImageEncoder, MetadataEncoder
 from .inheritance import inherited_state
 from .trunk import (
     EMBEDDING_LABEL,
