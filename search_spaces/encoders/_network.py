@@ -60,14 +60,14 @@ class TimmTrunk(Trunk):
     def feature_maps(self, images: Tensor, stages: Sequence[int]) -> list[Tensor]:
         return self._intermediates(images, stages, only=True)
 
-    def with_stages(self, images: Tensor, stages: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+    def features_with_stages(self, images: Tensor, stages: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         if not stages:
-            return self(images), []
+            return self.feature_map(images), []
         if self.stage is None:
             last, maps = self._intermediates(images, stages, only=False)
-            return self.pool(last), maps
+            return last, maps
         *maps, last = self.feature_maps(images, [*stages, self.stage])
-        return self.pool(last), maps
+        return last, maps
 
     def _intermediates(self, images: Tensor, stages: Sequence[int], only: bool) -> Any:
         """Return the maps of stages in the order asked; before them the last features, unless the maps alone do."""
