@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bioautoml_nni.architecture import Architecture, Topology
 from bioautoml_nni.features.encoder import load_encoder
+from bioautoml_nni.features.request import FeatureRequest
 from bioautoml_nni.registry import get, plugins
 
 from .cell import FixedCell, SearchCell, cell_topology
@@ -119,6 +120,24 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
     def topology(self) -> Topology:
         """Return what this space leaves open."""
         return self._topology
+
+    @staticmethod
+    def image_normalisation(**arguments: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Return mean and standard deviation of the pixels that the trunk was trained with; None without a trunk."""
+        if arguments.get("trunk") is None:
+            return None
+        encoder = load_encoder(TrunkSettings.model_validate(arguments["trunk"]).encoder, "space.trunk.encoder")
+        return encoder.mean, encoder.std
+
+    @staticmethod
+    def frozen_features(**arguments: Any) -> FeatureRequest | None:
+        """Return what a frozen trunk is asked for, whatever the search decides; None if it is trained, or without one."""
+        plan = trunk_plan(arguments.get("trunk"), arguments.get("cells", 6), ("image",))
+        if plan is None or not plan.settings.frozen:
+            return None
+        return FeatureRequest(
+            plan.encoder, tuple(sorted(plan.channels)), WITH in plan.embeddings, plan.settings.views
+        )
 
     @staticmethod
     def build(architecture: Architecture, **arguments: Any) -> FixedNetwork:

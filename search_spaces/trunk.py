@@ -28,7 +28,9 @@ class TrunkSettings(BaseModel):
             embedding, it is no stage.
         embedding: whether the whole encoder's embedding goes into the classifier too, beside the cells; "open" lets
             the search decide.
-        frozen: keep the encoder as it is; otherwise it is trained along.
+        frozen: keep the encoder as it is, and compute what is read of it once; otherwise it is trained along.
+        views: augmented views of every image whose features a frozen trunk computes beside the plain ones; training
+            draws among all of them, by the augmentation of `training.augmentation`.
         embedding_dropout: dropout of the embedding.
         path_dropout: probability with which a training specimen is classified by the cells alone or by the embedding
             alone, so that each learns all it can: otherwise the embedding, which knows most at first, explains the
@@ -41,6 +43,7 @@ class TrunkSettings(BaseModel):
     stage: int | str | list[int | str] | None = None
     embedding: bool | Literal["open"] = False
     frozen: bool = True
+    views: int = Field(0, ge=0, le=64)
     embedding_dropout: float = Field(0.5, ge=0, lt=1)
     path_dropout: float = Field(0.5, ge=0, le=1)
 

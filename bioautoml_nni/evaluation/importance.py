@@ -79,4 +79,6 @@ def _embeddings(data: PreparedData, network: Any) -> torch.Tensor:
     transform = data.image_transform(data.run.experiment.training.augmentation)
     assert transform is not None  # there are images
     batches = make_loader(data.dataset([splits.TEST]), 256, shuffle=False)
-    return torch.cat([network.image_encoder(transform.eval()(batch["image"])) for batch in batches])
+    seen = [transform.eval().of_batch(batch) for batch in batches]
+    encoder = network.image_encoder
+    return torch.cat([encoder(each["image"]) if "image" in each else encoder.of_features(each) for each in seen])

@@ -50,7 +50,7 @@ def train(
     """
     experiment, settings = run.experiment, run.experiment.training
     train = make_loader(
-        data.dataset([splits.WEIGHTS, splits.ALPHA], teacher), settings.batch_size, shuffle=True,
+        data.dataset([splits.WEIGHTS, splits.ALPHA], teacher, views=True), settings.batch_size, shuffle=True,
         balance=BALANCE[settings.sampler],
     )  # fmt: skip
     validation = make_loader(data.dataset([splits.VALIDATION]), settings.batch_size, shuffle=False)

@@ -156,7 +156,7 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
     validates = "validation" in getattr(strategy, "capabilities", ())
 
     def loader(*parts: str, shuffle: bool = True) -> Any:
-        return make_loader(data.dataset(parts), settings.batch_size, shuffle)
+        return make_loader(data.dataset(parts, views=shuffle), settings.batch_size, shuffle)
 
     if not separate:
         train: Any = loader(splits.WEIGHTS, splits.ALPHA)
