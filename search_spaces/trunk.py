@@ -263,7 +263,6 @@ class TrunkEncoder(nn.Module):
         self.path = path
         self.has_embedding = has_embedding
         self.frozen = frozen
-        self.frozen_batch_norm = frozen
         self.width = width if read is not None else 0
         self.features = self.width + path_features
         self.has_feature_map = self._maps_agree()
@@ -272,14 +271,10 @@ class TrunkEncoder(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> TrunkEncoder:
-        """Set the mode; a frozen trunk stays in evaluation mode, and so do batch norms whose statistics are frozen."""
+        """Set the mode; a frozen trunk stays in evaluation mode."""
         super().train(mode)
         if self.frozen:
             self.trunk.eval()
-        elif self.frozen_batch_norm:
-            for module in self.trunk.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
         return self
 
     def feature_map(self, images: Tensor) -> Tensor:

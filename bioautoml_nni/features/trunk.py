@@ -50,6 +50,10 @@ class Trunk(nn.Module):
     def features_with_stages(self, images: Tensor, stages: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         """Return `feature_map` and `feature_maps` of one pass."""
 
+    @abstractmethod
+    def parameter_layers(self) -> list[list[nn.Parameter]]:
+        """Return all parameters by layer, from the image on: what layer-wise decay of the learning rate goes by."""
+
     def with_stages(self, images: Tensor, stages: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         """Return `forward` and `feature_maps` of one pass."""
         last, maps = self.features_with_stages(images, stages)

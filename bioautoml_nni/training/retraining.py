@@ -52,6 +52,8 @@ class RetrainModule(SpecimenModule):
             self.steps_per_epoch * recipe.epochs, recipe.epochs,
         )  # fmt: skip
         self.num_classes = num_classes
+        self.trunk_rate, self.layer_decay = recipe.trunk_rate, recipe.layer_decay
+        self.frozen_batch_norm = recipe.frozen_batch_norm
         self.recipe = recipe
         self.most_epochs = recipe.epochs
         self.seed = seed
