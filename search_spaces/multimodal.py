@@ -14,6 +14,7 @@ from nni.nas.nn.pytorch import LayerChoice, ModelSpace
 from torch import Tensor, nn
 
 from bioautoml_nni.architecture import Architecture, Topology
+from bioautoml_nni.architecture.schema import TrunkRecord
 from bioautoml_nni.features.encoder import load_encoder
 from bioautoml_nni.features.request import FeatureRequest
 from bioautoml_nni.registry import get, plugins
@@ -138,6 +139,19 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         return FeatureRequest(
             plan.encoder, tuple(sorted(plan.channels)), WITH in plan.embeddings, plan.settings.views
         )
+
+    @staticmethod
+    def trunk_record(architecture: Architecture, **arguments: Any) -> TrunkRecord | None:
+        """Return what an architecture file says of the trunk; None without one."""
+        plan = trunk_plan(arguments.get("trunk"), arguments.get("cells", 6), ("image",))
+        if plan is None:
+            return None
+        stages, embedding = plan.chosen(architecture)
+        encoder = plan.encoder
+        return TrunkRecord(
+            encoder=plan.settings.encoder, stages=stages, embedding=embedding, frozen=plan.settings.frozen,
+            weights=encoder.weights_digest, licence=encoder.licence, origin=encoder.origin,
+        )  # fmt: skip
 
     @staticmethod
     def build(architecture: Architecture, **arguments: Any) -> FixedNetwork:
@@ -375,9 +389,7 @@ def _fixed_trunk_encoder(
     plan: TrunkPlan, architecture: Architecture, cells: list[nn.Module], width: int
 ) -> TrunkEncoder:
     """Return the encoder of a fixed network; its trunk ends where what is read ends, and has no weights yet."""
-    chosen = {label: record.choice for label, record in architecture.choices.items()}
-    stages = plan.readings[chosen.get(STAGE_LABEL, next(iter(plan.readings)))] if plan.readings else ()
-    embedding = chosen.get(EMBEDDING_LABEL, plan.embeddings[0]) == WITH
+    stages, embedding = plan.chosen(architecture)
     read = StageReader(stages, plan.channels, plan.factors, width) if cells else None
     path = _path(plan, bool(cells), embedding)
     return _trunk_encoder(plan, stages, embedding, read, cells, width, path, False)

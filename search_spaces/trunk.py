@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bioautoml_nni.architecture import Architecture
 from bioautoml_nni.features.encoder import Encoder, load_encoder
 from bioautoml_nni.registry import get
 from bioautoml_nni.utils.errors import PluginError
@@ -104,6 +106,7 @@ class TrunkPlan:
 
     def __init__(self, settings: TrunkSettings, cells: bool) -> None:
         self.settings = settings
+        self._built: dict[tuple[int | None, bool], nn.Module] = {}
         self.encoder: Encoder = load_encoder(settings.encoder, "space.trunk.encoder")
         whole = self.encoder.build().eval()
         readings = settings.readings
@@ -123,10 +126,20 @@ class TrunkPlan:
         edges = {stage: int(found.shape[2]) for stage, found in zip(used, maps, strict=True)}
         self.factors = {stage: edges[stage] // min(edges.values()) for stage in used}
 
+    def chosen(self, architecture: Architecture) -> tuple[tuple[int, ...], bool]:
+        """Return the stages that an architecture reads, and whether it reads the embedding."""
+        choices = {label: record.choice for label, record in architecture.choices.items()}
+        stages: tuple[int, ...] = ()
+        if self.readings:
+            stages = self.readings[choices.get(STAGE_LABEL, next(iter(self.readings)))]
+        return stages, choices.get(EMBEDDING_LABEL, self.embeddings[0]) == WITH
+
     def trunk_of(self, stages: Sequence[int], embedding: bool, pretrained: bool) -> nn.Module:
         """Return the part of the encoder that stages and embedding need."""
-        stage = None if embedding else max(stages)
-        return self.encoder.trunk(stage) if pretrained else self.encoder.build(stage)
+        key = None if embedding else max(stages), pretrained
+        if key not in self._built:  # many networks of one plan are built where a budget is to be met
+            self._built[key] = (self.encoder.trunk if pretrained else self.encoder.build)(key[0])
+        return copy.deepcopy(self._built[key])
 
 
 class StageReader(nn.Module):

@@ -189,7 +189,24 @@ def _contradictions(experiment: Experiment) -> list[str]:
         problems.append("data.root: this source needs the folder of its data, such as `root: ../my-data`.")
     if len(set(experiment.data.modalities)) < len(experiment.data.modalities):
         problems.append("data.modalities: each modality may stand once only.")
-    return problems + _recipe_problems(experiment)
+    return problems + _recipe_problems(experiment) + _trunk_problems(experiment)
+
+
+def _trunk_problems(experiment: Experiment) -> list[str]:
+    """Return what cannot be done where stored features of a frozen trunk stand in place of images."""
+    trunk = experiment.space.arguments.get("trunk")
+    if not isinstance(trunk, Mapping):
+        return []
+    problems = []
+    if trunk.get("frozen", True):
+        reason = "the features of a frozen trunk are computed once; remove it, or set space.trunk.frozen: false"
+        problems += [f"training.cutmix: {reason}."] if experiment.training.cutmix else []
+        problems += [f"search.image_sizes: {reason}."] if experiment.search.image_sizes else []
+    elif trunk.get("views"):
+        problems.append("space.trunk.views: a trunk that is trained sees every image anew; remove it.")
+    if experiment.retrain.cells and not experiment.space.arguments.get("cells", 6):
+        problems.append("retrain.cells: space.cells is 0, so that no cell was searched; remove it.")
+    return problems
 
 
 def _recipe_problems(experiment: Experiment) -> list[str]:
