@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,12 +61,15 @@ class EfficientNetLite(Encoder):
         return TimmTrunk(self.network, stage, drop_path)
 
     def load(self, trunk: Trunk) -> None:
+        body: Any = trunk.body
+        body.load_state_dict({key: self._arrays[key] for key in body.state_dict()})
+
+    @cached_property
+    def _arrays(self) -> dict[str, Any]:
         from ._network import create_network
         from ._weights import fitting_weights
 
-        arrays, _ = fitting_weights(self.weights, self.network, create_network(self.network, 0.0))
-        body: Any = trunk.body
-        body.load_state_dict({key: arrays[key] for key in body.state_dict()})
+        return fitting_weights(self.weights, self.network, create_network(self.network, 0.0))[0]
 
 
 class EfficientNetLite0(EfficientNetLite):

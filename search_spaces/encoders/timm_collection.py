@@ -89,10 +89,13 @@ class TimmEncoder(Encoder):
         return TimmTrunk(self.network, stage, drop_path)
 
     def load(self, trunk: Trunk) -> None:
-        sources = {PRETRAINED: self._published, RANDOM: self._drawn}
-        arrays = sources.get(self.weights, self._from_file)()
         body: Any = trunk.body
-        body.load_state_dict({key: arrays[key] for key in body.state_dict()})
+        body.load_state_dict({key: self._arrays[key] for key in body.state_dict()})
+
+    @cached_property
+    def _arrays(self) -> dict[str, Any]:
+        sources = {PRETRAINED: self._published, RANDOM: self._drawn}
+        return sources.get(self.weights, self._from_file)()
 
     def _drawn(self) -> dict[str, Any]:
         """Return random weights, the same ones always, so that all stages belong to one network."""
@@ -125,6 +128,6 @@ class TimmEncoder(Encoder):
             f"{self.weights}: its names are not those of timm's {self.network}; {len(arrays)} arrays were taken by "
             "their position, where all shapes agree."
         )
-        if by_position and note not in self.notes:
+        if by_position:
             self.notes.append(note)
         return arrays
