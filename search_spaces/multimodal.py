@@ -12,7 +12,7 @@ from typing import Any, Literal
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace
 from torch import Tensor, nn
 
-from bioautoml_nni.architecture import Architecture, Topology
+from bioautoml_nni.architecture import Architecture, CellTopology, Topology
 from bioautoml_nni.registry import get, plugins
 
 from .cell import FixedCell, SearchCell, cell_topology
@@ -76,8 +76,8 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         names = operations or list(plugins("operations"))
         fusion_names = fusions or list(plugins("fusions"))
         classes = _operation_classes(names)
-        self._topology = topology(modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names)
-        kinds = self._topology.cells
+        whole = MultimodalSpace.topology(modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names)
+        kinds = whole.cells
 
         def make_cell(index: int, reduction: bool, width: int, out: int) -> nn.Module:
             cell = kinds[_kind(index, reduction, cell_sharing)]
@@ -92,9 +92,27 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
             metadata_features, fusion_features, dropout, metadata_dropout, field_dropout,
         )  # fmt: skip
 
-    def topology(self) -> Topology:
-        """Return what this space leaves open."""
-        return self._topology
+    @classmethod
+    def topology(
+        cls,
+        modalities: Sequence[str],
+        cells: int,
+        nodes: int,
+        inputs_per_node: int,
+        cell_sharing: str,
+        operations: list[str] | None,
+        fusions: list[str] | None,
+    ) -> Topology:
+        """Return what a space with these constructor arguments leaves open; `topology_of` asks."""
+        names, fusion_names = operations or list(plugins("operations")), fusions or list(plugins("fusions"))
+        kinds: dict[str, CellTopology] = {}
+        if "image" in modalities:
+            for index in range(cells):
+                kind = _kind(index, index in reduction_positions(cells), cell_sharing)
+                kinds[kind] = cell_topology(kind, nodes, inputs_per_node)
+        choices = {FUSION_LABEL: tuple(fusion_names)} if {"image", "metadata"} <= set(modalities) else {}
+        zeros = [name for name in names if "zero" in get("operations", name).capabilities]
+        return Topology(kinds, tuple(names), zeros[0] if zeros else None, choices)
 
     @staticmethod
     def build(architecture: Architecture, **arguments: Any) -> FixedNetwork:
@@ -145,7 +163,9 @@ class FixedNetwork(MultimodalForward):
         super().__init__()
         names = operations or list(plugins("operations"))
         fusion_names = fusions or list(plugins("fusions"))
-        architecture.check(topology(modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names))
+        architecture.check(
+            MultimodalSpace.topology(modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names)
+        )
         classes = _operation_classes(names)
         self.architecture = architecture
 
@@ -173,26 +193,6 @@ class FixedNetwork(MultimodalForward):
         cell = self.image_encoder.cells[2 * len(self.image_encoder.cells) // 3]
         assert isinstance(cell, FixedCell)
         return cell, cell.out_channels
-
-
-def topology(
-    modalities: Sequence[str],
-    cells: int,
-    nodes: int,
-    inputs_per_node: int,
-    cell_sharing: str,
-    operations: list[str],
-    fusions: list[str],
-) -> Topology:
-    """Return the open choices of a space with these arguments."""
-    kinds: dict[str, Any] = {}
-    if "image" in modalities:
-        for index in range(cells):
-            kind = _kind(index, index in reduction_positions(cells), cell_sharing)
-            kinds[kind] = cell_topology(kind, nodes, inputs_per_node)
-    choices = {FUSION_LABEL: tuple(fusions)} if {"image", "metadata"} <= set(modalities) else {}
-    zeros = [name for name in operations if "zero" in get("operations", name).capabilities]
-    return Topology(kinds, tuple(operations), zeros[0] if zeros else None, choices)
 
 
 def reduction_positions(cells: int) -> set[int]:
