@@ -13,7 +13,7 @@ from typing import Any, Literal
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace
 from torch import Tensor, nn
 
-from bioautoml_nni.architecture import Architecture, Topology
+from bioautoml_nni.architecture import Architecture, CellTopology, Topology
 from bioautoml_nni.architecture.schema import TrunkRecord
 from bioautoml_nni.features.encoder import load_encoder
 from bioautoml_nni.features.request import FeatureRequest
@@ -35,6 +35,7 @@ from .trunk import (
     TrunkPlan,
     TrunkSettings,
     Whitened,
+    reading_name,
 )
 
 FUSION_LABEL = "fusion"
@@ -98,8 +99,10 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         fusion_names = fusions or list(plugins("fusions"))
         classes = _operation_classes(names)
         plan = trunk_plan(trunk, cells, modalities)
-        self._topology = topology(modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names, plan)
-        kinds = self._topology.cells
+        whole = MultimodalSpace.topology(
+            modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names, trunk
+        )
+        kinds = whole.cells
 
         def make_cell(index: int, reduction: bool, width: int, out: int) -> nn.Module:
             cell = kinds[_kind(index, reduction, cell_sharing)]
@@ -118,9 +121,34 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
             metadata_features, fusion_features, dropout, metadata_dropout, field_dropout, plan,
         )  # fmt: skip
 
-    def topology(self) -> Topology:
-        """Return what this space leaves open."""
-        return self._topology
+    @classmethod
+    def topology(
+        cls,
+        modalities: Sequence[str],
+        cells: int,
+        nodes: int,
+        inputs_per_node: int,
+        cell_sharing: str,
+        operations: list[str] | None,
+        fusions: list[str] | None,
+        trunk: TrunkSettings | Mapping[str, Any] | None = None,
+    ) -> Topology:
+        """Return what a space with these constructor arguments leaves open; `topology_of` asks."""
+        names, fusion_names = operations or list(plugins("operations")), fusions or list(plugins("fusions"))
+        kinds: dict[str, CellTopology] = {}
+        if "image" in modalities:
+            for index in range(cells):
+                kind = _kind(index, trunk is None and index in reduction_positions(cells), cell_sharing)
+                kinds[kind] = cell_topology(kind, nodes, inputs_per_node)
+        choices = {FUSION_LABEL: tuple(fusion_names)} if {"image", "metadata"} <= set(modalities) else {}
+        if trunk is not None:
+            settings = TrunkSettings.model_validate(trunk)
+            readings = tuple(map(reading_name, settings.readings))
+            choices = choices if cells else {}
+            choices |= {STAGE_LABEL: readings} if len(readings) > 1 else {}
+            choices |= {EMBEDDING_LABEL: settings.embeddings} if len(settings.embeddings) > 1 else {}
+        zeros = [name for name in names if "zero" in get("operations", name).capabilities]
+        return Topology(kinds, tuple(names), zeros[0] if zeros else None, choices)
 
     @staticmethod
     def image_normalisation(**arguments: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
@@ -214,7 +242,9 @@ class FixedNetwork(MultimodalForward):
         fusion_names = fusions or list(plugins("fusions"))
         plan = trunk_plan(trunk, cells, modalities)
         architecture.check(
-            topology(modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names, plan)
+            MultimodalSpace.topology(
+                modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names, trunk
+            )
         )
         classes = _operation_classes(names)
         self.architecture = architecture
@@ -257,31 +287,6 @@ class FixedNetwork(MultimodalForward):
         cell = self.image_encoder.cells[2 * len(self.image_encoder.cells) // 3]
         assert isinstance(cell, FixedCell)
         return cell, cell.out_channels
-
-
-def topology(
-    modalities: Sequence[str],
-    cells: int,
-    nodes: int,
-    inputs_per_node: int,
-    cell_sharing: str,
-    operations: list[str],
-    fusions: list[str],
-    plan: TrunkPlan | None = None,
-) -> Topology:
-    """Return the open choices of a space with these arguments."""
-    kinds: dict[str, Any] = {}
-    if "image" in modalities:
-        for index in range(cells):
-            kind = _kind(index, plan is None and index in reduction_positions(cells), cell_sharing)
-            kinds[kind] = cell_topology(kind, nodes, inputs_per_node)
-    choices = {FUSION_LABEL: tuple(fusions)} if {"image", "metadata"} <= set(modalities) else {}
-    if plan is not None:
-        choices = choices if cells else {}
-        choices |= {STAGE_LABEL: tuple(plan.readings)} if len(plan.readings) > 1 else {}
-        choices |= {EMBEDDING_LABEL: plan.embeddings} if len(plan.embeddings) > 1 else {}
-    zeros = [name for name in operations if "zero" in get("operations", name).capabilities]
-    return Topology(kinds, tuple(operations), zeros[0] if zeros else None, choices)
 
 
 def reduction_positions(cells: int) -> set[int]:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from ..architecture import Topology, topology_of
 from ..audit.examine import image_store
 from ..data import splits
 from ..data.dataset import SpecimenDataset
@@ -150,6 +151,11 @@ class PreparedData:
         """Return the experiment's search space for this data, with everything open."""
         section = self.run.experiment.space
         return get("search_spaces", section.name).target(**self.space_inputs(), **section.arguments)
+
+    def topology(self) -> Topology:
+        """Return what the experiment's search space leaves open for this data; nothing of it is built."""
+        section = self.run.experiment.space
+        return topology_of(get("search_spaces", section.name).target, {**self.space_inputs(), **section.arguments})
 
     def loss(self) -> Any:
         """Return the configured loss."""

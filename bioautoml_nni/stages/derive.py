@@ -40,13 +40,12 @@ def derive(run: RunDirectory, console: Console) -> None:
         run.require("search")
     data = PreparedData.load(run)
     quiet()
-    space = data.search_space()
-    topology = space.topology()
+    topology = data.topology()
     found: Shares = equal_shares(topology)
     if settings.searched:
         found = with_positions(json.loads((run / "search/shares.json").read_text(encoding="utf-8")), topology)
         if settings.method == "perturbation" and not topology.empty:
-            found = perturbed(run, data, space, found, console)
+            found = perturbed(run, data, found, console)
     elif settings.method == "given":
         found = chosen_shares(topology, settings.choices)
     provenance = {
