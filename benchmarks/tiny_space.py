@@ -35,7 +35,7 @@ from nni.nas.strategy import DARTS
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from bioautoml_nni.architecture import derive
+from bioautoml_nni.architecture import derive, topology_of
 from bioautoml_nni.architecture.schema import Architecture, SpaceRecord
 from bioautoml_nni.config.schema import Augmentation, SearchConfig
 from bioautoml_nni.nni_engine import run_one_shot
@@ -127,7 +127,7 @@ def train_one(operations: tuple[str, ...], seed: int) -> dict[str, Any]:
 
 def topology() -> Any:
     """Return what the space leaves open."""
-    return MultimodalSpace(len(ORDERS), modalities=("image",), **SPACE).topology()
+    return topology_of(MultimodalSpace, {"num_classes": len(ORDERS), "modalities": ("image",), **SPACE})
 
 
 def architecture_of(operations: tuple[str, ...]) -> Architecture:

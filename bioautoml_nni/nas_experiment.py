@@ -86,10 +86,10 @@ def _one_shot(loaded: Experiment, folder: Path) -> SurroundedExperiment:
     run = RunDirectory.create(folder, loaded)
     run_stages(run, ["prepare"], console)
     data = PreparedData.load(run)
+    if data.topology().empty:
+        raise ConfigError([f"space {loaded.space.name!r} leaves nothing open for these modalities"], "experiment")
     seed_everything(derive_seed(loaded.seed, "search"))
     space = data.search_space()
-    if space.topology().empty:
-        raise ConfigError([f"space {loaded.space.name!r} leaves nothing open for these modalities"], "experiment")
     parts = search_parts(run, data, console)
     made = one_shot_experiment(space, parts.evaluator, parts.strategy, parts.folder, parts.resume_from)
     made.surrounding = partial(_as_stage, run, parts.strategy, console)

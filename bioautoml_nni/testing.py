@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from .architecture import Architecture, Topology, derive
+from .architecture import Architecture, derive, topology_of
 from .architecture.schema import SpaceRecord
 from .architecture.shares import draw_shares, equal_shares
 from .config import Experiment
@@ -34,6 +34,8 @@ from .utils.errors import DataError, EncoderError
 
 SPACE: str = Experiment.model_fields["space"].default.name
 """The space in which strategies and their parts are tried."""
+SMALL: Mapping[str, Any] = {"num_classes": 3, "modalities": ("image",), "channels": 4, "cells": 2}
+"""Its arguments."""
 
 
 def check(kind: str, name: str, **arguments: Any) -> None:
@@ -151,19 +153,21 @@ def check_loss(loss: type[nn.Module]) -> None:
 
 
 def check_space(space: Any, **arguments: Any) -> None:
-    """Check a search space: its topology, its supernet under NNI's own DARTS, and random architectures of it."""
+    """Check a search space: its topology, its supernet under NNI's own DARTS, and random architectures of it.
+
+    `arguments` go to the space, whose choices they may restrict.
+    """
     from nni.nas.strategy import DARTS
 
     inputs = {"num_classes": 3, "metadata": None, "modalities": ("image",), **arguments}
     name = space.__name__
-    topology: Topology = space(**inputs).topology()
+    topology = topology_of(space, inputs)
     batch = {"image": _random(4, 3, 32, 32).float()}
-    labels = {edge.label for cell in topology.cells.values() for edge in cell.edges}
-    labels |= {label for cell in topology.cells.values() for label in cell.node_labels.values()}
-    labels |= set(topology.choices)
+    labels = {label: list(candidates) for label, candidates in equal_shares(topology).items()}
     if not topology.empty:
-        declared = set(map(str, space(**inputs).simplify()))
-        assert declared == labels, f"{name}: NNI sees the choices {sorted(declared ^ labels)} otherwise than topology()"
+        declared = {str(label): list(choice.values) for label, choice in space(**inputs).simplify().items()}
+        odd = sorted(label for label in {*declared, *labels} if declared.get(label) != labels.get(label))
+        assert not odd, f"{name}: NNI sees the choices {odd} otherwise than topology()"
         supernet = DARTS().mutate_model(space(**inputs))
         logits = supernet(batch)
         assert logits.shape == (4, 3), f"{name}: the supernet gives shape {tuple(logits.shape)}, not (4, 3)"
@@ -197,7 +201,7 @@ def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
     for _ in range(2):
         torch.manual_seed(0)
         space = _small_space()
-        topology = space.topology()
+        topology = topology_of(get("search_spaces", SPACE).target, SMALL)
         loaders = {
             part: DataLoader(TensorDataset(images, classes), 8, shuffle=part == "train_dataloaders")
             for part in ("train_dataloaders", "val_dataloaders")
@@ -376,4 +380,4 @@ def _random(*shape: int) -> Tensor:
 
 
 def _small_space() -> Any:
-    return get("search_spaces", SPACE).target(3, modalities=("image",), channels=4, cells=2)
+    return get("search_spaces", SPACE).target(**SMALL)

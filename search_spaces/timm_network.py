@@ -65,6 +65,17 @@ class TimmSpace(ModelSpace):
         field_dropout: float = 0.05,
     ) -> None:
         super().__init__()
+        TimmSpace.topology(modalities, encoder, pretrained, weights, frozen)
+
+    @classmethod
+    def topology(
+        cls, modalities: Sequence[str], encoder: str, pretrained: bool, weights: str | None, frozen: bool
+    ) -> Topology:
+        """Return that nothing is open.
+
+        Raises:
+            ConfigError: see the class.
+        """
         problems = []
         if not timm.is_model(encoder):
             problems.append(f"space.encoder: timm has no model {encoder!r}{suggestion(encoder, timm.list_models())}.")
@@ -76,9 +87,6 @@ class TimmSpace(ModelSpace):
             problems.append("space.frozen: an encoder without pretrained weights would stay random; train it.")
         if problems:
             raise ConfigError(problems, "experiment")
-
-    def topology(self) -> Topology:
-        """Return that nothing is open."""
         return Topology({}, (), None, {})
 
     @staticmethod

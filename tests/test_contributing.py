@@ -19,7 +19,7 @@ def test_the_text_shows_the_package():
     shown = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
     source = "".join(file.read_text() for file in sorted(PACKAGE.rglob("*.py")))
     classes = [code for code in shown if "class " in code]
-    assert len(classes) == 2
+    assert len(classes) == 3
     for code in classes:
         assert code in source
     [entry] = re.findall(r"```ini\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
@@ -49,6 +49,7 @@ def test_its_parts_are_found_and_pass_their_suites(installed):
         "assert len(plugins('operations')) == 11\n"
         "check('operations', 'asymmetric_conv')\n"
         "check('regularisers', 'equal_shares', weight=2.0)\n"
+        "check('search_spaces', 'one_convolution', sizes=[3, 5, 7])\n"
         "print('all hold')"
     )
     assert "all hold" in done.stdout, done.stderr

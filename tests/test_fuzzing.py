@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bioautoml_nni.architecture import Architecture, derive
+from bioautoml_nni.architecture import Architecture, derive, topology_of
 from bioautoml_nni.architecture.schema import SpaceRecord
 from bioautoml_nni.architecture.shares import draw_shares, equal_shares
 from bioautoml_nni.config import Experiment, load_experiment, parse_experiment
 from bioautoml_nni.data.decoding import decode
 from bioautoml_nni.utils.errors import ArchitectureError, BioAutoMLError, ConfigError
 
-TOPOLOGY = MultimodalSpace(3, modalities=("image",), channels=4, cells=3).topology()
+TOPOLOGY = topology_of(MultimodalSpace, {"num_classes": 3, "modalities": ("image",), "cells": 3})
 ARCHITECTURE = derive(
     TOPOLOGY, draw_shares(TOPOLOGY, equal_shares(TOPOLOGY), np.random.default_rng(0)), SpaceRecord(name="multimodal")
 ).model_dump(mode="json")

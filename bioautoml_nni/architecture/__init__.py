@@ -2,6 +2,6 @@
 
 from .derive import derive
 from .schema import Architecture, CellArchitecture
-from .topology import CellTopology, EdgeTopology, Topology
+from .topology import CellTopology, EdgeTopology, Topology, topology_of
 
-__all__ = ["Architecture", "CellArchitecture", "CellTopology", "EdgeTopology", "Topology", "derive"]
+__all__ = ["Architecture", "CellArchitecture", "CellTopology", "EdgeTopology", "Topology", "derive", "topology_of"]

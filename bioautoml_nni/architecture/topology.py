@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from ..utils.signatures import constructor_values
 
 
 @dataclass(frozen=True)
@@ -63,3 +68,33 @@ class Topology:
     def empty(self) -> bool:
         """Whether nothing is open, so that there is nothing to search."""
         return not self.cells and all(len(names) < 2 for names in self.choices.values())
+
+
+def topology_of(space: Any, arguments: Mapping[str, Any]) -> Topology:
+    """Return what a search space leaves open with these constructor arguments; nothing of it is built.
+
+    The space's class method `topology` gets those constructor arguments that its signature names, defaults filled in.
+    That of a space written for 0.1 is a method of instances: such a space is built for it, until 0.3.
+
+    Args:
+        space: the plug-in's class.
+        arguments: of its constructor, by name.
+
+    Raises:
+        TypeError: for arguments that the constructor does not take, or lacks.
+    """
+    method: Callable[..., Topology] = space.topology
+    if not isinstance(inspect.getattr_static(space, "topology"), classmethod | staticmethod):
+        warnings.warn(
+            f"{space.__name__}: topology() is a method of instances, for which the whole space is built; make it a "
+            "class method of those constructor arguments that decide it (CONTRIBUTING.md shows one).",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        found: Topology = space(**arguments).topology()
+        return found
+    values = constructor_values(space, arguments)
+    named = inspect.signature(method).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in named):
+        return method(**values)
+    return method(**{parameter.name: values[parameter.name] for parameter in named if parameter.name in values})

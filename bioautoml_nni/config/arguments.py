@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError, create_model
 
 from ..registry import Plugin, get, suggestion
+from ..utils import signatures
 from ..utils.errors import PluginError
 
 SUPPLIED: Mapping[str, frozenset[str]] = {
@@ -22,8 +23,8 @@ SUPPLIED: Mapping[str, frozenset[str]] = {
 
 
 def constructor(plugin: Plugin) -> Any:
-    """Return the plug-in's own `__init__`; NNI hides that of a model space behind a wrapper without a signature."""
-    return getattr(plugin.target, "_init_wrapped", plugin.target.__init__)
+    """Return the plug-in's own `__init__`."""
+    return signatures.constructor(plugin.target)
 
 
 def constructor_arguments(plugin: Plugin) -> dict[str, inspect.Parameter]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from ..registry import get
 from ..runs.directory import RunDirectory
 from ..runs.networks import build_network, macro_f1
 from ..runs.prepared import PreparedData
+from ..training.inference import Inference
 from ..utils.seeding import derive_seed, seed_everything
 
 BATCHES, BATCH = 4, 64
@@ -27,12 +28,16 @@ class InheritedScore:
     Batch norms see training data once more, since the supernet's statistics are those of other paths (Guo et al.,
     arXiv 1904.00420, section 3.3).
 
+    Args:
+        inference: where and how networks are asked; by default what this machine offers.
+
     Attributes:
-        image_size: edge of the pictures, at first the one at the end of the search; None is that of the decoded ones.
+        image_size: edge of the images, at first the one at the end of the search; None is that of the decoded ones.
     """
 
-    def __init__(self, run: RunDirectory, data: PreparedData) -> None:
+    def __init__(self, run: RunDirectory, data: PreparedData, inference: Inference | None = None) -> None:
         self.run, self.data = run, data
+        self.inference = inference or Inference.on_this_machine()
         self.image_size = data.supernet_image_size
         self.space = get("search_spaces", run.experiment.space.name).target
         seed_everything(derive_seed(run.experiment.seed, "inherited"))
@@ -47,25 +52,29 @@ class InheritedScore:
         network, _ = build_network(self.run, self.data, architecture, as_searched=True)
         if self.space.inherit(network, supernet):
             return None
-        renew_statistics(network, self.batches())
-        return macro_f1(self.data, network, self.image_size)
+        with self.inference.hosting(network):
+            renew_statistics(network, self.batches())
+            return macro_f1(self.data, network, self.image_size, self.inference)
 
-    def batches(self) -> list[dict[str, Tensor]]:
-        """Return the training batches as a network sees them, without augmentation."""
+    def batches(self) -> Iterator[dict[str, Tensor]]:
+        """Yield the training batches as a network sees them, without augmentation, each on the device."""
         transform = self.data.image_transform(self.run.experiment.search.augmentation, self.image_size)
-        if transform is None:
-            return self._batches
-        return [{**batch, "image": transform.eval()(batch["image"])} for batch in self._batches]
+        return (self.inference.inputs(batch, transform) for batch in self._batches)
 
 
 @torch.no_grad()
-def renew_statistics(network: nn.Module, batches: list[dict[str, Any]]) -> None:
+def renew_statistics(network: nn.Module, batches: Iterable[dict[str, Any]]) -> None:
     """Replace the running statistics of all batch norms by the mean over these batches; nothing else changes.
 
-    The network is in evaluation mode afterwards.
+    Those of a frozen trunk (`keeps_statistics`) stay. The network is in evaluation mode afterwards. The batches are on
+    its device.
     """
     network.eval()
-    norms = [each for each in network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    norms = [
+        each
+        for each in network.modules()
+        if isinstance(each, nn.modules.batchnorm._BatchNorm) and not getattr(each, "keeps_statistics", False)
+    ]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

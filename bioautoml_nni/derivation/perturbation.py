@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from rich.console import Console
 
@@ -13,12 +11,13 @@ from ..registry import get
 from ..runs.directory import RunDirectory
 from ..runs.networks import macro_f1, strategy_arguments
 from ..runs.prepared import PreparedData
+from ..training.inference import Inference
 from ..training.weights import restore
 from ..utils.errors import RunDirectoryError
 from ..utils.progress import make_progress
 
 
-def perturbed(run: RunDirectory, data: PreparedData, space: Any, shares: Shares, console: Console) -> Shares:
+def perturbed(run: RunDirectory, data: PreparedData, shares: Shares, console: Console) -> Shares:
     """Return importances in the place of shares (Wang et al., Rethinking Architecture Selection, arXiv 2108.04392).
 
     For every choice, each candidate is removed from the trained supernet in turn; its importance is what the
@@ -27,14 +26,15 @@ def perturbed(run: RunDirectory, data: PreparedData, space: Any, shares: Shares,
     if not (run / "search/supernet.pt").is_file():
         raise RunDirectoryError(f"{run.path}: has no search/supernet.pt, which derivation.method=perturbation needs.")
     strategy = get("strategies", run.experiment.strategy.name).target(**strategy_arguments(run))
-    network = strategy.mutate_model(space)
+    network = strategy.mutate_model(data.search_space())
     restore(network, run / "search/supernet.pt")
     network.eval()
-    alphas = named_architecture_parameters(network)
     names = {label: list(own) for label, own in shares.items()}
     result = {label: dict(own) for label, own in shares.items()}
-    base = macro_f1(data, network, data.supernet_image_size)
-    with make_progress(console) as progress:
+    inference = Inference.on_this_machine()
+    with inference.hosting(network), make_progress(console) as progress:
+        alphas = named_architecture_parameters(network)
+        base = macro_f1(data, network, data.supernet_image_size, inference)
         task = progress.add_task("derive", total=sum(len(own) for own in names.values()), note=f"macro-F1 {base:.3f}")
         for label, candidates in names.items():
             losses = {}
@@ -43,7 +43,8 @@ def perturbed(run: RunDirectory, data: PreparedData, space: Any, shares: Shares,
                 if len(candidates) > 1:
                     with torch.no_grad():
                         alphas[label][position] = -1e9
-                    losses[name] = max(0.0, base - macro_f1(data, network, data.supernet_image_size))
+                    score = macro_f1(data, network, data.supernet_image_size, inference)
+                    losses[name] = max(0.0, base - score)
                     with torch.no_grad():
                         alphas[label].copy_(kept)
                 progress.advance(task)

@@ -43,7 +43,7 @@ def grad_cam(network: Any, inputs: Mapping[str, Tensor], classes: Tensor) -> Ten
 
     Args:
         network: one whose image encoder `has_feature_map`; see `MultimodalForward` of the search spaces.
-        inputs: its inputs, images normalised.
+        inputs: its inputs, images normalised, on its device.
         classes: (N,) index of the class to explain.
     """
     with torch.no_grad():
@@ -53,6 +53,6 @@ def grad_cam(network: Any, inputs: Mapping[str, Tensor], classes: Tensor) -> Ten
         return network.classifier(network.join(network.image_encoder.pool(leaf), inputs))
 
     logits = len(network.classifier[-1].bias)
-    wanted = torch.nn.functional.one_hot(classes, logits).to(features.dtype)
+    wanted = torch.nn.functional.one_hot(classes, logits).to(features)
     found = cam(features, feature_gradient(classify, features, wanted))
     return found / found.amax((1, 2), keepdim=True).clamp_min(torch.finfo(found.dtype).tiny)

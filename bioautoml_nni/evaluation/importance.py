@@ -14,13 +14,16 @@ from torch import nn
 from ..data import splits
 from ..data.dataset import make_loader
 from ..runs.prepared import PreparedData
+from ..training.inference import Inference
 from ..utils.seeding import derive_seed
 
 REPEATS = 10
 MOST_ROWS = 5000
 
 
-def metadata_importance(data: PreparedData, network: nn.Module, natural: bool) -> dict[str, dict[str, float]]:
+def metadata_importance(
+    data: PreparedData, network: nn.Module, natural: bool, inference: Inference | None = None
+) -> dict[str, dict[str, float]]:
     """Return for each metadata column by how much the test macro-F1 falls when its values are exchanged.
 
     Breiman, Random Forests, 2001, by scikit-learn: mean and standard deviation over `REPEATS` exchanges, each among at
@@ -28,17 +31,19 @@ def metadata_importance(data: PreparedData, network: nn.Module, natural: bool) -
 
     Args:
         natural: whether the natural decision counts, rather than the one that the loss was balanced for.
+        inference: where and how the network is asked; by default what this machine offers.
     """
     if not data.metadata_columns:
         return {}
     table = data.table[(data.part == splits.TEST).to_numpy()][data.metadata_columns].reset_index(drop=True)
     target = data.targets[(data.part == splits.TEST).to_numpy()]
-    answers = _Answers(data, network, natural)
-    found = permutation_importance(
-        answers, table, target, scoring="f1_macro", n_repeats=REPEATS,
-        random_state=derive_seed(data.run.experiment.seed, "importance") % 2**32,
-        max_samples=min(MOST_ROWS, len(table)),
-    )  # fmt: skip
+    inference = inference or Inference.on_this_machine()
+    with inference.hosting(network):
+        found = permutation_importance(
+            _Answers(data, network, natural, inference), table, target, scoring="f1_macro", n_repeats=REPEATS,
+            random_state=derive_seed(data.run.experiment.seed, "importance") % 2**32,
+            max_samples=min(MOST_ROWS, len(table)),
+        )  # fmt: skip
     return {
         name: {"mean": float(mean), "std": float(deviation)}
         for name, mean, deviation in zip(table, found.importances_mean, found.importances_std, strict=True)
@@ -48,35 +53,44 @@ def metadata_importance(data: PreparedData, network: nn.Module, natural: bool) -
 class _Answers(ClassifierMixin, BaseEstimator):
     """The network as scikit-learn asks it: metadata come as a table, image embeddings were computed before."""
 
-    def __init__(self, data: PreparedData, network: Any, natural: bool) -> None:
+    def __init__(self, data: PreparedData, network: Any, natural: bool, inference: Inference) -> None:
         self.data = data
         self.network = network
         self.natural = natural
-        self.embeddings = _embeddings(data, network) if data.uses_images else None
+        self.inference = inference
+        self.embeddings = _embeddings(data, network, inference) if data.uses_images else None
         self.classes_ = np.arange(len(data.classes))
 
     def fit(self, table: pd.DataFrame, target: np.ndarray) -> _Answers:
         """Return itself; the network is trained already."""
         return self
 
-    @torch.no_grad()
     def predict(self, table: pd.DataFrame) -> np.ndarray:
         """Return class indices (N,) of all test specimens, described by `table` in their order."""
         encoded = self.data.preprocessor.transform(table)
         inputs = {name: torch.from_numpy(getattr(encoded, name)) for name in ("numeric", "categorical", "mask")}
+        if self.embeddings is not None:
+            inputs["embedding"] = self.embeddings[torch.from_numpy(table.index.to_numpy(copy=True))]
+        logits = self.inference.run(self._classified, [inputs], self.network)
+        return (self.data.loss().natural_logits(logits) if self.natural else logits).argmax(1).numpy()
+
+    def _classified(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return logits (N, K) of metadata, with the image embeddings (N, E) in ``embedding`` if there are any."""
         if self.embeddings is None:
             joint = self.network.metadata_encoder(inputs)
         else:
-            rows = torch.from_numpy(table.index.to_numpy(copy=True))
-            joint = self.network.join(self.embeddings[rows], inputs)
-        logits = self.network.classifier(joint)
-        return (self.data.loss().natural_logits(logits) if self.natural else logits).argmax(1).numpy()
+            joint = self.network.join(inputs["embedding"], inputs)
+        return self.network.classifier(joint)
 
 
-@torch.no_grad()
-def _embeddings(data: PreparedData, network: Any) -> torch.Tensor:
+def _embeddings(data: PreparedData, network: Any, inference: Inference) -> torch.Tensor:
     """Return image embeddings (N, E) of the test part."""
     transform = data.image_transform(data.run.experiment.training.augmentation)
-    assert transform is not None  # there are images
-    batches = make_loader(data.dataset([splits.TEST]), 256, shuffle=False)
-    return torch.cat([network.image_encoder(transform.eval()(batch["image"])) for batch in batches])
+    batches = make_loader(data.dataset([splits.TEST]), inference.batch_size, shuffle=False)
+    encoder = network.image_encoder
+
+    def embedded(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        found: torch.Tensor = encoder(batch["image"]) if "image" in batch else encoder.of_features(batch)
+        return found
+
+    return inference.run(embedded, batches, network, images=transform)

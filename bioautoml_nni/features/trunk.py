@@ -47,8 +47,17 @@ class Trunk(nn.Module):
         """Map normalised images to the maps (N, C, h, w) of stages, in the order of `stages`, in one pass."""
 
     @abstractmethod
+    def features_with_stages(self, images: Tensor, stages: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+        """Return `feature_map` and `feature_maps` of one pass."""
+
+    @abstractmethod
+    def parameter_layers(self) -> list[list[nn.Parameter]]:
+        """Return all parameters by layer, from the image on: what layer-wise decay of the learning rate goes by."""
+
     def with_stages(self, images: Tensor, stages: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         """Return `forward` and `feature_maps` of one pass."""
+        last, maps = self.features_with_stages(images, stages)
+        return self.pool(last), maps
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (N, 3, H, W) to embeddings (N, features)."""

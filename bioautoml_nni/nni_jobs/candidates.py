@@ -8,6 +8,7 @@ from typing import Any
 import nni
 from rich.console import Console
 
+from ..architecture import topology_of
 from ..architecture.shares import as_text, open_choices
 from ..config import Experiment
 from ..config.load import load_experiment
@@ -18,23 +19,29 @@ GIVEN = "derivation.method=given"
 CHOICES = "derivation.choices."
 
 
-def stand_in_space(experiment: Experiment) -> Any:
-    """Return the experiment's search space without its data: with two classes and one metadata column.
+def stand_in_arguments(experiment: Experiment) -> dict[str, Any]:
+    """Return the arguments of the experiment's search space without its data: with two classes, one metadata column.
 
-    It leaves open what the real one does, which depends on neither.
+    Such a space leaves open what the real one does, which depends on neither.
     """
     numbers = {"numeric_fields": [0], "categories": [], "category_fields": [], "fields": 1}
-    return get("search_spaces", experiment.space.name).target(
-        num_classes=2,
-        metadata=numbers if "metadata" in experiment.data.modalities else None,
-        modalities=list(experiment.data.modalities),
+    return {
+        "num_classes": 2,
+        "metadata": numbers if "metadata" in experiment.data.modalities else None,
+        "modalities": list(experiment.data.modalities),
         **experiment.space.arguments,
-    )
+    }
+
+
+def stand_in_space(experiment: Experiment) -> Any:
+    """Return the experiment's search space with `stand_in_arguments`."""
+    return get("search_spaces", experiment.space.name).target(**stand_in_arguments(experiment))
 
 
 def choice_keys(experiment: Experiment) -> dict[str, list[str]]:
     """Return the candidates of everything that the experiment's space leaves open, by dotted key of experiment.yml."""
-    return {CHOICES + label: names for label, names in open_choices(stand_in_space(experiment).topology()).items()}
+    topology = topology_of(get("search_spaces", experiment.space.name).target, stand_in_arguments(experiment))
+    return {CHOICES + label: names for label, names in open_choices(topology).items()}
 
 
 def train_candidate(model: Any, config: str) -> None:

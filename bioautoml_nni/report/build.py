@@ -28,6 +28,7 @@ from ..runs.networks import load_model
 from ..runs.prepared import PreparedData
 from ..runtime.overlay import overlay
 from ..training.history import read_history
+from ..training.inference import Inference
 from ..utils.progress import duration
 from .epochs import evenly_spread
 from .words import summary_sentences
@@ -182,12 +183,14 @@ def _maps(run: RunDirectory, data: PreparedData, chosen: pd.DataFrame) -> np.nda
     if not has_feature_map(getattr(network, "image_encoder", None)):
         return None
     test = np.flatnonzero((data.part == splits.TEST).to_numpy())
+    data = data.as_images()
     batch = data.dataset([splits.TEST]).__getitems__(np.searchsorted(test, chosen["row"]).tolist())
     transform = data.image_transform(run.experiment.training.augmentation)
-    assert transform is not None  # there are images
-    inputs = {**batch, "image": transform.eval()(batch["image"])}
     index = {name: position for position, name in enumerate(data.classes)}
-    return grad_cam(network, inputs, torch.tensor([index[name] for name in chosen["predicted"]])).numpy()
+    classes = torch.tensor([index[name] for name in chosen["predicted"]])
+    inference = Inference.on_this_machine()
+    with inference.hosting(network):
+        return grad_cam(network, inference.inputs(batch, transform), classes).cpu().numpy()
 
 
 def _jpeg(pixels: np.ndarray) -> str:

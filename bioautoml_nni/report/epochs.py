@@ -19,7 +19,7 @@ def drawings_of_epochs(run: RunDirectory, data: PreparedData) -> list[tuple[int,
         Epochs, counted from 1, with their SVG; empty for a run that did not search cells or did so for one epoch only.
     """
     entries = [entry for entry in read_history(run / "search/history.jsonl") if "shares" in entry]
-    topology = data.search_space().topology()
+    topology = data.topology()
     if not topology.cells or not run.experiment.derivation.searched or len(entries) < 2:
         return []
     space = Architecture.load(run / "architecture.json").space

@@ -16,6 +16,7 @@ from ..config.arguments import constructor
 from ..data import splits
 from ..data.dataset import make_loader
 from ..registry import get
+from ..training.inference import Inference
 from ..training.weights import restore
 from .prepared import PreparedData
 from .directory import RunDirectory
@@ -39,6 +40,17 @@ def build_network(
     return network.to(memory_format=torch.channels_last), arguments
 
 
+def starting_network(
+    run: RunDirectory, data: PreparedData, architecture: Architecture | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Return what `build_network` does, with the pretrained weights that its space starts from, if there are any."""
+    network, arguments = build_network(run, data, architecture)
+    space = get("search_spaces", run.experiment.space.name).target
+    if hasattr(space, "load_pretrained"):
+        space.load_pretrained(network)
+    return network, arguments
+
+
 def strategy_arguments(run: RunDirectory) -> dict[str, Any]:
     """Return the arguments of the run's strategy, the seed among them if it takes one."""
     section = run.experiment.strategy
@@ -55,29 +67,35 @@ def load_model(run: RunDirectory, data: PreparedData) -> nn.Module:
     return network.eval()
 
 
-def macro_f1(data: PreparedData, network: nn.Module, image_size: int | None = None) -> float:
-    """Return the macro-F1 of a network on validation, at another size of the pictures if one is given."""
-    logits, target = predict_logits(data, network, splits.VALIDATION, image_size=image_size)
+def macro_f1(
+    data: PreparedData, network: nn.Module, image_size: int | None = None, inference: Inference | None = None
+) -> float:
+    """Return the macro-F1 of a network on validation, at another size of the images if one is given."""
+    logits, target = predict_logits(
+        data, network, splits.VALIDATION, image_size=image_size, inference=inference
+    )
     return float(f1_score(target, logits.argmax(1).numpy(), average="macro"))
 
 
-@torch.no_grad()
 def predict_logits(
     data: PreparedData,
     network: nn.Module,
     part: str,
     advance: Callable[[int], None] = lambda count: None,
     image_size: int | None = None,
+    inference: Inference | None = None,
 ) -> tuple[torch.Tensor, np.ndarray]:
-    """Return logits (N, K) and targets (N,) of one part, in the manifest's order."""
+    """Return logits (N, K) and targets (N,) of one part, in the manifest's order.
+
+    Args:
+        network: in evaluation mode; it stays where it is.
+        advance: called with the number of specimens after each batch.
+        image_size: edge of the images, where it is not that of the decoded ones.
+        inference: where and how it is asked; by default what this machine offers.
+    """
+    inference = inference or Inference.on_this_machine()
     transform = data.image_transform(data.run.experiment.training.augmentation, image_size)
-    logits: list[torch.Tensor] = []
-    targets: list[torch.Tensor] = []
-    for batch in make_loader(data.dataset([part]), 256, shuffle=False):
-        inputs = dict(batch)
-        if transform is not None:
-            inputs["image"] = transform.eval()(batch["image"])
-        logits.append(network(inputs))
-        targets.append(batch["target"])
-        advance(len(batch["target"]))
-    return torch.cat(logits), torch.cat(targets).numpy()
+    dataset = data.dataset([part])
+    batches = make_loader(dataset, inference.batch_size, shuffle=False)
+    logits = inference.run(network, batches, images=transform, advance=advance)
+    return logits, data.targets[dataset.positions]

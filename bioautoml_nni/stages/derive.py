@@ -16,6 +16,7 @@ from ..derivation.deriver import Deriver, different, network_cost
 from ..derivation.evolution import best_by_supernet
 from ..derivation.halving import best_by_training
 from ..derivation.perturbation import perturbed
+from ..registry import get
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
 from ..utils.atomic import write_text
@@ -39,13 +40,12 @@ def derive(run: RunDirectory, console: Console) -> None:
         run.require("search")
     data = PreparedData.load(run)
     quiet()
-    space = data.search_space()
-    topology = space.topology()
+    topology = data.topology()
     found: Shares = equal_shares(topology)
     if settings.searched:
         found = with_positions(json.loads((run / "search/shares.json").read_text(encoding="utf-8")), topology)
         if settings.method == "perturbation" and not topology.empty:
-            found = perturbed(run, data, space, found, console)
+            found = perturbed(run, data, found, console)
     elif settings.method == "given":
         found = chosen_shares(topology, settings.choices)
     provenance = {
@@ -70,5 +70,8 @@ def derive(run: RunDirectory, console: Console) -> None:
     else:
         architecture = deriver.strongest(found)
     architecture = deriver.with_sparsity(architecture, found)
+    describe = getattr(get("search_spaces", experiment.space.name).target, "trunk_record", None)
+    if describe is not None:
+        architecture = architecture.on_trunk(describe(architecture, **experiment.space.arguments))
     write_text(run / "architecture.svg", draw(architecture))
     architecture.save(run / "architecture.json")

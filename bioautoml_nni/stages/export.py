@@ -30,9 +30,10 @@ from ..registry import get
 from ..report.card import model_card
 from ..runs.directory import RunDirectory
 from ..runs.lock import locked
-from ..runs.networks import build_network, load_model, predict_logits
+from ..runs.networks import build_network, load_model
 from ..runs.prepared import PreparedData
 from ..runtime.model import FORMAT
+from ..training.inference import Inference
 from ..utils.atomic import remove_leftovers, replacing_folder, write_json, write_text
 from ..utils.errors import ExportError
 from ..utils.quiet import quiet
@@ -52,7 +53,7 @@ def export(run: RunDirectory, folder: Path, console: Console, target: str | None
     """
     run.require("evaluate")
     quiet()
-    data = PreparedData.load(run)
+    data = PreparedData.load(run).as_images()
     network = load_model(run, data)
     if target is not None:
         _require_budget(run, data, network, target)
@@ -74,11 +75,12 @@ def _write(
     inputs = _inputs(data, splits.TEST, PARITY_SPECIMENS)
     console.print("export: ONNX and torch.export files")
     written = _write_models(model, inputs, folder)
-    reference = predict_logits(data, network, splits.TEST)[0][: len(next(iter(inputs.values())))] + shift
+    reference = _reference(data, network, inputs) + shift
     parity = _parity(folder, written, inputs, reference)
     calibration = json.loads((run / "evaluation/calibration.json").read_text(encoding="utf-8"))
     preprocessing = json.loads((run / "preprocessing.json").read_text(encoding="utf-8"))
     del preprocessing["image_root"]  # a path of the machine that trained it
+    preprocessing["image"].update({name: data.image[name] for name in ("mean", "std")})
     preprocessing["image"]["column"] = run.experiment.data.arguments.get("image", "image")
     metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
     write_json(folder / "preprocessing.json", preprocessing)
@@ -118,6 +120,11 @@ def _inputs(data: PreparedData, part: str, most: int) -> dict[str, Tensor]:
     batch = dataset.__getitems__(list(range(min(most, len(dataset)))))
     names = [*(["image"] if data.uses_images else []), *(METADATA_INPUTS if data.metadata_columns else [])]
     return {name: batch[name].contiguous() for name in names}
+
+
+def _reference(data: PreparedData, network: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+    """Return the trained network's logits (N, K); on the CPU, where the files that are compared with it run."""
+    return Inference().run(network, [inputs], images=data.image_transform(data.run.experiment.training.augmentation))
 
 
 def _write_models(model: nn.Module, inputs: dict[str, Tensor], folder: Path) -> list[str]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from rich.console import Console
 
 from ..registry import get
 from ..runs.directory import RunDirectory
-from ..runs.networks import build_network
+from ..runs.networks import starting_network
 from ..runs.prepared import PreparedData
 from ..runs.teacher import teacher_logits
 from ..runs.train import train
+from ..training.history import read_history
 from ..training.weights import load_weights
 from ..utils.atomic import replacing, write_json
 from ..utils.memory import keep_freed_memory
@@ -27,10 +30,8 @@ def retrain(run: RunDirectory, console: Console) -> None:
     quiet()
     folder = run.work_folder("retrain")
     seed_everything(derive_seed(experiment.seed, "retrain"))
-    network, arguments = build_network(run, data)
+    network, arguments = starting_network(run, data)
     space = get("search_spaces", experiment.space.name).target
-    if hasattr(space, "load_pretrained"):
-        space.load_pretrained(network)
     if experiment.retrain.initial_weights == "supernet" and (run / "search/supernet.pt").is_file():
         supernet = load_weights(run / "search/supernet.pt")
         space.inherit(network, supernet)
@@ -53,7 +54,14 @@ def retrain(run: RunDirectory, console: Console) -> None:
             "space": experiment.space.name,
             "arguments": arguments,
             "brand": data.brand,
+            "keep": experiment.training.keep,
             "best_epoch": checkpoint.best_epoch,
-            "validation_macro_f1": checkpoint.best,
+            "validation_macro_f1": _mean_macro_f1(folder, checkpoint.best_epoch, checkpoint.window),
         },
     )
+
+
+def _mean_macro_f1(folder: Path, epoch: int, window: int) -> float:
+    """Return the mean validation macro-F1 of the epochs up to one."""
+    scores = [line["val_macro_f1"] for line in read_history(folder / "history.jsonl") if line["epoch"] <= epoch]
+    return float(sum(scores[-window:]) / len(scores[-window:]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import subprocess
@@ -30,6 +29,7 @@ from ..runs.networks import strategy_arguments
 from ..runs.prepared import PreparedData
 from ..training.augment import ImageSizes
 from ..training.history import CheckpointCallback, HistoryCallback, read_history
+from ..training.inference import Inference
 from ..training.module import SpecimenModule
 from ..training.progress import ProgressCallback
 from ..training.weights import checkpoint_to_resume
@@ -49,9 +49,7 @@ def search(run: RunDirectory, console: Console) -> None:
     experiment = run.experiment
     keep_freed_memory()
     quiet()
-    seed_everything(derive_seed(experiment.seed, "search"))
-    space = data.search_space()
-    topology = space.topology()
+    topology = data.topology()
     if topology.empty:
         console.print("search: the space leaves nothing open for these modalities; its only architecture is taken.")
         shares: Any = {label: {names[0]: 1.0} for label, names in topology.choices.items()}
@@ -59,7 +57,7 @@ def search(run: RunDirectory, console: Console) -> None:
         _launch_group(run, experiment.search.devices)
         return
     else:
-        shares = _one_shot(run, data, space, console)
+        shares = _one_shot(run, data, console)
     if first_of_group():
         keep_shares(run, shares)
 
@@ -103,15 +101,14 @@ def _launch_group(run: RunDirectory, processes: int) -> None:
         )
 
 
-def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Console) -> Any:
+def _one_shot(run: RunDirectory, data: PreparedData, console: Console) -> Any:
     """Search; a loss that is not finite goes back to the newest whole epoch, with half the learning rate."""
     outcome = run.work_folder("search") / "outcome.json"
     factor = json.loads(outcome.read_text(encoding="utf-8"))["rate_factor"] if outcome.is_file() else 1.0
     lowest = 0.5**run.experiment.search.most_restarts
-    pristine = copy.deepcopy(space)
     while factor >= lowest:
         try:
-            return _attempt(run, data, copy.deepcopy(pristine), console, factor)
+            return _attempt(run, data, console, factor)
         except DivergenceError as error:
             factor /= 2
             if first_of_group():  # a killed search goes on with it too
@@ -124,7 +121,10 @@ def _one_shot(run: RunDirectory, data: PreparedData, space: Any, console: Consol
     )
 
 
-def _attempt(run: RunDirectory, data: PreparedData, space: Any, console: Console, rate_factor: float) -> Any:
+def _attempt(run: RunDirectory, data: PreparedData, console: Console, rate_factor: float) -> Any:
+    """Search from the first weights, which the seed decides, or from the newest whole epoch."""
+    seed_everything(derive_seed(run.experiment.seed, "search"))
+    space = data.search_space()
     parts = search_parts(run, data, console, rate_factor)
     shares, supernet = run_one_shot(space, parts.evaluator, parts.strategy, parts.folder, parts.resume_from)
     if first_of_group():
@@ -156,7 +156,7 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
     validates = "validation" in getattr(strategy, "capabilities", ())
 
     def loader(*parts: str, shuffle: bool = True) -> Any:
-        return make_loader(data.dataset(parts), settings.batch_size, shuffle)
+        return make_loader(data.dataset(parts, views=shuffle), settings.batch_size, shuffle)
 
     if not separate:
         train: Any = loader(splits.WEIGHTS, splits.ALPHA)
@@ -181,6 +181,8 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
         epochs=settings.epochs,
     )
     module.rate_factor = rate_factor
+    module.trunk_rate, module.layer_decay = settings.trunk_rate, settings.layer_decay
+    module.frozen_batch_norm = settings.frozen_batch_norm
     sizes = [] if module.images is None else [ImageSizes(module.images, settings.image_size_at)]
     checkpoint = CheckpointCallback(folder)
     epoch = _EpochRecord(run, data, learns_shares="equal_shares" not in getattr(strategy, "capabilities", ()))
@@ -210,7 +212,7 @@ class _EpochRecord:
     """What an epoch's line says beside the metrics: shares, their means, and the score of what they would derive."""
 
     def __init__(self, run: RunDirectory, data: PreparedData, learns_shares: bool) -> None:
-        self.run, self.data, self.topology = run, data, data.search_space().topology()
+        self.run, self.data, self.topology = run, data, data.topology()
         few = int((data.part == splits.VALIDATION).sum()) <= MOST_SCORED
         self.scored = learns_shares and few and run.experiment.search.score_derived
         self.score: InheritedScore | None = None
@@ -220,7 +222,7 @@ class _EpochRecord:
         line: dict[str, Any] = {"shares": shares, **mean_shares(shares, operation_groups())}
         if self.scored:
             with undisturbed():  # the search goes on as if nothing had been scored
-                self.score = self.score or InheritedScore(self.run, self.data)
+                self.score = self.score or InheritedScore(self.run, self.data, Inference(trainer.strategy.root_device))
                 self.score.image_size = self.run.experiment.search.image_size_at(trainer.current_epoch)
                 record = SpaceRecord(name=self.run.experiment.space.name, arguments=self.run.experiment.space.arguments)
                 architecture = derive(self.topology, with_positions(shares, self.topology), record)

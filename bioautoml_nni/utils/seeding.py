@@ -23,16 +23,21 @@ def derive_seed(seed: int, *parts: str | int) -> int:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Leave Python's, NumPy's and torch's global generators on the CPU as they were, whatever happens inside."""
+    """Leave Python's, NumPy's and torch's global generators as they were, that of this process's GPU included."""
     import torch
 
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    module = None if accelerator is None else torch.get_device_module(accelerator)
     python, arrays, tensors = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    own = None if module is None else module.get_rng_state()
     try:
         yield
     finally:
         random.setstate(python)
         np.random.set_state(arrays)
         torch.set_rng_state(tensors)
+        if module is not None:
+            module.set_rng_state(own)
 
 
 def seed_everything(seed: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.models import group_parameters
 from torch import Tensor, nn
 
 from bioautoml_nni.features.trunk import Trunk
@@ -60,14 +61,23 @@ class TimmTrunk(Trunk):
     def feature_maps(self, images: Tensor, stages: Sequence[int]) -> list[Tensor]:
         return self._intermediates(images, stages, only=True)
 
-    def with_stages(self, images: Tensor, stages: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+    def features_with_stages(self, images: Tensor, stages: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         if not stages:
-            return self(images), []
+            return self.feature_map(images), []
         if self.stage is None:
             last, maps = self._intermediates(images, stages, only=False)
-            return self.pool(last), maps
+            return last, maps
         *maps, last = self.feature_maps(images, [*stages, self.stage])
-        return self.pool(last), maps
+        return last, maps
+
+    def parameter_layers(self) -> list[list[nn.Parameter]]:
+        named = dict(self.body.named_parameters())
+        if not hasattr(self.body, "group_matcher"):
+            return [list(named.values())]
+        layers: dict[int, list[nn.Parameter]] = {}
+        for layer, names in group_parameters(self.body, self.body.group_matcher(coarse=False)).items():
+            layers[layer] = [named[name] for name in names if name in named]
+        return [layers[layer] for layer in sorted(layers) if layers[layer]]
 
     def _intermediates(self, images: Tensor, stages: Sequence[int], only: bool) -> Any:
         """Return the maps of stages in the order asked; before them the last features, unless the maps alone do."""

@@ -43,7 +43,7 @@ def evolved(tmp_path_factory):
 def test_the_best_candidate_within_the_budget_is_derived(evolved):
     run = RunDirectory.open(evolved)
     data, lines = PreparedData.load(run), scored_candidates(run)
-    topology = data.search_space().topology()
+    topology = data.topology()
     labels = open_choices(topology)
     assert 4 <= len(lines) <= 12 and all(line["choices"].keys() == labels.keys() for line in lines)
     best = max(lines, key=lambda line: line["score"])
@@ -64,7 +64,7 @@ def test_scores_are_those_of_the_path_through_nnis_own_supernet(evolved):
     run = RunDirectory.open(evolved)
     data, weights = PreparedData.load(run), load_weights(evolved / "search/supernet.pt")
     score = InheritedScore(run, data)
-    topology = data.search_space().topology()
+    topology = data.topology()
     compared = 0
     for line in scored_candidates(run):
         if line["score"] < 0 or topology.zero in line["choices"].values():

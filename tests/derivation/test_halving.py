@@ -83,7 +83,9 @@ def test_candidates_are_trained_and_the_best_is_derived(proposals, finished, tmp
 def test_draws_follow_the_shares():
     from bioautoml_nni.search_spaces import MultimodalSpace
 
-    topology = MultimodalSpace(3, modalities=("image",), channels=4, cells=2).topology()
+    from bioautoml_nni.architecture import topology_of
+
+    topology = topology_of(MultimodalSpace, {"num_classes": 3, "modalities": ("image",), "cells": 2})
     shares = equal_shares(topology)
     label = "reduction_edge_0_1"
     shares[label] = dict.fromkeys(topology.operations, 0.0) | {"conv_1x1": 0.75, "zero": 0.25}
@@ -98,9 +100,10 @@ def test_shares_of_the_search_replace_certain_ones():
     from bioautoml_nni.search_spaces import MultimodalSpace
 
     from bioautoml_nni.architecture import derive as derive_architecture
+    from bioautoml_nni.architecture import topology_of
     from bioautoml_nni.architecture.schema import SpaceRecord
 
-    topology = MultimodalSpace(3, modalities=("image",), channels=4, cells=2).topology()
+    topology = topology_of(MultimodalSpace, {"num_classes": 3, "modalities": ("image",), "cells": 2})
     shares = equal_shares(topology)
     certain = draw_shares(topology, shares, np.random.default_rng(4))
     drawn = derive_architecture(topology, certain, SpaceRecord(name="multimodal"))

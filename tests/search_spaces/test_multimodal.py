@@ -11,7 +11,7 @@ from nni.mutable import Sample
 from nni.nas.nn.pytorch import InputChoice, LayerChoice
 from nni.nas.space import model_context
 
-from bioautoml_nni.architecture import Architecture, derive
+from bioautoml_nni.architecture import Architecture, derive, topology_of
 from bioautoml_nni.architecture.schema import SpaceRecord
 from bioautoml_nni.utils.errors import ArchitectureError
 
@@ -38,14 +38,14 @@ def random_architecture(space: MultimodalSpace, seed: int) -> Architecture:
     for label, mutable in space.simplify().items():
         weights = torch.softmax(3 * torch.randn(len(mutable.values), generator=generator), 0).tolist()
         shares[label] = dict(zip(mutable.values, weights, strict=True))
-    return derive(space.topology(), shares, RECORD)
+    return derive(topology_of(MultimodalSpace, space.args), shares, RECORD)
 
 
 @pytest.mark.parametrize("modalities", [["image"], ["metadata"], ["image", "metadata"]])
 def test_logits_for_every_set_of_modalities(modalities):
-    space = MultimodalSpace(**{**ARGUMENTS, "modalities": modalities})
-    assert space(make_batch()).shape == (3, 5)
-    assert space.topology().empty == (modalities == ["metadata"])
+    arguments = {**ARGUMENTS, "modalities": modalities}
+    assert MultimodalSpace(**arguments)(make_batch()).shape == (3, 5)
+    assert topology_of(MultimodalSpace, arguments).empty == (modalities == ["metadata"])
 
 
 def test_everything_open_is_an_nni_mutable():
@@ -53,17 +53,17 @@ def test_everything_open_is_an_nni_mutable():
     layers = [module for module in space.modules() if type(module) is LayerChoice]
     inputs = [module for module in space.modules() if type(module) is InputChoice]
     assert len(layers) == 4 * 3 + 1 and len(inputs) == 4 * 2
-    topology = space.topology()
+    topology = topology_of(MultimodalSpace, ARGUMENTS)
     labels = {edge.label for cell in topology.cells.values() for edge in cell.edges}
     labels |= {label for cell in topology.cells.values() for label in cell.node_labels.values()}
     assert set(space.simplify()) == labels | set(topology.choices)
 
 
 def test_cells_share_by_kind_or_not_at_all():
-    shared, single = (MultimodalSpace(**ARGUMENTS, cell_sharing=sharing) for sharing in ("kind", "none"))
-    assert set(shared.topology().cells) == {"normal", "reduction"}
-    assert set(single.topology().cells) == {"cell0", "cell1", "cell2", "cell3"}
-    assert single(make_batch()).shape == (3, 5)
+    shared, single = ({**ARGUMENTS, "cell_sharing": sharing} for sharing in ("kind", "none"))
+    assert set(topology_of(MultimodalSpace, shared).cells) == {"normal", "reduction"}
+    assert set(topology_of(MultimodalSpace, single).cells) == {"cell0", "cell1", "cell2", "cell3"}
+    assert MultimodalSpace(**single)(make_batch()).shape == (3, 5)
 
 
 def test_metadata_without_a_specification_is_refused():
@@ -78,7 +78,7 @@ def test_fixed_network_equals_the_frozen_space(seed, nodes):
     arguments = {**ARGUMENTS, "nodes": nodes}
     space = MultimodalSpace(**arguments)
     architecture = random_architecture(space, seed)
-    sample: Sample = architecture.sample(space.topology())
+    sample: Sample = architecture.sample(topology_of(MultimodalSpace, arguments))
     supernet = AlternatingDARTS(seed=seed).mutate_model(space)
     fixed = MultimodalSpace.build(architecture, **arguments).eval()
     assert MultimodalSpace.inherit(fixed, supernet.state_dict()) == []

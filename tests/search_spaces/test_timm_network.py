@@ -3,7 +3,7 @@ import timm
 import torch
 from bioautoml_nni.search_spaces.timm_network import TimmSpace
 
-from bioautoml_nni.architecture import Architecture
+from bioautoml_nni.architecture import Architecture, topology_of
 from bioautoml_nni.architecture.schema import SpaceRecord
 from bioautoml_nni.utils.errors import ConfigError
 
@@ -22,7 +22,7 @@ def batch(size: int = 64) -> dict:
 
 @pytest.mark.parametrize("encoder", ["test_resnet", "test_vit", "mobilenetv3_small_050", "convnext_atto"])
 def test_networks_of_all_families_are_fused_with_metadata(encoder):
-    assert TimmSpace(3, METADATA, encoder=encoder).topology().empty
+    assert topology_of(TimmSpace, {"num_classes": 3, "metadata": METADATA, "encoder": encoder}).empty
     network = TimmSpace.build(NOTHING, num_classes=3, metadata=METADATA, encoder=encoder).eval()
     inputs = batch()
     logits = network(inputs)
@@ -63,6 +63,8 @@ def test_weights_of_a_file_are_loaded_and_stay_frozen(tmp_path):
 def test_mistakes_get_a_sentence(arguments, message):
     with pytest.raises(ConfigError, match=message):
         TimmSpace(3, METADATA, **arguments)
+    with pytest.raises(ConfigError, match=message):
+        topology_of(TimmSpace, {"num_classes": 3, "metadata": METADATA, **arguments})
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
