@@ -24,6 +24,7 @@ BLOCK = 512
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 ID_COLUMNS = ("id", "specimen_id", "processid", "occurrenceID", "gbifID")
 OUTPUTS = (".csv", ".parquet")
+EMBEDDING = "embedding"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Request:
         image_root: folder below which the images lie; the table's own folder if None.
         group: column whose rows are answered together in a second table beside the output.
         logits: whether logits of all classes are written too.
+        embeddings: whether the image encoder's embedding is written too: in Parquet as one column ``embedding`` of
+            lists, in CSV as columns ``embedding_0``, ``embedding_1``, ...
         sort_into: folder into which images are copied or linked, one folder for each answer.
         link: link instead of copying.
         species_list, threshold, coverage: see `Decisions`; coverage is one of calibration.json's.
@@ -53,6 +56,7 @@ class Request:
     species_list: tuple[str, ...] | None = None
     threshold: float = 0.0
     coverage: float | None = None
+    embeddings: bool = False
 
 
 @dataclass
@@ -73,6 +77,8 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
     """
     if request.output.suffix.lower() not in OUTPUTS:
         raise DataError(f"{request.output}: unknown kind of output; use .csv or .parquet.")
+    if request.embeddings and not model.embeds:
+        raise DataError("--embeddings: this model reads metadata alone; it has no embedding of images.")
     if request.sort_into is not None and not model.uses_images:
         raise DataError(f"--sort-into {request.sort_into}: this model reads metadata alone; there is nothing to sort.")
     level = None if request.coverage is None else model.coverage_level(request.coverage)
@@ -89,9 +95,14 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
         part = parts / f"{count:08d}.parquet"
         if not part.is_file():
             _check_columns(block, request, column)
-            logits, failures = model.predict_rows(block, root, column)
+            embeddings = None
+            if request.embeddings:
+                assert column is not None  # a model that embeds looks at images
+                logits, embeddings, failures = model.embed_rows(block, root, column)
+            else:
+                logits, failures = model.predict_rows(block, root, column)
             outcome.missing_columns = tuple(model.missing_columns)
-            _write_part(part, block, logits, failures, column, request.group, model)
+            _write_part(part, block, logits, failures, column, request.group, model, embeddings)
         advance(len(block))
     if count == 0:
         raise DataError(f"{request.source}: has nothing to predict.")
@@ -170,6 +181,7 @@ def _key(model: Model, request: Request) -> str:
         status = request.source.stat()
         stamp = [status.st_size, status.st_mtime_ns]
     facts = [str(request.source.resolve()), *stamp, request.image_column, str(request.image_root), request.group, BLOCK]
+    facts += ["embeddings"] if request.embeddings else []
     digest.update(json.dumps(facts).encode())
     return digest.hexdigest()
 
@@ -184,7 +196,7 @@ def _open_parts(parts: Path, key: str) -> None:
 
 def _write_part(
     path: Path, block: pd.DataFrame, logits: np.ndarray, failures: list[str], column: str | None, group: str | None,
-    model: Model,
+    model: Model, embeddings: np.ndarray | None = None,
 ) -> None:  # fmt: skip
     part = pd.DataFrame(index=block.index)
     for name in ID_COLUMNS:
@@ -194,6 +206,8 @@ def _write_part(
         part["image"] = block[column].astype(str)
     part["_group"] = block[group].astype(str) if group else ""
     part["_error"] = failures
+    if embeddings is not None:
+        part[EMBEDDING] = list(embeddings)
     scores = pd.DataFrame(logits, columns=[f"logit_{name}" for name in model.classes["name"]], index=block.index)
     with replacing(path) as temporary:
         pd.concat([part, scores], axis=1).to_parquet(temporary, index=False)
@@ -215,7 +229,8 @@ def _finish(
             logits = part[scores].to_numpy(np.float64)
             probabilities = model.probabilities(logits)
             answers = decisions.answers(probabilities)
-            table = pd.concat([part.drop(columns=["_group", "_error", *scores]), answers], axis=1)
+            dropped = ["_group", "_error", *scores, *([EMBEDDING] if request.embeddings else [])]
+            table = pd.concat([part.drop(columns=dropped), answers], axis=1)
             if request.group:
                 table.insert(0, request.group, part["_group"])
                 _add_groups(groups, part["_group"], logits)
@@ -224,6 +239,8 @@ def _finish(
                 table["warning"] = model.brand
             if request.logits:
                 table = pd.concat([table, part[scores]], axis=1)
+            if request.embeddings:
+                table = pd.concat([table, _embedding_columns(part, request.output)], axis=1)
             outcome.rows += len(table)
             outcome.failed += int((table["error"] != "").sum())
             outcome.unsure += int(((table["prediction"] == "") & (table["error"] == "")).sum())
@@ -240,6 +257,16 @@ def _finish(
             writer.close()
     if request.group:
         _write_groups(model, decisions, groups, request)
+
+
+def _embedding_columns(part: pd.DataFrame, output: Path) -> pd.DataFrame:
+    """Return the embeddings of a block as the output's kind holds them."""
+    if output.suffix.lower() == ".parquet":
+        return part[[EMBEDDING]]
+    values = np.stack(part[EMBEDDING].to_list())
+    return pd.DataFrame(
+        values, columns=[f"{EMBEDDING}_{number}" for number in range(values.shape[1])], index=part.index
+    )
 
 
 def _add_groups(groups: dict[str, tuple[np.ndarray, int]], names: pd.Series, logits: np.ndarray) -> None:
