@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import bioautoml, here, in_process, tiny_experiment, write_experiment, write_table
+from conftest import bioautoml, in_process, tiny_experiment, write_experiment, write_table
 from rich.console import Console
 from scipy import stats
 from sklearn.metrics import f1_score
@@ -82,7 +82,7 @@ def test_a_second_call_makes_nothing_again(compared):
     out, command, _ = compared
     before = {path: path.stat().st_mtime_ns for path in out.rglob("model.pt")}
     first = pd.read_csv(out / "compare.csv")
-    done = here(*command)
+    done = bioautoml(*command)
     assert done.returncode == 0 and len(before) == 4
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("model.pt")}
     pd.testing.assert_frame_equal(first, pd.read_csv(out / "compare.csv"))
