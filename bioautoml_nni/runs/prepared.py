@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from ..architecture import Topology, topology_of
-from ..audit.examine import image_store
 from ..data import splits
 from ..data.dataset import SpecimenDataset
 from ..data.image_store import Pixels
+from ..data.load import image_store
 from ..data.manifest import IMAGE, LABEL
 from ..data.metadata import EncodedMetadata, MetadataPreprocessor
 from ..utils.errors import DataError

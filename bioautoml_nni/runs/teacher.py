@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from ..audit.examine import image_store
 from ..config.schema import DistillationConfig
 from ..data import splits
+from ..data.load import image_store
 from ..data.manifest import ID, IMAGE
 from ..utils.errors import DataError
 from ..utils.progress import make_progress
