@@ -64,10 +64,9 @@ def require_below(root: Path, paths: Iterable[str]) -> None:
             continue  # it will not be read either
         if folder not in folders:
             folders[folder] = (root / folder).resolve().is_relative_to(border)
-        path = root / relative
         inside = folders[folder] and name != ".." and not relative.startswith("/")
-        if inside and os.path.islink(path):
-            inside = path.resolve().is_relative_to(border)
+        if inside and os.path.islink(os.path.join(root, relative)):
+            inside = (root / relative).resolve().is_relative_to(border)
         if not inside:
             raise DataError(f"image path {relative!r} leads outside the image root {root}; correct it in the table.")
 

@@ -69,4 +69,4 @@ def _identities(data: PreparedData, rows: np.ndarray, by_image: bool) -> pd.Seri
     if not by_image:
         return data.table[ID][rows]
     store = image_store(data.run.experiment, data.image_root)
-    return store.ensure(data.table[IMAGE][rows].tolist())["digest"]
+    return store.verified(data.table[IMAGE][rows].tolist())["digest"]
