@@ -251,9 +251,11 @@ class ImageStore:
     def _stamps(self, parsed: dict[str, ImageReference]) -> dict[str, tuple[int, int] | None]:
         """Return size and time stamp of each image's file, None where it cannot be read; a shard is asked once."""
 
+        root = os.fspath(self.root)
+
         def stamp(path: str) -> tuple[int, int] | None:
             try:
-                status = os.stat(os.path.join(self.root, path))
+                status = os.stat(os.path.join(root, path))
             except (OSError, ValueError):  # a name that no file can have is a ValueError
                 return None
             return status.st_size, status.st_mtime_ns

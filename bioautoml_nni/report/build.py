@@ -25,6 +25,7 @@ from ..data.manifest import ID
 from ..derivation.evolution import scored_candidates
 from ..evaluation.explanations import grad_cam, has_feature_map
 from ..evaluation.figures import curves_figure
+from ..evaluation.metrics import read_per_class
 from ..runs.directory import RunDirectory
 from ..runs.networks import load_model
 from ..runs.prepared import PreparedData
@@ -55,7 +56,7 @@ def build_report(run: RunDirectory, data: PreparedData, drawings: list[tuple[int
     metrics = dict.fromkeys(("prediction_sets", "metadata_importance", "open_set"))  # which old evaluations lack
     metrics |= json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
     architecture = Architecture.load(run / "architecture.json")
-    per_class = pd.read_csv(run / "evaluation/per_class.csv", keep_default_na=True)
+    per_class = read_per_class(run / "evaluation/per_class.csv")
     return template.render(
         experiment=run.experiment,
         metrics=metrics,
