@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ import numpy as np
 import pandas as pd
 
 from ..architecture import Topology, topology_of
-from ..audit.examine import image_store
 from ..data import splits
 from ..data.dataset import SpecimenDataset
 from ..data.image_store import Pixels
-from ..data.manifest import IMAGE, LABEL
+from ..data.joining import read_by_id
+from ..data.load import image_store
+from ..data.manifest import ID, IMAGE, LABEL
 from ..data.metadata import EncodedMetadata, MetadataPreprocessor
 from ..utils.errors import DataError
 from ..registry import get
@@ -46,10 +48,16 @@ class PreparedData:
 
     @classmethod
     def load(cls, run: RunDirectory) -> PreparedData:
-        """Read the files of stage `prepare`."""
+        """Read the files of stage `prepare`.
+
+        Raises:
+            RunDirectoryError: if it is not done.
+            DataError: if splits.csv does not fit the manifest, id by id.
+        """
         run.require("prepare")
         table = pd.read_parquet(run / "manifest.parquet")
-        part = pd.read_csv(run / "splits.csv", dtype=str, keep_default_na=False)["part"]
+        way_out = "restore it; or remove it, and `bioautoml run` does every stage anew"
+        part = read_by_id(run / "splits.csv", table[ID], way_out)["part"]
         state = json.loads((run / "preprocessing.json").read_text(encoding="utf-8"))
         preprocessor = MetadataPreprocessor.from_dict(state["metadata"])
         index = {name: position for position, name in enumerate(state["classes"])}
@@ -76,7 +84,7 @@ class PreparedData:
 
     @cached_property
     def pixels(self) -> Pixels | None:
-        """Pixels of all specimens, from the cache; what is missing in it is decoded again.
+        """Pixels of all specimens, from the cache; what is missing in it is decoded again, once a process.
 
         Raises:
             DataError: if an image that could be read before cannot be read any more.
@@ -84,7 +92,7 @@ class PreparedData:
         if not self.uses_images:
             return None
         store = image_store(self.run.experiment, self.image_root)
-        facts = store.ensure(self.table[IMAGE].tolist())
+        facts = store.verified(self.table[IMAGE].tolist())
         failed = facts[facts["failure"].notna()]
         if len(failed):
             first = failed.iloc[0]
@@ -93,6 +101,12 @@ class PreparedData:
                 f"({first['failure']}); bring it back, or start a new run."
             )
         return store.pixels(facts)
+
+    def with_metadata(self, metadata: EncodedMetadata) -> PreparedData:
+        """Return the same specimens with other metadata; they share the pixels."""
+        other = dataclasses.replace(self, metadata=metadata)
+        vars(other)["pixels"] = self.pixels  # where a cached property keeps its value
+        return other
 
     def dataset(self, parts: Sequence[str], teacher: np.ndarray | None = None) -> SpecimenDataset:
         """Return the specimens of one or several parts, with a teacher's logits (N, K) of all rows if there is one."""

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from ..audit.examine import image_store
 from ..config.schema import DistillationConfig
 from ..data import splits
+from ..data.load import image_store
 from ..data.manifest import ID, IMAGE
 from ..utils.errors import DataError
 from ..utils.progress import make_progress
@@ -69,4 +69,4 @@ def _identities(data: PreparedData, rows: np.ndarray, by_image: bool) -> pd.Seri
     if not by_image:
         return data.table[ID][rows]
     store = image_store(data.run.experiment, data.image_root)
-    return store.ensure(data.table[IMAGE][rows].tolist())["digest"]
+    return store.verified(data.table[IMAGE][rows].tolist())["digest"]
