@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, TypeVar
 
+from .utils.declared import Declared, NotPlainError
 from .utils.errors import PluginError
+
+Answer = TypeVar("Answer")
 
 GROUP_PREFIX = "bioautoml_nni."
 
@@ -35,7 +38,11 @@ KINDS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Plugin:
-    """One registered plug-in: `load` imports it, everything else is described without need of its internals."""
+    """One registered plug-in.
+
+    `target` imports it, which takes seconds where it needs torch or NNI; all else is read from its source, and imports
+    it only where the source does not tell (`utils.declared`).
+    """
 
     kind: str
     name: str
@@ -59,12 +66,32 @@ class Plugin:
     @property
     def description(self) -> str:
         """First line of the plug-in's docstring."""
-        return (inspect.getdoc(self.target) or "").split("\n", 1)[0]
+        text = self.read(Declared.docstring, lambda target: inspect.getdoc(target) or "")
+        return text.split("\n", 1)[0]
 
     @property
     def capabilities(self) -> tuple[str, ...]:
         """Flags that the plug-in declares in its `capabilities` attribute, sorted."""
-        return tuple(sorted(getattr(self.target, "capabilities", ())))
+        return tuple(sorted(self.attribute("capabilities", ())))
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """Return a class attribute by which the plug-in says something of itself, or `default`."""
+        return self.read(
+            lambda declared: declared.attribute(name, default), lambda target: getattr(target, name, default)
+        )
+
+    def read(self, source: Callable[[Declared], Answer], imported: Callable[[Any], Answer]) -> Answer:
+        """Ask the plug-in's source and, where that does not tell, the imported plug-in.
+
+        Raises:
+            PluginError: if it had to be imported, and cannot be.
+        """
+        if "target" not in vars(self):
+            try:
+                return source(Declared.find(self.entry_point.module, self.entry_point.attr))
+            except (NotPlainError, RecursionError):
+                pass
+        return imported(self.target)
 
 
 @cache
@@ -77,7 +104,7 @@ def plugins(kind: str) -> Mapping[str, Plugin]:
     if kind not in KINDS:
         raise PluginError(f"There is no plug-in kind {kind!r}{suggestion(kind, KINDS)}. Kinds: {', '.join(KINDS)}.")
     found: dict[str, Plugin] = {}
-    for entry in sorted(entry_points(group=GROUP_PREFIX + kind), key=lambda entry: (entry.name, entry.value)):
+    for entry in sorted(_entry_points().select(group=GROUP_PREFIX + kind), key=lambda entry: (entry.name, entry.value)):
         if entry.name in found and found[entry.name].entry_point.value != entry.value:
             raise PluginError(
                 f"Two packages declare {kind} plug-in {entry.name!r}: {found[entry.name].entry_point.value} and "
@@ -85,6 +112,12 @@ def plugins(kind: str) -> Mapping[str, Plugin]:
             )
         found[entry.name] = Plugin(kind, entry.name, entry)
     return found
+
+
+@cache
+def _entry_points() -> Any:
+    """Read all entry points once; every reading opens a file of each installed package."""
+    return entry_points()
 
 
 def get(kind: str, name: str) -> Plugin:

@@ -5,37 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from ..data.remark import ColumnFinding
 from .association import Association, associate, encode
 from .events import Event, find_event, shared_share
 from .names import is_place_or_time, is_rank, proxy_by_name, snake
 from .text import LEAST_SHARE, share_naming_own_taxon
 
-Verdict = Literal["pass", "warn", "drop", "refuse"]
 SPLIT_NAME = re.compile(r"^(split|subset|partition|cv_?fold|fold)(_.*)?$")
 MUCH = 0.5
 """Share of test specimens with an event known from training above which event columns act as an event id."""
-
-
-@dataclass(frozen=True)
-class ColumnFinding:
-    """What the screen says of a column.
-
-    Attributes:
-        verdict: "refuse": it gives the label away; "drop": no feature unless it is declared as one; "warn": usable,
-            with the reservation that `reason` states; "pass".
-        kind: taxonomy, identification, dna, text, names_label, follows_label, gaps, event, identifier, constant or "".
-        reason: in words.
-    """
-
-    column: str
-    verdict: Verdict
-    kind: str = ""
-    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -42,11 +42,13 @@ def run(
     Example: bioautoml run examples/sample/experiment.yml --set training.epochs=3
     """
     from ..config import load_experiment
+    from ..config.load import import_plugins
     from ..runs.directory import STAGES, RunDirectory
 
     if experiment.is_dir():
         experiment = experiment / "experiment.yml"
     loaded = load_experiment(experiment, overrides or [])
+    import_plugins(loaded)
     directory = RunDirectory.create(output or Path("runs") / loaded.name, loaded)
     _execute(directory, ["prepare"])
     if is_long(directory):
@@ -232,7 +234,6 @@ def init(
 ) -> None:
     """Write a commented experiment.yml for your own table."""
     from ..config.template import experiment_template
-    from ..data.tables import read_table
     from ..utils.atomic import write_text
     from ..utils.errors import RunDirectoryError
 
@@ -242,6 +243,8 @@ def init(
     if table is None:
         text = experiment_template()
     else:
+        from ..data.tables import read_table
+
         text = experiment_template(str(table.resolve().parent), table.name, len(read_table(table)))
     write_text(target, text)
     console.print(f"Wrote {target}. Edit its data section, then: bioautoml check {target}")

@@ -28,13 +28,27 @@ def constructor(plugin: Plugin) -> Any:
 
 
 def constructor_arguments(plugin: Plugin) -> dict[str, inspect.Parameter]:
-    """Return the arguments of a plug-in that a configuration may set, by name."""
-    parameters = inspect.signature(constructor(plugin)).parameters
-    skipped = SUPPLIED.get(plugin.kind, frozenset()) | {"self"}
+    """Return the arguments of a plug-in that a configuration may set, by name, with evaluated annotations.
+
+    Raises:
+        PluginError: if the plug-in has to be imported for them, and cannot be.
+    """
+    supplied = SUPPLIED.get(plugin.kind, frozenset())
+    parameters = plugin.read(lambda source: source.parameters(supplied), lambda _: _imported_parameters(plugin))
     return {
         name: parameter
         for name, parameter in parameters.items()
-        if name not in skipped and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if name not in supplied and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
+def _imported_parameters(plugin: Plugin) -> dict[str, inspect.Parameter]:
+    function = constructor(plugin)
+    hints = typing.get_type_hints(function)
+    return {
+        name: parameter.replace(annotation=hints.get(name, parameter.empty))
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != "self"
     }
 
 
@@ -50,15 +64,17 @@ def check_arguments(kind: str, name: str, arguments: Mapping[str, Any], path: st
         known = constructor_arguments(plugin)
     except PluginError as error:
         return [f"{path}.{name_key}: {error}"]
-    hints = typing.get_type_hints(constructor(plugin))
-    nested = getattr(plugin.target, "parts", {})
+    nested = plugin.attribute("parts", {})
     problems = [
         f"{path}.{key}: {name!r} has no such argument{suggestion(key, list(known))}. Known: {', '.join(known)}."
         for key in arguments
         if key not in known
     ]
     fields: dict[str, Any] = {
-        key: (hints.get(key, Any), ... if parameter.default is parameter.empty else parameter.default)
+        key: (
+            Any if parameter.annotation is parameter.empty else parameter.annotation,
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
         for key, parameter in known.items()
     }
     for key, part_kind in nested.items():

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ..registry import get, plugins, suggestion
-from ..utils.errors import ConfigError
+from ..utils.errors import ConfigError, PluginError
 from .arguments import check_arguments, constructor_arguments
 from .schema import RECIPE_KEYS, DataConfig, Experiment
 
@@ -160,6 +160,23 @@ def parse_experiment(raw: Mapping[str, Any], origin: str = "experiment") -> Expe
     return experiment
 
 
+def import_plugins(experiment: Experiment) -> None:
+    """Import what an experiment names, so that a broken one shows before hours of work, not after.
+
+    Raises:
+        ConfigError: with all that cannot be imported.
+    """
+    problems = []
+    sections = {section: (kind, getattr(experiment, section).name) for section, kind in PLUGIN_SECTIONS.items()}
+    for section, (kind, name) in {**sections, "data": ("sources", experiment.data.source)}.items():
+        try:
+            _ = get(kind, name).target
+        except PluginError as error:
+            problems.append(f"{section}.{'source' if section == 'data' else 'name'}: {error}")
+    if problems:
+        raise ConfigError(problems, experiment.name)
+
+
 def _contradictions(experiment: Experiment) -> list[str]:
     problems = []
     warmup = experiment.strategy.arguments.get("warmup_epochs", 0)
@@ -184,8 +201,8 @@ def _contradictions(experiment: Experiment) -> list[str]:
             for key in ("cells", "channels")
             if getattr(experiment.retrain, key) and key not in known
         ]
-    source = get("sources", experiment.data.source).target if experiment.data.source in plugins("sources") else None
-    if source is not None and experiment.data.root is None and not getattr(source, "root_is_optional", False):
+    source = plugins("sources").get(experiment.data.source)
+    if source is not None and experiment.data.root is None and not source.attribute("root_is_optional", False):
         problems.append("data.root: this source needs the folder of its data, such as `root: ../my-data`.")
     if len(set(experiment.data.modalities)) < len(experiment.data.modalities):
         problems.append("data.modalities: each modality may stand once only.")

@@ -56,7 +56,7 @@ def require_below(root: Path, paths: Iterable[str]) -> None:
     Raises:
         DataError: naming the first one that does.
     """
-    border = root.resolve()
+    border, base = root.resolve(), os.fspath(root)
     folders: dict[str, bool] = {}
     for relative in paths:
         folder, _, name = relative.rpartition("/")
@@ -64,15 +64,16 @@ def require_below(root: Path, paths: Iterable[str]) -> None:
             continue  # it will not be read either
         if folder not in folders:
             folders[folder] = (root / folder).resolve().is_relative_to(border)
-        path = root / relative
         inside = folders[folder] and name != ".." and not relative.startswith("/")
-        if inside and os.path.islink(path):
-            inside = path.resolve().is_relative_to(border)
+        if inside and os.path.islink(os.path.join(base, relative)):
+            inside = (root / relative).resolve().is_relative_to(border)
         if not inside:
             raise DataError(f"image path {relative!r} leads outside the image root {root}; correct it in the table.")
 
 
 def _can_be_a_name(path: str) -> bool:
+    if path.isascii():
+        return "\0" not in path
     try:
         return b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:

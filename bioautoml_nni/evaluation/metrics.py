@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,3 +115,9 @@ def per_class_table(
             "auc": auc,
         }
     )
+
+
+def read_per_class(path: Path) -> pd.DataFrame:
+    """Return what `per_class_table` gave and a CSV file keeps; names of classes are text, be they "7" or "NA"."""
+    gaps = {name: [""] for name in ("precision", "recall", "f1", "auc")}
+    return pd.read_csv(path, dtype={"class": str}, keep_default_na=False, na_values=gaps)

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from ..audit.examine import image_store
 from ..data import splits
+from ..data.load import image_store
 from ..data.manifest import ID, IMAGE
 from ..registry import plugins
 from ..utils.errors import DataError, RunDirectoryError
@@ -118,4 +118,4 @@ def _identities(data: PreparedData, rows: np.ndarray, by_image: bool) -> pd.Seri
     if not by_image:
         return data.table[ID][rows]
     store = image_store(data.run.experiment, data.image_root)
-    return store.ensure(data.table[IMAGE][rows].tolist())["digest"]
+    return store.verified(data.table[IMAGE][rows].tolist())["digest"]

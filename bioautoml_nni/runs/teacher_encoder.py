@@ -7,7 +7,7 @@ import json
 import numpy as np
 from rich.console import Console
 
-from ..audit.examine import image_store
+from ..data.load import image_store
 from ..data.manifest import IMAGE
 from ..features.encoder import load_encoder
 from ..features.request import FeatureRequest
@@ -37,7 +37,7 @@ def encoder_logits(reference: str, key: str, run: RunDirectory, data: PreparedDa
     encoder = load_encoder(reference, key)
     training = data.in_training
     references = data.table[IMAGE][training].tolist()
-    facts = image_store(run.experiment, data.image_root).ensure(references)
+    facts = image_store(run.experiment, data.image_root).verified(references)
     size = natural_size(encoder.image_size, facts[["width", "height"]].max(axis=1).to_numpy(float))
     wanted = {
         "encoder": reference, "weights": encoder.weights_digest, "size": size, "modalities": data.metadata_columns,
@@ -49,7 +49,7 @@ def encoder_logits(reference: str, key: str, run: RunDirectory, data: PreparedDa
         kept: np.ndarray = np.load(folder / "logits.npy", allow_pickle=False)
         return kept
     store = image_store(run.experiment, data.image_root, size)
-    facts = store.ensure(references)
+    facts = store.verified(references)
     stages = tuple(range(encoder.build().count_stages()))
     request = FeatureRequest(encoder, stages, embedding=True, pooled=True)
     found = pooled_features(request, run.experiment, store.pixels(facts), facts["digest"].tolist(), size, console)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from typing import Any
 
@@ -186,11 +185,7 @@ def altered_metadata(data: PreparedData) -> dict[str, PreparedData]:
     permuted = dataclasses.replace(
         whole, numeric=whole.numeric[dealt], categorical=whole.categorical[dealt], mask=whole.mask[dealt]
     )
-    result = {}
-    for name, metadata in (("metadata_hidden", hidden), ("metadata_permuted", permuted)):
-        result[name] = copy.copy(data)  # shares the pixels
-        result[name].metadata = metadata
-    return result
+    return {"metadata_hidden": data.with_metadata(hidden), "metadata_permuted": data.with_metadata(permuted)}
 
 
 def headline(target: np.ndarray, logits: np.ndarray) -> dict[str, float]:
