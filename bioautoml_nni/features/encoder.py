@@ -130,31 +130,37 @@ class Encoder(ABC):
         return normalised(images, self.mean, self.std)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Return embeddings (N, E) of images; see `normalise` for their form."""
+        """Return embeddings (N, E) of images, on their device; see `normalise` for their form."""
         import torch
 
         with torch.inference_mode():
-            return self._loaded(None)(self.normalise(images))
+            trunk = self.loaded(None)
+            return trunk(self.normalise(images.to(next(trunk.parameters()).device))).to(images.device)
 
     def feature_maps(self, images: Tensor, stages: Sequence[int]) -> list[Tensor]:
         """Return for each stage the feature maps (N, C, h, w) of images; see `normalise` for their form."""
         import torch
 
         with torch.inference_mode():
-            return self._loaded(max(stages)).feature_maps(self.normalise(images), stages)
+            trunk = self.loaded(max(stages))
+            found = trunk.feature_maps(self.normalise(images.to(next(trunk.parameters()).device)), stages)
+            return [features.to(images.device) for features in found]
 
-    def _loaded(self, stage: int | None) -> Trunk:
-        """Return the network of `trunk`, kept."""
+    def loaded(self, stage: int | None) -> Trunk:
+        """Return the network of `trunk`, the same one every time; on the first GPU if there is one."""
         kept: dict[int | None, Trunk] = self.__dict__.setdefault("_kept", {})
         if stage not in kept:
-            kept[stage] = self.trunk(stage)
+            import torch
+
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            kept[stage] = self.trunk(stage).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return kept[stage]
 
     @cached_property
     def weights_digest(self) -> str:
         """Digest of all arrays of the whole network: what was computed with other weights is stale."""
         digest = hashlib.blake2b(self.network.encode(), digest_size=16)
-        for name, array in self._loaded(None).state_dict().items():
+        for name, array in self.loaded(None).state_dict().items():
             digest.update(f"{name}{tuple(array.shape)}".encode())
             digest.update(array.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()

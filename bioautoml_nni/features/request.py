@@ -15,9 +15,12 @@ class FeatureRequest:
         stages: whose maps are read.
         embedding: whether the embedding is read.
         views: augmented views of every image beside the plain one.
+        pooled: whether the means of the maps are read in place of the maps, all in one row with the embedding behind
+            them, which a batch has as ``embedding``.
     """
 
     encoder: Encoder
     stages: tuple[int, ...]
     embedding: bool
     views: int = 0
+    pooled: bool = False

@@ -17,7 +17,7 @@ from rich.console import Console
 from ..architecture import Topology, topology_of
 from ..audit.examine import image_store
 from ..data import splits
-from ..data.dataset import SpecimenDataset
+from ..data.dataset import Features, SpecimenDataset
 from ..data.image_store import Pixels
 from ..data.manifest import IMAGE, LABEL
 from ..data.metadata import EncodedMetadata, MetadataPreprocessor
@@ -25,7 +25,8 @@ from ..utils.errors import DataError
 from ..registry import get
 from ..training.augment import FeatureTransform, ImageTransform
 from .directory import RunDirectory
-from .trunk_features import StoredFeatures, stored_features
+from .pooled_features import pooled_features
+from .trunk_features import stored_features
 
 UNLEARNED = -1
 """Target of specimens whose label is no class."""
@@ -99,7 +100,7 @@ class PreparedData:
         return store.pixels(facts)
 
     @cached_property
-    def features(self) -> StoredFeatures | None:
+    def features(self) -> Features | None:
         """What the space's frozen trunk makes of all images, which then stands in their place; None without one.
 
         Raises:
@@ -111,6 +112,8 @@ class PreparedData:
         assert self.pixels is not None  # images are used
         store = image_store(self.run.experiment, self.image_root)
         digests = store.ensure(self.table[IMAGE].tolist())["digest"].tolist()
+        if request.pooled:
+            return pooled_features(request, self.run.experiment, self.pixels, digests, int(self.image["size"]), Console())
         return stored_features(
             request, self.pixels, digests, int(self.image["size"]), store.caches,
             self.run.experiment.training.augmentation, Console(),

@@ -16,6 +16,7 @@ from ..utils.errors import DataError
 from ..utils.progress import make_progress
 from .networks import load_model, predict_logits
 from .prepared import PreparedData
+from .probe import learned_parts
 from .directory import RunDirectory
 
 
@@ -55,7 +56,7 @@ def _require_fitting(settings: DistillationConfig, data: PreparedData, taught: P
         differing = sorted(set(taught.classes) ^ set(data.classes))
         raise DataError(f"{where}: knows other classes ({', '.join(differing[:5])}); choose a run with the same ones.")
     by_image = taught.uses_images and data.uses_images
-    known = _identities(taught, taught.in_training, by_image)
+    known = _identities(taught, taught.part.isin(learned_parts(taught.run)).to_numpy(), by_image)
     seen = int(_identities(data, ~data.in_training, by_image).isin(known).sum())
     if seen:
         raise DataError(
