@@ -345,12 +345,15 @@ def _assemble(
             network.fusion = make_fusion(features, metadata_features)
             features = fusion_features
         else:
-            network.fusion, features = _path_fusion(network.image_encoder, make_fusion, fusion_features, metadata_features)
+            network.fusion, features = _path_fusion(
+                plan, network.image_encoder, make_fusion, fusion_features, metadata_features
+            )
     network.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, num_classes))
     if plan is not None:
-        beside = network.image_encoder.features - network.image_encoder.width
-        beside += metadata_features if network.fusion is not None and beside else 0
-        network.classifier.insert(0, PathDropout(features - beside, plan.settings.path_dropout))
+        encoder = network.image_encoder
+        first = fusion_features if network.fusion is not None else encoder.width
+        paths = bool(encoder.width) and encoder.features > encoder.width
+        network.classifier.insert(0, PathDropout(first if paths else features, plan.settings.path_dropout))
 
 
 def trunk_plan(
@@ -428,10 +431,10 @@ def _trunk_encoder(
 
 
 def _path_fusion(
-    encoder: TrunkEncoder, make_fusion: Any, fusion_features: int, metadata_features: int
+    plan: TrunkPlan, encoder: TrunkEncoder, make_fusion: Any, fusion_features: int, metadata_features: int
 ) -> tuple[nn.Module, int]:
     """Return the fusion of a network on a trunk, and the width of what it returns."""
-    beside = encoder.features - encoder.width
     inner = make_fusion(encoder.width, metadata_features) if encoder.width else None
-    passing = beside + metadata_features if beside else 0
-    return PathFusion(encoder.width, inner, beside), passing + (fusion_features if inner is not None else 0)
+    linear = inner is None or WITH in plan.embeddings
+    features = encoder.features - encoder.width + metadata_features * linear + fusion_features * (inner is not None)
+    return PathFusion(encoder.width, inner, linear), features

@@ -196,21 +196,21 @@ class PathFusion(nn.Module):
     Args:
         cells: width of the cells' embedding, 0 without cells.
         inner: fusion of the cells' embedding, None without cells.
-        beside: width E of what passes by.
+        linear: whether the metadata passes by too.
     """
 
-    def __init__(self, cells: int, inner: nn.Module | None, beside: int) -> None:
+    def __init__(self, cells: int, inner: nn.Module | None, linear: bool) -> None:
         super().__init__()
         self.width = cells
-        self.beside = beside
+        self.linear = linear
         self.cells = inner
 
     def forward(self, embeddings: tuple[Tensor, Tensor]) -> Tensor:
-        """Map ((N, cells + E), (N, D_m)) to (N, D + E + D_m), or to (N, D); D is the inner fusion's width."""
+        """Map ((N, cells + E), (N, D_m)) to (N, D + D_m + E), or to (N, D + E); D is the inner fusion's width."""
         image, metadata = embeddings
-        parts = [image[:, self.width :], metadata] if self.beside else []
-        if self.cells is not None:
-            parts.insert(0, self.cells((image[:, : self.width], metadata)))
+        parts = [] if self.cells is None else [self.cells((image[:, : self.width], metadata))]
+        parts += [metadata] if self.linear else []
+        parts += [image[:, self.width :]] if image.shape[1] > self.width else []
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
 
