@@ -53,12 +53,18 @@ class ProbeSpace(ModelSpace):
         refit: bool = True,
     ) -> None:
         super().__init__()
+        ProbeSpace.topology(modalities, encoder, stages)
+
+    @classmethod
+    def topology(cls, modalities: Sequence[str], encoder: str, stages: list[int] | None) -> Topology:
+        """Return that nothing is open.
+
+        Raises:
+            ConfigError, EncoderError: see the class.
+        """
         if "image" not in modalities:
             raise ConfigError(["space.name: a probe needs images; add image to data.modalities."], "experiment")
         read_stages(load_encoder(encoder, "space.encoder"), stages)
-
-    def topology(self) -> Topology:
-        """Return that nothing is open."""
         return Topology({}, (), None, {})
 
     @staticmethod

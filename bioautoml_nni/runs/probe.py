@@ -39,7 +39,9 @@ def _learned_validation(run: RunDirectory) -> bool:
     return splits.VALIDATION in learned_parts(run)
 
 
-def fit_classifier(data: PreparedData, network: Any, console: Console, refit: bool) -> tuple[dict[str, Any], np.ndarray]:
+def fit_classifier(
+    data: PreparedData, network: Any, console: Console, refit: bool
+) -> tuple[dict[str, Any], np.ndarray]:
     """Fit the linear layer at the end of `network`, in place.
 
     The regression's logits are natural ones; those of the network are what the experiment's loss would make of them, so

@@ -73,7 +73,9 @@ def table_logits(file: Path, key: str, data: PreparedData, console: Console) -> 
         logits[training] = _of_classes(rows, where, data.classes)
     if not np.isfinite(logits[training]).all():
         broken = ids[training][~np.isfinite(logits[training]).all(1)].iloc[0]
-        raise DataError(f"{where}: has values that are not finite, such as those of specimen {broken}; make them again.")
+        raise DataError(
+            f"{where}: has values that are not finite, such as those of specimen {broken}; make them again."
+        )
     return logits
 
 
