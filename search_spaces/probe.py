@@ -25,7 +25,7 @@ DEFAULT = "efficientnet_lite0"
 class ProbeSpace(ModelSpace):
     """A frozen encoder and, on its features and the encoded metadata, one linear layer; nothing is searched.
 
-    The layer is a logistic regression: its strength is chosen on validation, and nothing is drawn at random.
+    The layer is a logistic regression: its decay is chosen on validation, and nothing is drawn at random.
 
     Args:
         num_classes: number of classes.
@@ -34,7 +34,7 @@ class ProbeSpace(ModelSpace):
         encoder: name of an encoder (`bioautoml ls encoders`).
         stages: whose maps, averaged over height and width, join the embedding; None are those whose edge is a sixteenth
             of the image's or less.
-        refit: fit once more on training and validation together with the strength that validation chose.
+        refit: fit once more on training and validation together with the decay that validation chose.
 
     Raises:
         ConfigError: without images.

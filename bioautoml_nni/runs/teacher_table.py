@@ -124,7 +124,7 @@ def _of_embeddings(values: pd.Series, where: str, data: PreparedData) -> np.ndar
 
 
 def head_logits(features: np.ndarray, data: PreparedData) -> np.ndarray:
-    """Return logits (n, K) of a head that the training part alone has taught: its strength by alpha-train.
+    """Return logits (n, K) of a head that the training part alone has taught: its decay by alpha-train.
 
     Args:
         features: (n, D) of the training part, in the manifest's order.

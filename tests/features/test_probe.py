@@ -24,32 +24,32 @@ def clouds(count: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]
 def test_it_answers_as_a_pipeline_of_scikit_learn_does(classes):
     features, target = clouds(240, classes, 0)
     others, truth = clouds(80, classes, 1)
-    found = fit_probe(features, target, others, truth, classes, refit=False, strengths=[0.01])
+    found = fit_probe(features, target, others, truth, classes, refit=False, decays=[1 / (0.01 * 240)])
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000, tol=1e-6))
     expected = pipeline.fit(features, target).predict_proba(others)
     exponential = np.exp(found.logits(others))
     assert exponential / exponential.sum(1, keepdims=True) == pytest.approx(expected, abs=5e-3)
 
 
-def test_validation_chooses_the_strength_and_the_refit_learns_from_it_too():
+def test_validation_chooses_the_decay_and_the_refit_learns_from_it_too():
     features, target = clouds(60, 3, 0)
     others, truth = clouds(300, 3, 1)
     tried = []
-    strengths = (1e-5, 1e-2, 1.0, 1e4)
-    found = fit_probe(features, target, others, truth, 3, False, strengths, lambda *line: tried.append(line))
-    assert dict(tried) == found.losses and found.losses[found.strength] == min(found.losses.values())
-    assert found.strength > 1e-5
-    again = fit_probe(features, target, others, truth, 3, True, strengths)
+    decays = (1e3, 1.0, 1e-2, 1e-6)
+    found = fit_probe(features, target, others, truth, 3, False, decays, lambda *line: tried.append(line))
+    assert dict(tried) == found.losses and found.losses[found.decay] == min(found.losses.values())
+    assert found.decay in (1.0, 1e-2)
+    again = fit_probe(features, target, others, truth, 3, True, decays)
     whole = np.concatenate([features, others]), np.concatenate([target, truth])
-    alone = fit_probe(*whole, others, truth, 3, False, [found.strength])
-    assert again.strength == found.strength and again.weight == pytest.approx(alone.weight)
+    alone = fit_probe(*whole, others, truth, 3, False, [found.decay])
+    assert again.decay == found.decay and again.weight == pytest.approx(alone.weight)
     assert not np.allclose(again.weight, found.weight)
 
 
 def test_a_class_without_training_specimens_is_never_answered():
     features, target = clouds(90, 3, 0)
     seen = target != 1
-    found = fit_probe(features[seen], target[seen], features, target, 3, refit=False, strengths=[0.1])
+    found = fit_probe(features[seen], target[seen], features, target, 3, refit=False, decays=[0.1])
     assert found.bias[1] == UNSEEN and not found.weight[1].any()
     assert 1 not in found.logits(features).argmax(1)
 

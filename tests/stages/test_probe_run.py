@@ -62,7 +62,7 @@ def test_trust_is_measured_by_what_had_not_seen_validation(probe):
     own, target = predict_logits(data, load_model(run, data), splits.VALIDATION)
     assert unseen.shape == own.shape and not np.allclose(unseen, own.numpy(), atol=1e-3)
     network = json.loads((run / "retrain/network.json").read_text())
-    assert network["strength"] in (float(strength) for strength in network["validation_loss"])
+    assert network["decay"] in (float(decay) for decay in network["validation_loss"])
 
 
 def test_report_and_card_name_the_weights(probe):
