@@ -87,7 +87,7 @@ def _all_but_the_cheapest(
     derived: Callable[[Barred], Architecture],
     cost_of: Callable[[Architecture], Cost],
 ) -> dict[str, frozenset[str]]:
-    """Return what to bar so that all edges have the operation with which the network costs least, and so each choice."""
+    """Return what to bar so that all edges have the cheapest operation, and each other choice is the cheapest."""
     barred: dict[str, frozenset[str]] = {}
     edges = tuple(edge.label for cell in topology.cells.values() for edge in cell.edges)
     for labels in [edges] * bool(edges) + [(label,) for label in topology.choices]:
