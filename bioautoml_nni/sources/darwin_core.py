@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import warnings
 import zipfile
@@ -11,9 +12,11 @@ from typing import Any
 import pandas as pd
 from pandas.errors import ParserWarning
 
+from ..data.image_files import SUFFIXES
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role
+from ..data.typed import with_types
+from ..utils.encodings import decodes, encoding_of
 from ..utils.errors import DataError
-from .imagefolder import SUFFIXES
 
 RANKS = ("kingdom", "phylum", "class", "order", "family", "subfamily", "tribe", "genus", "species", "scientificName")
 ROLES: dict[str, Role] = {
@@ -98,12 +101,12 @@ class DarwinCoreSource:
         roles = {name: role for name, role in {**ROLES, **self.columns}.items() if name in table and name != self.rank}
         if not {"latitude", "longitude"} <= set(roles.values()):
             roles = {name: role for name, role in roles.items() if role not in ("latitude", "longitude")}
-        own = table[list(roles)].copy()
-        for name, role in roles.items():
-            if role in ("numeric", "size", "fraction", "latitude", "longitude", "hour"):
-                own[name] = pd.to_numeric(own[name], errors="coerce")
+        typed = with_types(table[list(roles)], roles=roles)
+        own = typed.table
+        notes += typed.notes
         places = [name for name, role in roles.items() if role in ("latitude", "longitude")]
         if places:
+            own[places] = own[places].astype(float)
             nowhere = (own[places] == 0).all(axis=1)
             own.loc[nowhere, places] = float("nan")
             if nowhere.any():
@@ -116,7 +119,9 @@ class DarwinCoreSource:
         own.insert(0, ID, table["_core"].where(~several, table["_core"] + "#" + (number + 1).astype(str)))
         declared = frozenset(self.columns)
         roles[GROUP] = "group"
-        return Manifest(own.reset_index(drop=True), folder, roles, self.rank, declared, infer=False, notes=notes)
+        return Manifest(
+            own.reset_index(drop=True), folder, roles, self.rank, declared, infer=False, notes=notes, forms=typed.forms
+        )
 
 
 def _read_archive(path: Path, notes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -164,39 +169,51 @@ def _table(reader: Any, descriptor: Any, key: str, notes: list[str]) -> pd.DataF
     names: list[str] = []
     for name in descriptor.short_headers:
         names.append(name if name not in names else f"{name}_{len(names)}")
-    declared = (descriptor.file_encoding or "utf-8").lower()
-    encodings = ["utf-8-sig" if declared.replace("-", "") == "utf8" else declared, "latin-1"]
-    for encoding in encodings:
-        try:
-            with warnings.catch_warnings(record=True) as said:
-                warnings.simplefilter("always", ParserWarning)
-                table = pd.read_csv(
-                    reader.absolute_temporary_path(descriptor.file_location),
-                    sep=descriptor.fields_terminated_by,
-                    quoting=csv.QUOTE_MINIMAL if enclosed else csv.QUOTE_NONE,
-                    quotechar=enclosed or '"',
-                    header=None,
-                    names=names,
-                    index_col=False,
-                    skiprows=descriptor.lines_to_ignore,
-                    encoding=encoding,
-                    dtype=str,
-                    keep_default_na=False,
-                    na_values=[""],
-                    on_bad_lines="warn",
-                )
-            break
-        except UnicodeDecodeError:
-            if encoding == encodings[-1]:
-                raise
+    path = Path(reader.absolute_temporary_path(descriptor.file_location))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", ParserWarning)
+        table = pd.read_csv(
+            path,
+            sep=descriptor.fields_terminated_by,
+            quoting=csv.QUOTE_MINIMAL if enclosed else csv.QUOTE_NONE,
+            quotechar=enclosed or '"',
+            header=None,
+            names=names,
+            index_col=False,
+            skiprows=descriptor.lines_to_ignore,
+            encoding=_encoding(path, descriptor.file_encoding, notes),
+            dtype=str,
+            keep_default_na=False,
+            na_values=[""],
+            on_bad_lines="warn",
+        )
     skipped = sum(str(warning.message).count("Skipping line") for warning in said)
     if skipped:
         notes.append(f"{descriptor.file_location}: {skipped} lines with too many fields left out.")
     for field in descriptor.fields:
-        if field["default"] is not None and field["index"] is None:
-            table[field["term"].rpartition("/")[2]] = field["default"]
+        name = field["term"].rpartition("/")[2]
+        if field["default"] and field["index"] is None and name not in table:
+            table[name] = field["default"]
+        elif field["default"] and name in table and (gaps := int(table[name].isna().sum())):
+            table[name] = table[name].fillna(field["default"])
+            notes.append(f"{path.name}: {gaps} empty values of {name} are {field['default']!r}, as meta.xml says.")
     identifier = key if key in table else names[0]
     return table.rename(columns={identifier: "_core"})
+
+
+def _encoding(path: Path, declared: str | None, notes: list[str]) -> str:
+    """Return the encoding that meta.xml declares if the file can be read in it, else the one that its bytes suggest."""
+    try:
+        name = codecs.lookup(declared or "utf-8").name
+    except LookupError:
+        name = ""
+    with open(path, "rb") as file:
+        marked = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        if name and not marked and decodes(file, name):
+            return "utf-8-sig" if name == "utf-8" else name
+        found = encoding_of(file)
+    notes.append(f"{path.name}: is not in the encoding {declared!r} that meta.xml declares; read as {found}.")
+    return found
 
 
 def _unique(core: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
