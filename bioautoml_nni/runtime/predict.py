@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from ..utils.atomic import remove_leftovers, replacing, write_json
 from ..utils.errors import DataError
 from ..utils.places import require_folder, require_place
 from .decisions import Decisions
+from .doubts import Doubts
 from .model import Model
 from .sorting import Sorter
 
@@ -30,7 +30,6 @@ OUTPUTS = (".csv", ".parquet")
 INPUT, FAILURE, LOGIT = "input ", "failure", "logit "
 """Names of columns in the parts: what the user's table says goes by names that are never ours."""
 OWN_IMAGE = "image"
-SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -117,26 +116,6 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
     _Answers(model, decisions, request, root, column, outcome).write(files)
     shutil.rmtree(parts)
     return outcome
-
-
-class Doubts:
-    """Values of metadata that could not be read, or are unknown, counted over all rows."""
-
-    def __init__(self) -> None:
-        self.counts: dict[tuple[str, str], Counter[str]] = {}
-
-    def add(self, found: list[tuple[str, str, str]]) -> None:
-        """Take up what `Model.doubts` says."""
-        for column, what, text in found:
-            self.counts.setdefault((column, what), Counter())[text] += 1
-
-    def sentences(self) -> list[str]:
-        """Return one sentence for each column and kind of doubt."""
-        result = []
-        for (column, what), texts in self.counts.items():
-            shown = ", ".join(repr(text) for text in list(texts)[:SHOWN]) + (", ..." if len(texts) > SHOWN else "")
-            result.append(f"{column}: {texts.total()} values {what} ({shown}).")
-        return result
 
 
 def _places(model: Model, request: Request) -> tuple[Path, str | None]:
