@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 from pandas.errors import ParserWarning
 
-from ..data.image_files import SUFFIXES
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role
 from ..data.typed import with_types
 from ..utils.encodings import decodes, encoding_of
 from ..utils.errors import DataError
+from ._media import MediaFolder
 
 RANKS = ("kingdom", "phylum", "class", "order", "family", "subfamily", "tribe", "genus", "species", "scientificName")
 ROLES: dict[str, Role] = {
@@ -35,7 +35,6 @@ ROLES: dict[str, Role] = {
 }
 GROUP = "occurrence"
 MEDIA_TYPES = ("multimedia", "audubon", "media")
-MEDIA_KEYS = ("identifier", "accessURI", "goodQualityAccessURI", "bestQualityAccessURI", "references")
 LARGEST = 50 * 10**9
 
 
@@ -49,10 +48,12 @@ class DarwinCoreSource:
     Args:
         root: folder of the archive and the media.
         archive: zip or tar file, or folder with meta.xml, below `root`.
-        media: folder below `root` with the pictures, named as at the end of their URLs, or by the occurrence's id with
-            a number behind it if there are several.
+        media: folder below `root` with the images, named as at the end of their URLs (with their folders where names
+            repeat), by the MD5, SHA-1 or SHA-256 of the URL, or by the occurrence's id with a number behind it if there
+            are several.
         rank: label: a rank column of the archive, such as order or species, or scientificName.
         columns: roles to change or add, by the term's short name.
+        media_table: table below `root` that says which file is whose: columns file, and url or occurrence.
     """
 
     capabilities = ("archive", "groups")
@@ -64,12 +65,14 @@ class DarwinCoreSource:
         media: str = "media",
         rank: str = "order",
         columns: dict[str, Role] | None = None,
+        media_table: str | None = None,
     ) -> None:
         self.root = root
         self.archive = archive
         self.media = media
         self.rank = rank
         self.columns = dict(columns or {})
+        self.media_table = media_table
 
     def load(self) -> Manifest:
         """Read the archive; see `Source.load`."""
@@ -86,7 +89,8 @@ class DarwinCoreSource:
             if gone:
                 raise DataError(f"{path}: {key}: the archive has no term {', '.join(gone)}; it has {', '.join(core)}.")
         core = _unique(core, notes)
-        pairs = _match(core, media, folder, notes)
+        table_of_media = None if self.media_table is None else self.root / self.media_table
+        pairs = MediaFolder(folder, table_of_media, notes).match(core, media)
         labelled = core[self.rank].notna()
         table = pairs.merge(core[labelled], on="_core", how="inner")
         if table.empty:
@@ -221,42 +225,3 @@ def _unique(core: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     if repeated.any():
         notes.append(f"{int(repeated.sum())} occurrences that repeat or lack an id left out.")
     return core[~repeated]
-
-
-def _match(core: pd.DataFrame, media: pd.DataFrame | None, folder: Path, notes: list[str]) -> pd.DataFrame:
-    """Return pairs of ``_core`` and image path: by the end of the media's URLs, else by the occurrence's id."""
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
-    by_name = {file.name.lower(): file for file in files}
-    by_stem = {file.stem.lower(): file for file in files}
-    rows: list[tuple[str, Path]] = []
-    listed = missing = 0
-    if media is not None:
-        keys = [name for name in MEDIA_KEYS if name in media]
-        for entry in media.to_dict("records"):
-            urls = [str(entry[key]) for key in keys if pd.notna(entry[key])]
-            if not urls:
-                continue
-            listed += 1
-            ends = [url.split("?")[0].rstrip("/").rpartition("/")[2].lower() for url in urls]
-            file = next(
-                (by_name.get(end) or by_stem.get(end) for end in ends if end in by_name or end in by_stem), None
-            )
-            missing += file is None
-            if file is not None:
-                rows.append((str(entry["_core"]), file))
-    matched = {identifier for identifier, _ in rows}
-    by_id: dict[str, list[Path]] = {}
-    for file in files:
-        stem = file.stem
-        by_id.setdefault(stem, []).append(file)
-        head, mark, number = stem.rpartition("_")
-        if mark and number.isdigit():
-            by_id.setdefault(head, []).append(file)
-    for identifier in core["_core"]:
-        name = str(identifier).replace("/", "_").replace(":", "_")
-        if identifier not in matched:
-            rows += [(str(identifier), file) for file in by_id.get(str(identifier), by_id.get(name, []))]
-    if missing:
-        notes.append(f"{missing} of {listed} listed pictures are not in {folder.name}.")
-    paths = [(identifier, file.relative_to(folder).as_posix()) for identifier, file in rows]
-    return pd.DataFrame(paths, columns=["_core", IMAGE]).drop_duplicates()
