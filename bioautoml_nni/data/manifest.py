@@ -22,6 +22,14 @@ ID, IMAGE, LABEL, SPLIT = "_id", "_image", "_label", "_split"
 """Reserved columns of a manifest's table."""
 
 
+@dataclass(frozen=True)
+class Unread:
+    """Texts of a column that were to be numbers and are none: how many, and some of them."""
+
+    count: int
+    examples: tuple[str, ...]
+
+
 @dataclass
 class Manifest:
     """Specimens, one row each.
@@ -36,6 +44,7 @@ class Manifest:
         infer: whether roles of all other columns are inferred; otherwise they are ignored.
         notes: what the source wants a reader to know: rows left out, roles inferred and why.
         forms: how columns write numbers and dates; see `with_types`.
+        unread: texts that were to be numbers and are none, by column.
     """
 
     table: pd.DataFrame
@@ -46,6 +55,7 @@ class Manifest:
     infer: bool = True
     notes: list[str] = field(default_factory=list)
     forms: dict[str, dict[str, str]] = field(default_factory=dict)
+    unread: dict[str, Unread] = field(default_factory=dict)
 
     def features(self) -> dict[str, Role]:
         """Columns that are metadata features, in the table's order."""

@@ -21,7 +21,7 @@ import pandas as pd
 from .fields import CategoryField, CycleField, Field, NumberField, PlaceField, TextField, restore
 from .manifest import Role
 from .numerals import decide_numbers
-from .times import decide_form, parse_moments, parse_times, restore_form  # noqa: F401
+from .times import decide_form, parse_moments, restore_form
 
 TRANSFORMS = {"numeric": "none", "size": "log1p", "fraction": "logit"}
 VERSION = 2

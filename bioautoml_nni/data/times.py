@@ -18,6 +18,8 @@ import pandas as pd
 from .tables import cell_text
 
 DAYS = 365.25
+SHARE = 0.95
+"""Of a column's values that are dates, or times of day, if it is to be one of them."""
 Order = Literal["", "day_first", "month_first"]
 Serial = Literal["", "excel", "unix", "unix_ms"]
 RANGES: Mapping[Serial, tuple[float, float]] = {
@@ -162,6 +164,18 @@ def time_share(column: pd.Series) -> float:
     """Return the share of values that are times of day without a date."""
     texts = _texts(column)
     return sum(count for text, count in texts.items() if _clock(text) is not None) / max(1, sum(texts.values()))
+
+
+def is_time(column: pd.Series) -> bool:
+    """Whether nearly all values are dates, and not only years or other plain numbers."""
+    texts = list(_texts(column))
+    if not texts or all(NUMBER.match(text) for text in texts):
+        return False
+    few = texts[:: max(1, len(texts) // 200)]
+    form = DateForm("day_first")
+    if sum(parse_moment(text, form) is not None for text in few) <= SHARE * len(few):
+        return False
+    return bool(parse_times(column.dropna()).notna().mean() > SHARE)
 
 
 def parse_moment(text: str, form: DateForm) -> Moment | None:

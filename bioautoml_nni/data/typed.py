@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from .manifest import Role
+from .manifest import Role, Unread
 from .numerals import NumberReport, decide_numbers, gap_words, parse_numbers
-from .times import FormReport, decide_form
+from .times import SHARE, FormReport, decide_form
 
 NUMBERS: tuple[Role, ...] = ("numeric", "size", "fraction", "latitude", "longitude")
 TEXTS: tuple[Role, ...] = ("categorical", "text", "group", "taxonomy", "date", "hour")
-SHARE = 0.95
-"""Of a column's values that must be dates before its order is worth a word."""
 
 
 @dataclass
@@ -26,11 +24,13 @@ class Typed:
         table: numbers as int64 or float64, everything else as text.
         forms: how the columns write numbers and dates, as `MetadataPreprocessor` takes them.
         notes: what was decided that a reader may see otherwise.
+        unread: texts of columns of numbers that are none.
     """
 
     table: pd.DataFrame
     forms: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    unread: dict[str, Unread] = field(default_factory=dict)
 
 
 def with_types(table: pd.DataFrame, text: Collection[str] = (), roles: Mapping[str, Role] | None = None) -> Typed:
@@ -81,6 +81,8 @@ def _numbers(name: str, column: pd.Series, report: NumberReport, result: Typed) 
     whole = report.whole and not report.unreadable and bool(np.isfinite(values).all())
     result.table[name] = values.astype(np.int64) if whole else values
     result.forms[name] = report.form.state()
+    if report.unreadable:
+        result.unread[name] = Unread(report.unreadable, report.examples)
     if report.gaps:
         words = ", ".join(repr(word) for word in gap_words(column))
         result.notes.append(f"Column {name!r}: {report.gaps} values {words} among numbers count as missing.")

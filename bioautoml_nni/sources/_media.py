@@ -64,8 +64,8 @@ class MediaFolder:
         shared = pairs[IMAGE][pairs[IMAGE].duplicated()]
         if len(shared):
             self.notes.append(
-                f"{shared.nunique()} images stand for several occurrences, such as {shared.iloc[0]}: their archive lists "
-                "them so."
+                f"{shared.nunique()} images stand for several occurrences, such as {shared.iloc[0]}: their archive "
+                "lists them so."
             )
         return pairs
 

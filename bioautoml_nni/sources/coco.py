@@ -107,7 +107,7 @@ class CocoSource:
         typed = with_types(table, {ID, IMAGE, LABEL, SPLIT}, roles)
         if ("latitude" in roles) != ("longitude" in roles):
             roles = {name: role for name, role in roles.items() if role not in ("latitude", "longitude")}
-        return Manifest(typed.table, folder, roles, rank=self.rank, notes=notes, forms=typed.forms)
+        return Manifest(typed.table, folder, roles, rank=self.rank, notes=notes, forms=typed.forms, unread=typed.unread)
 
     def _read(self, path: Path, notes: list[str]) -> pd.DataFrame:
         content = _json(path)

@@ -60,6 +60,8 @@ class CsvSource:
         self.missing = frozenset(missing or [])
         self.encoding = encoding
         self.date_order = dict(date_order or {})
+        self.identifiers: frozenset[str] = frozenset()
+        """Further columns whose texts stay what they are, since the experiment divides by them."""
 
     def load(self) -> Manifest:
         """Read the table; see `Source.load`."""
@@ -85,7 +87,7 @@ class CsvSource:
         table.insert(0, LABEL, labels)
         table.insert(0, IMAGE, images)
         table.insert(0, ID, as_strings(raw[self.id]) if self.id else [str(row) for row in raw.index])
-        typed = with_types(table.reset_index(drop=True), {ID, IMAGE, LABEL}, self.columns)
+        typed = with_types(table.reset_index(drop=True), {ID, IMAGE, LABEL, *self.identifiers}, self.columns)
         table = typed.table
         notes += [note.replace(repr(LABEL), repr(self.label)) for note in typed.notes]
         typed.forms.update({name: DateForm(order).state() for name, order in self.date_order.items()})
@@ -100,6 +102,7 @@ class CsvSource:
             infer=self.infer_columns,
             notes=notes,
             forms=typed.forms,
+            unread=typed.unread,
         )
 
     def _require_columns(self, raw: pd.DataFrame, path: Path) -> None:

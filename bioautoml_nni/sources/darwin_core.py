@@ -124,7 +124,15 @@ class DarwinCoreSource:
         declared = frozenset(self.columns)
         roles[GROUP] = "group"
         return Manifest(
-            own.reset_index(drop=True), folder, roles, self.rank, declared, infer=False, notes=notes, forms=typed.forms
+            own.reset_index(drop=True),
+            folder,
+            roles,
+            self.rank,
+            declared,
+            infer=False,
+            notes=notes,
+            forms=typed.forms,
+            unread=typed.unread,
         )
 
 
