@@ -31,6 +31,7 @@ KINDS: Mapping[str, str] = {
     "regularisers": "parts of a strategy: what is added to the loss of architecture steps",
     "sources": "data formats that become a manifest",
     "losses": "training losses",
+    "encoders": "pretrained image networks: frozen features, trunks of a search, networks to fine-tune, teachers",
     "contenders": "rows of `bioautoml compare`: baselines and other searches",
 }
 

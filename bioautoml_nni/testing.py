@@ -25,10 +25,12 @@ from .architecture.shares import draw_shares, equal_shares
 from .config import Experiment
 from .data.decoding import ImageReference, require_below
 from .data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, Source
+from .features.encoder import Encoder, Stage
+from .features.trunk import count_parameters, flops
 from .kernels.mixture import Mixture
 from .nni_engine import named_architecture_parameters, run_one_shot
 from .registry import get
-from .utils.errors import DataError
+from .utils.errors import DataError, EncoderError
 
 SPACE: str = Experiment.model_fields["space"].default.name
 """The space in which strategies and their parts are tried."""
@@ -40,9 +42,10 @@ def check(kind: str, name: str, **arguments: Any) -> None:
     """Run the suite of a registered plug-in.
 
     Args:
-        kind: "operations", "fusions", "losses", "search_spaces", "strategies", "relaxations", "regularisers" or
-            "sources".
-        arguments: further constructor arguments: of a space or a strategy the choices, of a source where its data lies.
+        kind: "operations", "fusions", "losses", "search_spaces", "strategies", "relaxations", "regularisers",
+            "sources" or "encoders".
+        arguments: further constructor arguments: of a space or a strategy the choices, of a source where its data lies,
+            of an encoder of a family which network.
 
     Raises:
         AssertionError: naming what does not hold.
@@ -57,6 +60,7 @@ def check(kind: str, name: str, **arguments: Any) -> None:
         "relaxations": check_relaxation,
         "regularisers": check_regulariser,
         "sources": check_source,
+        "encoders": check_encoder,
     }
     if kind not in suites:
         raise ValueError(f"there is no suite for {kind!r}; suites: {', '.join(suites)}")
@@ -257,6 +261,69 @@ def check_regulariser(regulariser: Callable[..., Any], **arguments: Any) -> None
         value = part.penalty(supernet, alphas, relaxation, progress)
         assert value.shape == (), f"{name}: gives shape {tuple(value.shape)}, not a scalar"
         assert torch.isfinite(value), f"{name}: is not finite at progress {progress}"
+
+
+def check_encoder(encoder: Callable[..., Encoder], **arguments: Any) -> None:
+    """Check an encoder: its figures, its normalisation, its weights, and every stage it can be cut behind."""
+    own = encoder(**arguments)
+    name = getattr(encoder, "__name__", str(encoder))
+    for attribute in ("network", "licence", "origin", "citation", "interpolation"):
+        assert getattr(own, attribute), f"{name}: says nothing of its {attribute}"
+    assert len(own.mean) == len(own.std) == 3 and min(own.std) > 0, f"{name}: mean and std must have three values each"
+    whole = own.trunk()
+    found = {"parameters": count_parameters(whole), "mflops": flops(whole, own.image_size) / 1e6}
+    for attribute, value in found.items():
+        declared = getattr(own, attribute)
+        same = declared is None or abs(declared - value) < 1e-3 * value
+        assert same, f"{name}: declares {attribute} {declared}, its network has {value:.1f}"
+    size = _smallest_size(own)
+    pixels = torch.randint(256, (2, 3, size, size), generator=torch.Generator().manual_seed(0))
+    images, bytes_ = pixels / 255, pixels.to(torch.uint8)
+    embeddings = own.embed(images)
+    assert embeddings.shape == (2, whole.features), (
+        f"{name}: embeds as {tuple(embeddings.shape)}, not (2, {whole.features})"
+    )
+    assert torch.isfinite(embeddings).all(), f"{name}: its embeddings are not finite"
+    assert torch.allclose(own.embed(bytes_), embeddings, atol=1e-4), f"{name}: embeds bytes otherwise than floats"
+    assert torch.allclose(own.embed(images[:1]), embeddings[:1], atol=1e-3), (
+        f"{name}: rows of a batch influence each other"
+    )
+    with torch.no_grad():
+        other = encoder(**arguments).trunk()(own.normalise(images))
+    assert torch.allclose(other, embeddings, atol=1e-4), f"{name}: has other weights the second time"
+    stages = own.stages(size)
+    together = own.feature_maps(images, [stage.index for stage in stages]) if stages else []
+    for stage, features in zip(stages, together, strict=True):
+        _check_stage(own, stage, own.normalise(images), features, f"{name}, stage {stage.index}")
+    beyond = len(stages)
+    try:
+        own.build(beyond)
+    except EncoderError:
+        return
+    raise AssertionError(f"{name}: must refuse stage {beyond}, which it lacks, with EncoderError")
+
+
+def _smallest_size(encoder: Encoder) -> int:
+    """Return an edge that is quick to compute, or the encoder's own if it takes no other."""
+    try:
+        encoder.embed(torch.zeros(1, 3, 64, 64))
+    except (AssertionError, RuntimeError):
+        return encoder.image_size
+    return 64
+
+
+def _check_stage(encoder: Encoder, stage: Stage, images: Tensor, expected: Tensor, where: str) -> None:
+    trunk = encoder.trunk(stage.index)
+    assert expected.shape[1] == stage.channels == trunk.features, f"{where}: has {expected.shape[1]} channels"
+    with torch.no_grad():
+        assert torch.allclose(trunk.feature_map(images), expected, atol=1e-3), f"{where}: the cut network differs"
+        embedding, (features,) = trunk.with_stages(images, [stage.index])
+        assert torch.allclose(features, expected, atol=1e-3), f"{where}: with_stages() gives another map"
+        assert torch.allclose(trunk(images), embedding, atol=1e-3), f"{where}: with_stages() gives another embedding"
+    assert count_parameters(trunk) == stage.parameters, f"{where}: has other parameters than stages() counts"
+    trunk.train()(images).square().sum().backward()
+    dead = [key for key, parameter in trunk.named_parameters() if parameter.grad is None]
+    assert not dead, f"{where}: holds layers that its map does not depend on, such as {dead[0]}"
 
 
 def check_source(source: Callable[..., Source], **arguments: Any) -> None:

@@ -27,9 +27,17 @@ class TimmContender(RunContender):
         return {"space": {"name": "timm", **encoder("timm", self.argument)}, **RECIPE}
 
 
+class Probe(RunContender):
+    """A logistic regression on a frozen encoder's features and the metadata; probe:ENCODER names another encoder."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        start = {"encoder": self.argument} if self.argument else {}
+        return {"space": {"name": "probe", **start}, "training.distillation": None, **RECIPE}
+
+
 class TimmProbe(RunContender):
-    """timm_probe:NAME@FILE keeps the weights of a pretrained encoder and trains what stands on it; without @FILE they
-    are timm's own."""
+    """timm_probe:NAME@FILE keeps the weights of a pretrained encoder and trains what stands on it by gradient descent;
+    without @FILE they are timm's own."""
 
     def settings(self, seed: int) -> Mapping[str, Any]:
         name, at, weights = (self.argument or "").partition("@")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -21,7 +22,9 @@ class MultimodalForward(nn.Module):
         if self.image_encoder is None:
             assert self.metadata_encoder is not None
             return self.metadata_encoder(inputs)
-        return self.join(self.image_encoder(inputs["image"]), inputs)
+        encoder: Any = self.image_encoder
+        image = encoder(inputs["image"]) if "image" in inputs else encoder.of_features(inputs)
+        return self.join(image, inputs)
 
     def join(self, image: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the joint embedding (N, D) of image embeddings (N, E) and the metadata of `inputs`, if any is used."""
@@ -35,6 +38,7 @@ class MultimodalForward(nn.Module):
 
         Args:
             batch: images (N, 3, H, W) for an image-only space, else a dictionary with ``image`` (N, 3, H, W),
-                ``numeric`` (N, n), ``categorical`` (N, k) and ``mask`` (N, f).
+                ``numeric`` (N, n), ``categorical`` (N, k) and ``mask`` (N, f). Stored features of a frozen trunk may
+                stand in place of the image; see `TrunkEncoder`.
         """
         return self.classifier(self.embed(batch))

@@ -11,6 +11,13 @@ from torch import Tensor
 
 _EDGE = re.compile(r"^(image_encoder\.cells\.(\d+))\.edges\.(\d+)_(\d+)\.(.+)$")
 _PROJECTION = re.compile(r"^(image_encoder\.cells\.(\d+))\.project\.0\.weight$")
+_CHOSEN = (
+    ("fusion.cells.", "fusion"),
+    ("fusion.", "fusion"),
+    ("image_encoder.read.", "stage"),
+    ("image_encoder.path.", "embedding"),
+)
+"""Where a supernet's candidates stand one level deeper, and the label that says under which name."""
 
 
 def inherited_state(network: Any, supernet: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
@@ -25,6 +32,8 @@ def inherited_state(network: Any, supernet: Mapping[str, Tensor]) -> tuple[dict[
         source = supernet.get(_supernet_name(network, name))
         if source is not None and (match := _PROJECTION.match(name)):
             source = _live_channels(source, network.image_encoder.cells[int(match[2])])
+        if source is not None and name.startswith("classifier.") and source.dim() == 2:
+            source = source[:, : value.shape[1]]  # without the trunk's embedding, which stands last
         if source is None or source.shape != value.shape:
             missing.append(name)
         else:
@@ -38,8 +47,10 @@ def _supernet_name(network: Any, name: str) -> str:
         edge = f"{source}_{target}"
         operation = network.image_encoder.cells[int(index)].operation_names[edge]
         return f"{cell}.edges.{edge}.{operation}.{rest}"
-    if name.startswith("fusion."):
-        return f"fusion.{network.architecture.choices['fusion'].choice}.{name.removeprefix('fusion.')}"
+    choices = network.architecture.choices
+    for prefix, label in _CHOSEN:
+        if name.startswith(prefix) and label in choices:
+            return f"{prefix}{choices[label].choice}.{name.removeprefix(prefix)}"
     return name
 
 

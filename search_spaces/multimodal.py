@@ -7,18 +7,36 @@ the depth, each doubling the width; the number of cells and the width are argume
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace
 from torch import Tensor, nn
 
 from bioautoml_nni.architecture import Architecture, CellTopology, Topology
+from bioautoml_nni.architecture.schema import TrunkRecord
+from bioautoml_nni.features.encoder import load_encoder
+from bioautoml_nni.features.request import FeatureRequest
 from bioautoml_nni.registry import get, plugins
 
 from .cell import FixedCell, SearchCell, cell_topology
-from .encoders import ImageEncoder, MetadataEncoder
 from .forward import MultimodalForward
+from .image_and_metadata import ImageEncoder, MetadataEncoder
 from .inheritance import inherited_state
+from .trunk import (
+    EMBEDDING_LABEL,
+    STAGE_LABEL,
+    WITH,
+    PathDropout,
+    PathFusion,
+    Silent,
+    StageReader,
+    TrunkEncoder,
+    TrunkPlan,
+    TrunkSettings,
+    Whitened,
+    reading_name,
+)
 
 FUSION_LABEL = "fusion"
 
@@ -44,6 +62,9 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         dropout: dropout before the classifier.
         metadata_dropout: share of training specimens whose metadata is hidden.
         field_dropout: share of single metadata fields that are hidden in training.
+        trunk: a pretrained encoder whose first stages stand in place of stem and early cells; see `TrunkSettings`.
+            Its cells all keep their map's size and width; without cells (`cells: 0`) its pooled features go
+            straight into the classifier.
 
     Raises:
         ValueError: for arguments that contradict each other.
@@ -69,6 +90,7 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         dropout: float = 0.1,
         metadata_dropout: float = 0.1,
         field_dropout: float = 0.05,
+        trunk: TrunkSettings | None = None,
     ) -> None:
         super().__init__()
         if "metadata" in modalities and metadata is None:
@@ -76,7 +98,10 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         names = operations or list(plugins("operations"))
         fusion_names = fusions or list(plugins("fusions"))
         classes = _operation_classes(names)
-        whole = MultimodalSpace.topology(modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names)
+        plan = trunk_plan(trunk, cells, modalities)
+        whole = MultimodalSpace.topology(
+            modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names, trunk
+        )
         kinds = whole.cells
 
         def make_cell(index: int, reduction: bool, width: int, out: int) -> nn.Module:
@@ -87,9 +112,13 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
             candidates = {name: get("fusions", name).target(image, meta, fusion_features) for name in fusion_names}
             return LayerChoice(candidates, label=FUSION_LABEL)
 
+        def make_encoder(stack: list[nn.Module]) -> TrunkEncoder:
+            assert plan is not None
+            return _open_trunk_encoder(plan, stack, channels)
+
         _assemble(
-            self, make_cell, make_fusion, num_classes, metadata, modalities, channels, cells, stem_stride,
-            metadata_features, fusion_features, dropout, metadata_dropout, field_dropout,
+            self, make_cell, make_fusion, make_encoder, num_classes, metadata, modalities, channels, cells, stem_stride,
+            metadata_features, fusion_features, dropout, metadata_dropout, field_dropout, plan,
         )  # fmt: skip
 
     @classmethod
@@ -102,17 +131,53 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         cell_sharing: str,
         operations: list[str] | None,
         fusions: list[str] | None,
+        trunk: TrunkSettings | Mapping[str, Any] | None = None,
     ) -> Topology:
         """Return what a space with these constructor arguments leaves open; `topology_of` asks."""
         names, fusion_names = operations or list(plugins("operations")), fusions or list(plugins("fusions"))
         kinds: dict[str, CellTopology] = {}
         if "image" in modalities:
             for index in range(cells):
-                kind = _kind(index, index in reduction_positions(cells), cell_sharing)
+                kind = _kind(index, trunk is None and index in reduction_positions(cells), cell_sharing)
                 kinds[kind] = cell_topology(kind, nodes, inputs_per_node)
         choices = {FUSION_LABEL: tuple(fusion_names)} if {"image", "metadata"} <= set(modalities) else {}
+        if trunk is not None:
+            settings = TrunkSettings.model_validate(trunk)
+            readings = tuple(map(reading_name, settings.readings))
+            choices = choices if cells else {}
+            choices |= {STAGE_LABEL: readings} if len(readings) > 1 else {}
+            choices |= {EMBEDDING_LABEL: settings.embeddings} if len(settings.embeddings) > 1 else {}
         zeros = [name for name in names if "zero" in get("operations", name).capabilities]
         return Topology(kinds, tuple(names), zeros[0] if zeros else None, choices)
+
+    @staticmethod
+    def image_normalisation(**arguments: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Return mean and standard deviation of the pixels that the trunk was trained with; None without a trunk."""
+        if arguments.get("trunk") is None:
+            return None
+        encoder = load_encoder(TrunkSettings.model_validate(arguments["trunk"]).encoder, "space.trunk.encoder")
+        return encoder.mean, encoder.std
+
+    @staticmethod
+    def frozen_features(**arguments: Any) -> FeatureRequest | None:
+        """Return what a frozen trunk is asked for, whatever the search decides; None if it is trained, or without one."""
+        plan = trunk_plan(arguments.get("trunk"), arguments.get("cells", 6), ("image",))
+        if plan is None or not plan.settings.frozen:
+            return None
+        return FeatureRequest(plan.encoder, tuple(sorted(plan.channels)), WITH in plan.embeddings, plan.settings.views)
+
+    @staticmethod
+    def trunk_record(architecture: Architecture, **arguments: Any) -> TrunkRecord | None:
+        """Return what an architecture file says of the trunk; None without one."""
+        plan = trunk_plan(arguments.get("trunk"), arguments.get("cells", 6), ("image",))
+        if plan is None:
+            return None
+        stages, embedding = plan.chosen(architecture)
+        encoder = plan.encoder
+        return TrunkRecord(
+            encoder=plan.settings.encoder, stages=stages, embedding=embedding, frozen=plan.settings.frozen,
+            weights=encoder.weights_digest, licence=encoder.licence, origin=encoder.origin,
+        )  # fmt: skip
 
     @staticmethod
     def build(architecture: Architecture, **arguments: Any) -> FixedNetwork:
@@ -122,6 +187,15 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
             arguments: constructor arguments of the space; `cells` and `channels` may differ from the search's.
         """
         return FixedNetwork(architecture, **arguments)
+
+    @staticmethod
+    def load_pretrained(network: FixedNetwork) -> None:
+        """Give the trunk of a fresh network, if there is one, its pretrained weights.
+
+        Raises:
+            EncoderError: if they cannot be had.
+        """
+        network.load_pretrained()
 
     @staticmethod
     def inherit(network: FixedNetwork, supernet_state: Mapping[str, Tensor]) -> list[str]:
@@ -159,15 +233,20 @@ class FixedNetwork(MultimodalForward):
         dropout: float = 0.1,
         metadata_dropout: float = 0.1,
         field_dropout: float = 0.05,
+        trunk: TrunkSettings | None = None,
     ) -> None:
         super().__init__()
         names = operations or list(plugins("operations"))
         fusion_names = fusions or list(plugins("fusions"))
+        plan = trunk_plan(trunk, cells, modalities)
         architecture.check(
-            MultimodalSpace.topology(modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names)
+            MultimodalSpace.topology(
+                modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names, trunk
+            )
         )
         classes = _operation_classes(names)
         self.architecture = architecture
+        self.trunk_reference = "" if plan is None else plan.settings.encoder
 
         def make_cell(index: int, reduction: bool, width: int, out: int) -> nn.Module:
             cell = architecture.cells[_kind(index, reduction, cell_sharing)]
@@ -176,10 +255,23 @@ class FixedNetwork(MultimodalForward):
         def make_fusion(image: int, meta: int) -> nn.Module:
             return get("fusions", architecture.choices[FUSION_LABEL].choice).target(image, meta, fusion_features)
 
+        def make_encoder(stack: list[nn.Module]) -> TrunkEncoder:
+            assert plan is not None
+            return _fixed_trunk_encoder(plan, architecture, stack, channels)
+
         _assemble(
-            self, make_cell, make_fusion, num_classes, metadata, modalities, channels, cells, stem_stride,
-            metadata_features, fusion_features, dropout, metadata_dropout, field_dropout,
+            self, make_cell, make_fusion, make_encoder, num_classes, metadata, modalities, channels, cells, stem_stride,
+            metadata_features, fusion_features, dropout, metadata_dropout, field_dropout, plan,
         )  # fmt: skip
+
+    def load_pretrained(self) -> None:
+        """Give the trunk the weights that its encoder has; nothing without a trunk.
+
+        Raises:
+            EncoderError: if they cannot be had.
+        """
+        if isinstance(self.image_encoder, TrunkEncoder):
+            load_encoder(self.trunk_reference, "space.trunk.encoder").load(self.image_encoder.trunk)
 
     def set_drop_path(self, rate: float) -> None:
         """Set the probability with which a training specimen goes without an edge; see `FixedCell`."""
@@ -189,7 +281,7 @@ class FixedNetwork(MultimodalForward):
 
     def auxiliary_source(self) -> tuple[nn.Module, int]:
         """Return the cell at two thirds of the depth and its width: where an auxiliary classifier is put."""
-        assert isinstance(self.image_encoder, ImageEncoder)  # the configuration asks for images
+        assert isinstance(self.image_encoder, ImageEncoder | TrunkEncoder)  # the configuration asks for images
         cell = self.image_encoder.cells[2 * len(self.image_encoder.cells) // 3]
         assert isinstance(cell, FixedCell)
         return cell, cell.out_channels
@@ -214,6 +306,7 @@ def _assemble(
     network: Any,
     make_cell: Any,
     make_fusion: Any,
+    make_encoder: Any,
     num_classes: int,
     metadata: Mapping[str, Any] | None,
     modalities: Sequence[str],
@@ -225,6 +318,7 @@ def _assemble(
     dropout: float,
     metadata_dropout: float,
     field_dropout: float,
+    plan: TrunkPlan | None,
 ) -> None:
     """Set the parts of `network`; `make_cell` and `make_fusion` decide whether they are searchable or fixed."""
     unknown = set(modalities) - {"image", "metadata"}
@@ -235,16 +329,110 @@ def _assemble(
     if "image" in modalities:
         width, stack = channels, []
         for index in range(cells):
-            reduction = index in reduction_positions(cells)
+            reduction = plan is None and index in reduction_positions(cells)
             out = 2 * width if reduction else width
             stack.append(make_cell(index, reduction, width, out))
             width = out
-        network.image_encoder = ImageEncoder(channels, stem_stride, stack, width)
-        features = width
+        network.image_encoder = make_encoder(stack) if plan else ImageEncoder(channels, stem_stride, stack, width)
+        features = network.image_encoder.features
     if "metadata" in modalities:
         assert metadata is not None  # checked by the space
         network.metadata_encoder = MetadataEncoder(metadata, metadata_features, metadata_dropout, field_dropout)
     if {"image", "metadata"} <= set(modalities):
-        network.fusion = make_fusion(features, metadata_features)
-        features = fusion_features
+        if plan is None:
+            network.fusion = make_fusion(features, metadata_features)
+            features = fusion_features
+        else:
+            network.fusion, features = _path_fusion(
+                plan, network.image_encoder, make_fusion, fusion_features, metadata_features
+            )
     network.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, num_classes))
+    if plan is not None:
+        encoder = network.image_encoder
+        first = fusion_features if network.fusion is not None else encoder.width
+        paths = bool(encoder.width) and encoder.features > encoder.width
+        network.classifier.insert(0, PathDropout(first if paths else features, plan.settings.path_dropout))
+
+
+def trunk_plan(
+    trunk: TrunkSettings | Mapping[str, Any] | None, cells: int, modalities: Sequence[str]
+) -> TrunkPlan | None:
+    """Return what a space with a trunk may read; None without a trunk.
+
+    Raises:
+        ValueError: for a trunk without images, or settings that contradict each other.
+    """
+    if trunk is None:
+        if cells < 1:
+            raise ValueError("cells: 0 needs a trunk, whose features the classifier then gets")
+        return None
+    if "image" not in modalities:
+        raise ValueError("space.trunk: reads images; add image to data.modalities, or remove the trunk")
+    return _plan(TrunkSettings.model_validate(trunk).model_dump_json(), bool(cells))
+
+
+@lru_cache(maxsize=8)
+def _plan(settings: str, cells: bool) -> TrunkPlan:
+    """Return a plan; a derivation within a budget builds many networks of one."""
+    return TrunkPlan(TrunkSettings.model_validate_json(settings), cells)
+
+
+def _open_trunk_encoder(plan: TrunkPlan, cells: list[nn.Module], width: int) -> TrunkEncoder:
+    """Return the encoder of a supernet, its trunk with the pretrained weights."""
+    readers: Any = {
+        name: StageReader(stages, plan.channels, plan.factors, width) for name, stages in plan.readings.items()
+    }
+    read = None
+    if cells:
+        read = LayerChoice(readers, label=STAGE_LABEL) if len(readers) > 1 else next(iter(readers.values()))
+    path = _path(plan, bool(cells), WITH in plan.embeddings)
+    if path is not None and len(plan.embeddings) > 1:
+        path = LayerChoice({plan.embeddings[0]: Silent(), WITH: path}, label=EMBEDDING_LABEL)
+    return _trunk_encoder(plan, sorted(plan.channels), WITH in plan.embeddings, read, cells, width, path, True)
+
+
+def _fixed_trunk_encoder(
+    plan: TrunkPlan, architecture: Architecture, cells: list[nn.Module], width: int
+) -> TrunkEncoder:
+    """Return the encoder of a fixed network; its trunk ends where what is read ends, and has no weights yet."""
+    stages, embedding = plan.chosen(architecture)
+    read = StageReader(stages, plan.channels, plan.factors, width) if cells else None
+    path = _path(plan, bool(cells), embedding)
+    return _trunk_encoder(plan, stages, embedding, read, cells, width, path, False)
+
+
+def _path(plan: TrunkPlan, cells: bool, embedding: bool) -> nn.Module | None:
+    """Return what becomes of the features that pass the cells by: the embedding, and without cells pooled stages."""
+    features = _passing(plan, cells, embedding)
+    return Whitened(features, plan.settings.embedding_dropout) if features else None
+
+
+def _passing(plan: TrunkPlan, cells: bool, embedding: bool) -> int:
+    return plan.features * embedding + (0 if cells else sum(plan.channels.values()))
+
+
+def _trunk_encoder(
+    plan: TrunkPlan,
+    stages: Sequence[int],
+    embedding: bool,
+    read: nn.Module | None,
+    cells: list[nn.Module],
+    width: int,
+    path: nn.Module | None,
+    searched: bool,
+) -> TrunkEncoder:
+    frozen = plan.settings.frozen
+    return TrunkEncoder(
+        plan.trunk_of(stages, embedding, pretrained=searched), stages, read, cells, width, path,
+        _passing(plan, bool(cells), embedding), embedding, frozen, constant=frozen and searched,
+    )  # fmt: skip
+
+
+def _path_fusion(
+    plan: TrunkPlan, encoder: TrunkEncoder, make_fusion: Any, fusion_features: int, metadata_features: int
+) -> tuple[nn.Module, int]:
+    """Return the fusion of a network on a trunk, and the width of what it returns."""
+    inner = make_fusion(encoder.width, metadata_features) if encoder.width else None
+    linear = inner is None or WITH in plan.embeddings
+    features = encoder.features - encoder.width + metadata_features * linear + fusion_features * (inner is not None)
+    return PathFusion(encoder.width, inner, linear), features

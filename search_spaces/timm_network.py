@@ -18,8 +18,8 @@ from bioautoml_nni.architecture import Architecture, Topology
 from bioautoml_nni.registry import get, suggestion
 from bioautoml_nni.utils.errors import ConfigError
 
-from .encoders import MetadataEncoder
 from .forward import MultimodalForward
+from .image_and_metadata import MetadataEncoder
 
 
 class TimmSpace(ModelSpace):

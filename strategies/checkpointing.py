@@ -42,7 +42,7 @@ def _contexts(cell: nn.Module) -> tuple[AbstractContextManager[None], AbstractCo
 @contextmanager
 def still_statistics(model: nn.Module) -> Iterator[None]:
     """Leave the running statistics of batch norms alone."""
-    norms = [norm for norm in model.modules() if isinstance(norm, nn.BatchNorm2d)]
+    norms = [norm for norm in model.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
     kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum, norm.num_batches_tracked = 0.0, None

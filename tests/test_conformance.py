@@ -1,7 +1,10 @@
 """The suites of `bioautoml_nni.testing` over every registered plug-in, and over broken ones."""
 
+from importlib.metadata import PackageNotFoundError, distribution
+
 import pytest
 import torch
+from bioautoml_nni.search_spaces.encoders.efficientnet_lite import EfficientNetLite0
 from bioautoml_nni.search_spaces.operations._base import Operation
 from bioautoml_nni.strategies.relaxations._base import Relaxation
 from conftest import write_table
@@ -9,15 +12,29 @@ from torch import nn
 
 from bioautoml_nni import testing
 from bioautoml_nni.losses._base import Loss
-from bioautoml_nni.registry import plugins
+from bioautoml_nni.registry import get, plugins
 
-ARGUMENTS = {("search_spaces", "timm"): {"encoder": "resnet10t"}, ("search_spaces", "multimodal"): {"channels": 4}}
-KINDS = ("operations", "fusions", "losses", "search_spaces", "strategies", "relaxations", "regularisers")
+ARGUMENTS = {
+    ("search_spaces", "timm"): {"encoder": "resnet10t"},
+    ("search_spaces", "multimodal"): {"channels": 4},
+    ("encoders", "timm"): {"argument": "test_resnet@random"},
+}
+KINDS = ("encoders", "operations", "fusions", "losses", "search_spaces", "strategies", "relaxations", "regularisers")
+
+
+def is_installed(package: str) -> bool:
+    try:
+        return bool(distribution(package))
+    except PackageNotFoundError:
+        return False
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in plugins(kind)])
 def test_our_own_keep_the_contract(kind, name):
     """The suite asserts; that it can fail, the broken parts below show."""
+    package = getattr(get(kind, name).target, "package", None)
+    if package and not is_installed(package):
+        pytest.skip(f"{package}, an optional extra, is not installed")
     testing.check(kind, name, **ARGUMENTS.get((kind, name), {}))
 
 
@@ -82,6 +99,28 @@ class AnyStride(nn.Module):
 def test_broken_operations_are_told_what_is_wrong(operation, message):
     with pytest.raises(AssertionError, match=message):
         testing.check_operation(operation)
+
+
+class Overcut(EfficientNetLite0):
+    """An encoder whose stages all end in the first one."""
+
+    def build(self, stage=None, drop_path=0.0):
+        return super().build(None if stage is None else 0, drop_path)
+
+
+class Boastful(EfficientNetLite0):
+    """An encoder that declares fewer parameters than it has."""
+
+    parameters = 1000
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [(Overcut, "stage 1: has 24 channels"), (Boastful, "declares parameters 1000, its network has 3371008")],
+)
+def test_broken_encoders_are_told_what_is_wrong(encoder, message):
+    with pytest.raises(AssertionError, match=message):
+        testing.check_encoder(encoder)
 
 
 class Sum(Loss):

@@ -1,4 +1,7 @@
-"""The architecture file, schema version 1: plain JSON, validated on reading, never evaluated."""
+"""The architecture file: plain JSON, validated on reading, never evaluated.
+
+Schema version 2 is that of networks on a pretrained trunk, which it describes; everything else is written as version 1.
+"""
 
 from __future__ import annotations
 
@@ -127,19 +130,50 @@ class Sparsity(_Record):
     dense: Cost
 
 
+class TrunkRecord(_Record):
+    """The part of a pretrained encoder that a network stands on.
+
+    Attributes:
+        stages: whose maps are read; the trunk ends at the last one, unless the embedding is read.
+        embedding: whether the whole encoder's embedding is read.
+        frozen: whether the encoder was kept as it is.
+        weights: digest of the encoder's weights.
+        licence, origin: of the weights.
+    """
+
+    encoder: str
+    stages: tuple[int, ...]
+    embedding: bool
+    frozen: bool
+    weights: str
+    licence: str
+    origin: str
+
+
 class Architecture(_Record):
     """A fixed architecture: everything that a search decided, and where it came from."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 1
     space: SpaceRecord
     cells: dict[str, CellArchitecture]
     choices: dict[str, Choice] = Field(default_factory=dict)
     sparsity: Sparsity | None = None
+    trunk: TrunkRecord | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _version_says_what_it_holds(self) -> Architecture:
+        if (self.schema_version == 2) != (self.trunk is not None):
+            raise ValueError("schema_version must be 2 with a trunk, and 1 without")
+        return self
+
+    def on_trunk(self, trunk: TrunkRecord | None) -> Architecture:
+        """Return the same with what is known of its trunk."""
+        return self.model_copy(update={"trunk": trunk, "schema_version": 1 if trunk is None else 2})
 
     def save(self, path: Path) -> None:
         """Write the file atomically."""
-        write_json(path, self.model_dump(mode="json"))
+        write_json(path, self.model_dump(mode="json", exclude=None if self.trunk else {"trunk"}))
 
     @classmethod
     def load(cls, path: Path) -> Architecture:

@@ -64,6 +64,9 @@ def predict(
     species_list: Annotated[Path | None, typer.Option(help="File with the names that can occur, one a line.")] = None,
     group: Annotated[str | None, typer.Option(help="Column: one more table with an answer for each value.")] = None,
     logits: Annotated[bool, typer.Option("--logits", help="Add the logits of all classes.")] = False,
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="Add the image encoder's embedding: a list in Parquet, columns in CSV.")
+    ] = False,
     sort_into: Annotated[Path | None, typer.Option(help="Copy images into folders by answer.")] = None,
     link: Annotated[bool, typer.Option("--link", help="Link instead of copying.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Use the model of eight bits.")] = False,
@@ -84,7 +87,7 @@ def predict(
     names = None if species_list is None else tuple(read_names(species_list))
     request = Request(
         source, output, image_column, image_root, group, logits, sort_into, link, names, threshold, coverage,
-        tuple(missing or ()), () if species_list is None else (species_list,),
+        tuple(missing or ()), () if species_list is None else (species_list,), embeddings,
     )  # fmt: skip
     loaded = Model.load(model, "model_int8.onnx" if int8 else "model.onnx")
     if loaded.brand:

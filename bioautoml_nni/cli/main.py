@@ -203,12 +203,26 @@ def list_plugins(
         table = Table(
             title=f"{name}: {KINDS[name]}", title_justify="left", title_style="bold", box=None, pad_edge=False
         )
-        for column in ("name", "description", "capabilities"):
+        figures = ENCODER_FIGURES if name == "encoders" else {}
+        for column in ("name", "description", *(figures or ["capabilities"])):
             table.add_column(column, overflow="fold")
         for plugin in found.values():
-            table.add_row(plugin.name, escape(plugin.description), ", ".join(plugin.capabilities))
+            last = [_figure(plugin.target, figure) for figure in figures.values()] or [", ".join(plugin.capabilities)]
+            table.add_row(plugin.name, escape(plugin.description), *last)
         console.print(table)
         console.print()
+
+
+ENCODER_FIGURES = {"parameters": "parameters", "MFLOPs": "mflops", "size": "image_size", "licence": "licence"}
+"""Columns of encoders, and the attributes of their classes that hold them."""
+
+
+def _figure(encoder: object, attribute: str) -> str:
+    """Return what an encoder's class declares; a family of networks declares nothing of the kind."""
+    value = vars(encoder).get(attribute) or getattr(encoder, attribute, None)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"{value:,.0f}"
+    return value if isinstance(value, str) else "by network"
 
 
 @app.command()

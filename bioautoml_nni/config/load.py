@@ -15,10 +15,13 @@ from ..utils.encodings import read_text
 from ..utils.errors import ConfigError, PluginError
 from ..utils.yaml_files import RepeatedKeys, load_yaml
 from .arguments import as_annotated, check_arguments, constructor_arguments
-from .schema import DataConfig, Experiment
+from .schema import RECIPE_KEYS, DataConfig, Experiment
 
 PATHS = (("data", "root"), ("training", "distillation", "teacher"))
 """Keys whose relative paths start at the experiment file's folder, or where a command gives them at its own."""
+
+RECIPE = "training.recipe"
+"""A key that sets others; it is set before them."""
 
 PLUGIN_SECTIONS = {"space": "search_spaces", "strategy": "strategies", "loss": "losses"}
 
@@ -48,7 +51,7 @@ def load_experiment_with(path: Path, values: Mapping[str, Any], overrides: Seque
         ConfigError: with all mistakes at once.
     """
     result = apply_overrides(read_experiment(path), overrides)
-    problems = [problem for key, value in values.items() if (problem := _assign(result, str(key), value))]
+    problems = [problem for key, value in _recipe_first(values) if (problem := _assign(result, str(key), value))]
     if problems:
         raise ConfigError(problems, str(path))
     return parse_experiment(result, str(path))
@@ -61,7 +64,9 @@ def changed(experiment: Experiment, values: Mapping[str, Any], origin: str) -> E
         ConfigError: with all mistakes at once.
     """
     result = experiment.model_dump(mode="json")
-    problems = [problem for key, value in values.items() if (problem := _assign(result, key, copy.deepcopy(value)))]
+    problems = [
+        problem for key, value in _recipe_first(values) if (problem := _assign(result, key, copy.deepcopy(value)))
+    ]
     if problems:
         raise ConfigError(problems, origin)
     return parse_experiment(result, origin)
@@ -95,7 +100,7 @@ def apply_overrides(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
     """
     result = copy.deepcopy(dict(raw))
     problems: list[str] = []
-    for text in overrides:
+    for text in sorted(overrides, key=lambda text: not text.strip().startswith(f"{RECIPE}=")):
         key, equals, value = text.partition("=")
         if not equals:
             problems.append(f"--set {text}: write it as key.subkey=value")
@@ -114,6 +119,10 @@ def apply_overrides(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
     return result
 
 
+def _recipe_first(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return sorted(values.items(), key=lambda entry: entry[0] != RECIPE)
+
+
 def _assign(raw: dict[str, Any], key: str, value: Any) -> str | None:
     """Set a dotted key in place; return what is wrong with the key, or None."""
     parts = key.split(".")
@@ -126,6 +135,9 @@ def _assign(raw: dict[str, Any], key: str, value: Any) -> str | None:
         section = section[part] if isinstance(section, dict) else None
     if not isinstance(section, dict):
         return f"{'.'.join(parts[:-1])} is not a section"
+    if key == RECIPE and section.get(parts[-1]) != value:
+        for name in RECIPE_KEYS:  # what another recipe had set; what is given beside it comes after it
+            section.pop(name, None)
     section[parts[-1]] = value
     return None
 
@@ -222,7 +234,24 @@ def _contradictions(experiment: Experiment) -> list[str]:
         problems.append("data.root: this source needs the folder of its data, such as `root: ../my-data`.")
     if len(set(experiment.data.modalities)) < len(experiment.data.modalities):
         problems.append("data.modalities: each modality may stand once only.")
-    return problems + _recipe_problems(experiment)
+    return problems + _recipe_problems(experiment) + _trunk_problems(experiment)
+
+
+def _trunk_problems(experiment: Experiment) -> list[str]:
+    """Return what cannot be done where stored features of a frozen trunk stand in place of images."""
+    trunk = experiment.space.arguments.get("trunk")
+    if not isinstance(trunk, Mapping):
+        return []
+    problems = []
+    if trunk.get("frozen", True):
+        reason = "the features of a frozen trunk are computed once; remove it, or set space.trunk.frozen: false"
+        problems += [f"training.cutmix: {reason}."] if experiment.training.cutmix else []
+        problems += [f"search.image_sizes: {reason}."] if experiment.search.image_sizes else []
+    elif trunk.get("views"):
+        problems.append("space.trunk.views: a trunk that is trained sees every image anew; remove it.")
+    if experiment.retrain.cells and not experiment.space.arguments.get("cells", 6):
+        problems.append("retrain.cells: space.cells is 0, so that no cell was searched; remove it.")
+    return problems
 
 
 def _recipe_problems(experiment: Experiment) -> list[str]:

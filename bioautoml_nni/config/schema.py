@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,6 +115,11 @@ class _Optimisation(_Section):
     weight_decay: float = Field(ge=0)
     warmup_steps: int = Field(0, ge=0)
     augmentation: Augmentation = Augmentation()
+    trunk_rate: float = Field(1.0, gt=0, description="of a pretrained trunk that is trained: factor of learning_rate")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="by which the rate of every layer of such a trunk is that of the layer after it"
+    )
+    frozen_batch_norm: bool = Field(False, description="keep the statistics of such a trunk's batch norms")
 
 
 class SearchConfig(_Optimisation):
@@ -158,9 +164,32 @@ class DistillationConfig(_Section):
     temperature: float = Field(2.0, ge=1)
 
 
-class TrainingConfig(_Optimisation):
-    """Training of the derived network: AdamW with warm-up and a cosine schedule."""
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "scratch": {},
+    # Few passes with small steps, smaller towards the image, and with the statistics of many more images than a batch's.
+    "finetune": {
+        "epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.05, "warmup_steps": 100,
+        "trunk_rate": 0.1, "layer_decay": 0.8, "frozen_batch_norm": True, "ema_decay": 0.99, "keep": "last",
+    },
+    # A linear layer on features that stay: strong decay, no augmentation needed.
+    "probe": {
+        "epochs": 15, "batch_size": 128, "learning_rate": 1e-3, "weight_decay": 0.3, "warmup_steps": 30,
+        "ema_decay": 0.99, "keep": "last",
+    },
+}  # fmt: skip
+"""For each recipe the values that differ from those of a network trained from scratch."""
 
+RECIPE_KEYS = frozenset(key for values in RECIPES.values() for key in values)
+
+
+class TrainingConfig(_Optimisation):
+    """Training of the derived network: AdamW with warm-up and a cosine schedule.
+
+    `recipe` sets what suits a network from scratch, a pretrained one, or a linear layer on frozen features; every key
+    that is given overrides it.
+    """
+
+    recipe: Literal["scratch", "finetune", "probe"] = "scratch"
     epochs: int = Field(40, ge=1)
     batch_size: int = Field(64, ge=2)
     learning_rate: float = Field(3e-3, gt=0)
@@ -181,7 +210,27 @@ class TrainingConfig(_Optimisation):
         False, description="by torch.compile, where a compiler is at hand; meant for GPUs (docs/training.md)"
     )
     patience: int | None = Field(None, ge=1, description="epochs without a better one, after which training ends")
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="the best epoch on validation, or the last one, where few groups make validation a poor judge; "
+        "with ema_decay its moving average",
+    )
+    monitor: Literal["val_macro_f1", "val_loss"] = Field(
+        "val_macro_f1", description="what says which epoch is best, as the mean of five epochs"
+    )
     distillation: DistillationConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_recipe(cls, raw: Any) -> Any:
+        recipe = raw.get("recipe") if isinstance(raw, dict) else None
+        return {**RECIPES[recipe], **raw} if isinstance(recipe, str) and recipe in RECIPES else raw
+
+    @model_validator(mode="after")
+    def _patience_has_a_best(self) -> TrainingConfig:
+        if self.patience is not None and self.keep == "last":
+            raise ValueError("patience waits for a better epoch, but keep: last takes the last one; remove one of them")
+        return self
 
 
 Target = Literal["trap", "pi", "station"]

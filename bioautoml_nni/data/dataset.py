@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,21 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampl
 
 from .image_store import Pixels
 from .metadata import EncodedMetadata
+
+
+class Features(Protocol):
+    """Gives what a frozen trunk makes of images, by their position, in half precision.
+
+    Attributes:
+        views: augmented views beside the plain one.
+    """
+
+    @property
+    def views(self) -> int: ...
+
+    def batch(self, positions: np.ndarray, view: int = 0) -> dict[str, Tensor]:
+        """Return features by name, (N, ...); view 0 is the image as it is."""
+        ...
 
 
 class SpecimenDataset(Dataset[dict[str, Tensor]]):
@@ -28,6 +43,8 @@ class SpecimenDataset(Dataset[dict[str, Tensor]]):
         targets: class index of all N rows.
         positions: rows of this part.
         teacher: logits (N, K) that a batch has as ``teacher``, or None.
+        features: of a frozen trunk for all N rows, which a batch has in place of images, or None.
+        views: whether a batch may have augmented views of the features, one drawn for each batch.
     """
 
     def __init__(
@@ -37,12 +54,16 @@ class SpecimenDataset(Dataset[dict[str, Tensor]]):
         targets: np.ndarray,
         positions: np.ndarray,
         teacher: np.ndarray | None = None,
+        features: Features | None = None,
+        views: bool = False,
     ) -> None:
         self.images = images
         self.metadata = metadata
         self.targets = targets
         self.positions = positions
         self.teacher = teacher
+        self.features = features
+        self.views = views
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -60,7 +81,10 @@ class SpecimenDataset(Dataset[dict[str, Tensor]]):
         }
         if self.teacher is not None:
             batch["teacher"] = torch.from_numpy(self.teacher[rows])
-        if self.images is not None:
+        if self.features is not None:
+            view = int(torch.randint(1 + self.features.views, ())) if self.views and self.features.views else 0
+            batch.update(self.features.batch(rows, view))
+        elif self.images is not None:
             batch["image"] = torch.from_numpy(self.images.batch(rows)).permute(0, 3, 1, 2)
         return batch
 
@@ -111,7 +135,7 @@ def make_loader(
         sampler = WeightedRandomSampler(weights.tolist(), len(dataset), generator=torch.Generator())
     elif shuffle:
         sampler = RandomSampler(dataset, generator=torch.Generator())
-    workers = dataset.images.workers if dataset.images is not None else 0
+    workers = dataset.images.workers if dataset.images is not None and dataset.features is None else 0
     return loader_class(
         dataset,
         batch_size=batch_size,

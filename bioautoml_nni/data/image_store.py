@@ -161,7 +161,7 @@ class ImageStore:
             with FileLock(self.folder / "lock"), self._index() as index:
                 os.utime(self.folder)
                 before = stamp_of(self._pixels)
-                keeps_pixels = self._make_room(len(parsed))
+                keeps_pixels = make_room(self.caches, [self.folder], len(parsed) * self.row_bytes, self.max_bytes)
                 facts = self._read(index, parsed)
                 known = self._sound(facts, keeps_pixels)
                 stamps = self._stamps(parsed)
@@ -317,23 +317,29 @@ class ImageStore:
         look = perceptual_hash(image.square)
         return text, row, *(stamp or (-1, -1)), image.width, image.height, digest, look, zlib.crc32(pixels), None
 
-    def _make_room(self, count: int) -> bool:
-        """Remove the caches used longest ago until `count` images fit; return whether they do."""
-        needed = count * self.row_bytes
-        if needed > self.max_bytes:
-            return False
-        others = [folder for folder in self.caches.iterdir() if folder.is_dir() and folder != self.folder]
-        sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in others}
-        for folder in sorted(others, key=lambda folder: folder.stat().st_mtime):
-            if sum(sizes.values()) + needed <= self.max_bytes:
-                break
-            try:
-                with FileLock(folder / "lock", timeout=0):
-                    shutil.rmtree(folder, ignore_errors=True)
-                del sizes[folder]
-            except Timeout:  # in use
-                continue
-        return True
+
+def make_room(caches: Path, own: Sequence[Path], needed: int, limit: int) -> bool:
+    """Remove the caches used longest ago until `needed` bytes in the folders `own` fit; return whether they do.
+
+    Args:
+        caches: the folder of all caches, with one folder for each.
+        own: folders that stay, and that the needed bytes are for.
+        limit: bytes of all together.
+    """
+    if needed > limit:
+        return False
+    others = [folder for folder in caches.iterdir() if folder.is_dir() and folder not in own]
+    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in others}
+    for folder in sorted(others, key=lambda folder: folder.stat().st_mtime):
+        if sum(sizes.values()) + needed <= limit:
+            break
+        try:
+            with FileLock(folder / "lock", timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+            del sizes[folder]
+        except Timeout:  # in use
+            continue
+    return True
 
 
 def _digest(data: bytes) -> str:

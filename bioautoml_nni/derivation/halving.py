@@ -17,7 +17,7 @@ from rich.console import Console
 from ..architecture import Architecture
 from ..evaluation.cost import count_parameters
 from ..runs.directory import RunDirectory
-from ..runs.networks import build_network
+from ..runs.networks import starting_network
 from ..runs.prepared import PreparedData
 from ..runs.teacher import teacher_logits
 from ..runs.train import train
@@ -59,7 +59,7 @@ def best_by_training(
 
     def score(number: int, epochs: int) -> float:
         seed_everything(derive_seed(run.experiment.seed, "retrain"))
-        network, _ = build_network(run, data, candidates[number])
+        network, _ = starting_network(run, data, candidates[number])
         parameters[number] = count_parameters(network)
         own, limit = folder / f"candidate-{number}", min(epochs, longest)
         history = read_history(own / "history.jsonl")

@@ -66,10 +66,15 @@ class InheritedScore:
 def renew_statistics(network: nn.Module, batches: Iterable[dict[str, Any]]) -> None:
     """Replace the running statistics of all batch norms by the mean over these batches; nothing else changes.
 
-    The network is in evaluation mode afterwards. The batches are on its device.
+    Those of a frozen trunk (`keeps_statistics`) stay. The network is in evaluation mode afterwards. The batches are on
+    its device.
     """
     network.eval()
-    norms = [each for each in network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    norms = [
+        each
+        for each in network.modules()
+        if isinstance(each, nn.modules.batchnorm._BatchNorm) and not getattr(each, "keeps_statistics", False)
+    ]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

@@ -57,7 +57,7 @@ def measure_latency(network: nn.Module, batch: Mapping[str, Tensor], rounds: int
 
 def one_specimen(data: PreparedData) -> dict[str, Tensor]:
     """Return a batch of the first training specimen, as a network takes it."""
-    batch = next(iter(make_loader(data.dataset([splits.WEIGHTS]), 1, shuffle=False)))
+    batch = next(iter(make_loader(data.as_images().dataset([splits.WEIGHTS]), 1, shuffle=False)))
     if "image" in batch:
         batch["image"] = batch["image"].float()
     return dict(batch)

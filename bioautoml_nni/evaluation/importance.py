@@ -87,4 +87,10 @@ def _embeddings(data: PreparedData, network: Any, inference: Inference) -> torch
     """Return image embeddings (N, E) of the test part."""
     transform = data.image_transform(data.run.experiment.training.augmentation)
     batches = make_loader(data.dataset([splits.TEST]), inference.batch_size, shuffle=False)
-    return inference.run(lambda batch: network.image_encoder(batch["image"]), batches, network, images=transform)
+    encoder = network.image_encoder
+
+    def embedded(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        found: torch.Tensor = encoder(batch["image"]) if "image" in batch else encoder.of_features(batch)
+        return found
+
+    return inference.run(embedded, batches, network, images=transform)

@@ -194,6 +194,7 @@ def _maps(run: RunDirectory, data: PreparedData, chosen: pd.DataFrame) -> np.nda
     if not has_feature_map(getattr(network, "image_encoder", None)):
         return None
     test = np.flatnonzero((data.part == splits.TEST).to_numpy())
+    data = data.as_images()
     batch = data.dataset([splits.TEST]).__getitems__(np.searchsorted(test, chosen["row"]).tolist())
     transform = data.image_transform(run.experiment.training.augmentation)
     index = {name: position for position, name in enumerate(data.classes)}

@@ -40,6 +40,17 @@ def build_network(
     return network.to(memory_format=torch.channels_last), arguments
 
 
+def starting_network(
+    run: RunDirectory, data: PreparedData, architecture: Architecture | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Return what `build_network` does, with the pretrained weights that its space starts from, if there are any."""
+    network, arguments = build_network(run, data, architecture)
+    space = get("search_spaces", run.experiment.space.name).target
+    if hasattr(space, "load_pretrained"):
+        space.load_pretrained(network)
+    return network, arguments
+
+
 def strategy_arguments(run: RunDirectory) -> dict[str, Any]:
     """Return the arguments of the run's strategy, the seed among them if it takes one."""
     section = run.experiment.strategy

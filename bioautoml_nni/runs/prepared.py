@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich.console import Console
 
 from ..architecture import Topology, topology_of
 from ..data import splits
-from ..data.dataset import SpecimenDataset
+from ..data.dataset import Features, SpecimenDataset
 from ..data.image_store import Pixels
 from ..data.joining import read_by_id
 from ..data.load import image_store
@@ -23,8 +24,10 @@ from ..data.manifest import ID, IMAGE, LABEL
 from ..data.metadata import EncodedMetadata, MetadataPreprocessor
 from ..utils.errors import DataError
 from ..registry import get
-from ..training.augment import ImageTransform
+from ..training.augment import FeatureTransform, ImageTransform
 from .directory import RunDirectory
+from .pooled_features import pooled_features
+from .trunk_features import stored_features
 
 UNLEARNED = -1
 """Target of specimens whose label is no class."""
@@ -45,6 +48,7 @@ class PreparedData:
     preprocessor: MetadataPreprocessor
     metadata: EncodedMetadata
     targets: np.ndarray
+    reads_images: bool = False
 
     @classmethod
     def load(cls, run: RunDirectory) -> PreparedData:
@@ -63,7 +67,7 @@ class PreparedData:
         index = {name: position for position, name in enumerate(state["classes"])}
         targets = table[LABEL].map(index).fillna(UNLEARNED).to_numpy(dtype=np.int64)
         return cls(
-            run, table, part, state["classes"], state["rank"], state["image"],
+            run, table, part, state["classes"], state["rank"], {**state["image"], **_own_normalisation(run)},
             Path(state["image_root"]), state["brand"], preprocessor, preprocessor.transform(table), targets,
         )  # fmt: skip
 
@@ -103,15 +107,46 @@ class PreparedData:
         return store.pixels(facts)
 
     def with_metadata(self, metadata: EncodedMetadata) -> PreparedData:
-        """Return the same specimens with other metadata; they share the pixels."""
+        """Return the same specimens with other metadata; they share what is known of the images."""
         other = dataclasses.replace(self, metadata=metadata)
-        vars(other)["pixels"] = self.pixels  # where a cached property keeps its value
+        vars(other).update({"pixels": self.pixels, "features": self.features})  # where cached properties keep values
         return other
 
-    def dataset(self, parts: Sequence[str], teacher: np.ndarray | None = None) -> SpecimenDataset:
-        """Return the specimens of one or several parts, with a teacher's logits (N, K) of all rows if there is one."""
+    @cached_property
+    def features(self) -> Features | None:
+        """What the space's frozen trunk makes of all images, which then stands in their place; None without one.
+
+        Raises:
+            DataError: if it cannot be computed or kept.
+        """
+        request = _hook(self.run, "frozen_features")
+        if request is None or self.reads_images or not self.uses_images or not self.run.experiment.cache.max_gb:
+            return None
+        assert self.pixels is not None  # images are used
+        store = image_store(self.run.experiment, self.image_root)
+        digests = store.verified(self.table[IMAGE].tolist())["digest"].tolist()
+        if request.pooled:
+            return pooled_features(request, self.run.experiment, self.pixels, digests, int(self.image["size"]), Console())
+        return stored_features(
+            request, self.pixels, digests, int(self.image["size"]), store.caches,
+            self.run.experiment.training.augmentation, Console(),
+        )  # fmt: skip
+
+    def as_images(self) -> PreparedData:
+        """Return the same data, of which a dataset gives the images themselves, not what a frozen trunk makes of them."""
+        return dataclasses.replace(self, reads_images=True)
+
+    def dataset(
+        self, parts: Sequence[str], teacher: np.ndarray | None = None, views: bool = False
+    ) -> SpecimenDataset:
+        """Return the specimens of one or several parts.
+
+        Args:
+            teacher: logits (N, K) of all rows, or None.
+            views: whether stored features of a frozen trunk may be those of augmented views.
+        """
         positions = np.flatnonzero(self.part.isin(parts).to_numpy())
-        return SpecimenDataset(self.pixels, self.metadata, self.targets, positions, teacher)
+        return SpecimenDataset(self.pixels, self.metadata, self.targets, positions, teacher, self.features, views)
 
     @property
     def in_training(self) -> np.ndarray:
@@ -149,10 +184,25 @@ class PreparedData:
         settings = self.run.experiment.search
         return settings.image_size_at(settings.epochs - 1)
 
-    def image_transform(self, augmentation: Any, size: int | None = None) -> ImageTransform | None:
+    def image_transform(self, augmentation: Any, size: int | None = None) -> ImageTransform | FeatureTransform | None:
         """Return normalisation and augmentation, to another size if one is given, or None without images."""
         if not self.uses_images:
             return None
+        if self.features is not None:
+            return FeatureTransform(augmentation)
         transform = ImageTransform(self.image["mean"], self.image["std"], augmentation)
         transform.size = size
         return transform
+
+
+def _hook(run: RunDirectory, name: str) -> Any:
+    """Return what a space says of its own arguments by an optional function, None if it has none."""
+    section = run.experiment.space
+    function = getattr(get("search_spaces", section.name).target, name, None)
+    return None if function is None else function(**section.arguments)
+
+
+def _own_normalisation(run: RunDirectory) -> dict[str, Any]:
+    """Return mean and standard deviation of the pixels that the space's encoder was trained with, if it has one."""
+    found = _hook(run, "image_normalisation") if "image" in run.experiment.data.modalities else None
+    return {} if found is None else {"mean": list(found[0]), "std": list(found[1])}

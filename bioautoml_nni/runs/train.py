@@ -50,7 +50,7 @@ def train(
     """
     experiment, settings = run.experiment, run.experiment.training
     train = make_loader(
-        data.dataset([splits.WEIGHTS, splits.ALPHA], teacher), settings.batch_size, shuffle=True,
+        data.dataset([splits.WEIGHTS, splits.ALPHA], teacher, views=True), settings.batch_size, shuffle=True,
         balance=BALANCE[settings.sampler],
     )  # fmt: skip
     validation = make_loader(data.dataset([splits.VALIDATION]), settings.batch_size, shuffle=False)
@@ -64,7 +64,9 @@ def train(
     )
     module.set_model(network)
     patience, minutes = (settings.patience, experiment.retrain.max_minutes) if epochs is None else (None, None)
-    checkpoint = CheckpointCallback(folder, monitor="val_macro_f1", patience=patience)
+    checkpoint = CheckpointCallback(
+        folder, monitor=settings.monitor, patience=patience, keep_last=settings.keep == "last"
+    )
     trainer = pl.Trainer(
         max_epochs=epochs or settings.epochs,
         accelerator="auto",

@@ -19,6 +19,9 @@ from ..utils.errors import DataError, ExportError
 from .decisions import Decisions
 
 FORMAT = 1
+SPLIT = ("image_encoder.onnx", "fusion_head.onnx")
+"""The model in two files: from images to embeddings, and from there to logits."""
+
 DESCRIPTIONS = ("classes.csv", "preprocessing.json", "calibration.json")
 INFO = {"name": str, "rank": str, "modalities": list, "brand": str, "parameters": int, "sha256": dict}
 """What export.json must state, and as what."""
@@ -49,6 +52,7 @@ class Model:
         self.session = session
         self.missing_columns: list[str] = []
         self._explainers: tuple[Any, ...] | None = None
+        self._embedders: tuple[Any, ...] | None = None
 
     @classmethod
     def load(cls, folder: str | Path, file: str = "model.onnx", threads: int = 0) -> Model:
@@ -194,6 +198,42 @@ class Model:
         return self.preprocessor.doubts(table) if self.uses_metadata else []
 
     @property
+    def embeds(self) -> bool:
+        """Whether the export can give the embedding of an image: its encoder is a file of its own."""
+        return self.uses_images and all((self.folder / name).is_file() for name in SPLIT)
+
+    def embeddings(self, images: np.ndarray) -> np.ndarray:
+        """Return the image encoder's embeddings (N, E) float32, for searching, clustering or a classifier of one's own.
+
+        Args:
+            images: (N, S, S, 3) uint8.
+
+        Raises:
+            ExportError: if the model looks at no images.
+        """
+        encoder, _ = self._split()
+        (found,) = encoder.run(["embedding"], {"image": np.ascontiguousarray(images.transpose(0, 3, 1, 2))})
+        return np.asarray(found, np.float32)
+
+    def logits_and_embeddings(self, images: np.ndarray, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits (N, K) and embeddings (N, E) of one pass; arguments as those of `logits`."""
+        _, head = self._split()
+        embeddings = self.embeddings(images)
+        (logits,) = _answer(head, {**self.encode(images, table), "embedding": embeddings})
+        return np.asarray(logits), embeddings
+
+    def _split(self) -> tuple[Any, ...]:
+        """Return the sessions of image encoder and head."""
+        if not self.embeds:
+            raise ExportError(f"{self.folder}: has no image encoder of its own, so there are no embeddings.")
+        if self._embedders is None:
+            options = self.session.get_session_options()
+            for name in SPLIT:
+                _require_unchanged(self.folder / name, self.info)
+            self._embedders = tuple(_session(self.folder / name, options) for name in SPLIT)
+        return self._embedders
+
+    @property
     def explains(self) -> bool:
         """Whether the export can say where the model looked; not for transformers, nor without images."""
         return (self.folder / "gradcam.onnx").is_file()
@@ -239,6 +279,29 @@ class Model:
 
         A row whose picture cannot be read has logits that are not a number. `literal` as in `read_image`.
         """
+        images, failures = self.read_rows(table, root, image_column, literal)
+        logits = self.logits(images, table)
+        logits[[bool(failure) for failure in failures]] = np.nan
+        return logits, failures
+
+    def embed_rows(
+        self, table: pd.DataFrame, root: Path, image_column: str, literal: bool = False
+    ) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """Return what `predict_rows` does with the embeddings (N, E) in between, both not a number where it fails."""
+        images, failures = self.read_rows(table, root, image_column, literal)
+        assert images is not None  # `_split` says so otherwise
+        logits, embeddings = self.logits_and_embeddings(images, table)
+        failed = [bool(failure) for failure in failures]
+        logits[failed], embeddings[failed] = np.nan, np.nan
+        return logits, embeddings, failures
+
+    def read_rows(
+        self, table: pd.DataFrame, root: Path | None = None, image_column: str | None = None, literal: bool = False
+    ) -> tuple[np.ndarray | None, list[str]]:
+        """Return images (N, S, S, 3) uint8 of rows, black where unreadable, and what is wrong with each row.
+
+        `literal` as in `read_image`.
+        """
         failures = [""] * len(table)
         images = None
         if self.uses_images:
@@ -254,22 +317,33 @@ class Model:
                     failures[number] = "the file is missing"
                 except (OSError, DataError) as error:
                     failures[number] = _sentence(error, root)
-        logits = self.logits(images, table)
-        logits[[bool(failure) for failure in failures]] = np.nan
-        return logits, failures
+        return images, failures
 
     def predict_files(
-        self, root: str | Path, references: Sequence[str], metadata: pd.DataFrame | None = None, **options: Any
+        self,
+        root: str | Path,
+        references: Sequence[str],
+        metadata: pd.DataFrame | None = None,
+        embeddings: bool = False,
+        **options: Any,
     ) -> pd.DataFrame:
         """Return answers for pictures below a folder; `options` are those of `Decisions`.
 
         Args:
             metadata: one row for each picture, or None to answer without.
+            embeddings: add a column ``embedding`` of arrays (E,).
         """
         table = pd.DataFrame(index=range(len(references))) if metadata is None else metadata.reset_index(drop=True)
         table = table.assign(image=list(references))
-        logits, failures = self.predict_rows(table, Path(root), "image")
+        found: list[np.ndarray] | None = None
+        if embeddings:
+            logits, rows, failures = self.embed_rows(table, Path(root), "image")
+            found = list(rows)
+        else:
+            logits, failures = self.predict_rows(table, Path(root), "image")
         answers = self.decisions(**options).answers(self.probabilities(logits))
+        if found is not None:
+            answers = answers.assign(embedding=found)
         return pd.concat([table[["image"]], answers.assign(error=failures)], axis=1)
 
 

@@ -30,6 +30,7 @@ OUTPUTS = (".csv", ".parquet")
 INPUT, FAILURE, LOGIT = "input ", "failure", "logit "
 """Names of columns in the parts: what the user's table says goes by names that are never ours."""
 OWN_IMAGE = "image"
+EMBEDDING = "embedding"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Request:
         image_root: folder below which the images lie; the table's own folder if None.
         group: column whose rows are answered together in a second table beside the output.
         logits: whether logits of all classes are written too.
+        embeddings: whether the image encoder's embedding is written too: in Parquet as one column ``embedding`` of
+            lists, in CSV as columns ``embedding_0``, ``embedding_1``, ...
         sort_into: folder into which images are copied or linked, one folder for each answer.
         link: link instead of copying.
         missing: texts of the table that mean that a value is missing.
@@ -63,6 +66,7 @@ class Request:
     coverage: float | None = None
     missing: tuple[str, ...] = ()
     reads: tuple[Path, ...] = ()
+    embeddings: bool = False
 
     @property
     def is_table(self) -> bool:
@@ -87,6 +91,8 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
     Raises:
         DataError: for a source, column, list or output that cannot be used.
     """
+    if request.embeddings and not model.embeds:
+        raise DataError("--embeddings: this model reads metadata alone; it has no embedding of images.")
     level = None if request.coverage is None else model.coverage_level(request.coverage)
     decisions = model.decisions(threshold=request.threshold, species_list=request.species_list, level=level)
     root, column = _places(model, request)
@@ -106,8 +112,13 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
         outcome.missing_columns = tuple(model.lacking(block))
         doubts.add(model.doubts(block))
         if not part.is_file():
-            logits, failures = model.predict_rows(block, root, column, not request.is_table)
-            _write_part(part, block, logits, failures, model)
+            embeddings = None
+            if request.embeddings:
+                assert column is not None  # a model that embeds looks at images
+                logits, embeddings, failures = model.embed_rows(block, root, column, not request.is_table)
+            else:
+                logits, failures = model.predict_rows(block, root, column, not request.is_table)
+            _write_part(part, block, logits, failures, model, embeddings)
         advance(len(block))
     if count == 0:
         raise DataError(f"{request.source}: has nothing to predict. {' '.join(outcome.notes)}".strip())
@@ -185,6 +196,7 @@ def _key(model: Model, request: Request) -> str:
         stamp = [status.st_size, status.st_mtime_ns]
     facts = [str(request.source.resolve()), *stamp, request.image_column, str(request.image_root), BLOCK, LAYOUT]
     digest.update(json.dumps([*facts, sorted(request.missing)]).encode())
+    digest.update(b"embeddings" if request.embeddings else b"")
     return digest.hexdigest()
 
 
@@ -200,10 +212,19 @@ def _open_parts(parts: Path, key: str) -> None:
         write_json(marker, key)
 
 
-def _write_part(path: Path, block: pd.DataFrame, logits: np.ndarray, failures: list[str], model: Model) -> None:
+def _write_part(
+    path: Path,
+    block: pd.DataFrame,
+    logits: np.ndarray,
+    failures: list[str],
+    model: Model,
+    embeddings: np.ndarray | None = None,
+) -> None:
     part = {f"{INPUT}{name}": column.map(cell_text).astype("str") for name, column in block.items()}
     scores = {f"{LOGIT}{name}": logits[:, number] for number, name in enumerate(model.classes["name"])}
     table = pd.DataFrame({**part, FAILURE: pd.Series(failures, dtype="str", index=block.index), **scores})
+    if embeddings is not None:
+        table[EMBEDDING] = list(embeddings)
     with replacing(path) as temporary:
         table.to_parquet(temporary, index=False)
 
@@ -263,6 +284,8 @@ class _Answers:
         if self.request.logits:
             named = {f"logit_{name}": logits[:, number] for number, name in enumerate(self.model.classes["name"])}
             answers = pd.concat([answers, pd.DataFrame(named)], axis=1)
+        if self.request.embeddings:
+            answers = pd.concat([answers, _embedding_columns(part, self.request.output)], axis=1)
         given = part[[name for name in part if name.startswith(INPUT)]].rename(columns=lambda name: name[len(INPUT) :])
         self._count(answers)
         if self.sorter is not None:
@@ -310,6 +333,16 @@ class _Answers:
                 temporary.write_text(csv_text(answers), encoding="utf-8")
             else:
                 answers.to_parquet(temporary, index=False)
+
+
+def _embedding_columns(part: pd.DataFrame, output: Path) -> pd.DataFrame:
+    """Return the embeddings of a block as the output's kind holds them."""
+    if output.suffix.lower() == ".parquet":
+        return part[[EMBEDDING]]
+    values = np.stack(part[EMBEDDING].to_list())
+    return pd.DataFrame(
+        values, columns=[f"{EMBEDDING}_{number}" for number in range(values.shape[1])], index=part.index
+    )
 
 
 def _groups_path(request: Request) -> Path:

@@ -72,6 +72,8 @@ class Service:
             raise HTTPException(422, f"pipeline: {pipeline!r} is unknown; the only one is {slug!r}.")
         if options.explain_class is not None and options.explain_class not in self.labels:
             raise HTTPException(422, f"explain_class: {options.explain_class!r} is no class of this model; see /info.")
+        if options.embedding and not self.model.embeds:
+            raise HTTPException(422, "embedding: this model reads metadata alone; it has no embedding of images.")
         self.decisions(options)
 
     def check_count(self, count: int) -> None:
@@ -145,10 +147,14 @@ class Service:
         if options.explain and image is not None and self.model.explains:
             chosen = best if options.explain_class is None else self.labels.index(options.explain_class)
             explanation = await asyncio.to_thread(self._explained, image, specimen.metadata, chosen)
+        embedding = None
+        if options.embedding and image is not None:
+            (found,) = await asyncio.to_thread(self.model.embeddings, image[None])
+            embedding = found.tolist()
         classification = Classification(
             classification=self.labels[best], labels=self.labels, scores=probabilities[0].tolist(),
             logits=logits.astype(float).tolist(), answer=_answer(rules.answers(probabilities).iloc[0]),
-            explanation=explanation, algorithm=self.reference, timestamp=now,
+            explanation=explanation, embedding=embedding, algorithm=self.reference, timestamp=now,
         )  # fmt: skip
         return Detection(
             source_image_id=specimen.source, bbox=box, algorithm=self.reference, classifications=[classification],

@@ -16,6 +16,7 @@ from ..derivation.deriver import Deriver, different, network_cost
 from ..derivation.evolution import best_by_supernet
 from ..derivation.halving import best_by_training
 from ..derivation.perturbation import perturbed
+from ..registry import get
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
 from ..utils.atomic import write_text
@@ -69,5 +70,8 @@ def derive(run: RunDirectory, console: Console) -> None:
     else:
         architecture = deriver.strongest(found)
     architecture = deriver.with_sparsity(architecture, found)
+    describe = getattr(get("search_spaces", experiment.space.name).target, "trunk_record", None)
+    if describe is not None:
+        architecture = architecture.on_trunk(describe(architecture, **experiment.space.arguments))
     write_text(run / "architecture.svg", draw(architecture))
     architecture.save(run / "architecture.json")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from rich.console import Console
 
 from ..data import splits
@@ -33,6 +34,7 @@ from ..evaluation.taxonomy import by_rank, coarser_taxa, most_confused
 from ..runs.directory import RunDirectory
 from ..runs.networks import load_model, predict_logits
 from ..runs.prepared import PreparedData
+from ..runs.probe import validation_logits
 from ..utils.atomic import write_json, write_text
 from ..utils.progress import make_progress
 from ..utils.seeding import derive_seed
@@ -59,7 +61,7 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         total = (1 + len(changed)) * sizes[splits.TEST] + sizes[splits.VALIDATION] + int(unlearned.sum())
         task = progress.add_task("evaluate", total=total, note="")
         logits, target = decided(splits.TEST)
-        calibration = calibration_record(*decided(splits.VALIDATION))
+        calibration = calibration_record(*_unseen_validation(run, data, natural) or decided(splits.VALIDATION))
         ablations = {name: headline(target, decided(splits.TEST, other)[0]) for name, other in changed.items()}
         strange = decided(splits.UNKNOWN)[0] if unlearned.any() else None
     temperature = calibration["temperature"]
@@ -142,6 +144,16 @@ def evaluate(run: RunDirectory, console: Console) -> None:
     write_json(folder / "speed.json", {"latency_ms": measure_latency(network, one_specimen(data)), "threads": 1})
     write_json(folder / "calibration.json", calibration)
     write_json(folder / "metrics.json", metrics)
+
+
+def _unseen_validation(run: RunDirectory, data: PreparedData, natural: bool) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return logits and targets of the validation part by what had not seen it, if the network itself has."""
+    found = validation_logits(run)
+    if found is None:
+        return None
+    logits = torch.from_numpy(found)
+    target = data.targets[(data.part == splits.VALIDATION).to_numpy()]
+    return (data.loss().natural_logits(logits) if natural else logits).double().numpy(), target
 
 
 def calibration_record(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def export(run: RunDirectory, folder: Path, console: Console, target: str | None
     """
     run.require("evaluate")
     quiet()
-    data = PreparedData.load(run)
+    data = PreparedData.load(run).as_images()
     network = load_model(run, data)
     if target is not None:
         _require_budget(run, data, network, target)
@@ -81,6 +81,7 @@ def _write(
     calibration = json.loads((run / "evaluation/calibration.json").read_text(encoding="utf-8"))
     preprocessing = json.loads((run / "preprocessing.json").read_text(encoding="utf-8"))
     del preprocessing["image_root"]  # a path of the machine that trained it
+    preprocessing["image"].update({name: data.image[name] for name in ("mean", "std")})
     preprocessing["image"]["column"] = run.experiment.data.arguments.get("image", "image")
     metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
     write_json(folder / "preprocessing.json", preprocessing)

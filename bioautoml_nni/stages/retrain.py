@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
 from rich.console import Console
+from torch import nn
 
 from ..registry import get
 from ..runs.directory import RunDirectory
-from ..runs.networks import build_network
+from ..runs.networks import starting_network
 from ..runs.prepared import PreparedData
+from ..runs.probe import VALIDATION_LOGITS, fit_classifier
 from ..runs.teacher import teacher_logits
 from ..runs.train import train
+from ..training.history import read_history
 from ..training.weights import load_weights
-from ..utils.atomic import replacing, write_json
+from ..utils.atomic import replacing, write_array, write_json
+from ..utils.errors import ConfigError
 from ..utils.memory import keep_freed_memory
 from ..utils.quiet import quiet
 from ..utils.seeding import derive_seed, seed_everything
@@ -27,10 +34,8 @@ def retrain(run: RunDirectory, console: Console) -> None:
     quiet()
     folder = run.work_folder("retrain")
     seed_everything(derive_seed(experiment.seed, "retrain"))
-    network, arguments = build_network(run, data)
+    network, arguments = starting_network(run, data)
     space = get("search_spaces", experiment.space.name).target
-    if hasattr(space, "load_pretrained"):
-        space.load_pretrained(network)
     if experiment.retrain.initial_weights == "supernet" and (run / "search/supernet.pt").is_file():
         supernet = load_weights(run / "search/supernet.pt")
         space.inherit(network, supernet)
@@ -40,20 +45,49 @@ def retrain(run: RunDirectory, console: Console) -> None:
             "make rare classes count, which is more than balanced; keep one of them.",
             highlight=False,
         )
+    if "probe" in get("search_spaces", experiment.space.name).capabilities:
+        return _fit(run, data, network, arguments, folder, console)
     checkpoint = train(
         run, data, network, folder, "retrain", console, tell=run.tell("retrain"),
         teacher=teacher_logits(run, data, console),
     )  # fmt: skip
-    weights = load_weights(checkpoint.best_weights)
-    with replacing(folder / "model.pt") as temporary:
-        torch.save(weights, temporary)
+    _save(folder, load_weights(checkpoint.best_weights))
     write_json(
         folder / "network.json",
         {
             "space": experiment.space.name,
             "arguments": arguments,
             "brand": data.brand,
+            "keep": experiment.training.keep,
             "best_epoch": checkpoint.best_epoch,
-            "validation_macro_f1": checkpoint.best,
+            "validation_macro_f1": _mean_macro_f1(folder, checkpoint.best_epoch, checkpoint.window),
         },
     )
+
+
+def _fit(
+    run: RunDirectory, data: PreparedData, network: nn.Module, arguments: dict[str, Any], folder: Path, console: Console
+) -> None:
+    """Fit the classifier of a network whose other parts stay as they are; that takes seconds, so nothing resumes."""
+    if run.experiment.training.distillation is not None:
+        raise ConfigError(
+            ["training.distillation: a probe is fitted to the labels, it has no teacher; remove it."], "experiment"
+        )
+    fitted, unseen = fit_classifier(data, network, console, refit=bool(arguments.get("refit", True)))
+    (folder / "history.jsonl").unlink(missing_ok=True)  # of a network that was trained
+    write_array(folder / VALIDATION_LOGITS, unseen)
+    _save(folder, network.state_dict())
+    record = {"space": run.experiment.space.name, "arguments": arguments, "brand": data.brand, "best_epoch": 0}
+    write_json(folder / "network.json", {**record, **fitted})
+    run.tell("retrain")({"epoch": 0, "val_macro_f1": fitted["validation_macro_f1"]})
+
+
+def _save(folder: Path, weights: Any) -> None:
+    with replacing(folder / "model.pt") as temporary:
+        torch.save(weights, temporary)
+
+
+def _mean_macro_f1(folder: Path, epoch: int, window: int) -> float:
+    """Return the mean validation macro-F1 of the epochs up to one."""
+    scores = [line["val_macro_f1"] for line in read_history(folder / "history.jsonl") if line["epoch"] <= epoch]
+    return float(sum(scores[-window:]) / len(scores[-window:]))

@@ -156,7 +156,7 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
     validates = "validation" in getattr(strategy, "capabilities", ())
 
     def loader(*parts: str, shuffle: bool = True) -> Any:
-        return make_loader(data.dataset(parts), settings.batch_size, shuffle)
+        return make_loader(data.dataset(parts, views=shuffle), settings.batch_size, shuffle)
 
     if not separate:
         train: Any = loader(splits.WEIGHTS, splits.ALPHA)
@@ -181,6 +181,8 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
         epochs=settings.epochs,
     )
     module.rate_factor = rate_factor
+    module.trunk_rate, module.layer_decay = settings.trunk_rate, settings.layer_decay
+    module.frozen_batch_norm = settings.frozen_batch_norm
     sizes = [] if module.images is None else [ImageSizes(module.images, settings.image_size_at)]
     checkpoint = CheckpointCallback(folder)
     epoch = _EpochRecord(run, data, learns_shares="equal_shares" not in getattr(strategy, "capabilities", ()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -42,6 +42,10 @@ class ImageTransform(nn.Module):
         pixels = self._resized(images.to(self.mean.dtype) / 255)
         pixels = self._erase(self._colour(self._move(pixels)))
         return (pixels - self.mean) / self.std
+
+    def of_batch(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what takes the place of a batch's images."""
+        return {"image": self(batch["image"])}
 
     def _normalised(self, images: Tensor) -> Tensor:
         """Normalise bytes in place in one new tensor, as rows of all channels, which are many times faster to walk."""
@@ -103,6 +107,50 @@ class ImageTransform(nn.Module):
         hit = (self._uniform(pixels, 0, 1) < self.settings.erasing).view(-1, 1, 1, 1)
         box = inside[0][:, None, :, None] & inside[1][:, None, None, :] & hit
         return torch.where(box, self.mean, pixels)
+
+
+STORED = ("stage", "embedding")
+"""What the names of a batch's stored features begin with."""
+
+
+def stored_features(batch: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of a batch's stored features of a frozen trunk."""
+    return [name for name in batch if name.startswith(STORED)]
+
+
+class FeatureTransform(nn.Module):
+    """Turns stored features of a frozen trunk into float32; in training mode, maps are flipped and transposed at random.
+
+    Networks see a turned image nearly as the turned map of the image. All maps of a specimen turn alike.
+
+    Args:
+        settings: flip and rotation are heeded; everything else belongs to images, and to the store's views of them.
+    """
+
+    size: int | None = None
+
+    def __init__(self, settings: Augmentation) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def of_batch(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the stored features of a batch as the network takes them: maps (N, C, h, w), embeddings (N, E)."""
+        found = {name: batch[name].float() for name in stored_features(batch)}
+        if not self.training or not found:
+            return found
+        first = next(iter(found.values()))
+        drawn = torch.rand(3, len(first), device=first.device) < 0.5
+        turns = self.settings.rotation > 90
+        for name, value in found.items():
+            if value.dim() == 4:
+                choose = drawn[:, :, None, None, None]
+                if self.settings.flip:
+                    value = torch.where(choose[0], value.flip(3), value)
+                if turns:
+                    value = torch.where(choose[1], value.flip(2), value)
+                    value = torch.where(choose[2], value.transpose(2, 3), value)
+                found[name] = value.contiguous(memory_format=torch.channels_last)
+        return found
 
 
 class ImageSizes(Callback):

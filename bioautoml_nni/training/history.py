@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,18 +64,28 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
 
     Args:
         folder: receives ``last.ckpt`` and ``best.pt``.
-        monitor: metric to maximise for ``best.pt``, or None.
+        monitor: metric to maximise for ``best.pt``, a loss to minimise, or None.
         window: number of epochs whose mean counts.
+        keep_last: take the last epoch in place of the best one.
         patience: epochs without a better one after which the training ends; None is never.
     """
 
-    def __init__(self, folder: Path, monitor: str | None = None, window: int = 5, patience: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        monitor: str | None = None,
+        window: int = 5,
+        patience: int | None = None,
+        keep_last: bool = False,
+    ) -> None:
         self.folder = folder
         self.monitor = monitor
         self.window = window
         self.patience = patience
+        self.keep_last = keep_last
+        self.sign = -1.0 if monitor == "val_loss" else 1.0
         self.recent: list[float] = []
-        self.best: float = -1.0
+        self.best: float = -math.inf
         self.best_epoch = -1
         self.last_model_path = ""
 
@@ -106,9 +117,9 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
             trainer.save_checkpoint(self.last)  # waits until the first process has written it
             return
         if self.monitor is not None:
-            self.recent = [*self.recent, float(trainer.callback_metrics[self.monitor])][-self.window :]
+            self.recent = [*self.recent, self.sign * float(trainer.callback_metrics[self.monitor])][-self.window :]
             score = sum(self.recent) / len(self.recent)
-            if score > self.best:
+            if self.keep_last or score > self.best:
                 self.best, self.best_epoch = score, trainer.current_epoch
                 network = getattr(pl_module, "averaged", None) or pl_module.model
                 with replacing(self.best_weights) as temporary:

@@ -56,13 +56,14 @@ class Inference:
         """Return a batch on the device, its images as the network sees them.
 
         Args:
-            images: what makes them of ``image``, such as `ImageTransform`; it is held on the device and put into
-                evaluation mode. None leaves them as they are.
+            images: what makes them of ``image`` or of stored features by `of_batch`, such as `ImageTransform`; it is
+                held on the device and put into evaluation mode. None leaves them as they are.
         """
         moved = {name: value.to(self.device) for name, value in batch.items()}
         if images is not None:
             with torch.no_grad():
-                moved["image"] = images.to(self.device).eval()(moved["image"])
+                transform: Any = images.to(self.device).eval()
+                moved.update(transform.of_batch(moved))
         return moved
 
     @torch.no_grad()

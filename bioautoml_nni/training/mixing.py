@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.distributions import Beta
+
+from .augment import stored_features
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,18 @@ class Mixing:
         mixed[..., top:bottom, left:right] = images[partner, :, top:bottom, left:right]
         pasted = (bottom - top) * (right - left) / (images.shape[-2] * images.shape[-1])
         return mixed, Mix(partner, 1 - pasted)
+
+    def of_batch(self, inputs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Mix]:
+        """Return the inputs with their images mixed, or with stored features in place of images averaged (mixup)."""
+        if "image" in inputs:
+            images, mix = self(inputs["image"])
+            return {**inputs, "image": images}, mix
+        names = stored_features(inputs)
+        partner = torch.randperm(len(inputs[names[0]]), device=inputs[names[0]].device)
+        share = float(Beta(self.mixup, self.mixup).sample()) if self.mixup else 1.0
+        share = max(share, 1 - share)
+        mixed = {name: share * inputs[name] + (1 - share) * inputs[name][partner] for name in names}
+        return {**inputs, **mixed}, Mix(partner, share)
 
 
 def _interval(size: int, share: float) -> tuple[int, int]:

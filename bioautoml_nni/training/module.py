@@ -11,7 +11,8 @@ from nni.nas.evaluator.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from .augment import ImageTransform
+from .augment import FeatureTransform, ImageTransform
+from .rates import freeze_batch_norm, rate_scales
 
 
 class SpecimenModule(LightningModule):
@@ -32,13 +33,15 @@ class SpecimenModule(LightningModule):
 
     Attributes:
         rate_factor: lowers the whole schedule, after a loss that was not finite.
+        trunk_rate, layer_decay: rates of a pretrained trunk that is trained; see `rates.rate_scales`.
+        frozen_batch_norm: whether such a trunk keeps the statistics of its batch norms.
     """
 
     def __init__(
         self,
         num_classes: int,
         loss: nn.Module,
-        images: ImageTransform | None,
+        images: ImageTransform | FeatureTransform | None,
         optimizer: Literal["sgd", "adamw"],
         learning_rate: float,
         weight_decay: float,
@@ -56,6 +59,8 @@ class SpecimenModule(LightningModule):
         self.total_steps = total_steps
         self.epochs = epochs
         self.rate_factor = 1.0
+        self.trunk_rate = self.layer_decay = 1.0
+        self.frozen_batch_norm = False
         self.accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.macro_f1 = MulticlassF1Score(num_classes, average="macro")
 
@@ -63,7 +68,7 @@ class SpecimenModule(LightningModule):
         """Return the network's input: images transformed, everything else as it is."""
         prepared = dict(batch)
         if self.images is not None:
-            prepared["image"] = self.images(batch["image"])
+            prepared.update(self.images.of_batch(batch))
         return prepared
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
@@ -71,7 +76,9 @@ class SpecimenModule(LightningModule):
         return self.model(self.inputs(batch))
 
     def on_train_epoch_start(self) -> None:
-        """Tell the loss how far the training is."""
+        """Tell the loss how far the training is, and keep a trunk's statistics if they are frozen."""
+        if self.frozen_batch_norm:
+            freeze_batch_norm(self.model)
         start = getattr(self.loss, "start_epoch", None)
         if callable(start):
             start(min(1.0, self.trainer.current_epoch / self.epochs))
@@ -103,10 +110,15 @@ class SpecimenModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """Return optimiser and step-wise schedule."""
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        scales = rate_scales(self.model, self.trunk_rate, self.layer_decay)
+        groups: list[dict[str, Any]] = []
+        for scale in [1.0, *sorted(set(scales.values()) - {1.0})]:
+            own = [parameter for parameter in trained if scales.get(id(parameter), 1.0) == scale]
+            rate = {} if scale == 1 else {"lr": scale * self.learning_rate}
+            groups += [
+                {"params": [p for p in own if p.ndim > 1], "weight_decay": self.weight_decay, **rate},
+                {"params": [p for p in own if p.ndim <= 1], "weight_decay": 0.0, **rate},
+            ]
         optimizer: torch.optim.Optimizer
         if self.optimizer == "sgd":
             optimizer = torch.optim.SGD(groups, self.learning_rate, momentum=0.9)

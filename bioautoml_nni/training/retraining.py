@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..config.schema import TrainingConfig
 from ..utils.seeding import derive_seed, seed_everything
-from .augment import ImageTransform
+from .augment import FeatureTransform, ImageTransform
 from .auxiliary import AuxiliaryHead
 from .compiling import compiled_passes
 from .distillation import distillation_loss
@@ -41,7 +41,7 @@ class RetrainModule(SpecimenModule):
         self,
         num_classes: int,
         loss: nn.Module,
-        images: ImageTransform | None,
+        images: ImageTransform | FeatureTransform | None,
         recipe: TrainingConfig,
         batches: int,
         seed: int,
@@ -52,6 +52,8 @@ class RetrainModule(SpecimenModule):
             self.steps_per_epoch * recipe.epochs, recipe.epochs,
         )  # fmt: skip
         self.num_classes = num_classes
+        self.trunk_rate, self.layer_decay = recipe.trunk_rate, recipe.layer_decay
+        self.frozen_batch_norm = recipe.frozen_batch_norm
         self.recipe = recipe
         self.most_epochs = recipe.epochs
         self.seed = seed
@@ -98,7 +100,7 @@ class RetrainModule(SpecimenModule):
         if self._passes is None:
             self._passes = compiled_passes(self.model, inputs) if self.recipe.compile else self.model.__call__
         if self.mixing is not None:
-            inputs["image"], mix = self.mixing(inputs["image"])
+            inputs, mix = self.mixing.of_batch(inputs)
         logits = self._passes(inputs)
         loss = self._of_labels(logits, batch["target"], mix)
         settings = self.recipe.distillation

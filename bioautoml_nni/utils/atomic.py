@@ -11,7 +11,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PARTIAL = "partial-"
 """What the names of unfinished files and folders have before their random characters."""
@@ -85,3 +88,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON to `path`, atomically. NaN is refused, since JSON has none."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_array(path: Path, values: np.ndarray) -> None:
+    """Write an array as .npy to `path`, atomically."""
+    import numpy as np
+
+    with replacing(path) as temporary:
+        np.save(temporary, values, allow_pickle=False)

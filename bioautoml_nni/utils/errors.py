@@ -28,6 +28,10 @@ class DataError(BioAutoMLError):
     """A table, image or folder that cannot be used as it is."""
 
 
+class EncoderError(BioAutoMLError):
+    """A pretrained encoder whose weights are missing, damaged or another network's."""
+
+
 class PluginError(BioAutoMLError):
     """A plug-in that is unknown, cannot be imported or breaks its kind's contract."""
 

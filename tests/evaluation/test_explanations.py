@@ -1,8 +1,8 @@
 """Grad-CAM against its closed form where pooling and a linear classifier follow: the class activation map."""
 
 import torch
-from bioautoml_nni.search_spaces.encoders import ImageEncoder
 from bioautoml_nni.search_spaces.forward import MultimodalForward
+from bioautoml_nni.search_spaces.image_and_metadata import ImageEncoder
 from bioautoml_nni.search_spaces.timm_network import TimmEncoder
 from torch import nn
 

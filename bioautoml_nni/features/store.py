@@ -1,0 +1,286 @@
+"""The feature store: what a frozen encoder makes of images, computed once per image content, kept between runs.
+
+Beside the image caches lies one folder for each encoder, its weights, edge length and output, with ``values.f16`` (rows
+in half precision) and ``index.sqlite`` (for each image content and view its row and the row's checksum). Several runs
+share it; a killed pass loses at most its last block; what was made with other weights is never found; a damaged row is
+computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from filelock import FileLock
+
+from ..data.image_store import REVISION as IMAGE_REVISION
+from ..data.image_store import Pixels, default_folder, make_room
+from ..utils.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .encoder import Encoder
+
+REVISION = 1
+BLOCK = 256
+BATCH = 32
+POOLED = "pooled"
+"""The output that holds the embedding and, before it, the mean over h and w of every stage's map."""
+
+Output = str | int
+"""`POOLED`, or the index of a stage whose maps are wanted."""
+
+VIEWS = 8
+"""A square has eight: unchanged, mirrored, upside down, turned by half, and these four transposed."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """One output for N images in V views.
+
+    Attributes:
+        values: stored rows (R, ...) float16.
+        rows: of each image and view (N, V).
+        widths: of POOLED, how many columns each stage has, and at last the embedding.
+    """
+
+    values: np.ndarray
+    rows: np.ndarray
+    widths: tuple[int, ...] = ()
+
+    def batch(self, positions: np.ndarray, view: int = 0) -> np.ndarray:
+        """Return float32 features of images by their position: (n, D), or maps (n, C, h, w)."""
+        return self.values[self.rows[positions, view]].astype(np.float32)
+
+    def pooled(self, stages: Sequence[int], view: int = 0) -> np.ndarray:
+        """Return of POOLED the columns of stages, then the embedding, for all images: (N, D) float32."""
+        edges = np.cumsum([0, *self.widths])
+        wanted = [*stages, len(self.widths) - 1]
+        columns = np.concatenate([np.arange(edges[index], edges[index + 1]) for index in wanted])
+        return self.values[self.rows[:, view]][:, columns].astype(np.float32)
+
+
+class FeatureStore:
+    """Features of one encoder at one edge length.
+
+    Args:
+        encoder: with its weights.
+        size: edge S of the images in pixels.
+        folder: of all caches; the user's own by default.
+        max_gb: limit of that folder; what was used longest ago goes first.
+    """
+
+    def __init__(self, encoder: Encoder, size: int, folder: Path | None = None, max_gb: float = 20.0) -> None:
+        self.encoder = encoder
+        self.size = size
+        self.caches = folder or default_folder()
+        self.max_bytes = int(max_gb * 1e9)
+
+    def folder(self, output: Output) -> Path:
+        """Return where an output is kept; another encoder, other weights or another size has another place."""
+        facts = f"{self.encoder.weights_digest}|{self.size}|{output}|{REVISION}|{IMAGE_REVISION}"
+        key = hashlib.blake2b(facts.encode(), digest_size=10).hexdigest()
+        return self.caches / f"{key}-{self.size}px-features"
+
+    def ensure(
+        self,
+        digests: Sequence[str],
+        pixels: Pixels,
+        outputs: Sequence[Output] = (POOLED,),
+        views: int = 1,
+        advance: Callable[[int], None] = lambda count: None,
+    ) -> dict[Output, Features]:
+        """Compute what is missing or damaged, in one pass for all outputs, and return all.
+
+        Args:
+            digests: of the content of N images.
+            pixels: of the same images, squares of edge `size`.
+            views: the first so many of `VIEWS`.
+            advance: called with numbers of images in all their views as they are done.
+
+        Raises:
+            DataError: if they do not fit the cache's limit, or its disk is full; what is complete is kept.
+        """
+        wanted = [(digest, view) for digest in digests for view in range(views)]
+        shapes = self._shapes(outputs)
+        try:
+            with ExitStack() as stack:
+                shelves = {
+                    output: stack.enter_context(_shelf(self.folder(output), shapes[output])) for output in outputs
+                }
+                self._require_room(shelves.values(), len(set(wanted)))
+                known = {output: shelf.sound() for output, shelf in shelves.items()}
+                first = {digest: position for position, digest in reversed(list(enumerate(digests)))}
+                todo = [key for key in dict.fromkeys(wanted) if any(key not in rows for rows in known.values())]
+                advance(len(digests) - len(todo) // views)
+                for start in range(0, len(todo), BLOCK):
+                    block = todo[start : start + BLOCK]
+                    found = self._compute(pixels, [(first[digest], view) for digest, view in block], outputs)
+                    for output, shelf in shelves.items():
+                        shelf.append(block, found[output], known[output])
+                    advance(min(len(todo), start + BLOCK) // views - start // views)
+                widths = self._widths()
+                return {
+                    output: Features(
+                        shelf.values(),
+                        np.array([known[output][key] for key in wanted], np.int64).reshape(len(digests), views),
+                        widths if output == POOLED else (),
+                    )
+                    for output, shelf in shelves.items()
+                }
+        except (OSError, sqlite3.OperationalError) as error:
+            raise DataError(
+                f"{self.caches}: the feature store cannot be written ({getattr(error, 'strerror', None) or error}); "
+                "free space or set cache.folder to another disk. What was computed so far is kept."
+            ) from error
+
+    def _require_room(self, shelves: Collection[_Shelf], rows: int) -> None:
+        needed = sum(rows * shelf.row_bytes for shelf in shelves)
+        if not make_room(self.caches, [shelf.folder for shelf in shelves], needed, self.max_bytes):
+            raise DataError(
+                f"cache.max_gb: the features of {rows} images and views take {needed / 1e9:.2g} GB, more than "
+                f"{self.max_bytes / 1e9:g}; raise it, or ask for fewer views or a later stage."
+            )
+
+    def _compute(
+        self, pixels: Pixels, wanted: Sequence[tuple[int, int]], outputs: Sequence[Output]
+    ) -> dict[Output, np.ndarray]:
+        import torch
+
+        parts: dict[Output, list[np.ndarray]] = {output: [] for output in outputs}
+        for start in range(0, len(wanted), BATCH):
+            keys = wanted[start : start + BATCH]
+            images = torch.from_numpy(pixels.batch(np.array([position for position, _ in keys]))).permute(0, 3, 1, 2)
+            images = torch.stack([seen(image, view) for image, (_, view) in zip(images, keys, strict=True)])
+            for output, values in self._outputs(images, outputs).items():
+                parts[output].append(values.half().cpu().numpy())
+        return {output: np.concatenate(values) for output, values in parts.items()}
+
+    def _outputs(self, images: Tensor, outputs: Sequence[Output]) -> dict[Output, Tensor]:
+        """Return outputs for uint8 images (N, 3, S, S), in one pass up to the last stage that is needed."""
+        import torch
+
+        maps = [output for output in outputs if isinstance(output, int)]
+        pooled = POOLED in outputs
+        trunk = self.encoder.loaded(None if pooled else max(maps))
+        device = next(trunk.parameters()).device
+        stages = list(range(self._count)) if pooled else maps
+        with torch.inference_mode():
+            inputs = self.encoder.normalise(images.to(device)).contiguous(memory_format=torch.channels_last)
+            if pooled:
+                embedding, found = trunk.with_stages(inputs, stages)
+            else:
+                found = trunk.feature_maps(inputs, stages)
+            result: dict[Output, Tensor] = {stage: found[stages.index(stage)] for stage in maps}
+            if pooled:
+                result[POOLED] = torch.cat([*(features.float().mean((2, 3)) for features in found), embedding], 1)
+        return result
+
+    @property
+    def _count(self) -> int:
+        return self.encoder.loaded(None).count_stages()
+
+    def _shapes(self, outputs: Sequence[Output]) -> dict[Output, tuple[int, ...]]:
+        """Return the shape of one row of each output."""
+        import torch
+
+        empty = torch.zeros(1, 3, self.size, self.size, dtype=torch.uint8)
+        return {output: tuple(values.shape[1:]) for output, values in self._outputs(empty, outputs).items()}
+
+    def _widths(self) -> tuple[int, ...]:
+        """Return how many columns of POOLED each stage has, and the embedding."""
+        import torch
+
+        trunk = self.encoder.loaded(None)
+        stages = range(trunk.count_stages())
+        with torch.inference_mode():
+            empty = self.encoder.normalise(torch.zeros(1, 3, self.size, self.size, dtype=torch.uint8))
+            embedding, maps = trunk.with_stages(empty, list(stages))
+        return (*(features.shape[1] for features in maps), embedding.shape[1])
+
+
+def seen(image: Tensor, view: int) -> Tensor:
+    """Return one of the eight views of a square image (C, S, S), or of a map; see `VIEWS`."""
+    if view & 1:
+        image = image.flip(-1)
+    if view & 2:
+        image = image.flip(-2)
+    return image.transpose(-1, -2) if view & 4 else image
+
+
+class _Shelf:
+    """The rows of one output."""
+
+    def __init__(self, folder: Path, shape: tuple[int, ...], index: sqlite3.Connection) -> None:
+        self.folder = folder
+        self.shape = shape
+        self.index = index
+        self.row_bytes = 2 * int(np.prod(shape))
+
+    def values(self) -> np.ndarray:
+        """Return all rows that the file holds (R, *shape) float16."""
+        path = self.folder / "values.f16"
+        count = path.stat().st_size // self.row_bytes if path.is_file() else 0
+        if not count:
+            return np.zeros((0, *self.shape), np.float16)
+        return np.memmap(path, np.float16, "r", shape=(count, *self.shape))
+
+    def sound(self) -> dict[tuple[str, int], int]:
+        """Return the row of each content and view whose values are what was written."""
+        values = self.values()
+        entries = self.index.execute("SELECT digest, view, row, checksum FROM features").fetchall()
+        return {
+            (digest, view): row
+            for digest, view, row, checksum in entries
+            if row < len(values) and zlib.crc32(values[row]) == checksum
+        }
+
+    def append(self, keys: Sequence[tuple[str, int]], values: np.ndarray, known: dict[tuple[str, int], int]) -> None:
+        """Write the rows that are not known yet, first the values, then where they are; add them to `known`."""
+        missing = [number for number, key in enumerate(keys) if key not in known]
+        start = int(self.index.execute("SELECT coalesce(max(row), -1) + 1 FROM features").fetchone()[0])
+        entries = []
+        with open(self.folder / "values.f16", "r+b" if (self.folder / "values.f16").is_file() else "w+b") as file:
+            for row, number in enumerate(missing, start):
+                file.seek(row * self.row_bytes)
+                file.write(np.ascontiguousarray(values[number]).tobytes())
+                entries.append((*keys[number], row, zlib.crc32(np.ascontiguousarray(values[number]))))
+                known[keys[number]] = row
+            file.flush()
+            os.fsync(file.fileno())
+        with self.index:
+            self.index.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?)", entries)
+
+
+@contextmanager
+def _shelf(folder: Path, shape: tuple[int, ...]) -> Iterator[_Shelf]:
+    """Open an output's folder for this process alone; a damaged index takes its values with it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        os.utime(folder)
+        table = "CREATE TABLE IF NOT EXISTS features (digest, view, row, checksum, PRIMARY KEY (digest, view))"
+        index = sqlite3.connect(folder / "index.sqlite")
+        try:
+            index.execute(table)
+        except sqlite3.OperationalError:
+            index.close()
+            raise
+        except sqlite3.DatabaseError:
+            index.close()
+            for name in ("index.sqlite", "values.f16"):
+                (folder / name).unlink(missing_ok=True)
+            index = sqlite3.connect(folder / "index.sqlite")
+            index.execute(table)
+        try:
+            yield _Shelf(folder, shape, index)
+        finally:
+            index.close()

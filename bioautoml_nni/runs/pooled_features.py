@@ -1,0 +1,67 @@
+"""Features of a probe for all specimens of a run, from the feature store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from ..config import Experiment
+from ..data.image_store import Pixels
+from ..features.request import FeatureRequest
+from ..features.store import POOLED, FeatureStore
+from ..utils.progress import duration, make_progress
+
+WORTH_TELLING = 20.0
+"""Seconds that a pass may take before its length is told."""
+
+
+@dataclass(frozen=True)
+class PooledFeatures:
+    """Features (N, D) of all images, float16."""
+
+    values: np.ndarray
+    views: int = 0
+
+    def batch(self, positions: np.ndarray, view: int = 0) -> dict[str, torch.Tensor]:
+        """Return the features of rows as ``embedding`` (n, D)."""
+        return {"embedding": torch.from_numpy(self.values[positions])}
+
+
+def pooled_features(
+    request: FeatureRequest,
+    experiment: Experiment,
+    pixels: Pixels,
+    digests: Sequence[str],
+    size: int,
+    console: Console,
+) -> PooledFeatures:
+    """Return what a probe reads of all images, computing what the store lacks, with progress and an estimate.
+
+    Raises:
+        DataError: if it cannot be kept.
+    """
+    store = FeatureStore(request.encoder, size, experiment.cache.folder, experiment.cache.max_gb)
+    for note in request.encoder.notes:
+        console.print(f"[yellow]warning:[/] {note}", highlight=False, soft_wrap=True)
+    started, done, told = time.monotonic(), 0, False
+    with make_progress(console) as progress:
+        task = progress.add_task(f"features of {request.encoder.reference}", total=len(digests), note="")
+
+        def advance(count: int) -> None:
+            nonlocal done, told, started
+            progress.advance(task, count)
+            if not done:  # what was there before says nothing of the speed
+                started = time.monotonic() if count != len(digests) else started
+            done += count
+            left = (time.monotonic() - started) / max(1, done) * (len(digests) - done)
+            if left > WORTH_TELLING and not told:
+                told = True
+                console.print(f"features of {request.encoder.reference}: about {duration(left)} for {len(digests)} images")
+
+        found = store.ensure(digests, pixels, [POOLED], advance=advance)[POOLED]
+    return PooledFeatures(found.pooled(request.stages).astype(np.float16))

@@ -1,0 +1,95 @@
+"""Fitting of a probe: the classifier of a network of which everything else stays as it is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from sklearn.metrics import f1_score
+from torch import nn
+
+from ..data import splits
+from ..data.dataset import make_loader
+from ..features.probe import LinearProbe, fit_probe
+from ..training.inference import Inference
+from .directory import RunDirectory
+from .prepared import PreparedData
+
+
+VALIDATION_LOGITS = "validation_logits.npy"
+"""In retrain/: what calibration may look at where the network itself has learned from the validation part too."""
+
+
+def validation_logits(run: RunDirectory) -> np.ndarray | None:
+    """Return logits (N, K) of the validation part by a network that had not seen it, if the run's own one had."""
+    file = run / "retrain" / VALIDATION_LOGITS
+    return np.load(file, allow_pickle=False) if file.is_file() and _learned_validation(run) else None
+
+
+def learned_parts(run: RunDirectory) -> list[str]:
+    """Return the parts of the data that the run's network has learned from."""
+    record = json.loads((run / "retrain/network.json").read_text(encoding="utf-8"))
+    return list(record.get("learned_from", [splits.WEIGHTS, splits.ALPHA]))
+
+
+def _learned_validation(run: RunDirectory) -> bool:
+    return splits.VALIDATION in learned_parts(run)
+
+
+def fit_classifier(data: PreparedData, network: Any, console: Console, refit: bool) -> tuple[dict[str, Any], np.ndarray]:
+    """Fit the linear layer at the end of `network`, in place.
+
+    The regression's logits are natural ones; those of the network are what the experiment's loss would make of them, so
+    that the balanced decision is shifted as the loss says.
+
+    Args:
+        network: with the parts of `MultimodalForward` and a classifier that ends in a linear layer.
+        refit: also learn from the validation part, once it has chosen the strength.
+
+    Returns:
+        What network.json says of the fit; logits (N, K) of the validation part by what had not seen it.
+    """
+    parts = {
+        name: _joint(data, network, names)
+        for name, names in {"train": (splits.WEIGHTS, splits.ALPHA), "validation": (splits.VALIDATION,)}.items()
+    }
+    targets = {"train": data.targets[data.in_training]}
+    targets["validation"] = data.targets[(data.part == splits.VALIDATION).to_numpy()]
+
+    def tell(strength: float, loss: float) -> None:
+        console.print(f"probe: C {strength:g}, log-loss on validation {loss:.4f}", highlight=False)
+
+    arguments = (parts["train"], targets["train"], parts["validation"], targets["validation"], len(data.classes))
+    chosen = fit_probe(*arguments, refit=False, advance=tell)
+    shift = data.loss().natural_logits(torch.zeros(1, len(data.classes)))[0].numpy()
+    unseen = chosen.logits(parts["validation"]) - shift
+    final = fit_probe(*arguments, strengths=[chosen.strength]) if refit else chosen
+    _put(network, final, shift)
+    record = {
+        "strength": chosen.strength,
+        "validation_loss": {f"{strength:g}": loss for strength, loss in chosen.losses.items()},
+        "learned_from": [splits.WEIGHTS, splits.ALPHA, *([splits.VALIDATION] if refit else [])],
+        "validation_macro_f1": float(f1_score(targets["validation"], unseen.argmax(1), average="macro")),
+    }
+    return record, unseen
+
+
+def _put(network: Any, fitted: LinearProbe, shift: np.ndarray) -> None:
+    last = network.classifier[-1]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.weight.copy_(torch.from_numpy(fitted.weight))
+        last.bias.copy_(torch.from_numpy(fitted.bias - shift))
+
+
+def _joint(data: PreparedData, network: Any, names: tuple[str, ...]) -> np.ndarray:
+    """Return what the classifier sees of parts of the data, in the manifest's order (N, D)."""
+    inference = Inference.on_this_machine()
+    transform = data.image_transform(data.run.experiment.training.augmentation)
+    loader = make_loader(data.dataset(names), inference.batch_size, shuffle=False)
+    parts = [part for part in (network.image_encoder, network.metadata_encoder, network.fusion) if part is not None]
+    found: torch.Tensor = inference.run(network.eval().embed, loader, *parts, images=transform)
+    return found.numpy()

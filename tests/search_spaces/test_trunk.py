@@ -1,0 +1,181 @@
+"""The multimodal space on a pretrained trunk."""
+
+import copy
+
+import pytest
+import torch
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.search_spaces.trunk import PathDropout, TrunkSettings
+from bioautoml_nni.strategies import AlternatingDARTS
+from nni.nas.nn.pytorch import LayerChoice
+from pydantic import ValidationError
+
+from bioautoml_nni.architecture import Architecture, derive, topology_of
+from bioautoml_nni.architecture.schema import SpaceRecord
+from bioautoml_nni.features.encoder import load_encoder
+from bioautoml_nni.training.rates import rate_scales
+
+METADATA = {"numeric_fields": [0, 1], "categories": [4], "category_fields": [2], "fields": 3}
+OPEN = {"encoder": "efficientnet_lite0", "stage": [2, 3, "2+3"], "embedding": "open"}
+ARGUMENTS = {
+    "num_classes": 5, "metadata": METADATA, "channels": 4, "cells": 2, "metadata_features": 6, "fusion_features": 8,
+    "operations": ["zero", "skip_connect", "sep_conv_3x3", "max_pool_3x3"],
+}  # fmt: skip
+ROWS = 3
+
+
+@pytest.fixture(scope="module")
+def space() -> MultimodalSpace:
+    torch.manual_seed(0)
+    return MultimodalSpace(**ARGUMENTS, trunk=OPEN)
+
+
+@pytest.fixture(scope="module")
+def supernet(space: MultimodalSpace) -> MultimodalSpace:
+    return AlternatingDARTS().mutate_model(copy.deepcopy(space))
+
+
+def make_batch() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "image": torch.randn(ROWS, 3, 64, 64, generator=generator),
+        "numeric": torch.randn(ROWS, 2, generator=generator),
+        "categorical": torch.randint(0, 4, (ROWS, 1), generator=generator),
+        "mask": torch.ones(ROWS, 3),
+    }
+
+
+def decided(stage: str, embedding: str) -> Architecture:
+    """An architecture that is random but for what it reads of the trunk."""
+    topology = topology_of(MultimodalSpace, {**ARGUMENTS, "trunk": OPEN})
+    generator = torch.Generator().manual_seed(1)
+    shares: dict = {}
+    for cell in topology.cells.values():
+        names = {edge.label: topology.operations for edge in cell.edges}
+        names |= {label: tuple(range(node)) for node, label in cell.node_labels.items()}
+        for label, candidates in names.items():
+            weights = torch.softmax(torch.randn(len(candidates), generator=generator), 0).tolist()
+            shares[label] = dict(zip(candidates, weights, strict=True))
+    chosen = {"fusion": "gated", "stage": stage, "embedding": embedding}
+    for label, names in topology.choices.items():
+        shares[label] = {name: float(name == chosen[label]) for name in names}
+    return derive(topology, shares, SpaceRecord(name="multimodal"))
+
+
+def test_what_is_read_of_the_trunk_is_an_nni_mutable(space):
+    labels = {module.label for module in space.modules() if type(module) is LayerChoice}
+    assert {"stage", "embedding", "fusion"} <= labels
+    topology = topology_of(MultimodalSpace, {**ARGUMENTS, "trunk": OPEN})
+    assert topology.choices["stage"] == ("2", "3", "2+3")
+    assert topology.choices["embedding"] == ("none", "embedding")
+    assert set(topology.cells) == {"normal"}
+    assert set(space.simplify()) >= set(topology.choices)
+
+
+def test_a_search_cannot_change_a_frozen_trunk(supernet):
+    encoder = load_encoder("efficientnet_lite0").trunk().state_dict()
+    own = copy.deepcopy(supernet).train()
+    names = [name for name, _ in own.named_parameters()]
+    assert names and not any("image_encoder.trunk." in name for name in names)
+    optimizer = torch.optim.SGD(own.parameters(), 1.0)
+    own(make_batch()).square().sum().backward()
+    optimizer.step()
+    held = own.image_encoder.trunk.state_dict()
+    assert held.keys() == encoder.keys()
+    assert all(torch.equal(held[name], value) for name, value in encoder.items())
+
+
+@pytest.mark.parametrize("stage", ["2", "3", "2+3"])
+@pytest.mark.parametrize("embedding", ["none", "embedding"])
+def test_the_fixed_network_equals_the_frozen_supernet(space, supernet, stage, embedding):
+    architecture = decided(stage, embedding)
+    fixed = MultimodalSpace.build(architecture, **ARGUMENTS, trunk=OPEN).eval()
+    assert MultimodalSpace.inherit(fixed, supernet.state_dict()) == []
+    topology = topology_of(MultimodalSpace, {**ARGUMENTS, "trunk": OPEN})
+    frozen = supernet.freeze(architecture.sample(topology)).eval()
+    batch = make_batch()
+    torch.testing.assert_close(fixed(batch), frozen(batch), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("embedding", ["none", "embedding"])
+def test_stored_features_stand_for_the_images(embedding):
+    torch.manual_seed(0)
+    network = MultimodalSpace.build(decided("2+3", embedding), **ARGUMENTS, trunk=OPEN)
+    MultimodalSpace.load_pretrained(network)
+    batch = make_batch()
+    trunk = load_encoder("efficientnet_lite0").trunk()
+    with torch.no_grad():
+        found, maps = trunk.with_stages(batch["image"], [2, 3])
+        expected = network.eval()(batch)
+        stored = {name: value for name, value in batch.items() if name != "image"}
+        stored |= {"embedding": found, "stage2": maps[0], "stage3": maps[1]}
+        torch.testing.assert_close(network(stored), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_trunk_ends_where_what_is_read_ends():
+    counts = {}
+    for stage, embedding in (("2", "none"), ("3", "none"), ("2", "embedding")):
+        network = MultimodalSpace.build(decided(stage, embedding), **ARGUMENTS, trunk=OPEN)
+        counts[stage, embedding] = sum(parameter.numel() for parameter in network.image_encoder.trunk.parameters())
+        assert not any(parameter.requires_grad for parameter in network.image_encoder.trunk.parameters())
+    assert counts["2", "none"] < counts["3", "none"] < counts["2", "embedding"] == 3_371_008
+
+
+def test_without_cells_the_head_is_linear():
+    network = MultimodalSpace.build(
+        derive(
+            topology_of(MultimodalSpace, {**ARGUMENTS, "cells": 0, "trunk": {"encoder": "efficientnet_lite0", "embedding": True}}),
+            {}, SpaceRecord(name="multimodal"),
+        ),
+        **{**ARGUMENTS, "cells": 0, "modalities": ["image"], "metadata": None},
+        trunk={"encoder": "efficientnet_lite0", "embedding": True},
+    )  # fmt: skip
+    trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert trained == {"classifier.2.weight", "classifier.2.bias"}
+    assert network(make_batch()).shape == (ROWS, 5)
+
+
+def test_a_trunk_that_is_trained_has_smaller_rates_towards_the_image():
+    trunk = {"encoder": "efficientnet_lite0", "stage": 2, "frozen": False}
+    space = MultimodalSpace(**ARGUMENTS, trunk=trunk)
+    scales = rate_scales(space, 0.5, 0.8)
+    body = dict(space.image_encoder.trunk.named_parameters())
+    assert set(scales) == {id(parameter) for parameter in body.values()}
+    stem, *_, last = body.values()
+    assert scales[id(stem)] < scales[id(last)] == 0.5
+
+
+def test_path_dropout_gives_each_specimen_one_path_twice_as_strong():
+    torch.manual_seed(0)
+    dropout = PathDropout(2, 1.0).train()
+    ones = torch.ones(2000, 5)
+    found = dropout(ones)
+    first, second = found[:, 0], found[:, 4]
+    assert set((first + second).tolist()) == {2.0} and set(first.tolist()) == {0.0, 2.0}
+    assert abs(float(first.mean()) - 1) < 0.1
+    assert torch.equal(found[:, 0], found[:, 1]) and torch.equal(found[:, 2], found[:, 4])
+    assert torch.equal(dropout.eval()(ones), ones)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"encoder": "efficientnet_lite0", "stage": "4-5"}, "'4-5' is no stage"),
+        ({"encoder": "efficientnet_lite0", "stage": []}, "nothing to choose"),
+        ({"encoder": "efficientnet_lite9"}, "efficientnet_lite0"),
+        ({"encoder": "efficientnet_lite0", "stages": 4}, "Extra inputs"),
+    ],
+)
+def test_settings_that_name_nothing_are_refused(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        TrunkSettings.model_validate(settings)
+
+
+def test_contradictions_are_refused():
+    trunk = {"encoder": "efficientnet_lite0", "stage": [2, 3]}
+    with pytest.raises(ValueError, match="name one stage"):
+        MultimodalSpace(**{**ARGUMENTS, "cells": 0}, trunk=trunk)
+    with pytest.raises(ValueError, match="needs a trunk"):
+        MultimodalSpace(**{**ARGUMENTS, "cells": 0})
+    with pytest.raises(ValueError, match="add image"):
+        MultimodalSpace(**{**ARGUMENTS, "modalities": ["metadata"]}, trunk=trunk)
