@@ -44,6 +44,9 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         dropout: dropout before the classifier.
         metadata_dropout: share of training specimens whose metadata is hidden.
         field_dropout: share of single metadata fields that are hidden in training.
+        node_inputs: how the inputs of a node are declared to NNI. "multiple" is a choice of several; "sets" one choice
+            from all sets of as many, such as 0+2, for NNI's strategies ENAS, TPE and PolicyBasedRL, which stop at
+            choices of several.
 
     Raises:
         ValueError: for arguments that contradict each other.
@@ -69,6 +72,7 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         dropout: float = 0.1,
         metadata_dropout: float = 0.1,
         field_dropout: float = 0.05,
+        node_inputs: Literal["multiple", "sets"] = "multiple",
     ) -> None:
         super().__init__()
         if "metadata" in modalities and metadata is None:
@@ -81,7 +85,7 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
 
         def make_cell(index: int, reduction: bool, width: int, out: int) -> nn.Module:
             cell = kinds[_kind(index, reduction, cell_sharing)]
-            return SearchCell(cell, width, out, 2 if reduction else 1, classes)
+            return SearchCell(cell, width, out, 2 if reduction else 1, classes, node_inputs)
 
         def make_fusion(image: int, meta: int) -> nn.Module:
             candidates = {name: get("fusions", name).target(image, meta, fusion_features) for name in fusion_names}
@@ -159,6 +163,7 @@ class FixedNetwork(MultimodalForward):
         dropout: float = 0.1,
         metadata_dropout: float = 0.1,
         field_dropout: float = 0.05,
+        node_inputs: Literal["multiple", "sets"] = "multiple",  # of the search alone
     ) -> None:
         super().__init__()
         names = operations or list(plugins("operations"))

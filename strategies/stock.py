@@ -10,6 +10,8 @@ from torch import nn
 
 from bioautoml_nni.nni_engine import named_architecture_parameters
 
+from .supermodules import NATIVE, MixedCell
+
 
 class NNIDarts(DARTS):
     """NNI's own DARTS; no validation during the search, and what goes on after a kill sees other batches.
@@ -29,6 +31,10 @@ class NNIDarts(DARTS):
         super().__init__(
             arc_learning_rate=arc_learning_rate, gradient_clip_val=gradient_clip_val, warmup_epochs=warmup_epochs
         )
+
+    def default_mutation_hooks(self) -> list[Any]:
+        """NNI's, before which its layers and cells get what freezing them needs; what they compute is the same."""
+        return [MixedCell.mutate, *NATIVE, *super().default_mutation_hooks()]
 
     def configure_oneshot_module(self, training_module: Any) -> DartsLightningModule:
         """Wrap the evaluator's Lightning module."""

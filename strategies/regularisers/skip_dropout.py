@@ -15,6 +15,8 @@ class SkipDropout(Regulariser):
         end: share of the search at which it has fallen to zero.
     """
 
+    needs_skips = True
+
     def __init__(self, rate: float = 0.4, end: float = 0.8) -> None:
         if not 0 <= rate < 1:
             raise ValueError("the rate must be at least 0 and less than 1")
