@@ -35,7 +35,6 @@ REFUSED = {
     ("continuous", "random_paths"): "choice 'momentum' cannot be searched: .* is a range of numbers",
     ("hub NasBench101", "alternating_darts"): "choice 'cell/final' cannot be searched: .* a condition between choices",
     ("hub NasBench101", "random_paths"): "choice 'cell/final' cannot be searched: .* a condition between choices",
-    ("hub AutoFormer", "alternating_darts"): "num_heads can be sampled .random_paths. but not mixed",
 }
 """What our strategies do not search, with the sentence before the first batch."""
 SLOW = {name for name in nni_spaces.HUB if name not in ("hub NasBench101", "hub NasBench201")}
