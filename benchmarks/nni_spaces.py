@@ -312,7 +312,10 @@ HUB: dict[str, Callable[[], ModelSpace]] = {
     "hub DARTS, open width and depth": lambda: hub.DARTS(width=(4, 8), num_cells=(3, 6)),
     "hub ProxylessNAS": lambda: hub.ProxylessNAS(num_labels=CLASSES, width_mult=0.25),
     "hub MobileNetV3Space": lambda: hub.MobileNetV3Space(
-        num_labels=CLASSES, base_widths=(8, 8, 8, 8, 16, 16, 16, 16, 32), width_multipliers=(0.5, 1.0), expand_ratios=(1.0, 2.0)
+        num_labels=CLASSES,
+        base_widths=(8, 8, 8, 8, 16, 16, 16, 16, 32),
+        width_multipliers=(0.5, 1.0),
+        expand_ratios=(1.0, 2.0),
     ),
     "hub ShuffleNetSpace": lambda: hub.ShuffleNetSpace(num_labels=CLASSES),
     "hub ShuffleNetSpace, open channels": lambda: hub.ShuffleNetSpace(num_labels=CLASSES, channel_search=True),

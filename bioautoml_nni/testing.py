@@ -294,7 +294,9 @@ def check_space(space: Any, **arguments: Any) -> None:
         unseen = [key for key in batch if key not in ("image", "mask", "target") and not _matters(network, batch, key)]
         assert not unseen, f"{name}: the metadata {', '.join(unseen)} have no influence"
     if not topology.empty:
-        missing = _tried(f"{name}: must have {_SPACE_METHODS['inherit']}", space.inherit, network, supernet.state_dict())
+        missing = _tried(
+            f"{name}: must have {_SPACE_METHODS['inherit']}", space.inherit, network, supernet.state_dict()
+        )
         texts = isinstance(missing, list) and all(isinstance(own, str) for own in missing)
         assert texts, f"{name}: inherit() must return the list of names without a match, not {_kind(missing)}"
 
@@ -324,7 +326,9 @@ def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
     made = _tried(f"{name}: must be built from its arguments", strategy, **arguments) if callable(strategy) else None
     assert isinstance(made, Strategy), f"{name}: must be {contract}, not {_kind(strategy if made is None else made)}"
     several = isinstance(made, OneShotStrategy)
-    assert several, f"{name}: is a multi-trial strategy, which trains one network after the other; it must be {contract}"
+    assert several, (
+        f"{name}: is a multi-trial strategy, which trains one network after the other; it must be {contract}"
+    )
     images, classes = _random(32, 3, 16, 16).float(), torch.arange(32) % 3
     found = []
     for _ in range(2):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bioautoml_nni.architecture import Architecture, CellTopology, Topology
 from bioautoml_nni.registry import get, plugins
+from bioautoml_nni.utils.numbers import Count, Rate, Share
 
 from .cell import FixedCell, SearchCell, cell_topology
 from .encoders import ImageEncoder, MetadataEncoder
@@ -59,19 +60,19 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         num_classes: int,
         metadata: dict[str, Any] | None = None,
         modalities: Sequence[Literal["image", "metadata"]] = ("image", "metadata"),
-        channels: int = 16,
-        cells: int = 6,
-        nodes: int = 2,
-        inputs_per_node: int = 2,
+        channels: Count = 16,
+        cells: Count = 6,
+        nodes: Count = 2,
+        inputs_per_node: Count = 2,
         cell_sharing: Literal["kind", "none"] = "kind",
-        stem_stride: int = 2,
+        stem_stride: Literal[1, 2] = 2,
         operations: list[str] | None = None,
         fusions: list[str] | None = None,
-        metadata_features: int = 32,
-        fusion_features: int = 128,
-        dropout: float = 0.1,
-        metadata_dropout: float = 0.1,
-        field_dropout: float = 0.05,
+        metadata_features: Count = 32,
+        fusion_features: Count = 128,
+        dropout: Rate = 0.1,
+        metadata_dropout: Share = 0.1,
+        field_dropout: Share = 0.05,
         node_inputs: Literal["multiple", "sets"] = "multiple",
     ) -> None:
         super().__init__()

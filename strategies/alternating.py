@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import get
 from bioautoml_nni.utils.errors import ConfigError
+from bioautoml_nni.utils.numbers import Count, NonNegative, Positive, WholeNumber
 from bioautoml_nni.utils.seeding import derive_seed
 
 from .candidates import CannotNarrow
@@ -85,14 +86,14 @@ class AlternatingDARTS(DARTS):
         relaxation: Part = "softmax",
         regularisers: Sequence[Part] = (),
         alpha_data: Literal["disjoint", "shared", "validation"] = "disjoint",
-        alpha_learning_rate: float = 0.01,
-        alpha_weight_decay: float = 1e-3,
-        gradient_clip: float = 5.0,
-        warmup_epochs: int = 0,
-        most_skips: int | None = None,
-        least_entropy: float | None = None,
+        alpha_learning_rate: Positive = 0.01,
+        alpha_weight_decay: NonNegative = 1e-3,
+        gradient_clip: NonNegative = 5.0,
+        warmup_epochs: WholeNumber = 0,
+        most_skips: WholeNumber | None = None,
+        least_entropy: NonNegative | None = None,
         mixed_operation: Literal["fast", "plain"] = "fast",
-        partial_channels: int = 1,
+        partial_channels: Count = 1,
         log_curvature: bool = False,
         cuda_graphs: bool = True,
         checkpoint_cells: bool = False,
@@ -148,7 +149,7 @@ class AlternatingDARTS(DARTS):
             module.relaxation = self.relaxation
             module.fast = self.mixed_operation != "plain"
             if tell is not None:
-                module.told = {name: tell(str(module.label), name) for name in module.names}
+                module.told_capabilities = {name: tell(str(module.label), name) for name in module.names}
         if self.partial_channels > 1:
             self._make_partial(operations)
         self._check_skips(model)
@@ -173,7 +174,9 @@ class AlternatingDARTS(DARTS):
                 module.make_partial(self.partial_channels)
             except CannotNarrow as reason:
                 if reason.torn or "does not divide" in str(reason):
-                    raise ConfigError([f"{key}: choice {str(module.label)!r} cannot be made partial: {reason}."]) from None
+                    raise ConfigError(
+                        [f"{key}: choice {str(module.label)!r} cannot be made partial: {reason}."]
+                    ) from None
                 whole[str(module.label)] = str(reason)
         if len(whole) == len({str(module.label) for module in operations}):
             why = " ".join(f"Choice {label!r}: {reason}." for label, reason in whole.items())
@@ -184,9 +187,7 @@ class AlternatingDARTS(DARTS):
     def _check_skips(self, model: nn.Module) -> None:
         """Refuse options about skip connections where no candidate says that it is one."""
         wanted = [] if self.guards.most_skips is None else ["strategy.most_skips"]
-        wanted += [
-            f"strategy.regularisers: {type(part).__name__}" for part in self.regularisers if part.needs_skips
-        ]
+        wanted += [f"strategy.regularisers: {type(part).__name__}" for part in self.regularisers if part.needs_skips]
         if wanted and not any(skips_of(model).values()):
             raise ConfigError(
                 [

@@ -203,11 +203,15 @@ def disjoint_halves(loader: DataLoader, seed: int) -> tuple[DataLoader, DataLoad
     ways_out = "pass loaders named weights and alpha, or choose alpha_data='shared' or 'validation'"
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
         kind = type(dataset).__name__
-        raise TypeError(f"alpha_data='disjoint' needs a data set with a length, whose halves {kind} has not; {ways_out}")
+        raise TypeError(
+            f"alpha_data='disjoint' needs a data set with a length, whose halves {kind} has not; {ways_out}"
+        )
     batches: Any = loader.batch_sampler
     if batches is not None and type(batches) is not BatchSampler:
         kind = type(batches).__name__
-        raise TypeError(f"alpha_data='disjoint' cannot halve the batches that the batch_sampler {kind} makes; {ways_out}")
+        raise TypeError(
+            f"alpha_data='disjoint' cannot halve the batches that the batch_sampler {kind} makes; {ways_out}"
+        )
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(derive_seed(seed, "halves"))).tolist()
     sampler: Any = loader.sampler if batches is None else batches.sampler
     if type(sampler) in (RandomSampler, SequentialSampler) and len(sampler) == len(dataset) and not _replaces(sampler):

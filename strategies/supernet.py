@@ -38,7 +38,7 @@ class MixedOperation(DifferentiableMixedLayer):
         skip_dropout: rate at which values of skip connections are dropped in training.
         input_shape: shape of the last input.
         partial_channels: k; candidates see one k-th of the channels, see `make_partial`.
-        told: what the space says about its candidates, by name; see `candidates`.
+        told_capabilities: what the space says about its candidates, by name; see `candidates`.
     """
 
     relaxation: Relaxation = Softmax()
@@ -46,14 +46,14 @@ class MixedOperation(DifferentiableMixedLayer):
     skip_dropout: float = 0.0
     input_shape: tuple[int, ...] | None = None
     partial_channels: int = 1
-    told: Mapping[Any, Collection[str] | None] = MappingProxyType({})
+    told_capabilities: Mapping[Any, Collection[str] | None] = MappingProxyType({})
 
-    def are(self, capability: str) -> frozenset[Any]:
+    def with_capability(self, capability: str) -> frozenset[Any]:
         """Return the names of the candidates that have a capability, such as "skip" or "zero"."""
-        known: dict[str, frozenset[Any]] = self.__dict__.setdefault("_are", {})
+        known: dict[str, frozenset[Any]] = self.__dict__.setdefault("_with_capability", {})
         if capability not in known:
             known[capability] = frozenset(
-                name for name in self.names if has_capability(self[name], capability, self.told.get(name))
+                name for name in self.names if has_capability(self[name], capability, self.told_capabilities.get(name))
             )
         return known[capability]
 
@@ -82,7 +82,7 @@ class MixedOperation(DifferentiableMixedLayer):
         for name, candidate in anew.items():
             self.add_module(str(name), candidate)
         self.partial_channels = k
-        self.__dict__.pop("_are", None)
+        self.__dict__.pop("_with_capability", None)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return the relaxed output, in the form of the candidates' outputs: a tensor, a tuple, a list or a dictionary.
@@ -125,7 +125,7 @@ class MixedOperation(DifferentiableMixedLayer):
 
     def _computed(self) -> list[tuple[int, Any]]:
         """Return position and name of the candidates that are not zero; zero alone is computed."""
-        zeros = self.are("zero")
+        zeros = self.with_capability("zero")
         return [(i, name) for i, name in enumerate(self.names) if name not in zeros] or list(enumerate(self.names))
 
     def _fast(self, features: Tensor, weights: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ class MixedOperation(DifferentiableMixedLayer):
         each = weights.unbind()  # one gradient for all, where indices have one each
         for index, name in self._computed():
             candidate: Any = self[name]
-            dropped = bool(self.skip_dropout) and self.training and name in self.are("skip")
+            dropped = bool(self.skip_dropout) and self.training and name in self.with_capability("skip")
             if isinstance(candidate, MixedOperation):  # a choice within this one
                 mixture.add(each[index] * self._candidate(name, mixture.features))
             elif not dropped and hasattr(candidate, "add_to"):
@@ -160,7 +160,7 @@ class MixedOperation(DifferentiableMixedLayer):
 
     def _candidate(self, name: Any, *args: Any, **kwargs: Any) -> Any:
         value = self[name](*args, **kwargs)
-        if self.skip_dropout and self.training and isinstance(value, Tensor) and name in self.are("skip"):
+        if self.skip_dropout and self.training and isinstance(value, Tensor) and name in self.with_capability("skip"):
             value = functional.dropout(value, self.skip_dropout)
         return value
 
@@ -296,7 +296,9 @@ def weighted(values: Sequence[Any], weights: Sequence[Tensor], where: str) -> An
         return items if type(first) is not OrderedDict else OrderedDict(items)
     if isinstance(first, tuple | list):
         if any(type(value) is not type(first) or len(value) != len(first) for value in values):
-            raise ValueError(f"{where} give sequences of other kinds or lengths; a weighted sum needs the same from all")
+            raise ValueError(
+                f"{where} give sequences of other kinds or lengths; a weighted sum needs the same from all"
+            )
         columns = [
             weighted(list(column), weights, f"{where} [{index}]")
             for index, column in enumerate(zip(*values, strict=True))
@@ -315,7 +317,7 @@ def skips_of(model: nn.Module) -> dict[str, frozenset[Any]]:
     for module in model.modules():
         if isinstance(module, MixedOperation):
             label = str(module.label)
-            found[label] = found.get(label, frozenset()) | module.are("skip")
+            found[label] = found.get(label, frozenset()) | module.with_capability("skip")
         elif isinstance(module, DifferentiableMixedCell):
             edges: Any = module.ops
             for node, sources in enumerate(edges, start=module.num_predecessors):

@@ -22,7 +22,8 @@ class Foreign(ModelSpace):
 
     def __init__(self, *layers):
         super().__init__()
-        self.stem, self.layers, self.head = conv(3, 3, 8), nn.Sequential(*layers), nn.Linear(8, 3)
+        self.stem, self.head = conv(3, 3, 8), nn.Linear(8, 3)
+        self.layers = nn.Sequential(*[make() for make in layers])  # choices are made within a space
 
     def forward(self, images):
         return self.head(self.layers(self.stem(images)).mean((2, 3)))
@@ -69,7 +70,11 @@ class Narrow(Custom):
 
 
 def choice(label="a", **candidates):
-    return LayerChoice(candidates or {"c3": conv(), "skip": Shortcut()}, label=label)
+    def make():
+        made = {name: own() if not isinstance(own, nn.Module) else own for name, own in candidates.items()}
+        return LayerChoice(made or {"c3": conv(), "skip": Shortcut()}, label=label)
+
+    return make
 
 
 def searched(space, tmp_path, **options):
@@ -112,8 +117,8 @@ def test_a_space_speaks_for_candidates_of_others(tmp_path):
 
 
 def test_edges_of_nni_s_own_cells_are_asked_too():
-    cell = Cell({"skip_connect": lambda i, k, j: nn.Identity(), "c": lambda i, k, j: conv()}, 2, 1, 1, label="n")
-    space = AlternatingDARTS(most_skips=1).mutate_model(Foreign(cell))
+    made = {"skip_connect": lambda i, k, j: nn.Identity(), "c": lambda i, k, j: conv()}
+    space = AlternatingDARTS(most_skips=1).mutate_model(Foreign(lambda: Cell(made, 2, 1, 1, label="n")))
     assert skips_of(space) == {f"n/{edge}": {"skip_connect"} for edge in ("1_0", "2_0", "2_1")}
 
 

@@ -88,10 +88,18 @@ def test_the_loader_s_settings_are_kept():
         NUMBERS, 6, shuffle=True, drop_last=True, num_workers=2, pin_memory=True, prefetch_factor=5, timeout=7,
         worker_init_fn=start_worker, collate_fn=collate, persistent_workers=True, multiprocessing_context="fork",
     )  # fmt: skip
-    kept = (
-        "batch_size drop_last num_workers pin_memory prefetch_factor timeout worker_init_fn collate_fn "
-        "persistent_workers multiprocessing_context"
-    ).split()
+    kept = [
+        "batch_size",
+        "drop_last",
+        "num_workers",
+        "pin_memory",
+        "prefetch_factor",
+        "timeout",
+        "worker_init_fn",
+        "collate_fn",
+        "persistent_workers",
+        "multiprocessing_context",
+    ]
     for half in disjoint_halves(loader, seed=0):
         assert {name: getattr(half, name) for name in kept} == {name: getattr(loader, name) for name in kept}
 

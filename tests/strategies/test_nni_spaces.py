@@ -12,7 +12,7 @@ from bioautoml_nni.strategies.random_paths import RandomPaths
 from bioautoml_nni.strategies.supermodules import MixedConv2d
 from bioautoml_nni.strategies.supernet import MixedInput, slot_weights, weighted
 from nni.nas.nn.pytorch import InputChoice, LayerChoice, ModelSpace, MutableConv2d
-from nni.nas.strategy import ENAS, TPE, DARTS
+from nni.nas.strategy import DARTS, ENAS, TPE
 from test_alternating import make_evaluator, run
 from torch import nn
 
@@ -231,4 +231,6 @@ def test_nni_s_enas_takes_sets(tmp_path):
 
 def test_inputs_of_our_supernet_are_ours():
     model = AlternatingDARTS().mutate_model(Inputs(2, "sum"))
-    assert isinstance(model.choice, MixedInput) and float(model.choice.input_weights().detach().sum()) == pytest.approx(2)
+    assert isinstance(model.choice, MixedInput) and float(model.choice.input_weights().detach().sum()) == pytest.approx(
+        2
+    )

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from bioautoml_nni.losses._base import Loss
 from torch import Tensor
 from torch.nn import functional
+
+from bioautoml_nni.losses._base import Loss
 
 
 class SmoothedCrossEntropy(Loss):
