@@ -5,8 +5,8 @@
 
 Each suite raises `AssertionError` with one sentence that says which part of the contract does not hold, also where the
 plug-in itself fails. Networks get what training feeds: a dictionary with normalised images as float32 and, where the
-space takes metadata, with `numeric`, `categorical` and `mask`. `check` looks a plug-in up in the registry; the functions
-of each kind take the plug-in itself, and arguments where it needs some.
+space takes metadata, with `numeric`, `categorical` and `mask`. `check` looks a plug-in up in the registry; the
+functions of each kind take the plug-in itself, and arguments where it needs some.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ class Guards:
     """Limits of a search; None switches one off.
 
     Attributes:
-        most_skips: edges of one kind of cell (choices of the whole space, where it is not made of cells) that may have a skip connection as their strongest operation.
+        most_skips: edges of one kind of cell that may have a skip connection as their strongest operation; choices of
+            the whole space, where it is not made of cells.
         least_entropy: mean entropy of the shares, in nats, below which the architecture counts as decided.
     """
 

@@ -1,4 +1,4 @@
-"""The settings that a tuner may draw, checked before an experiment starts: a wrong one costs a whole trial each time."""
+"""The settings that a tuner may draw, checked before an experiment starts: each wrong one would cost a whole trial."""
 
 from __future__ import annotations
 
