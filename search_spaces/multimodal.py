@@ -13,7 +13,7 @@ from nni.nas.nn.pytorch import LayerChoice, ModelSpace
 from torch import Tensor, nn
 
 from bioautoml_nni.architecture import Architecture, CellTopology, Topology
-from bioautoml_nni.registry import get, plugins
+from bioautoml_nni.registry import get, usable
 from bioautoml_nni.utils.numbers import Count, Rate, Share
 
 from .cell import FixedCell, SearchCell, cell_topology
@@ -78,8 +78,8 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         super().__init__()
         if "metadata" in modalities and metadata is None:
             raise ValueError("modalities name 'metadata', but no metadata specification is given")
-        names = operations or list(plugins("operations"))
-        fusion_names = fusions or list(plugins("fusions"))
+        names = operations or list(usable("operations"))
+        fusion_names = fusions or list(usable("fusions"))
         classes = _operation_classes(names)
         whole = MultimodalSpace.topology(modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names)
         kinds = whole.cells
@@ -109,7 +109,7 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         fusions: list[str] | None,
     ) -> Topology:
         """Return what a space with these constructor arguments leaves open; `topology_of` asks."""
-        names, fusion_names = operations or list(plugins("operations")), fusions or list(plugins("fusions"))
+        names, fusion_names = operations or list(usable("operations")), fusions or list(usable("fusions"))
         kinds: dict[str, CellTopology] = {}
         if "image" in modalities:
             for index in range(cells):
@@ -167,8 +167,8 @@ class FixedNetwork(MultimodalForward):
         node_inputs: Literal["multiple", "sets"] = "multiple",  # of the search alone
     ) -> None:
         super().__init__()
-        names = operations or list(plugins("operations"))
-        fusion_names = fusions or list(plugins("fusions"))
+        names = operations or list(usable("operations"))
+        fusion_names = fusions or list(usable("fusions"))
         architecture.check(
             MultimodalSpace.topology(modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names)
         )

@@ -298,7 +298,10 @@ SOURCES = [
     (source(lambda self: Manifest(**manifest(table=table_with(**{LABEL: [1, 2]})))), "_label must be strings"),
     (source(lambda self: Manifest(**manifest(table=table_with(**{IMAGE: [1, 2]})))), "_image must hold paths below"),
     (source(lambda self: Manifest(**manifest(table=table_with(**{IMAGE: "../a.png"})))), "_image must hold paths"),
-    (source(lambda self: open(self.root / "no such table")), "must read its data, load(), but FileNotFoundError"),
+    (
+        source(lambda self: (self.root / "no such table").read_text()),
+        "must read its data, load(), but FileNotFoundError",
+    ),
     (type("NoLoad", (), {"__init__": lambda self, root: None}), "must have load()"),
     (type("NoRoot", (), {}), "must be built as Source(root, ...), but TypeError"),
 ]

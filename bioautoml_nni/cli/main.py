@@ -195,7 +195,7 @@ def doctor(directory: RunPath) -> None:
 def list_plugins(
     kind: Annotated[str | None, typer.Argument(help="one kind, such as sources")] = None,
 ) -> None:
-    """List plug-ins, all or of one kind."""
+    """List plug-ins, all or of one kind; one that cannot be used stands there as broken, with the reason."""
     from ..registry import KINDS, plugins
 
     for name in [kind] if kind else KINDS:
@@ -206,7 +206,11 @@ def list_plugins(
         for column in ("name", "description", "capabilities"):
             table.add_column(column, overflow="fold")
         for plugin in found.values():
-            table.add_row(plugin.name, escape(plugin.description), ", ".join(plugin.capabilities))
+            problem = plugin.problem
+            if problem is None:
+                table.add_row(plugin.name, escape(plugin.description), ", ".join(plugin.capabilities))
+            else:
+                table.add_row(plugin.name, f"[red]{escape(problem)}[/]", "broken")
         console.print(table)
         console.print()
 

@@ -61,6 +61,8 @@ def check_arguments(kind: str, name: str, arguments: Mapping[str, Any], path: st
     """
     try:
         plugin = get(kind, name)
+        if plugin.problem:
+            return [f"{path}.{name_key}: {plugin.problem}"]
         known = constructor_arguments(plugin)
     except PluginError as error:
         return [f"{path}.{name_key}: {error}"]

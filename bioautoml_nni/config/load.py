@@ -191,12 +191,22 @@ def _contradictions(experiment: Experiment) -> list[str]:
             for key in ("cells", "channels")
             if getattr(experiment.retrain, key) and key not in known
         ]
+    problems += [
+        f"space.{kind}: {problem}"
+        for kind in ("operations", "fusions")
+        for name in _texts(experiment.space.arguments.get(kind))
+        if name in plugins(kind) and (problem := plugins(kind)[name].problem)
+    ]
     source = plugins("sources").get(experiment.data.source)
     if source is not None and experiment.data.root is None and not source.attribute("root_is_optional", False):
         problems.append("data.root: this source needs the folder of its data, such as `root: ../my-data`.")
     if len(set(experiment.data.modalities)) < len(experiment.data.modalities):
         problems.append("data.modalities: each modality may stand once only.")
     return problems + _recipe_problems(experiment)
+
+
+def _texts(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _recipe_problems(experiment: Experiment) -> list[str]:
