@@ -44,7 +44,7 @@ def constructor_arguments(plugin: Plugin) -> dict[str, inspect.Parameter]:
 
 def _imported_parameters(plugin: Plugin) -> dict[str, inspect.Parameter]:
     function = constructor(plugin)
-    hints = typing.get_type_hints(function)
+    hints = typing.get_type_hints(function, include_extras=True)
     return {
         name: parameter.replace(annotation=hints.get(name, parameter.empty))
         for name, parameter in inspect.signature(function).parameters.items()
@@ -61,6 +61,8 @@ def check_arguments(kind: str, name: str, arguments: Mapping[str, Any], path: st
     """
     try:
         plugin = get(kind, name)
+        if plugin.problem:
+            return [f"{path}.{name_key}: {plugin.problem}"]
         known = constructor_arguments(plugin)
     except PluginError as error:
         return [f"{path}.{name_key}: {error}"]

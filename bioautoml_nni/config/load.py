@@ -229,6 +229,12 @@ def _contradictions(experiment: Experiment) -> list[str]:
             for key in ("cells", "channels")
             if getattr(experiment.retrain, key) and key not in known
         ]
+    problems += [
+        f"space.{kind}: {problem}"
+        for kind in ("operations", "fusions")
+        for name in _texts(experiment.space.arguments.get(kind))
+        if name in plugins(kind) and (problem := plugins(kind)[name].problem)
+    ]
     source = plugins("sources").get(experiment.data.source)
     if source is not None and experiment.data.root is None and not source.attribute("root_is_optional", False):
         problems.append("data.root: this source needs the folder of its data, such as `root: ../my-data`.")
@@ -252,6 +258,10 @@ def _trunk_problems(experiment: Experiment) -> list[str]:
     if experiment.retrain.cells and not experiment.space.arguments.get("cells", 6):
         problems.append("retrain.cells: space.cells is 0, so that no cell was searched; remove it.")
     return problems
+
+
+def _texts(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _recipe_problems(experiment: Experiment) -> list[str]:
