@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -19,6 +20,9 @@ from .utils.errors import PluginError
 
 Answer = TypeVar("Answer")
 
+logger = logging.getLogger(__name__)
+
+OWN_PACKAGE = "bioautoml_nni"
 GROUP_PREFIX = "bioautoml_nni."
 
 KINDS: Mapping[str, str] = {
@@ -47,14 +51,18 @@ class Plugin:
     kind: str
     name: str
     entry_point: EntryPoint
+    conflict: str | None = None
+    """Why the name stands for nothing: two packages claim it."""
 
     @cached_property
     def target(self) -> Any:
         """The plug-in's class or function, imported on first use.
 
         Raises:
-            PluginError: if the entry point cannot be imported.
+            PluginError: if the entry point cannot be imported, or another package claims its name too.
         """
+        if self.conflict is not None:
+            raise PluginError(self.conflict)
         try:
             return self.entry_point.load()
         except Exception as error:
@@ -62,6 +70,17 @@ class Plugin:
                 f"{self.kind} plug-in {self.name!r} ({self.entry_point.value}) cannot be imported: {error}; "
                 "reinstall or remove the package that declares it."
             ) from error
+
+    @property
+    def problem(self) -> str | None:
+        """Why the plug-in cannot be used, or None; one of another package is imported to know."""
+        try:
+            if self.conflict is None and self.entry_point.module.partition(".")[0] == OWN_PACKAGE:
+                return None
+            _ = self.target
+        except PluginError as error:
+            return str(error)
+        return None
 
     @property
     def description(self) -> str:
@@ -86,7 +105,7 @@ class Plugin:
         Raises:
             PluginError: if it had to be imported, and cannot be.
         """
-        if "target" not in vars(self):
+        if "target" not in vars(self) and self.conflict is None:
             try:
                 return source(Declared.find(self.entry_point.module, self.entry_point.attr))
             except (NotPlainError, RecursionError):
@@ -96,21 +115,22 @@ class Plugin:
 
 @cache
 def plugins(kind: str) -> Mapping[str, Plugin]:
-    """Return all plug-ins of a kind by name, in alphabetical order.
+    """Return all plug-ins of a kind by name, in alphabetical order; broken ones too, which fail where they are used.
 
     Raises:
-        PluginError: if there is no such kind, or if two packages claim one name.
+        PluginError: if there is no such kind.
     """
     if kind not in KINDS:
         raise PluginError(f"There is no plug-in kind {kind!r}{suggestion(kind, KINDS)}. Kinds: {', '.join(KINDS)}.")
     found: dict[str, Plugin] = {}
     for entry in sorted(_entry_points().select(group=GROUP_PREFIX + kind), key=lambda entry: (entry.name, entry.value)):
+        conflict = None
         if entry.name in found and found[entry.name].entry_point.value != entry.value:
-            raise PluginError(
+            conflict = (
                 f"Two packages declare {kind} plug-in {entry.name!r}: {found[entry.name].entry_point.value} and "
                 f"{entry.value}; uninstall one of them."
             )
-        found[entry.name] = Plugin(kind, entry.name, entry)
+        found[entry.name] = Plugin(kind, entry.name, entry, conflict)
     return found
 
 
@@ -135,9 +155,22 @@ def get(kind: str, name: str) -> Plugin:
 
 
 @cache
+def usable(kind: str) -> tuple[str, ...]:
+    """Return the names of the plug-ins of a kind that can be used; a broken one is left out with a warning.
+
+    For whoever takes all there are; a name that somebody gives goes to `get`.
+    """
+    problems = {name: plugin.problem for name, plugin in plugins(kind).items()}
+    for name, problem in problems.items():
+        if problem:
+            logger.warning("%s plug-in %r is left out: %s", kind, name, problem)
+    return tuple(name for name, problem in problems.items() if problem is None)
+
+
+@cache
 def named_operations(capability: str) -> frozenset[str]:
-    """Return the names of the registered operations with a capability."""
-    return frozenset(name for name, plugin in plugins("operations").items() if capability in plugin.capabilities)
+    """Return the names of the usable operations with a capability."""
+    return frozenset(name for name in usable("operations") if capability in plugins("operations")[name].capabilities)
 
 
 def operation_groups() -> dict[str, frozenset[str]]:

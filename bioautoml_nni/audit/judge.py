@@ -11,8 +11,9 @@ import pandas as pd
 
 from ..config.schema import DataConfig
 from ..data import splits
-from ..data.manifest import ID, IMAGE, LABEL
-from ..data.remark import Remark
+from ..data.manifest import ID, IMAGE, LABEL, Role
+from ..data.misfits import misfit_remarks
+from ..data.remark import ColumnFinding, Remark
 from ..data.specimens import Specimens
 from .columns import Screen, brand
 from .pictures import picture_findings
@@ -62,6 +63,7 @@ def audit(data: Specimens, found: Screen, settings: DataConfig) -> Audit:
     remarks = (
         *data.remarks,
         *judge_columns(found, data.manifest.roles, data.overridden, uses_metadata, data.manifest.infer),
+        *(misfit_remarks(data.manifest, data.table) if uses_metadata else ()),
         *judge_split(data.table[data.learned], data.part[data.learned], settings.split, found),
         *(judge_pictures(images) if images is not None else ()),
     )
@@ -87,13 +89,23 @@ def _record(
         "class_counts": {str(name): {p: int(n) for p, n in row.items()} for name, row in counts.iterrows()},
         "tail": _tail(counts[[splits.WEIGHTS, splits.ALPHA]].sum(axis=1)),
         "columns": [
-            {**vars(finding), "role": data.manifest.roles.get(finding.column, "ignored")} for finding in found.findings
+            _column(finding, data.manifest.roles.get(finding.column, "ignored"), remarks) for finding in found.findings
         ],
         "event": _event(found),
         "images": images,
         "overridden": dict(data.overridden),
         "brand": brand(data.overridden),
     }
+
+
+def _column(finding: ColumnFinding, role: Role, remarks: Sequence[Remark]) -> dict[str, Any]:
+    """Return what is recorded of a column; one that passed and yet is no feature says why."""
+    record = {**vars(finding), "role": role}
+    if finding.verdict == "pass" and role == "ignored":
+        start = f"Column {finding.column!r} taken as ignored: "
+        why = next((remark.text.removeprefix(start) for remark in remarks if remark.text.startswith(start)), "")
+        record |= {"verdict": "drop", "kind": "ignored", "reason": why.rstrip(".") or "its role is ignored"}
+    return record
 
 
 def _crossing(table: pd.DataFrame, part: pd.Series, group: str) -> int:

@@ -195,7 +195,7 @@ def doctor(directory: RunPath) -> None:
 def list_plugins(
     kind: Annotated[str | None, typer.Argument(help="one kind, such as sources")] = None,
 ) -> None:
-    """List plug-ins, all or of one kind."""
+    """List plug-ins, all or of one kind; one that cannot be used stands there as broken, with the reason."""
     from ..registry import KINDS, plugins
 
     for name in [kind] if kind else KINDS:
@@ -207,6 +207,10 @@ def list_plugins(
         for column in ("name", "description", *(figures or ["capabilities"])):
             table.add_column(column, overflow="fold")
         for plugin in found.values():
+            problem = plugin.problem
+            if problem is not None:
+                table.add_row(plugin.name, f"[red]{escape(problem)}[/]", "broken")
+                continue
             last = [_figure(plugin.target, figure) for figure in figures.values()] or [", ".join(plugin.capabilities)]
             table.add_row(plugin.name, escape(plugin.description), *last)
         console.print(table)

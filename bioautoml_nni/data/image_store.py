@@ -31,7 +31,7 @@ from .decoding import ImageReference, decode, read_bytes, require_below
 from .perceptual_hash import perceptual_hash
 from .verified import Verified, stamp_of
 
-REVISION = 4
+REVISION = 5
 BLOCK = 1024
 COLUMNS = ("reference", "row", "bytes", "modified", "width", "height", "digest", "look", "checksum", "failure")
 

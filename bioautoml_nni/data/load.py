@@ -23,7 +23,10 @@ def load_manifest(experiment: Experiment) -> Manifest:
         DataError: for files that cannot be read, and for an id that several specimens have.
     """
     settings = experiment.data
-    manifest: Manifest = get("sources", settings.source).target(settings.root, **settings.arguments).load()
+    source = get("sources", settings.source).target(settings.root, **settings.arguments)
+    if hasattr(source, "identifiers"):
+        source.identifiers = frozenset(name for name in (settings.split.group, settings.split.column) if name)
+    manifest: Manifest = source.load()
     ids = manifest.table[ID]
     if ids.duplicated().any():
         count, first = int(ids.duplicated(keep=False).sum()), ids[ids.duplicated()].iloc[0]

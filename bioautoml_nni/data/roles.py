@@ -16,6 +16,7 @@ from ..registry import suggestion
 from ..utils.errors import DataError
 from .manifest import Manifest, Role
 from .remark import ColumnFinding, Remark
+from .times import SHARE, decide_form, is_time, time_share
 
 DATE = re.compile(r"(^|_)(date|eventdate|day|collected|datetime|time|timestamp)($|_)", re.IGNORECASE)
 LATITUDE = re.compile(r"(^|[_-])lat(itude)?($|[_-])|decimallatitude", re.IGNORECASE)
@@ -23,6 +24,7 @@ LONGITUDE = re.compile(r"(^|[_-])(lon|lng|long(itude)?)($|[_-])|decimallongitude
 SIZE = re.compile(r"(^|_)(area|length|width|height|perimeter|mass|weight|feret|major|minor|size)(_|$)", re.IGNORECASE)
 FRACTION = re.compile(r"(^|_)(fraction|share|ratio|proportion|cover)(_|$)", re.IGNORECASE)
 MOST_CATEGORIES = 50
+COUNTED = {"excel": "days as spreadsheets do", "unix": "seconds since 1970", "unix_ms": "milliseconds since 1970"}
 
 
 @dataclass(frozen=True)
@@ -114,17 +116,18 @@ def infer_role(name: str, column: pd.Series) -> tuple[Role, str]:
         return "ignored", "it has fewer than two different values"
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return _numeric_role(name, values)
-    if DATE.search(name):
-        from .metadata import parse_times
-
-        if parse_times(values).notna().mean() > 0.95:
-            return "date", "its values are dates"
+    if time_share(values) > SHARE:
+        return "hour", "its values are times of day"
+    if is_time(values):
+        return "date", "its values are dates"
     if len(values) < 2 * values.nunique() or values.nunique() > MOST_CATEGORIES:
         return "ignored", f"{values.nunique()} different texts are an identifier or free text"
     return "categorical", f"{values.nunique()} different texts"
 
 
 def _numeric_role(name: str, values: pd.Series) -> tuple[Role, str]:
+    if DATE.search(name) and (serial := decide_form(values).form.serial):
+        return "date", f"its name, and its values count {COUNTED[serial]}"
     if LATITUDE.search(name) and values.between(-90, 90).all():
         return "latitude", "its name and range"
     if LONGITUDE.search(name) and values.between(-180, 180).all():

@@ -14,6 +14,7 @@ import pandas as pd
 from ..architecture.budgets import LARGEST_SIDE
 from ..data.decoding import ImageReference, decode, read_bytes, require_below
 from ..data.metadata import MetadataPreprocessor
+from ..data.tables import read_own
 from ..utils.errors import DataError, ExportError
 from .decisions import Decisions
 
@@ -85,7 +86,7 @@ class Model:
             for name in (file, *DESCRIPTIONS):
                 _require_unchanged(folder / name, info)
             session = _session(folder / file, options)
-            classes = pd.read_csv(folder / "classes.csv", dtype={"name": str}, keep_default_na=False)
+            classes = read_own(folder / "classes.csv", numbers=("index",))
             model = cls(
                 folder, info, _json(folder / "preprocessing.json"), _json(folder / "calibration.json"), classes, session
             )
@@ -144,14 +145,20 @@ class Model:
         """Return the rules by which probabilities become answers; see `Decisions`."""
         return Decisions(self.classes, str(self.info["rank"]), **options)
 
-    def read_image(self, root: Path, reference: str, into: np.ndarray | None = None) -> np.ndarray:
+    def read_image(
+        self, root: Path, reference: str, into: np.ndarray | None = None, literal: bool = False
+    ) -> np.ndarray:
         """Return a picture below `root` as (S, S, 3) uint8.
+
+        Args:
+            into: an array that receives it.
+            literal: whether the reference is a file's name, in which nothing marks a box or a member.
 
         Raises:
             OSError: if it cannot be read.
             DataError: if the reference leads out of `root`.
         """
-        parsed = ImageReference.parse(reference)
+        parsed = ImageReference(reference) if literal else ImageReference.parse(reference)
         require_below(root, [parsed.path])
         return decode(read_bytes(root, parsed), int(self.image["size"]), parsed.box, into).square
 
@@ -177,10 +184,18 @@ class Model:
                 raise DataError(f"{self.folder}: this model needs images.")
             inputs["image"] = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         if self.uses_metadata:
-            self.missing_columns = [name for name in self.preprocessor.roles if name not in table]
+            self.missing_columns = self.lacking(table)
             encoded = self.preprocessor.transform(table)
             inputs.update(numeric=encoded.numeric, categorical=encoded.categorical, mask=encoded.mask)
         return inputs
+
+    def lacking(self, table: pd.DataFrame) -> list[str]:
+        """Return the metadata columns that a table lacks."""
+        return [name for name in self.preprocessor.roles if name not in table] if self.uses_metadata else []
+
+    def doubts(self, table: pd.DataFrame) -> list[tuple[str, str, str]]:
+        """Return column, what is wrong and text of each value that cannot be read or is no category of training."""
+        return self.preprocessor.doubts(table) if self.uses_metadata else []
 
     @property
     def embeds(self) -> bool:
@@ -258,22 +273,22 @@ class Model:
         return exponential / exponential.sum(axis=1, keepdims=True)
 
     def predict_rows(
-        self, table: pd.DataFrame, root: Path | None = None, image_column: str | None = None
+        self, table: pd.DataFrame, root: Path | None = None, image_column: str | None = None, literal: bool = False
     ) -> tuple[np.ndarray, list[str]]:
         """Return logits (N, K) of rows of a table, and what is wrong with each row, or an empty text.
 
-        A row whose picture cannot be read has logits that are not a number.
+        A row whose picture cannot be read has logits that are not a number. `literal` as in `read_image`.
         """
-        images, failures = self.read_rows(table, root, image_column)
+        images, failures = self.read_rows(table, root, image_column, literal)
         logits = self.logits(images, table)
         logits[[bool(failure) for failure in failures]] = np.nan
         return logits, failures
 
     def embed_rows(
-        self, table: pd.DataFrame, root: Path, image_column: str
+        self, table: pd.DataFrame, root: Path, image_column: str, literal: bool = False
     ) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """Return what `predict_rows` does with the embeddings (N, E) in between, both not a number where it fails."""
-        images, failures = self.read_rows(table, root, image_column)
+        images, failures = self.read_rows(table, root, image_column, literal)
         assert images is not None  # `_split` says so otherwise
         logits, embeddings = self.logits_and_embeddings(images, table)
         failed = [bool(failure) for failure in failures]
@@ -281,9 +296,12 @@ class Model:
         return logits, embeddings, failures
 
     def read_rows(
-        self, table: pd.DataFrame, root: Path | None = None, image_column: str | None = None
+        self, table: pd.DataFrame, root: Path | None = None, image_column: str | None = None, literal: bool = False
     ) -> tuple[np.ndarray | None, list[str]]:
-        """Return images (N, S, S, 3) uint8 of rows, black where unreadable, and what is wrong with each row."""
+        """Return images (N, S, S, 3) uint8 of rows, black where unreadable, and what is wrong with each row.
+
+        `literal` as in `read_image`.
+        """
         failures = [""] * len(table)
         images = None
         if self.uses_images:
@@ -294,11 +312,11 @@ class Model:
                 try:
                     if not isinstance(reference, str) or not reference.strip():
                         raise OSError("the row names no image")
-                    self.read_image(root, reference.strip(), images[number])
+                    self.read_image(root, reference if literal else reference.strip(), images[number], literal)
                 except FileNotFoundError:
                     failures[number] = "the file is missing"
                 except (OSError, DataError) as error:
-                    failures[number] = str(error).replace(f"{root}/", "")
+                    failures[number] = _sentence(error, root)
         return images, failures
 
     def predict_files(
@@ -327,6 +345,12 @@ class Model:
         if found is not None:
             answers = answers.assign(embedding=found)
         return pd.concat([table[["image"]], answers.assign(error=failures)], axis=1)
+
+
+def _sentence(error: Exception, root: Path) -> str:
+    """Return what went wrong with an image in words, without the place of this machine."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return said.replace(f"{root}/", "")
 
 
 def _session(path: Path, options: Any) -> Any:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ..data import splits
 from ..data.manifest import ID
+from ..data.tables import csv_text
 from ..evaluation.calibration import (
     accuracy_thresholds,
     calibrated,
@@ -118,7 +119,7 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         "flops": specimen_flops(data, network),
     }
     metrics["majority_baseline"]["class"] = data.classes[metrics["majority_baseline"]["class"]]
-    write_text(folder / "per_class.csv", per_class.to_csv(index=False))
+    write_text(folder / "per_class.csv", csv_text(per_class))
     predicted = probabilities.argmax(axis=1)
     rows = data.table[(data.part == splits.TEST).to_numpy()]
     table = pd.DataFrame(
@@ -129,7 +130,7 @@ def evaluate(run: RunDirectory, console: Console) -> None:
             "confidence": shipped.max(axis=1).round(6),
         }
     )
-    write_text(folder / "predictions.csv", table.to_csv(index=False))
+    write_text(folder / "predictions.csv", csv_text(table))
     confusion_figure(folder / "confusion.png", target, predicted, data.classes, data.brand)
     roc_figure(folder / "roc.png", target, probabilities, data.classes, data.brand)
     curves = {"as trained": probabilities, "after temperature scaling": shipped}

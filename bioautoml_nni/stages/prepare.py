@@ -14,6 +14,7 @@ from ..data.image_store import Pixels
 from ..data.manifest import ID, LABEL, Manifest
 from ..data.metadata import MetadataPreprocessor
 from ..data.specimens import Specimens
+from ..data.tables import csv_text
 from ..runs.directory import RunDirectory
 from ..runs.prepared import NORMALISATION_REVISION
 from ..runs.teacher import require_teacher
@@ -35,12 +36,14 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
     require_teacher(run)  # it is needed much later; better to know now
     found = examine(run.experiment, console, manifest)
     data = found.data
-    write_text(run / "unreadable.csv", data.unreadable.to_csv(index=False))
+    write_text(run / "unreadable.csv", csv_text(data.unreadable))
     write_json(run / "audit.json", found.audit)
     if found.refusals:
         raise DataError("\n".join([*found.refusals, f"All findings are in {run / 'audit.json'}."]))
     _tell(found, run, console)
-    preprocessor = MetadataPreprocessor(data.manifest.features(), **settings.encoding.model_dump())
+    preprocessor = MetadataPreprocessor(
+        data.manifest.features(), **settings.encoding.model_dump(), forms=data.manifest.forms
+    )
     preprocessor.fit(data.table[data.in_training])
     size: int | None = None
     mean: list[float] | None = None
@@ -50,7 +53,7 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
         size = int(data.pixels.batch(np.array([0])).shape[1])
     with replacing(run / "manifest.parquet") as temporary:
         _parquet_ready(data.table).to_parquet(temporary, index=False)
-    write_text(run / "splits.csv", pd.DataFrame({"id": data.table[ID], "part": data.part}).to_csv(index=False))
+    write_text(run / "splits.csv", csv_text(pd.DataFrame({"id": data.table[ID], "part": data.part})))
     write_json(
         run / "preprocessing.json",
         {

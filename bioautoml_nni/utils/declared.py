@@ -25,6 +25,8 @@ from .syntax import SourceError, bindings, find_spec, read_tree, top_package
 
 UNAWARE = frozenset({"lightning", "nni", "pytorch_lightning", "timm", "torch", "torchvision"})
 """Packages older than this one: their base classes declare none of the attributes that plug-ins do."""
+LIGHT = frozenset({"bioautoml_nni.utils.numbers"})
+"""Modules of ours that are imported instead of read: annotations that are made by calls."""
 OPERATORS: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.Pow: operator.pow, ast.BitOr: operator.or_,
@@ -323,7 +325,7 @@ def _member(module: str, name: str) -> Any:
     """Return what a module has under a name, or its submodule of this name."""
     if top_package(module) in UNAWARE:
         return _Unaware(f"{module}.{name}")
-    if top_package(module) in sys.stdlib_module_names:
+    if module in LIGHT or top_package(module) in sys.stdlib_module_names:
         value = getattr(importlib.import_module(module), name, _MISSING)
         return _Reference(f"{module}.{name}") if value is _MISSING else _Real(value)
     parsed = _parsed(module)
