@@ -62,7 +62,9 @@ def changed(experiment: Experiment, values: Mapping[str, Any], origin: str) -> E
         ConfigError: with all mistakes at once.
     """
     result = experiment.model_dump(mode="json")
-    problems = [problem for key, value in _recipe_first(values) if (problem := _assign(result, key, copy.deepcopy(value)))]
+    problems = [
+        problem for key, value in _recipe_first(values) if (problem := _assign(result, key, copy.deepcopy(value)))
+    ]
     if problems:
         raise ConfigError(problems, origin)
     return parse_experiment(result, origin)

@@ -166,7 +166,7 @@ class DistillationConfig(_Section):
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "scratch": {},
-    # Few passes with small steps, smaller towards the image, and with the statistics of many more images than a batch's.
+    # Few passes with small steps, smaller towards the image, and with the statistics of more images than a batch's.
     "finetune": {
         "epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.05, "warmup_steps": 100,
         "trunk_rate": 0.1, "layer_decay": 0.8, "frozen_batch_norm": True, "ema_decay": 0.99, "keep": "last",

@@ -26,7 +26,7 @@ from ..registry import get
 from ..training.augment import FeatureTransform, ImageTransform
 from .directory import RunDirectory
 from .pooled_features import pooled_features
-from .trunk_features import stored_features
+from .trunk_features import trunk_features
 
 UNLEARNED = -1
 """Target of specimens whose label is no class."""
@@ -112,12 +112,8 @@ class PreparedData:
         assert self.pixels is not None  # images are used
         store = image_store(self.run.experiment, self.image_root)
         digests = store.ensure(self.table[IMAGE].tolist())["digest"].tolist()
-        if request.pooled:
-            return pooled_features(request, self.run.experiment, self.pixels, digests, int(self.image["size"]), Console())
-        return stored_features(
-            request, self.pixels, digests, int(self.image["size"]), store.caches,
-            self.run.experiment.training.augmentation, Console(),
-        )  # fmt: skip
+        ask = pooled_features if request.pooled else trunk_features
+        return ask(request, self.run.experiment, self.pixels, digests, int(self.image["size"]), Console())
 
     def as_images(self) -> PreparedData:
         """Return the same data, of which a dataset gives the images themselves, not what a frozen trunk makes of them."""

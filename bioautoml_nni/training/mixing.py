@@ -60,7 +60,6 @@ class Mixing:
         pasted = (bottom - top) * (right - left) / (images.shape[-2] * images.shape[-1])
         return mixed, Mix(partner, 1 - pasted)
 
-
     def of_batch(self, inputs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Mix]:
         """Return the inputs with their images mixed, or with stored features in place of images averaged (mixup)."""
         if "image" in inputs:
