@@ -116,18 +116,25 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
         if not trainer.is_global_zero:
             trainer.save_checkpoint(self.last)  # waits until the first process has written it
             return
-        if self.monitor is not None:
-            self.recent = [*self.recent, self.sign * float(trainer.callback_metrics[self.monitor])][-self.window :]
-            score = sum(self.recent) / len(self.recent)
-            if self.keep_last or score > self.best:
-                self.best, self.best_epoch = score, trainer.current_epoch
-                network = getattr(pl_module, "averaged", None) or pl_module.model
-                with replacing(self.best_weights) as temporary:
-                    torch.save(network.state_dict(), temporary)
+        if self.monitor is not None and self.observe(
+            float(trainer.callback_metrics[self.monitor]), trainer.current_epoch
+        ):
+            network = getattr(pl_module, "averaged", None) or pl_module.model
+            with replacing(self.best_weights) as temporary:
+                torch.save(network.state_dict(), temporary)
         with replacing(self.last) as temporary:
             trainer.save_checkpoint(temporary)
         self.last_model_path = str(self.last)
         self._stop_if_in_vain(trainer, trainer.current_epoch + 1)
+
+    def observe(self, value: float, epoch: int) -> bool:
+        """Take in the metric of an epoch, and return whether its weights are to be kept."""
+        self.recent = [*self.recent, self.sign * value][-self.window :]
+        score = sum(self.recent) / len(self.recent)
+        kept = self.keep_last or score > self.best
+        if kept:
+            self.best, self.best_epoch = score, epoch
+        return kept
 
     def state_dict(self) -> dict[str, Any]:
         """State that a checkpoint keeps."""
