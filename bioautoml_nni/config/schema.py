@@ -295,6 +295,11 @@ class RetrainConfig(_Section):
     cells: int | None = Field(None, ge=1)
     channels: int | None = Field(None, ge=1)
     initial_weights: Literal["scratch", "supernet"] = "scratch"
+    refit: bool = Field(
+        False,
+        description="train once more on training and validation part together, for as many epochs as were kept; "
+        "calibration stays that of the network which had not seen validation",
+    )
     max_minutes: float | None = Field(None, gt=0, description="of training; the schedule adapts to what fits")
 
     @model_validator(mode="after")

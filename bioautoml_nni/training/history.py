@@ -66,7 +66,7 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
         folder: receives ``last.ckpt`` and ``best.pt``.
         monitor: metric to maximise for ``best.pt``, a loss to minimise, or None.
         window: number of epochs whose mean counts.
-        keep_last: take the last epoch in place of the best one.
+        keep_last: take the last epoch in place of the best one; then no metric is needed.
         patience: epochs without a better one after which the training ends; None is never.
     """
 
@@ -116,9 +116,10 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
         if not trainer.is_global_zero:
             trainer.save_checkpoint(self.last)  # waits until the first process has written it
             return
-        if self.monitor is not None and self.observe(
-            float(trainer.callback_metrics[self.monitor]), trainer.current_epoch
-        ):
+        epoch, kept = trainer.current_epoch, self.keep_last
+        if self.monitor is not None:
+            kept = self.observe(float(trainer.callback_metrics[self.monitor]), epoch)
+        if kept:
             network = getattr(pl_module, "averaged", None) or pl_module.model
             with replacing(self.best_weights) as temporary:
                 torch.save(network.state_dict(), temporary)

@@ -6,10 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import bioautoml, in_process, write_experiment, write_table
 
+from bioautoml_nni.data.splits import ALPHA, VALIDATION, WEIGHTS
+from bioautoml_nni.evaluation.calibration import fit_temperature
 from bioautoml_nni.runs.directory import RunDirectory
+from bioautoml_nni.runs.networks import load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
+from bioautoml_nni.training.weights import load_weights
 
 TRUNK = {"encoder": "efficientnet_lite0", "stage": [1, 2, "1+2"], "embedding": "open"}
 PARAMETERS = 30_000
@@ -108,3 +113,25 @@ def test_what_stored_features_cannot_do_is_refused_at_once(on_trunk, tmp_path, c
     code, said = in_process(capsys, "run", path, "--output", tmp_path / "run")
     assert code == 2 and "training.cutmix" in said and "search.image_sizes" in said and "frozen" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_a_refit_learns_from_validation_and_is_calibrated_by_what_had_not_seen_it(on_trunk, tmp_path, capsys):
+    path = experiment(
+        tmp_path, on_trunk.parent / "data", derivation={"method": "random"}, retrain={"refit": True}, evaluation={}
+    )
+    code, said = in_process(capsys, "run", path, "--output", tmp_path / "run")
+    assert code == 0, said
+    run = RunDirectory.open(tmp_path / "run")
+    data = PreparedData.load(run)
+    kept, first = (load_weights(run / f"retrain/{name}") for name in ("model.pt", "best.pt"))
+    assert any(not torch.equal(kept[name], first[name]) for name in kept)
+    network = load_model(run, data)
+    network.load_state_dict(first)
+    logits, target = predict_logits(data, network.eval(), VALIDATION)
+    shipped = json.loads((run / "evaluation/calibration.json").read_text())
+    own = predict_logits(data, load_model(run, data), VALIDATION)[0]
+    assert fit_temperature(own.double().numpy(), target) != pytest.approx(shipped["temperature"], rel=1e-3)
+    assert shipped["temperature"] == pytest.approx(fit_temperature(logits.double().numpy(), target), rel=1e-3)
+    batches = len(data.dataset([WEIGHTS, ALPHA, VALIDATION])) // 8
+    checkpoint = torch.load(run / "retrain/refit/last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 2 * batches > 2 * (len(data.dataset([WEIGHTS, ALPHA])) // 8)
