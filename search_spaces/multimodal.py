@@ -172,7 +172,7 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
 
     @staticmethod
     def frozen_features(**arguments: Any) -> FeatureRequest | None:
-        """Return what a frozen trunk is asked for, whatever the search decides; None if it is trained, or without one."""
+        """Return what a frozen trunk is asked for, whatever the search decides; None where none is frozen."""
         plan = trunk_plan(arguments.get("trunk"), arguments.get("cells", 6), ("image",))
         if plan is None or not plan.settings.frozen:
             return None

@@ -31,8 +31,8 @@ class TrunkSettings(BaseModel):
         embedding: whether the whole encoder's embedding goes into the classifier too, beside the cells; "open" lets
             the search decide.
         frozen: keep the encoder as it is, and compute what is read of it once; otherwise it is trained along.
-        views: augmented views of every image whose features a frozen trunk computes beside the plain ones; training
-            draws among all of them, by the augmentation of `training.augmentation`.
+        views: mirrored and turned views of every image whose features are computed beside those of the plain one, up
+            to 7; training draws among all of them. Without any, maps are mirrored and turned themselves.
         embedding_dropout: dropout of the embedding.
         path_dropout: probability with which a training specimen is classified by the cells alone or by the embedding
             alone, so that each learns all it can: otherwise the embedding, which knows most at first, explains the
@@ -45,7 +45,7 @@ class TrunkSettings(BaseModel):
     stage: int | str | list[int | str] | None = None
     embedding: bool | Literal["open"] = False
     frozen: bool = True
-    views: int = Field(0, ge=0, le=64)
+    views: int = Field(0, ge=0, le=7)
     embedding_dropout: float = Field(0.5, ge=0, lt=1)
     path_dropout: float = Field(0.5, ge=0, le=1)
 
@@ -295,7 +295,7 @@ class TrunkEncoder(nn.Module):
         last, maps = self._of_trunk(images)
         found = [] if self.read is None else [self._through_cells(maps)]
         if self.path is not None:
-            found += [last] if self.has_embedding else []
+            found += [] if last is None else [last]
             found += [maps[stage] for stage in self.stages] if self.read is None else []
         return torch.cat(found, dim=1) if len(found) > 1 else found[0]
 

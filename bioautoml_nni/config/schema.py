@@ -173,7 +173,7 @@ class DistillationConfig(_Section):
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "scratch": {},
-    # Few passes with small steps, smaller towards the image, and with the statistics of many more images than a batch's.
+    # Few passes with small steps, smaller towards the image, and with the statistics of more images than a batch's.
     "finetune": {
         "epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.05, "warmup_steps": 100,
         "trunk_rate": 0.1, "layer_decay": 0.8, "frozen_batch_norm": True, "ema_decay": 0.99, "keep": "last",
@@ -302,6 +302,11 @@ class RetrainConfig(_Section):
     cells: int | None = Field(None, ge=1)
     channels: int | None = Field(None, ge=1)
     initial_weights: Literal["scratch", "supernet"] = "scratch"
+    refit: bool = Field(
+        False,
+        description="train once more on training and validation part together, for as many epochs as were kept; "
+        "calibration stays that of the network which had not seen validation",
+    )
     max_minutes: float | None = Field(None, gt=0, description="of training; the schedule adapts to what fits")
 
     @model_validator(mode="after")

@@ -27,7 +27,7 @@ from ..registry import get
 from ..training.augment import FeatureTransform, ImageTransform
 from .directory import RunDirectory
 from .pooled_features import pooled_features
-from .trunk_features import stored_features
+from .trunk_features import trunk_features
 
 NORMALISATION_REVISION = 2
 """From 2 on, a pretrained timm network sees images as it was trained; runs prepared before keep what they learned."""
@@ -130,14 +130,9 @@ class PreparedData:
         if request is None or self.reads_images or not self.uses_images or not self.run.experiment.cache.max_gb:
             return None
         assert self.pixels is not None  # images are used
-        store = self.image_store()
-        digests = store.verified(self.table[IMAGE].tolist())["digest"].tolist()
-        if request.pooled:
-            return pooled_features(request, self.run.experiment, self.pixels, digests, int(self.image["size"]), Console())
-        return stored_features(
-            request, self.pixels, digests, int(self.image["size"]), store.caches,
-            self.run.experiment.training.augmentation, Console(),
-        )  # fmt: skip
+        digests = self.image_store().verified(self.table[IMAGE].tolist())["digest"].tolist()
+        ask = pooled_features if request.pooled else trunk_features
+        return ask(request, self.run.experiment, self.pixels, digests, int(self.image["size"]), Console())
 
     def as_images(self) -> PreparedData:
         """Return the same data, of which a dataset gives the images themselves, not what a frozen trunk makes of them."""

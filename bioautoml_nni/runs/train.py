@@ -21,6 +21,9 @@ from ..training.weights import checkpoint_to_resume
 from .prepared import PreparedData
 from .directory import RunDirectory
 
+TRAINED = (splits.WEIGHTS, splits.ALPHA)
+"""The parts that the final network is trained on."""
+
 BALANCE = {"shuffled": 0.0, "square_root": 0.5, "balanced": 1.0}
 """For each sampler the power of a class's size by which its specimens are drawn less often."""
 
@@ -35,6 +38,7 @@ def train(
     epochs: int | None = None,
     tell: Callable[[Mapping[str, Any]], None] = lambda line: None,
     teacher: np.ndarray | None = None,
+    refit: bool = False,
 ) -> CheckpointCallback:
     """Train a network by the experiment's recipe, going on from `folder`/last.ckpt where there is one.
 
@@ -44,16 +48,17 @@ def train(
         epochs: stop after so many, whatever the clock says; the schedule is that of the whole training all the same.
         tell: called with every epoch's line.
         teacher: natural logits (N, K) of all training rows, where the recipe has a distillation.
+        refit: train on the validation part too, for `epochs`, which the schedule then spans; the last weights are kept.
 
     Raises:
         KeyboardInterrupt: if the user stops it; the newest whole epoch is kept.
     """
     experiment, settings = run.experiment, run.experiment.training
     train = make_loader(
-        data.dataset([splits.WEIGHTS, splits.ALPHA], teacher, views=True), settings.batch_size, shuffle=True,
+        data.dataset([*TRAINED, *([splits.VALIDATION] if refit else [])], teacher, views=True), settings.batch_size, shuffle=True,
         balance=BALANCE[settings.sampler],
     )  # fmt: skip
-    validation = make_loader(data.dataset([splits.VALIDATION]), settings.batch_size, shuffle=False)
+    validation = None if refit else make_loader(data.dataset([splits.VALIDATION]), settings.batch_size, shuffle=False)
     module = RetrainModule(
         num_classes=len(data.classes),
         loss=data.loss(),
@@ -63,9 +68,14 @@ def train(
         seed=experiment.seed,
     )
     module.set_model(network)
+    if refit and epochs is not None:
+        module.set_epochs(epochs)
     patience, minutes = (settings.patience, experiment.retrain.max_minutes) if epochs is None else (None, None)
     checkpoint = CheckpointCallback(
-        folder, monitor=settings.monitor, patience=patience, keep_last=settings.keep == "last"
+        folder,
+        monitor=None if refit else settings.monitor,
+        patience=patience,
+        keep_last=refit or settings.keep == "last",
     )
     trainer = pl.Trainer(
         max_epochs=epochs or settings.epochs,
@@ -87,7 +97,7 @@ def train(
         default_root_dir=str(folder),
     )
     resume = checkpoint_to_resume(checkpoint.last) if checkpoint.best_weights.is_file() else None
-    if resume and epochs is None:
+    if resume and (epochs is None or refit):
         console.print(f"{task}: continues after the newest whole epoch.")
     trainer.fit(module, train, validation, ckpt_path=str(resume) if resume else None, weights_only=True)
     if trainer.interrupted:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 
+from ..data import splits
 from ..registry import get
 from ..runs.directory import RunDirectory
-from ..runs.networks import starting_network
+from ..runs.networks import predict_logits, starting_network
 from ..runs.prepared import PreparedData
 from ..runs.probe import VALIDATION_LOGITS, fit_classifier
 from ..runs.teacher import teacher_logits
-from ..runs.train import train
+from ..runs.train import TRAINED, train
 from ..training.history import read_history
 from ..training.weights import load_weights
 from ..utils.atomic import replacing, write_array, write_json
@@ -47,11 +49,21 @@ def retrain(run: RunDirectory, console: Console) -> None:
         )
     if "probe" in get("search_spaces", experiment.space.name).capabilities:
         return _fit(run, data, network, arguments, folder, console)
+    if experiment.retrain.refit and experiment.training.distillation is not None:
+        raise ConfigError(
+            ["retrain.refit: a teacher teaches the training part only; remove it, or training.distillation."],
+            "experiment",
+        )
+    first = copy.deepcopy(network) if experiment.retrain.refit else None
     checkpoint = train(
         run, data, network, folder, "retrain", console, tell=run.tell("retrain"),
         teacher=teacher_logits(run, data, console),
     )  # fmt: skip
-    _save(folder, load_weights(checkpoint.best_weights))
+    weights = load_weights(checkpoint.best_weights)
+    (folder / VALIDATION_LOGITS).unlink(missing_ok=True)  # of an earlier refit
+    if first is not None:
+        weights = _refit(run, data, first, weights, checkpoint.best_epoch + 1, folder, console)
+    _save(folder, weights)
     write_json(
         folder / "network.json",
         {
@@ -59,10 +71,34 @@ def retrain(run: RunDirectory, console: Console) -> None:
             "arguments": arguments,
             "brand": data.brand,
             "keep": experiment.training.keep,
+            "learned_from": [*TRAINED, *([splits.VALIDATION] if experiment.retrain.refit else [])],
             "best_epoch": checkpoint.best_epoch,
             "validation_macro_f1": _mean_macro_f1(folder, checkpoint.best_epoch, checkpoint.window),
         },
     )
+
+
+def _refit(
+    run: RunDirectory,
+    data: PreparedData,
+    network: nn.Module,
+    weights: dict[str, Tensor],
+    epochs: int,
+    folder: Path,
+    console: Console,
+) -> dict[str, Tensor]:
+    """Train `network` once more, on validation specimens too, and return its weights.
+
+    What the network of `weights`, which has not seen them, says of validation specimens is kept for calibration.
+    """
+    unseen = copy.deepcopy(network)
+    unseen.load_state_dict(weights)
+    write_array(folder / VALIDATION_LOGITS, predict_logits(data, unseen.eval(), splits.VALIDATION)[0].numpy())
+    own = folder / "refit"
+    own.mkdir(exist_ok=True)
+    seed_everything(derive_seed(run.experiment.seed, "refit"))
+    checkpoint = train(run, data, network, own, "retrain: with validation", console, epochs, refit=True)
+    return load_weights(checkpoint.best_weights)
 
 
 def _fit(

@@ -27,7 +27,7 @@ from ..registry import get, operation_groups
 from ..runs.directory import RunDirectory
 from ..runs.networks import strategy_arguments
 from ..runs.prepared import PreparedData
-from ..training.augment import ImageSizes
+from ..training.augment import ImageSizes, ImageTransform
 from ..training.history import CheckpointCallback, HistoryCallback, read_history
 from ..training.inference import Inference
 from ..training.module import SpecimenModule
@@ -183,7 +183,7 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
     module.rate_factor = rate_factor
     module.trunk_rate, module.layer_decay = settings.trunk_rate, settings.layer_decay
     module.frozen_batch_norm = settings.frozen_batch_norm
-    sizes = [] if module.images is None else [ImageSizes(module.images, settings.image_size_at)]
+    sizes = [ImageSizes(module.images, settings.image_size_at)] if isinstance(module.images, ImageTransform) else []
     checkpoint = CheckpointCallback(folder)
     epoch = _EpochRecord(run, data, learns_shares="equal_shares" not in getattr(strategy, "capabilities", ()))
     history = HistoryCallback(folder / "history.jsonl", epoch, run.tell("search"))

@@ -119,7 +119,7 @@ def stored_features(batch: Mapping[str, Tensor]) -> list[str]:
 
 
 class FeatureTransform(nn.Module):
-    """Turns stored features of a frozen trunk into float32; in training mode, maps are flipped and transposed at random.
+    """Turns stored features of a frozen trunk into float32; in training mode, maps are flipped and transposed.
 
     Networks see a turned image nearly as the turned map of the image. All maps of a specimen turn alike.
 

@@ -66,7 +66,7 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
         folder: receives ``last.ckpt`` and ``best.pt``.
         monitor: metric to maximise for ``best.pt``, a loss to minimise, or None.
         window: number of epochs whose mean counts.
-        keep_last: take the last epoch in place of the best one.
+        keep_last: take the last epoch in place of the best one; then no metric is needed.
         patience: epochs without a better one after which the training ends; None is never.
     """
 
@@ -116,18 +116,26 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
         if not trainer.is_global_zero:
             trainer.save_checkpoint(self.last)  # waits until the first process has written it
             return
+        epoch, kept = trainer.current_epoch, self.keep_last
         if self.monitor is not None:
-            self.recent = [*self.recent, self.sign * float(trainer.callback_metrics[self.monitor])][-self.window :]
-            score = sum(self.recent) / len(self.recent)
-            if self.keep_last or score > self.best:
-                self.best, self.best_epoch = score, trainer.current_epoch
-                network = getattr(pl_module, "averaged", None) or pl_module.model
-                with replacing(self.best_weights) as temporary:
-                    torch.save(network.state_dict(), temporary)
+            kept = self.observe(float(trainer.callback_metrics[self.monitor]), epoch)
+        if kept:
+            network = getattr(pl_module, "averaged", None) or pl_module.model
+            with replacing(self.best_weights) as temporary:
+                torch.save(network.state_dict(), temporary)
         with replacing(self.last) as temporary:
             trainer.save_checkpoint(temporary)
         self.last_model_path = str(self.last)
         self._stop_if_in_vain(trainer, trainer.current_epoch + 1)
+
+    def observe(self, value: float, epoch: int) -> bool:
+        """Take in the metric of an epoch, and return whether its weights are to be kept."""
+        self.recent = [*self.recent, self.sign * value][-self.window :]
+        score = sum(self.recent) / len(self.recent)
+        kept = self.keep_last or score > self.best
+        if kept:
+            self.best, self.best_epoch = score, epoch
+        return kept
 
     def state_dict(self) -> dict[str, Any]:
         """State that a checkpoint keeps."""

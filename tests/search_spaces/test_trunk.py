@@ -122,14 +122,11 @@ def test_the_trunk_ends_where_what_is_read_ends():
 
 
 def test_without_cells_the_head_is_linear():
-    network = MultimodalSpace.build(
-        derive(
-            topology_of(MultimodalSpace, {**ARGUMENTS, "cells": 0, "trunk": {"encoder": "efficientnet_lite0", "embedding": True}}),
-            {}, SpaceRecord(name="multimodal"),
-        ),
-        **{**ARGUMENTS, "cells": 0, "modalities": ["image"], "metadata": None},
-        trunk={"encoder": "efficientnet_lite0", "embedding": True},
-    )  # fmt: skip
+    trunk = {"encoder": "efficientnet_lite0", "embedding": True}
+    arguments = {**ARGUMENTS, "cells": 0, "modalities": ["image"], "metadata": None, "trunk": trunk}
+    topology = topology_of(MultimodalSpace, arguments)
+    assert topology.empty
+    network = MultimodalSpace.build(derive(topology, {}, SpaceRecord(name="multimodal")), **arguments)
     trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     assert trained == {"classifier.2.weight", "classifier.2.bias"}
     assert network(make_batch()).shape == (ROWS, 5)
