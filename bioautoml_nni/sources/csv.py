@@ -7,7 +7,8 @@ from typing import Literal
 
 import pandas as pd
 
-from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role, as_strings
+from ..data.finding import ImageFinder
+from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, as_strings
 from ..data.tables import read_table
 from ..data.times import DateForm
 from ..data.typed import with_types
@@ -72,6 +73,7 @@ class CsvSource:
         if not image_root.is_dir():
             raise DataError(f"{image_root}: there is no such image folder; check data.root and data.image_root.")
         self._require_columns(raw, path)
+        raw = self._without_our_names(raw, notes)
         labels = as_strings(raw[self.label])
         images = as_strings(raw[self.image])
         usable = labels.notna() & images.notna()
@@ -82,7 +84,13 @@ class CsvSource:
         if (~usable).any():
             first = int((~usable).to_numpy().argmax()) + 2
             notes.append(f"{int((~usable).sum())} rows without image or label left out (the first is line {first}).")
-        raw, labels, images = raw[usable], labels[usable], images[usable]
+        raw, labels = raw[usable], labels[usable]
+        finder = ImageFinder(image_root)
+        images = pd.Series(finder.find_all(raw[self.image].astype(str)), index=raw.index, dtype="str")
+        notes += finder.notes()
+        padded = int((raw[self.label].astype(str) != labels).sum())
+        if padded:
+            notes.append(f"{padded} labels have spaces around them, which are no part of them.")
         table = raw.drop(columns=[name for name in (self.image, self.label, self.id) if name in raw]).copy()
         table.insert(0, LABEL, labels)
         table.insert(0, IMAGE, images)
@@ -104,6 +112,18 @@ class CsvSource:
             forms=typed.forms,
             unread=typed.unread,
         )
+
+    def _without_our_names(self, raw: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+        """Give columns that bear a name of a manifest's own another one, unless they are the id, image or label."""
+        ours = [
+            name for name in (ID, IMAGE, LABEL, SPLIT) if name in raw and name not in (self.id, self.image, self.label)
+        ]
+        if not ours:
+            return raw
+        renamed = {name: f"{name} (table)" for name in ours}
+        notes.append(f"Columns {', '.join(ours)} are read as {', '.join(renamed.values())}.")
+        self.columns = {renamed.get(name, name): role for name, role in self.columns.items()}
+        return raw.rename(columns=renamed)
 
     def _require_columns(self, raw: pd.DataFrame, path: Path) -> None:
         named = {"data.image": self.image, "data.label": self.label}
