@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..data.finding import ImageFinder
 from ..data.image_files import SUFFIXES, list_images
-from ..data.tables import SEPARATORS, TableFile, cell_text, csv_text
+from ..data.tables import KINDS, TableFile, cell_text, csv_text, is_table
 from ..utils.atomic import remove_leftovers, replacing, write_json
 from ..utils.errors import DataError
 from ..utils.places import require_folder, require_place
@@ -39,7 +39,7 @@ class Request:
     """What is to be predicted, and how.
 
     Attributes:
-        source: a table (.csv, .tsv, .txt, .parquet), an image, or a folder of images that is searched to its depths.
+        source: a table of one of `KINDS`, an image, or a folder of images that is searched to its depths.
         output: .csv or .parquet.
         image_column: column with image paths; found by the model's own training column if None.
         image_root: folder below which the images lie; the table's own folder if None.
@@ -140,8 +140,8 @@ def _places(model: Model, request: Request) -> tuple[Path, str | None]:
         if not model.uses_images:
             raise DataError(f"{request.source}: holds images, but this model reads metadata alone.")
         return request.source if request.source.is_dir() else request.source.parent, OWN_IMAGE
-    if request.source.suffix.lower() not in {*SEPARATORS, ".parquet"}:
-        raise DataError(f"{request.source}: unknown kind of table; use .csv, .tsv, .txt or .parquet.")
+    if not is_table(request.source):
+        raise DataError(f"{request.source}: unknown kind of table; use {', '.join(KINDS)}.")
     root = request.image_root or request.source.parent
     if not root.is_dir():
         raise DataError(f"{root}: there is no such folder; check --image-root.")

@@ -1,4 +1,4 @@
-"""Your own table: CSV, TSV or Parquet with a column of image paths and a column of labels."""
+"""Your own table: CSV, a spreadsheet, Parquet or another, with a column of image paths and one of labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..utils.errors import DataError
 
 
 class CsvSource:
-    """A table (CSV, TSV or Parquet) with an image column and a label column.
+    """A table with an image column and a label column: CSV and its like, a spreadsheet, Parquet, JSON lines, SQLite.
 
     Args:
         root: folder of the table and the images.
@@ -31,6 +31,7 @@ class CsvSource:
         infer_columns: whether roles of the columns not named are inferred; otherwise they are ignored.
         missing: texts that mean that a value is missing, such as NA; an empty cell always does.
         encoding: of the table; found by itself by default.
+        sheet: of a spreadsheet, or table of a database; the first, or the only one, by default.
         date_order: day_first or month_first, by column, where the values themselves do not say it.
     """
 
@@ -48,6 +49,7 @@ class CsvSource:
         infer_columns: bool = True,
         missing: list[str] | None = None,
         encoding: str | None = None,
+        sheet: str | None = None,
         date_order: dict[str, Literal["day_first", "month_first"]] | None = None,
     ) -> None:
         self.root = root
@@ -60,6 +62,7 @@ class CsvSource:
         self.infer_columns = infer_columns
         self.missing = frozenset(missing or [])
         self.encoding = encoding
+        self.sheet = sheet
         self.date_order = dict(date_order or {})
         self.identifiers: frozenset[str] = frozenset()
         """Further columns whose texts stay what they are, since the experiment divides by them."""
@@ -68,7 +71,7 @@ class CsvSource:
         """Read the table; see `Source.load`."""
         path = self.root / self.table
         notes: list[str] = []
-        raw = read_table(path, self.missing, self.encoding, notes)
+        raw = read_table(path, self.missing, self.encoding, notes, self.sheet)
         image_root = self.root / self.image_root
         if not image_root.is_dir():
             raise DataError(f"{image_root}: there is no such image folder; check data.root and data.image_root.")
