@@ -3,9 +3,9 @@
     python benchmarks/nni_digits.py inputs        # nodes that add two of three inputs: scale of supernet and network
     python benchmarks/nni_digits.py nasbench201   # NAS-Bench-201's space by our strategy and by NNI's DARTS
 
-1,000 digits train (each strategy divides them as it does by default: ours into halves, NNI's takes the 397 of validation
-for the architecture), 400 test. `derived` is the supernet's frozen network with its weights, `retrained` a fresh network
-of the same architecture trained on all 1,397 others.
+1,000 digits train (each strategy divides them as it does by default: ours into halves, NNI's takes the 397 of
+validation for the architecture), 400 test. `derived` is the supernet's frozen network with its weights, `retrained` a
+fresh network of the same architecture trained on all 1,397 others.
 """
 
 from __future__ import annotations
