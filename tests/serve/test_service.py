@@ -139,6 +139,15 @@ def test_it_explains_the_likeliest_class_or_the_one_asked_for(client, data):
     assert other["detections"][0]["classifications"][0]["explanation"]["label"] == "cicada"
 
 
+def test_it_adds_the_embedding_that_predict_writes_if_asked(client, model, data):
+    plain, asked = (
+        process(client, source(data, 0), config=config).json()["detections"][0]["classifications"][0]
+        for config in ({}, {"embedding": True})
+    )
+    expected = model.predict_files(data, ["pictures/0.png"], embeddings=True)["embedding"][0]
+    assert plain["embedding"] is None and asked["embedding"] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("request_", "said"),
     [
