@@ -181,10 +181,10 @@ class AlternatingDARTS(DARTS):
                     ) from None
                 whole[str(module.label)] = str(reason)
         if len(whole) == len({str(module.label) for module in operations}):
-            why = " ".join(f"Choice {label!r}: {reason}." for label, reason in whole.items())
+            why = " ".join(f"Choice {label!r}: {text}." for label, text in whole.items())
             raise ConfigError([f"{key}: no choice of this space can be made partial. {why}".strip()])
-        for label, reason in whole.items():
-            logger.warning("%s: choice %r stays whole: %s.", key, label, reason)
+        for label, text in whole.items():
+            logger.warning("%s: choice %r stays whole: %s.", key, label, text)
 
     def _check_skips(self, model: nn.Module) -> None:
         """Refuse options about skip connections where no candidate says that it is one."""
