@@ -167,11 +167,13 @@ class AlternatingDARTS(DARTS):
         """Make choices partial; those with nothing to narrow stay whole, and are named."""
         whole: dict[str, str] = {}
         inner: set[int] = set()
+        tried: set[str] = set()
         key = "strategy.partial_channels"
         for module in operations:
             if id(module) in inner:
                 continue
             inner |= {id(part) for part in module.modules()}
+            tried.add(str(module.label))
             try:
                 module.make_partial(self.partial_channels)
             except CannotNarrow as reason:
@@ -180,7 +182,7 @@ class AlternatingDARTS(DARTS):
                         [f"{key}: choice {str(module.label)!r} cannot be made partial: {reason}."]
                     ) from None
                 whole[str(module.label)] = str(reason)
-        if len(whole) == len({str(module.label) for module in operations}):
+        if len(whole) == len(tried):
             why = " ".join(f"Choice {label!r}: {text}." for label, text in whole.items())
             raise ConfigError([f"{key}: no choice of this space can be made partial. {why}".strip()])
         for label, text in whole.items():
