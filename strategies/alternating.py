@@ -50,15 +50,17 @@ class AlternatingDARTS(DARTS):
         regularisers: what is added to the loss of architecture steps (`bioautoml ls regularisers`).
         alpha_data: where architecture batches come from. "disjoint": from data that never trains weights; if the
             training loader is a dictionary with the keys ``weights`` and ``alpha`` these two are taken, otherwise
-            its data set is halved at random. "shared": odd batches of the one training loader. "validation": from
-            the validation loader, as NNI's own DARTS does.
+            what it draws is halved at random: a sampler keeps its order and its odds within each half, a loader
+            without one draws each half in a new order every epoch. "shared": odd batches of the one training
+            loader. "validation": from the validation loader, as NNI's own DARTS does. Both take iterable data too.
         alpha_learning_rate: Adam's rate for the architecture parameters. DARTS has 3e-4 for 50 epochs of 390 steps;
             with that rate a search of a few hundred steps hardly moves (benchmarks/tiny_space.py).
         alpha_weight_decay: Adam's decay for the architecture parameters.
         gradient_clip: largest gradient norm of the weights; 0 switches clipping off.
         warmup_epochs: epochs in which only weights are trained; odd batches are then skipped.
         most_skips: stop when more edges of one kind of cell prefer a skip connection, and keep the last architecture
-            before that; None never stops.
+            before that; None never stops. In a space that is not made of cells all choices count together. Which
+            candidates are skips, they or the space say (`candidates`).
         mixed_operation: "fast" folds mixing weights into the candidates, "plain" computes the sum as it is written;
             both compute the same, with the same weights and checkpoints.
         partial_channels: k of PC-DARTS: on every edge one k-th of the channels is searched, the others pass by; a
@@ -165,11 +167,13 @@ class AlternatingDARTS(DARTS):
         """Make choices partial; those with nothing to narrow stay whole, and are named."""
         whole: dict[str, str] = {}
         inner: set[int] = set()
+        tried: set[str] = set()
         key = "strategy.partial_channels"
         for module in operations:
             if id(module) in inner:
                 continue
             inner |= {id(part) for part in module.modules()}
+            tried.add(str(module.label))
             try:
                 module.make_partial(self.partial_channels)
             except CannotNarrow as reason:
@@ -178,11 +182,11 @@ class AlternatingDARTS(DARTS):
                         [f"{key}: choice {str(module.label)!r} cannot be made partial: {reason}."]
                     ) from None
                 whole[str(module.label)] = str(reason)
-        if len(whole) == len({str(module.label) for module in operations}):
-            why = " ".join(f"Choice {label!r}: {reason}." for label, reason in whole.items())
+        if len(whole) == len(tried):
+            why = " ".join(f"Choice {label!r}: {text}." for label, text in whole.items())
             raise ConfigError([f"{key}: no choice of this space can be made partial. {why}".strip()])
-        for label, reason in whole.items():
-            logger.warning("%s: choice %r stays whole: %s.", key, label, reason)
+        for label, text in whole.items():
+            logger.warning("%s: choice %r stays whole: %s.", key, label, text)
 
     def _check_skips(self, model: nn.Module) -> None:
         """Refuse options about skip connections where no candidate says that it is one."""

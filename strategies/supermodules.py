@@ -153,7 +153,7 @@ class _FreezableCell:
     """
 
     def __init__(self, op_factory: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(op_factory, *args, **kwargs)
+        super().__init__(op_factory, *args, **kwargs)  # type: ignore[call-arg]
         self._op_factory = op_factory
 
     def freeze(self, sample: dict[str, Any]) -> Cell:

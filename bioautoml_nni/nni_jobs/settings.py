@@ -71,7 +71,7 @@ def check_nni_file(config: Path) -> None:
 
 def _option(words: Sequence[str], *names: str) -> list[str]:
     """Return the values of an option in a command line."""
-    found = []
+    found: list[str] = []
     for position, word in enumerate(words):
         name, equals, value = word.partition("=")
         if word in names:

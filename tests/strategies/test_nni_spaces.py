@@ -178,8 +178,8 @@ def sets_space(**changes):
 
 def test_nodes_declared_as_sets_are_one_choice_of_all_sets():
     choices = {str(label): mutable.values for label, mutable in sets_space().simplify().items() if "_node_" in label}
-    assert choices["normal_node_1"] == ["0"] and choices["normal_node_2"] == ["0+1"]
-    assert choices["normal_node_3"] == ["0+1", "0+2", "1+2"]
+    assert choices["reduction_node_1"] == ["0"] and choices["reduction_node_2"] == ["0+1"]
+    assert choices["reduction_node_3"] == ["0+1", "0+2", "1+2"]
     assert {type(m).__name__ for m in sets_space().simplify().values()} == {"Categorical"}
 
 
@@ -198,12 +198,12 @@ def test_a_set_gives_what_the_choice_of_several_gives():
 
 def test_shares_of_sets_become_shares_of_inputs():
     topology = topology_of(MultimodalSpace, {"num_classes": 3, "modalities": ["image"], "cells": 2, "nodes": 3})
-    shares = {"normal_node_3": {"0+1": 0.5, "0+2": 0.3, "1+2": 0.2}, "normal_edge_0_1": {"zero": 1.0}}
+    shares = {"reduction_node_3": {"0+1": 0.5, "0+2": 0.3, "1+2": 0.2}, "reduction_edge_0_1": {"zero": 1.0}}
     found = with_positions(shares, topology)
-    assert found["normal_node_3"] == pytest.approx({0: 0.4, 1: 0.35, 2: 0.25})
-    assert found["normal_edge_0_1"] == {"zero": 1.0}
-    plain = {"normal_node_3": {"0": 0.5, "1": 0.3, "2": 0.2}}
-    assert with_positions(plain, topology)["normal_node_3"] == {0: 0.5, 1: 0.3, 2: 0.2}
+    assert found["reduction_node_3"] == pytest.approx({0: 0.4, 1: 0.35, 2: 0.25})
+    assert found["reduction_edge_0_1"] == {"zero": 1.0}
+    plain = {"reduction_node_3": {"0": 0.5, "1": 0.3, "2": 0.2}}
+    assert with_positions(plain, topology)["reduction_node_3"] == {0: 0.5, 1: 0.3, 2: 0.2}
 
 
 @pytest.mark.parametrize("strategy", [AlternatingDARTS, RandomPaths, DARTS])
