@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export PYTHONWARNINGS ?= ignore::DeprecationWarning
+# Containers switch bytecode off; torch, NNI and Lightning would then be compiled anew by every process that imports them.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install demo test test-faults fuzz audit lint bench bench-short bench-full clean
 

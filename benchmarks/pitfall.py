@@ -19,6 +19,8 @@ from typing import Any
 import pandas as pd
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+from bioautoml_nni.evaluation.metrics import read_per_class
+
 FOLDS = (1, 2, 3, 4)
 HERE = Path(__file__).parent
 EXPERIMENT = HERE.parent / "examples" / "pitfall" / "experiment.yml"
@@ -42,8 +44,8 @@ def run(
     arguments += [part for setting in extra for part in ("--set", setting)]
     command = [Path(sys.executable).parent / "bioautoml", "run", experiment, "--output", output, *arguments]
     subprocess.run(command, check=True)
-    predictions = pd.read_csv(output / "evaluation" / "predictions.csv", dtype=str)
-    classes = pd.read_csv(output / "evaluation" / "per_class.csv")
+    predictions = pd.read_csv(output / "evaluation" / "predictions.csv", dtype=str, keep_default_na=False)
+    classes = read_per_class(output / "evaluation" / "per_class.csv")
     predictions["majority"] = classes["class"][classes["train"].idxmax()]
     return predictions, json.loads((output / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
 

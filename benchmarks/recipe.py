@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from bioautoml_nni.runs.train import train
 from rich.console import Console
 from rich.progress import track
 
@@ -26,6 +25,7 @@ from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import build_network, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
 from bioautoml_nni.runs.teacher import teacher_logits
+from bioautoml_nni.runs.train import train
 from bioautoml_nni.stages.evaluate import headline
 from bioautoml_nni.training.weights import restore
 from bioautoml_nni.utils.atomic import write_text

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, TypeVar
 
+from .utils.declared import Declared, NotPlainError
 from .utils.errors import PluginError
 
+Answer = TypeVar("Answer")
+
+logger = logging.getLogger(__name__)
+
+OWN_PACKAGE = "bioautoml_nni"
 GROUP_PREFIX = "bioautoml_nni."
 
 KINDS: Mapping[str, str] = {
@@ -35,19 +42,27 @@ KINDS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Plugin:
-    """One registered plug-in: `load` imports it, everything else is described without need of its internals."""
+    """One registered plug-in.
+
+    `target` imports it, which takes seconds where it needs torch or NNI; all else is read from its source, and imports
+    it only where the source does not tell (`utils.declared`).
+    """
 
     kind: str
     name: str
     entry_point: EntryPoint
+    conflict: str | None = None
+    """Why the name stands for nothing: two packages claim it."""
 
     @cached_property
     def target(self) -> Any:
         """The plug-in's class or function, imported on first use.
 
         Raises:
-            PluginError: if the entry point cannot be imported.
+            PluginError: if the entry point cannot be imported, or another package claims its name too.
         """
+        if self.conflict is not None:
+            raise PluginError(self.conflict)
         try:
             return self.entry_point.load()
         except Exception as error:
@@ -57,34 +72,72 @@ class Plugin:
             ) from error
 
     @property
+    def problem(self) -> str | None:
+        """Why the plug-in cannot be used, or None; one of another package is imported to know."""
+        try:
+            if self.conflict is None and self.entry_point.module.partition(".")[0] == OWN_PACKAGE:
+                return None
+            _ = self.target
+        except PluginError as error:
+            return str(error)
+        return None
+
+    @property
     def description(self) -> str:
         """First line of the plug-in's docstring."""
-        return (inspect.getdoc(self.target) or "").split("\n", 1)[0]
+        text = self.read(Declared.docstring, lambda target: inspect.getdoc(target) or "")
+        return text.split("\n", 1)[0]
 
     @property
     def capabilities(self) -> tuple[str, ...]:
         """Flags that the plug-in declares in its `capabilities` attribute, sorted."""
-        return tuple(sorted(getattr(self.target, "capabilities", ())))
+        return tuple(sorted(self.attribute("capabilities", ())))
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """Return a class attribute by which the plug-in says something of itself, or `default`."""
+        return self.read(
+            lambda declared: declared.attribute(name, default), lambda target: getattr(target, name, default)
+        )
+
+    def read(self, source: Callable[[Declared], Answer], imported: Callable[[Any], Answer]) -> Answer:
+        """Ask the plug-in's source and, where that does not tell, the imported plug-in.
+
+        Raises:
+            PluginError: if it had to be imported, and cannot be.
+        """
+        if "target" not in vars(self) and self.conflict is None:
+            try:
+                return source(Declared.find(self.entry_point.module, self.entry_point.attr))
+            except (NotPlainError, RecursionError):
+                pass
+        return imported(self.target)
 
 
 @cache
 def plugins(kind: str) -> Mapping[str, Plugin]:
-    """Return all plug-ins of a kind by name, in alphabetical order.
+    """Return all plug-ins of a kind by name, in alphabetical order; broken ones too, which fail where they are used.
 
     Raises:
-        PluginError: if there is no such kind, or if two packages claim one name.
+        PluginError: if there is no such kind.
     """
     if kind not in KINDS:
         raise PluginError(f"There is no plug-in kind {kind!r}{suggestion(kind, KINDS)}. Kinds: {', '.join(KINDS)}.")
     found: dict[str, Plugin] = {}
-    for entry in sorted(entry_points(group=GROUP_PREFIX + kind), key=lambda entry: (entry.name, entry.value)):
+    for entry in sorted(_entry_points().select(group=GROUP_PREFIX + kind), key=lambda entry: (entry.name, entry.value)):
+        conflict = None
         if entry.name in found and found[entry.name].entry_point.value != entry.value:
-            raise PluginError(
+            conflict = (
                 f"Two packages declare {kind} plug-in {entry.name!r}: {found[entry.name].entry_point.value} and "
                 f"{entry.value}; uninstall one of them."
             )
-        found[entry.name] = Plugin(kind, entry.name, entry)
+        found[entry.name] = Plugin(kind, entry.name, entry, conflict)
     return found
+
+
+@cache
+def _entry_points() -> Any:
+    """Read all entry points once; every reading opens a file of each installed package."""
+    return entry_points()
 
 
 def get(kind: str, name: str) -> Plugin:
@@ -102,9 +155,22 @@ def get(kind: str, name: str) -> Plugin:
 
 
 @cache
+def usable(kind: str) -> tuple[str, ...]:
+    """Return the names of the plug-ins of a kind that can be used; a broken one is left out with a warning.
+
+    For whoever takes all there are; a name that somebody gives goes to `get`.
+    """
+    problems = {name: plugin.problem for name, plugin in plugins(kind).items()}
+    for name, problem in problems.items():
+        if problem:
+            logger.warning("%s plug-in %r is left out: %s", kind, name, problem)
+    return tuple(name for name, problem in problems.items() if problem is None)
+
+
+@cache
 def named_operations(capability: str) -> frozenset[str]:
-    """Return the names of the registered operations with a capability."""
-    return frozenset(name for name, plugin in plugins("operations").items() if capability in plugin.capabilities)
+    """Return the names of the usable operations with a capability."""
+    return frozenset(name for name in usable("operations") if capability in plugins("operations")[name].capabilities)
 
 
 def operation_groups() -> dict[str, frozenset[str]]:

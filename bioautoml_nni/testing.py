@@ -3,23 +3,26 @@
     from bioautoml_nni.testing import check
     check("operations", "asymmetric_conv")
 
-Each suite raises `AssertionError` with one sentence that says which part of the contract does not hold. `check` looks a
-plug-in up in the registry; the functions of each kind take the plug-in itself, and arguments where it needs some.
+Each suite raises `AssertionError` with one sentence that says which part of the contract does not hold, also where the
+plug-in itself fails. Networks get what training feeds: a dictionary with normalised images as float32 and, where the
+space takes metadata, with `numeric`, `categorical` and `mask`. `check` looks a plug-in up in the registry; the
+functions of each kind take the plug-in itself, and arguments where it needs some.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from .architecture import Architecture, derive, topology_of
+from .architecture import Architecture, Topology, derive, topology_of
 from .architecture.schema import SpaceRecord
 from .architecture.shares import draw_shares, equal_shares
 from .config import Experiment
@@ -65,25 +68,76 @@ def check(kind: str, name: str, **arguments: Any) -> None:
     if kind not in suites:
         raise ValueError(f"there is no suite for {kind!r}; suites: {', '.join(suites)}")
     plugin = get(kind, name)
+    _tried(f"{name}: its entry point {plugin.entry_point.value} must be importable", lambda: plugin.target)
     assert len(plugin.description) > 10, f"{name}: needs a docstring whose first line describes it in `bioautoml ls`"
     suites[kind](plugin.target, **arguments)
+
+
+def _tried(what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Return function(*args, **kwargs); an error of the plug-in becomes a sentence that starts with `what`."""
+    try:
+        return function(*args, **kwargs)
+    except AssertionError as error:
+        if str(error):
+            raise
+        raise AssertionError(f"{what}, but fails an assertion of its own") from error
+    except Exception as error:
+        text = " ".join(str(error).split()) or "without a text"
+        raise AssertionError(f"{what}, but {type(error).__name__}: {text[:300]}") from error
+
+
+def _module(name: str, part: Any, contract: str, *args: Any) -> Any:
+    """Build a plug-in that has to be a module."""
+    _class(name, part, contract)
+    module = _tried(f"{name}: must be built as {contract}", part, *args)
+    assert isinstance(module, nn.Module), f"{name}: must be a torch.nn.Module, {contract}, not {_kind(module)}"
+    assert _defines(module, "forward", nn.Module), f"{name}: must define forward"
+    return module
+
+
+def _class(name: str, part: Any, contract: str) -> None:
+    is_object = isinstance(part, nn.Module) or not callable(part)
+    assert not is_object, f"{name}: the entry point must name the class itself, {contract}, not {_kind(part)}"
+
+
+def _name(part: Any) -> str:
+    return str(getattr(part, "__name__", type(part).__name__))
+
+
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}" if value is not None else "None"
+
+
+def _defines(module: Any, method: str, base: type) -> bool:
+    """Whether a method is there, and not the base's own, which only raises."""
+    own = getattr(type(module), method, None)
+    return own is not None and own is not getattr(base, method, None)
+
+
+def _tensor(what: str, value: Any) -> Tensor:
+    assert isinstance(value, Tensor), f"{what}: must give a tensor, not {_kind(value)}"
+    return value
 
 
 def check_operation(operation: type[nn.Module]) -> None:
     """Check a candidate operation: shapes, gradients, and that its faster forms compute what `forward` computes."""
     zero = "zero" in getattr(operation, "capabilities", ())
+    name, contract = _name(operation), "Operation(channels, stride)"
+    capabilities = getattr(operation, "capabilities", ())
+    assert not isinstance(capabilities, str), f"{name}: capabilities must be a tuple such as ('skip',), not a text"
     for stride in (1, 2):
         for channels, height, width in ((8, 16, 16), (6, 7, 5)):
-            module = operation(channels, stride).double()
-            where = f"{operation.__name__}({channels}, stride={stride}) on {height}x{width}"
+            module = _module(name, operation, contract, channels, stride).double()
+            where = f"{name}({channels}, stride={stride}) on {height}x{width}"
             features = _random(3, channels, height, width).requires_grad_()
-            result = module(features)
+            result = _tensor(where, _tried(f"{where}: must map a feature map", module, features))
             wanted = (3, channels, -(-height // stride), -(-width // stride))
             assert result.shape == wanted, f"{where}: gives shape {tuple(result.shape)}, not {wanted}"
             assert torch.isfinite(result).all(), f"{where}: gives values that are not finite"
             if zero:
                 assert not result.any(), f"{where}: declares 'zero' and gives something else than zeros"
             else:
+                assert result.requires_grad, f"{where}: lets no gradient through"
                 result.square().sum().backward()
                 assert features.grad is not None, f"{where}: lets no gradient through"
                 assert torch.isfinite(features.grad).all(), f"{where}: its gradient is not finite"
@@ -92,12 +146,15 @@ def check_operation(operation: type[nn.Module]) -> None:
             layout = features.detach().contiguous(memory_format=torch.channels_last)
             same = torch.allclose(module(layout), module(features.detach()))
             assert same, f"{where}: gives something else in channels_last"
-    _check_state(lambda: operation(8, 1), _random(2, 8, 6, 6).float(), operation.__name__)
+    _check_state(lambda: operation(8, 1), _random(2, 8, 6, 6).float(), name)
     try:
         operation(8, 3)
     except ValueError:
         return
-    raise AssertionError(f"{operation.__name__}: must refuse a stride other than 1 or 2 with ValueError")
+    except Exception as error:
+        wrong = type(error).__name__
+        raise AssertionError(f"{name}: must refuse a stride other than 1 or 2 with ValueError, not {wrong}") from error
+    raise AssertionError(f"{name}: must refuse a stride other than 1 or 2 with ValueError")
 
 
 def _check_faster_forms(module: Any, features: Tensor, where: str) -> None:
@@ -106,19 +163,21 @@ def _check_faster_forms(module: Any, features: Tensor, where: str) -> None:
     weight, expected = torch.tensor(0.37, dtype=features.dtype), module(features)
     mixture = Mixture(features.clone())
     mixture.add(torch.ones_like(expected))
-    module.add_to(mixture, weight)
+    _tried(f"{where}: add_to(mixture, weight) must add to the mixture", module.add_to, mixture, weight)
     difference = (mixture.result() - 1 - weight * expected).abs().max()
     assert difference < 1e-9, f"{where}: add_to() adds something else than weight * forward(), by {difference:.2g}"
 
 
 def check_fusion(fusion: type[nn.Module]) -> None:
     """Check a fusion: shape, and that both embeddings matter."""
-    name = fusion.__name__
-    module = fusion(6, 4, 9)
+    name = _name(fusion)
+    module = _module(name, fusion, "Fusion(image_features, metadata_features, features)", 6, 4, 9)
     image, metadata = _random(5, 6).float().requires_grad_(), _random(5, 4).float().requires_grad_()
-    joint = module((image, metadata))
+    what = f"{name}: must map one pair of embeddings, forward((image, metadata))"
+    joint = _tensor(name, _tried(what, module, (image, metadata)))
     assert joint.shape == (5, 9), f"{name}: gives shape {tuple(joint.shape)}, not (5, 9)"
     assert torch.isfinite(joint).all(), f"{name}: gives values that are not finite"
+    assert joint.requires_grad, f"{name}: lets no gradient through"
     joint.square().sum().backward()
     for embedding, word in ((image, "image"), (metadata, "metadata")):
         reached = embedding.grad is not None and bool(embedding.grad.abs().sum() > 0)
@@ -131,12 +190,14 @@ def check_fusion(fusion: type[nn.Module]) -> None:
 
 def check_loss(loss: type[nn.Module]) -> None:
     """Check a loss: a finite scalar mean, also for classes without training specimens, that falls with the truth."""
-    name, counts = loss.__name__, [30, 0, 9]
-    module: Any = loss(counts)
+    name, counts = _name(loss), [30, 0, 9]
+    module: Any = _module(name, loss, "Loss(class_counts)", counts)
     logits, target = (3 * _random(6, 3)).requires_grad_(), torch.tensor([0, 1, 2, 2, 0, 0])
-    value = module(logits, target)
+    what = f"{name}: must give the mean loss, forward(logits, target)"
+    value = _tensor(name, _tried(what, module, logits, target))
     assert value.shape == (), f"{name}: gives shape {tuple(value.shape)}, not a scalar"
     assert torch.isfinite(value), f"{name}: is not finite where a class has no training specimen"
+    assert value.requires_grad, f"{name}: lets no gradient through to the logits"
     value.backward()
     assert logits.grad is not None and torch.isfinite(logits.grad).all(), f"{name}: its gradient is not finite"
     order = torch.tensor([3, 1, 5, 0, 4, 2])
@@ -147,29 +208,75 @@ def check_loss(loss: type[nn.Module]) -> None:
         wrong = right.roll(1)
         one = torch.tensor([truth])
         assert module(right, one) < module(wrong, one), f"{name}: does not prefer the right answer for class {truth}"
-    natural = module.natural_logits(logits.detach())
+    wanted = "natural_logits(logits), as the base class bioautoml_nni.losses._base.Loss has"
+    assert hasattr(module, "natural_logits"), f"{name}: must have {wanted}"
+    start = getattr(module, "start_epoch", None)
+    if start is not None:
+        _tried(f"{name}: start_epoch(progress) must take a number from 0 to 1", start, 0.5)
+    natural = _tensor(name, _tried(f"{name}: must give {wanted}", module.natural_logits, logits.detach()))
     assert natural.shape == logits.shape, f"{name}: natural_logits changes the shape"
     assert not natural.isnan().any(), f"{name}: natural_logits are not numbers"
+
+
+METADATA: Mapping[str, Any] = {
+    "fields": 2,
+    "numeric_fields": [0],
+    "categories": [4],
+    "category_fields": [1],
+}
+"""What a space is told of metadata in its suite: a number and a category of four values."""
+
+
+def training_batch(rows: int, modalities: Sequence[str], size: int = 32) -> dict[str, Tensor]:
+    """Return what a network gets in training, on random specimens.
+
+    Returns:
+        `image` (N, 3, S, S) float32, normalised, and for metadata `numeric` (N, 1) float32, `categorical` (N, 1) int64
+        and `mask` (N, 2) float32; `target` (N,) int64 too, which a network leaves alone.
+    """
+    batch = {"image": _random(rows, 3, size, size).float()}
+    if "metadata" in modalities:
+        batch |= {
+            "numeric": _random(rows, 1).float(),
+            "categorical": torch.arange(rows).remainder(4).view(-1, 1),
+            "mask": torch.ones(rows, 2),
+        }
+    return {**batch, "target": torch.arange(rows) % 3}
 
 
 def check_space(space: Any, **arguments: Any) -> None:
     """Check a search space: its topology, its supernet under NNI's own DARTS, and random architectures of it.
 
-    `arguments` go to the space, whose choices they may restrict.
+    It is built for images alone; with `modalities=("image", "metadata")` among the arguments for both. All arguments go
+    to the space, whose choices they may restrict.
     """
+    from nni.nas.nn.pytorch import ModelSpace
     from nni.nas.strategy import DARTS
 
-    inputs = {"num_classes": 3, "metadata": None, "modalities": ("image",), **arguments}
-    name = space.__name__
-    topology = topology_of(space, inputs)
-    batch = {"image": _random(4, 3, 32, 32).float()}
+    modalities = arguments.get("modalities", ("image",))
+    metadata = dict(METADATA) if "metadata" in modalities else None
+    inputs = {"num_classes": 3, "metadata": metadata, "modalities": modalities, **arguments}
+    name, contract = _name(space), "Space(num_classes, metadata, modalities, ...)"
+    _class(name, space, contract)
+    for method in ("topology", "build", "inherit"):
+        assert callable(getattr(space, method, None)), f"{name}: must have {_SPACE_METHODS[method]}"
+    made = _tried(f"{name}: must be built as {contract}", space, **inputs)
+    assert isinstance(made, ModelSpace), f"{name}: must derive from nni.nas.nn.pytorch.ModelSpace, not be {_kind(made)}"
+    topology = _tried(f"{name}: must have {_SPACE_METHODS['topology']}", topology_of, space, inputs)
+    assert isinstance(topology, Topology), f"{name}: topology() must return a Topology, not {_kind(topology)}"
+    batch = training_batch(4, modalities)
+    assert topology.zero is None or topology.zero in topology.operations, (
+        f"{name}: topology().zero {topology.zero!r} is none of its operations {', '.join(topology.operations)}"
+    )
     labels = {label: list(candidates) for label, candidates in equal_shares(topology).items()}
     if not topology.empty:
-        declared = {str(label): list(choice.values) for label, choice in space(**inputs).simplify().items()}
+        simplified = _tried(f"{name}: is a ModelSpace, whose choices NNI reads", space(**inputs).simplify)
+        declared = {str(label): list(choice.values) for label, choice in simplified.items()}
         odd = sorted(label for label in {*declared, *labels} if declared.get(label) != labels.get(label))
         assert not odd, f"{name}: NNI sees the choices {odd} otherwise than topology()"
-        supernet = DARTS().mutate_model(space(**inputs))
-        logits = supernet(batch)
+        supernet = _tried(f"{name}: NNI's DARTS must make a supernet of it", DARTS().mutate_model, space(**inputs))
+        what = f"{name}: its supernet must take what training feeds, forward({{{', '.join(batch)}}})"
+        logits = _tensor(f"{name}: the supernet", _tried(what, supernet, batch))
         assert logits.shape == (4, 3), f"{name}: the supernet gives shape {tuple(logits.shape)}, not (4, 3)"
         logits.square().sum().backward()
         idle = [label for label, alpha in named_architecture_parameters(supernet).items() if alpha.grad is None]
@@ -180,12 +287,34 @@ def check_space(space: Any, **arguments: Any) -> None:
         architecture = derive(topology, draw_shares(topology, equal_shares(topology), rng), record)
         again = Architecture.model_validate(architecture.model_dump(mode="json"))
         assert again == architecture, f"{name}: its architecture does not survive writing and reading"
-        network = space.build(architecture, **inputs).eval()
+        network = _tried(f"{name}: must have {_SPACE_METHODS['build']}", space.build, architecture, **inputs)
+        assert isinstance(network, nn.Module), f"{name}: build() must return a network, not {_kind(network)}"
+        network.eval()
         with torch.no_grad():
-            result = network(batch)
+            result = _tensor(name, _tried(f"{name}: a built network must take what training feeds", network, batch))
             assert result.shape == (4, 3), f"{name}: a built network gives shape {tuple(result.shape)}, not (4, 3)"
-            alone = network({"image": batch["image"][:1]})
+            alone = network({key: value[:1] for key, value in batch.items()})
         assert torch.allclose(alone, result[:1], atol=1e-4), f"{name}: rows of a batch influence each other"
+        unseen = [key for key in batch if key not in ("image", "mask", "target") and not _matters(network, batch, key)]
+        assert not unseen, f"{name}: the metadata {', '.join(unseen)} have no influence"
+    if not topology.empty:
+        missing = _tried(
+            f"{name}: must have {_SPACE_METHODS['inherit']}", space.inherit, network, supernet.state_dict()
+        )
+        texts = isinstance(missing, list) and all(isinstance(own, str) for own in missing)
+        assert texts, f"{name}: inherit() must return the list of names without a match, not {_kind(missing)}"
+
+
+_SPACE_METHODS: Mapping[str, str] = {
+    "topology": "the class method topology(...), which returns a bioautoml_nni.architecture.Topology",
+    "build": "build(architecture, **arguments), which returns a network",
+    "inherit": "inherit(network, supernet_state), which returns the names that found no match",
+}
+
+
+def _matters(network: nn.Module, batch: Mapping[str, Tensor], key: str) -> bool:
+    with torch.no_grad():
+        return not torch.equal(network(batch), network({**batch, key: batch[key].flip(0)}))
 
 
 def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
@@ -194,8 +323,16 @@ def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
     `arguments` go to the strategy; a seed among them if it takes one.
     """
     from nni.nas.evaluator.pytorch import Classification, DataLoader
+    from nni.nas.oneshot.pytorch.strategy import OneShotStrategy
+    from nni.nas.strategy.base import Strategy
 
-    name = getattr(strategy, "__name__", str(strategy))
+    name, contract = _name(strategy), "an NNI one-shot strategy, such as a subclass of nni.nas.strategy.DARTS"
+    made = _tried(f"{name}: must be built from its arguments", strategy, **arguments) if callable(strategy) else None
+    assert isinstance(made, Strategy), f"{name}: must be {contract}, not {_kind(strategy if made is None else made)}"
+    several = isinstance(made, OneShotStrategy)
+    assert several, (
+        f"{name}: is a multi-trial strategy, which trains one network after the other; it must be {contract}"
+    )
     images, classes = _random(32, 3, 16, 16).float(), torch.arange(32) % 3
     found = []
     for _ in range(2):
@@ -211,7 +348,12 @@ def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
             enable_model_summary=False, **loaders,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
-            shares, state = run_one_shot(space, evaluator, strategy(**arguments), Path(folder), None)
+            searched = _tried(
+                f"{name}: must search a small space in NNI's engine",
+                run_one_shot, space, evaluator, strategy(**arguments), Path(folder), None,
+            )  # fmt: skip
+            shares, state = searched
+        assert isinstance(shares, Mapping), f"{name}: export_probs() must return shares by label, not {_kind(shares)}"
         wanted = {edge.label for cell in topology.cells.values() for edge in cell.edges}
         assert wanted <= set(shares), f"{name}: exports no shares for {sorted(wanted - set(shares))}"
         for label, own in shares.items():
@@ -226,19 +368,22 @@ def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
 
 def check_relaxation(relaxation: Callable[..., Any], **arguments: Any) -> None:
     """Check a relaxation: shares between zero and one that sum to one, and weights with a gradient."""
-    part, alpha = relaxation(**arguments), _random(6).float().requires_grad_()
-    name = type(part).__name__
+    alpha, name = _random(6).float().requires_grad_(), _name(relaxation)
+    part = _tried(f"{name}: must be built from its arguments", relaxation, **arguments)
+    _has(name, part, "start_step(progress)", "weights(label, alpha, training)", "shares(alpha)")
     torch.manual_seed(0)
-    part.start_step(0.5)
-    shares = part.shares(alpha)
+    _tried(f"{name}: must have start_step(progress)", part.start_step, 0.5)
+    shares = _tensor(f"{name}: shares", _tried(f"{name}: must have shares(alpha)", part.shares, alpha))
     assert shares.shape == alpha.shape, f"{name}: shares have shape {tuple(shares.shape)}, not {tuple(alpha.shape)}"
     assert abs(float(shares.detach().sum()) - 1) < 1e-5, f"{name}: shares do not sum to one"
     assert bool((shares >= 0).all()), f"{name}: a share is negative"
-    weights = part.weights("edge", alpha, True)
+    what = f"{name}: must have weights(label, alpha, training)"
+    weights = _tensor(f"{name}: weights", _tried(what, part.weights, "edge", alpha, True))
     assert weights.shape == alpha.shape, f"{name}: weights have shape {tuple(weights.shape)}"
     assert torch.equal(weights, part.weights("edge", alpha, True)), f"{name}: cells of one label differ within a step"
     if part.hard:
         assert int((weights.detach().abs() > 1e-6).sum()) == 1, f"{name}: is hard and has several weights above zero"
+    assert weights.requires_grad, f"{name}: no gradient reaches the architecture parameters"
     (weights * torch.arange(6.0)).sum().backward()
     reached = alpha.grad is not None and bool(alpha.grad.abs().sum() > 0)
     assert reached, f"{name}: no gradient reaches the architecture parameters"
@@ -252,13 +397,15 @@ def check_regulariser(regulariser: Callable[..., Any], **arguments: Any) -> None
     space = _small_space()
     supernet = get("strategies", Experiment.model_fields["strategy"].default.name).target().mutate_model(space)
     supernet({"image": _random(2, 3, 16, 16).float()})
-    alphas, part = named_architecture_parameters(supernet), regulariser(**arguments)
-    name = type(part).__name__
+    alphas, name = named_architecture_parameters(supernet), _name(regulariser)
+    part = _tried(f"{name}: must be built from its arguments", regulariser, **arguments)
+    _has(name, part, "start_step(supernet, progress)", "penalty(supernet, alphas, relaxation, progress)")
     relaxation = get("relaxations", "softmax").target()
     for progress in (0.0, 0.5, 1.0):
         relaxation.start_step(progress)
-        part.start_step(supernet, progress)
-        value = part.penalty(supernet, alphas, relaxation, progress)
+        _tried(f"{name}: must have start_step(supernet, progress)", part.start_step, supernet, progress)
+        what = f"{name}: must have penalty(supernet, alphas, relaxation, progress)"
+        value = _tensor(f"{name}: penalty", _tried(what, part.penalty, supernet, alphas, relaxation, progress))
         assert value.shape == (), f"{name}: gives shape {tuple(value.shape)}, not a scalar"
         assert torch.isfinite(value), f"{name}: is not finite at progress {progress}"
 
@@ -328,14 +475,19 @@ def _check_stage(encoder: Encoder, stage: Stage, images: Tensor, expected: Tenso
 
 def check_source(source: Callable[..., Source], **arguments: Any) -> None:
     """Check a source on data that it can read: the manifest's contract, twice the same."""
-    first, second = (source(**arguments).load() for _ in range(2))
-    name = getattr(source, "__name__", str(source))
+    name = _name(source)
+    made = _tried(f"{name}: must be built as Source(root, ...)", source, **arguments)
+    _has(name, made, "load()")
+    first, second = (_tried(f"{name}: must read its data, load()", own.load) for own in (made, source(**arguments)))
     check_manifest(first, name)
     assert first.table.equals(second.table), f"{name}: reads something else the second time"
 
 
 def check_manifest(manifest: Manifest, name: str) -> None:
-    """Check what a source has read; `name` stands in the messages."""
+    """Check what a source has read, and that the images it names exist; `name` stands in the messages."""
+    assert isinstance(manifest, Manifest), f"{name}: load() must return a Manifest, not {_kind(manifest)}"
+    assert isinstance(manifest.table, pd.DataFrame), f"{name}: table must be a DataFrame, not {_kind(manifest.table)}"
+    assert isinstance(manifest.roles, Mapping), f"{name}: roles must be a mapping from columns to roles"
     table = manifest.table
     missing = {ID, IMAGE, LABEL} - set(table)
     assert not missing, f"{name}: the table lacks {sorted(missing)}"
@@ -344,10 +496,14 @@ def check_manifest(manifest: Manifest, name: str) -> None:
         assert table[column].notna().all(), f"{name}: {column} has gaps"
         assert all(isinstance(value, str) and value for value in table[column]), f"{name}: {column} must be strings"
     assert table[ID].is_unique, f"{name}: {ID} is not unique"
+    root = Path(manifest.image_root)
     try:
-        require_below(manifest.image_root, (ImageReference.parse(path).path for path in table[IMAGE].dropna()))
-    except DataError as error:
-        raise AssertionError(f"{name}: {error}") from error
+        paths = [ImageReference.parse(path).path for path in table[IMAGE].dropna()]
+        require_below(root, paths)
+    except (DataError, TypeError, AttributeError) as error:
+        raise AssertionError(f"{name}: {IMAGE} must hold paths below image_root: {error}") from error
+    lost = [str(path) for path in dict.fromkeys(paths) if not (root / path).is_file()]
+    assert not lost, f"{name}: {len(lost)} of its images do not exist below image_root, the first is {lost[0]}"
     unknown = set(manifest.roles) - set(table)
     assert not unknown, f"{name}: has roles for columns that are not in the table: {sorted(unknown)}"
     wrong = {column: role for column, role in manifest.roles.items() if role not in get_args(Role)}
@@ -355,6 +511,13 @@ def check_manifest(manifest: Manifest, name: str) -> None:
     reserved = {ID, IMAGE, LABEL, SPLIT} & set(manifest.features())
     assert not reserved, f"{name}: reserved columns cannot be features: {sorted(reserved)}"
     assert manifest.rank, f"{name}: must say what the label is (rank)"
+
+
+def _has(name: str, part: Any, *methods: str) -> None:
+    """Ask for methods, each written as it is called."""
+    for method in methods:
+        own = getattr(part, method.partition("(")[0], None)
+        assert callable(own), f"{name}: must have {method}"
 
 
 def _check_rows_apart(module: nn.Module, features: Tensor, where: str) -> None:
@@ -369,7 +532,8 @@ def _check_rows_apart(module: nn.Module, features: Tensor, where: str) -> None:
 def _check_state(make: Callable[[], nn.Module], example: Tensor, name: str) -> None:
     first, second = make(), make()
     first(example)
-    second.load_state_dict(first.state_dict())
+    what = f"{name}: its state_dict must load into another one"
+    _tried(what, second.load_state_dict, first.state_dict())
     with torch.no_grad():
         same = torch.equal(first.eval()(example), second.eval()(example))
     assert same, f"{name}: its state_dict does not hold all that decides its result"

@@ -8,7 +8,8 @@ The output concatenates the nodes and mixes them to the wanted width with a 1x1 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import combinations
+from typing import Any, Literal
 
 import torch
 from nni.nas.nn.pytorch import InputChoice, LayerChoice
@@ -52,6 +53,23 @@ class OutputProjection(nn.Sequential):
         return added_terms(None, mixed, [NormReLU((), norm, mixed.new_ones(()))])
 
 
+class MeanOf(nn.Module):
+    """The mean of some inputs of a node: what an `InputChoice` with n_chosen of them computes once it is decided.
+
+    Args:
+        chosen: positions of the inputs.
+    """
+
+    def __init__(self, chosen: Sequence[int]) -> None:
+        super().__init__()
+        self.chosen = tuple(chosen)
+
+    def forward(self, states: Sequence[Tensor]) -> Tensor:
+        """Return the mean of the chosen inputs, in the shape of one."""
+        first, *others = (states[position] for position in self.chosen)
+        return sum(others, first) / len(self.chosen) if others else first
+
+
 class SearchCell(nn.Module):
     """A cell with a `LayerChoice` on every edge and an `InputChoice` at every node.
 
@@ -61,6 +79,7 @@ class SearchCell(nn.Module):
         out_channels: C of the output.
         stride: 1, or 2 to halve the size on the edges from the input.
         operations: candidate classes by name.
+        node_inputs: "multiple", or "sets": a node's inputs are one choice from all sets of as many inputs.
     """
 
     def __init__(
@@ -70,6 +89,7 @@ class SearchCell(nn.Module):
         out_channels: int,
         stride: int,
         operations: OperationClasses,
+        node_inputs: Literal["multiple", "sets"] = "multiple",
     ) -> None:
         super().__init__()
         self.nodes = topology.nodes
@@ -81,7 +101,11 @@ class SearchCell(nn.Module):
             self.edges[f"{edge.source}_{edge.target}"] = LayerChoice(candidates, label=edge.label)
         for node, label in topology.node_labels.items():
             chosen = topology.kept_inputs(node)
-            self.inputs[str(node)] = InputChoice(node, n_chosen=chosen, reduction="mean", label=label)
+            if node_inputs == "sets":
+                sets = {"+".join(map(str, some)): MeanOf(some) for some in combinations(range(node), chosen)}
+                self.inputs[str(node)] = LayerChoice(sets, label=label)
+            else:
+                self.inputs[str(node)] = InputChoice(node, n_chosen=chosen, reduction="mean", label=label)
         self.project = OutputProjection(topology.nodes * in_channels, out_channels)
 
     def forward(self, features: Tensor) -> Tensor:

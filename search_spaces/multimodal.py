@@ -17,7 +17,8 @@ from bioautoml_nni.architecture import Architecture, CellTopology, Topology
 from bioautoml_nni.architecture.schema import TrunkRecord
 from bioautoml_nni.features.encoder import load_encoder
 from bioautoml_nni.features.request import FeatureRequest
-from bioautoml_nni.registry import get, plugins
+from bioautoml_nni.registry import get, usable
+from bioautoml_nni.utils.numbers import Count, Rate, Share, WholeNumber
 
 from .cell import FixedCell, SearchCell, cell_topology
 from .forward import MultimodalForward
@@ -65,6 +66,9 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         trunk: a pretrained encoder whose first stages stand in place of stem and early cells; see `TrunkSettings`.
             Its cells all keep their map's size and width; without cells (`cells: 0`) its pooled features go
             straight into the classifier.
+        node_inputs: how the inputs of a node are declared to NNI. "multiple" is a choice of several; "sets" one choice
+            from all sets of as many, such as 0+2, for NNI's strategies ENAS, TPE and PolicyBasedRL, which stop at
+            choices of several.
 
     Raises:
         ValueError: for arguments that contradict each other.
@@ -77,26 +81,27 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         num_classes: int,
         metadata: dict[str, Any] | None = None,
         modalities: Sequence[Literal["image", "metadata"]] = ("image", "metadata"),
-        channels: int = 16,
-        cells: int = 6,
-        nodes: int = 2,
-        inputs_per_node: int = 2,
+        channels: Count = 16,
+        cells: WholeNumber = 6,
+        nodes: Count = 2,
+        inputs_per_node: Count = 2,
         cell_sharing: Literal["kind", "none"] = "kind",
-        stem_stride: int = 2,
+        stem_stride: Literal[1, 2] = 2,
         operations: list[str] | None = None,
         fusions: list[str] | None = None,
-        metadata_features: int = 32,
-        fusion_features: int = 128,
-        dropout: float = 0.1,
-        metadata_dropout: float = 0.1,
-        field_dropout: float = 0.05,
+        metadata_features: Count = 32,
+        fusion_features: Count = 128,
+        dropout: Rate = 0.1,
+        metadata_dropout: Share = 0.1,
+        field_dropout: Share = 0.05,
+        node_inputs: Literal["multiple", "sets"] = "multiple",
         trunk: TrunkSettings | None = None,
     ) -> None:
         super().__init__()
         if "metadata" in modalities and metadata is None:
             raise ValueError("modalities name 'metadata', but no metadata specification is given")
-        names = operations or list(plugins("operations"))
-        fusion_names = fusions or list(plugins("fusions"))
+        names = operations or list(usable("operations"))
+        fusion_names = fusions or list(usable("fusions"))
         classes = _operation_classes(names)
         plan = trunk_plan(trunk, cells, modalities)
         whole = MultimodalSpace.topology(
@@ -106,7 +111,7 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
 
         def make_cell(index: int, reduction: bool, width: int, out: int) -> nn.Module:
             cell = kinds[_kind(index, reduction, cell_sharing)]
-            return SearchCell(cell, width, out, 2 if reduction else 1, classes)
+            return SearchCell(cell, width, out, 2 if reduction else 1, classes, node_inputs)
 
         def make_fusion(image: int, meta: int) -> nn.Module:
             candidates = {name: get("fusions", name).target(image, meta, fusion_features) for name in fusion_names}
@@ -134,7 +139,7 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         trunk: TrunkSettings | Mapping[str, Any] | None = None,
     ) -> Topology:
         """Return what a space with these constructor arguments leaves open; `topology_of` asks."""
-        names, fusion_names = operations or list(plugins("operations")), fusions or list(plugins("fusions"))
+        names, fusion_names = operations or list(usable("operations")), fusions or list(usable("fusions"))
         kinds: dict[str, CellTopology] = {}
         if "image" in modalities:
             for index in range(cells):
@@ -233,11 +238,12 @@ class FixedNetwork(MultimodalForward):
         dropout: float = 0.1,
         metadata_dropout: float = 0.1,
         field_dropout: float = 0.05,
+        node_inputs: Literal["multiple", "sets"] = "multiple",  # of the search alone
         trunk: TrunkSettings | None = None,
     ) -> None:
         super().__init__()
-        names = operations or list(plugins("operations"))
-        fusion_names = fusions or list(plugins("fusions"))
+        names = operations or list(usable("operations"))
+        fusion_names = fusions or list(usable("fusions"))
         plan = trunk_plan(trunk, cells, modalities)
         architecture.check(
             MultimodalSpace.topology(

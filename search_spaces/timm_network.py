@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from bioautoml_nni.architecture import Architecture, Topology
 from bioautoml_nni.registry import get, suggestion
 from bioautoml_nni.utils.errors import ConfigError
+from bioautoml_nni.utils.numbers import Count, Rate, Share
 
 from .forward import MultimodalForward
 from .image_and_metadata import MetadataEncoder
@@ -56,13 +57,13 @@ class TimmSpace(ModelSpace):
         pretrained: bool = False,
         weights: str | None = None,
         frozen: bool = False,
-        drop_path: float = 0.0,
+        drop_path: Rate = 0.0,
         fusion: str = "concatenation",
-        metadata_features: int = 32,
-        fusion_features: int = 128,
-        dropout: float = 0.1,
-        metadata_dropout: float = 0.1,
-        field_dropout: float = 0.05,
+        metadata_features: Count = 32,
+        fusion_features: Count = 128,
+        dropout: Rate = 0.1,
+        metadata_dropout: Share = 0.1,
+        field_dropout: Share = 0.05,
     ) -> None:
         super().__init__()
         TimmSpace.topology(modalities, encoder, pretrained, weights, frozen)

@@ -6,18 +6,23 @@ Implements the optimisation of BioAutoML-NAS (arXiv 2510.05888) as an NNI one-sh
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
 from nni.nas.nn.pytorch import ModelSpace
 from nni.nas.strategy import DARTS
+from torch import nn
 from torch.utils.data import DataLoader
 
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import get
+from bioautoml_nni.utils.errors import ConfigError
+from bioautoml_nni.utils.numbers import Count, NonNegative, Positive, WholeNumber
 from bioautoml_nni.utils.seeding import derive_seed
 
+from .candidates import CannotNarrow
 from .checkpointing import checkpoint_cells
 from .data import SearchLoader, disjoint_halves
 from .guards import Guards
@@ -25,7 +30,10 @@ from .module import AlternatingModule
 from .regularisers._base import Regulariser
 from .relaxations._base import Relaxation
 from .schedules._base import Schedule
-from .supernet import MixedInput, MixedOperation
+from .supermodules import DIFFERENTIABLE, named_hook, only_categorical
+from .supernet import MixedInput, MixedOperation, skips_of
+
+logger = logging.getLogger(__name__)
 
 Part = str | dict[str, Any]
 """A part by its registered name, or a dictionary with ``name`` and the part's own arguments."""
@@ -78,14 +86,14 @@ class AlternatingDARTS(DARTS):
         relaxation: Part = "softmax",
         regularisers: Sequence[Part] = (),
         alpha_data: Literal["disjoint", "shared", "validation"] = "disjoint",
-        alpha_learning_rate: float = 0.01,
-        alpha_weight_decay: float = 1e-3,
-        gradient_clip: float = 5.0,
-        warmup_epochs: int = 0,
-        most_skips: int | None = None,
-        least_entropy: float | None = None,
+        alpha_learning_rate: Positive = 0.01,
+        alpha_weight_decay: NonNegative = 1e-3,
+        gradient_clip: NonNegative = 5.0,
+        warmup_epochs: WholeNumber = 0,
+        most_skips: WholeNumber | None = None,
+        least_entropy: NonNegative | None = None,
         mixed_operation: Literal["fast", "plain"] = "fast",
-        partial_channels: int = 1,
+        partial_channels: Count = 1,
         log_curvature: bool = False,
         cuda_graphs: bool = True,
         checkpoint_cells: bool = False,
@@ -120,16 +128,31 @@ class AlternatingDARTS(DARTS):
 
     def default_mutation_hooks(self) -> list[Any]:
         """Our super-modules first, then NNI's."""
-        return [MixedOperation.mutate, MixedInput.mutate, *super().default_mutation_hooks()]
+        return [MixedOperation.mutate, MixedInput.mutate, *DIFFERENTIABLE, *super().default_mutation_hooks()]
+
+    def run_hook(self, hook: Any, name: str, module: nn.Module, memo: dict[str, Any]) -> Any:
+        """Run a mutation hook; what cannot be searched is refused by its label."""
+        return named_hook(lambda: super(AlternatingDARTS, self).run_hook(hook, name, module, memo), module, name)
 
     def mutate_model(self, model: ModelSpace) -> ModelSpace:
-        """Turn the space into a supernet; initial architecture parameters depend on the seed and the label only."""
+        """Turn the space into a supernet; initial architecture parameters depend on the seed and the label only.
+
+        Raises:
+            PluginError: naming the choice that cannot be searched, and why.
+            ConfigError: if an option asks for what the space does not offer (see `candidates`).
+        """
+        only_categorical(model)
+        tell = getattr(model, "candidate_capabilities", None)
         model = super().mutate_model(model)
-        for module in model.modules():
-            if isinstance(module, MixedOperation):
-                module.relaxation = self.relaxation
-                module.fast = self.mixed_operation != "plain"
-                module.make_partial(self.partial_channels)
+        operations = [module for module in model.modules() if isinstance(module, MixedOperation)]
+        for module in operations:
+            module.relaxation = self.relaxation
+            module.fast = self.mixed_operation != "plain"
+            if tell is not None:
+                module.told_capabilities = {name: tell(str(module.label), name) for name in module.names}
+        if self.partial_channels > 1:
+            self._make_partial(operations)
+        self._check_skips(model)
         if self.checkpoint_cells:
             checkpoint_cells(model)
         for label, parameter in named_architecture_parameters(model).items():
@@ -137,6 +160,42 @@ class AlternatingDARTS(DARTS):
             with torch.no_grad():
                 parameter.copy_(1e-3 * torch.randn(parameter.shape, generator=generator))
         return model
+
+    def _make_partial(self, operations: Sequence[MixedOperation]) -> None:
+        """Make choices partial; those with nothing to narrow stay whole, and are named."""
+        whole: dict[str, str] = {}
+        inner: set[int] = set()
+        key = "strategy.partial_channels"
+        for module in operations:
+            if id(module) in inner:
+                continue
+            inner |= {id(part) for part in module.modules()}
+            try:
+                module.make_partial(self.partial_channels)
+            except CannotNarrow as reason:
+                if reason.torn or "does not divide" in str(reason):
+                    raise ConfigError(
+                        [f"{key}: choice {str(module.label)!r} cannot be made partial: {reason}."]
+                    ) from None
+                whole[str(module.label)] = str(reason)
+        if len(whole) == len({str(module.label) for module in operations}):
+            why = " ".join(f"Choice {label!r}: {reason}." for label, reason in whole.items())
+            raise ConfigError([f"{key}: no choice of this space can be made partial. {why}".strip()])
+        for label, reason in whole.items():
+            logger.warning("%s: choice %r stays whole: %s.", key, label, reason)
+
+    def _check_skips(self, model: nn.Module) -> None:
+        """Refuse options about skip connections where no candidate says that it is one."""
+        wanted = [] if self.guards.most_skips is None else ["strategy.most_skips"]
+        wanted += [f"strategy.regularisers: {type(part).__name__}" for part in self.regularisers if part.needs_skips]
+        if wanted and not any(skips_of(model).values()):
+            raise ConfigError(
+                [
+                    f"{key}: no candidate of this space says that it is a skip connection; give it "
+                    'capabilities = ("skip",), or the space a method candidate_capabilities(label, name).'
+                    for key in wanted
+                ]
+            )
 
     def configure_oneshot_module(self, training_module: Any) -> AlternatingModule:
         """Wrap the evaluator's Lightning module."""

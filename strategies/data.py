@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 import torch
-from torch.utils.data import DataLoader, RandomSampler, Subset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    Subset,
+    WeightedRandomSampler,
+)
 
 from bioautoml_nni.utils.seeding import derive_seed
 
@@ -45,9 +56,9 @@ class SearchLoader:
         self.seed = seed
         self.form = form
         self.epoch = 0
-        if len(self) == 0:
+        if _length(weights) is not None and len(self) == 0:
             raise ValueError("the search has no batch of weights data; lower the batch size or give it more data")
-        if len(self.architecture) == 0:
+        if _length(architecture) == 0:
             raise ValueError("the search has no batch of architecture data; lower the batch size or give it more data")
 
     @property
@@ -79,6 +90,11 @@ class SearchLoader:
         self.epoch = epoch
 
     def __len__(self) -> int:
+        """Return the number of batches of an epoch.
+
+        Raises:
+            TypeError: if the weights' data are iterable only; an epoch then ends with them.
+        """
         pairs = len(self.weights) // 2 if self.shared and self.form != "same" else len(self.weights)
         return 2 * pairs if self.form == "alternate" else pairs
 
@@ -97,8 +113,11 @@ class SearchLoader:
     def _shared_pairs(self) -> Iterator[tuple[Any, Any]]:
         self._reseed(self.weights, "shared")
         batches = iter(self.weights)
-        for _ in range(len(self.weights) // 2):
-            yield next(batches), next(batches)
+        for alpha in batches:
+            weights = next(batches, None)
+            if weights is None:
+                return
+            yield alpha, weights
 
     def _pairs(self) -> Iterator[tuple[Any, Any]]:
         self._reseed(self.weights, "weights")
@@ -108,30 +127,130 @@ class SearchLoader:
             alpha_batch = next(architecture, None)
             if alpha_batch is None:
                 architecture = iter(self.architecture)
-                alpha_batch = next(architecture)
+                alpha_batch = next(architecture, None)
+            if alpha_batch is None:
+                raise ValueError("the search has no batch of architecture data")
             yield alpha_batch, batch
 
     def _reseed(self, loader: Any, role: str) -> None:
-        for owner in (loader, getattr(loader, "sampler", None)):
+        batches = getattr(loader, "batch_sampler", None)
+        for owner in (loader, getattr(loader, "sampler", None), batches, getattr(batches, "sampler", None)):
             generator = getattr(owner, "generator", None)
             if isinstance(generator, torch.Generator):
                 generator.manual_seed(derive_seed(self.seed, role, self.epoch))
 
 
+def _length(loader: Any) -> int | None:
+    """Return the number of batches of a loader, or None if it does not know."""
+    try:
+        return len(loader)
+    except TypeError:
+        return None
+
+
+class HalvedSampler(Sampler[int]):
+    """What another sampler draws of one half of the data, in its order and with its odds.
+
+    The other sampler goes round until the half has its number of draws.
+
+    Args:
+        sampler: gives indices of the whole data set.
+        half: indices of the half.
+        length: number of draws of an epoch.
+    """
+
+    def __init__(self, sampler: Any, half: Collection[int], length: int) -> None:
+        self.sampler = copy.copy(sampler)
+        if hasattr(self.sampler, "generator"):
+            self.sampler.generator = torch.Generator()  # of its own, to be seeded in every epoch
+        self.half = frozenset(half)
+        self.length = length
+
+    @property
+    def generator(self) -> torch.Generator | None:
+        """The other sampler's generator, which decides this one's order too."""
+        return getattr(self.sampler, "generator", None)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        left, last = self.length, -1
+        while left and left != last:
+            last = left
+            for index in self.sampler:
+                if index in self.half:
+                    yield index
+                    left -= 1
+                    if not left:
+                        return
+        if left:
+            name = type(self.sampler).__name__
+            raise ValueError(f"the sampler {name} drew nothing of one half of the data in a whole round")
+
+
 def disjoint_halves(loader: DataLoader, seed: int) -> tuple[DataLoader, DataLoader]:
     """Split a map-style loader's data into two disjoint random halves: (weights, architecture).
 
+    The loader's other settings hold for both. A sampler is obeyed: what it can draw is halved, and each half is drawn
+    in its order and with its odds. A loader without one (`shuffle` true or false) draws each half in a new order every
+    epoch.
+
     Raises:
-        TypeError: if the loader's data set has no length, so that it cannot be split.
+        TypeError: if the loader's data set has no length, or its batches or indices cannot be split.
     """
     dataset: Any = loader.dataset
-    if not hasattr(dataset, "__len__"):
-        raise TypeError("alpha_data='disjoint' needs a data set with a length; pass two loaders or choose 'shared'")
+    ways_out = "pass loaders named weights and alpha, or choose alpha_data='shared' or 'validation'"
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+        kind = type(dataset).__name__
+        raise TypeError(
+            f"alpha_data='disjoint' needs a data set with a length, whose halves {kind} has not; {ways_out}"
+        )
+    batches: Any = loader.batch_sampler
+    if batches is not None and type(batches) is not BatchSampler:
+        kind = type(batches).__name__
+        raise TypeError(
+            f"alpha_data='disjoint' cannot halve the batches that the batch_sampler {kind} makes; {ways_out}"
+        )
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(derive_seed(seed, "halves"))).tolist()
-    middle = len(order) // 2
+    sampler: Any = loader.sampler if batches is None else batches.sampler
+    if type(sampler) in (RandomSampler, SequentialSampler) and len(sampler) == len(dataset) and not _replaces(sampler):
+        middle = len(order) // 2
+        halves = [Subset(dataset, order[:middle]), Subset(dataset, order[middle:])]
+        weights, architecture = (
+            loader_like(loader, half, RandomSampler(half, generator=torch.Generator())) for half in halves
+        )
+        return weights, architecture
+    drawn = _drawn(sampler, len(dataset), ways_out, seed)
+    shown, hidden = ([index for index in order if (index in drawn) == wanted] for wanted in (True, False))
+    first, second = (shown[k::2] + hidden[k::2] for k in range(2))
+    if len(shown) < 2:
+        raise TypeError(f"the sampler {type(sampler).__name__} draws {len(shown)} specimens, too few for two halves")
+    count = len(sampler)
+    lengths = (count // 2, count - count // 2)
+    if len(shown) == count:  # each once, as most samplers do: exactly those of the half
+        lengths = (len(shown[0::2]), len(shown[1::2]))
+    weights, architecture = (
+        loader_like(loader, dataset, HalvedSampler(sampler, half, length))
+        for half, length in zip((first, second), lengths, strict=True)
+    )
+    return weights, architecture
 
-    def half(indices: list[int]) -> DataLoader:
-        subset: Subset[Any] = Subset(dataset, indices)
-        return loader_like(loader, subset, RandomSampler(subset, generator=torch.Generator()))
 
-    return half(order[:middle]), half(order[middle:])
+def _replaces(sampler: Any) -> bool:
+    return bool(getattr(sampler, "replacement", False))
+
+
+def _drawn(sampler: Any, size: int, ways_out: str, seed: int) -> frozenset[int]:
+    """Return what a sampler draws in one round, and may be expected to draw."""
+    name = type(sampler).__name__
+    if not hasattr(sampler, "__len__"):
+        raise TypeError(f"alpha_data='disjoint' needs to know how much the sampler {name} draws (__len__); {ways_out}")
+    if isinstance(sampler, WeightedRandomSampler):
+        return frozenset(index for index, weight in enumerate(sampler.weights.tolist()) if weight > 0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "draw"))
+        indices = list(islice(HalvedSampler(sampler, (), 0).sampler, len(sampler)))
+    if not all(isinstance(index, int) and 0 <= index < size for index in indices):
+        raise TypeError(f"alpha_data='disjoint' cannot halve what the sampler {name} draws: no indices; {ways_out}")
+    return frozenset(indices)

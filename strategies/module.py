@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from bioautoml_nni.nni_engine import named_architecture_parameters
-from bioautoml_nni.registry import named_operations
 from bioautoml_nni.utils.seeding import derive_seed, seed_everything
 
 from .checkpointing import still_statistics
@@ -26,7 +25,7 @@ from .processes import average, average_gradients
 from .regularisers._base import Regulariser
 from .relaxations._base import Relaxation
 from .schedules._base import Schedule
-from .supernet import MixedOperation
+from .supernet import MixedOperation, skips_of
 
 
 class AlternatingModule(DartsLightningModule):
@@ -131,9 +130,10 @@ class AlternatingModule(DartsLightningModule):
         if self.cuda_graphs and self._graphs is None and self.device.type == "cuda":
             self._graphs = record_passes(self.model, self.relaxation, self._kind)
         result = self.schedule.step(self, batch, batch_idx)
-        if batch_idx + 1 == self.trainer.num_training_batches:
+        last = self.trainer.is_last_batch
+        if last:
             self.losses.require()
-        if self.log_curvature and self.searching and batch_idx + 1 == self.trainer.num_training_batches:
+        if self.log_curvature and self.searching and last:
             self.log("alpha_hessian_eigenvalue", self.curvature(batch.weights), batch_size=1)
         return result
 
@@ -251,7 +251,8 @@ class AlternatingModule(DartsLightningModule):
         return total
 
     def _progress(self, batch_idx: int) -> float:
-        batches = max(1, int(self.trainer.num_training_batches))
+        known = self.trainer.num_training_batches != float("inf")  # unlike that of iterable data
+        batches = max(1, int(self.trainer.num_training_batches)) if known else batch_idx + 1
         epochs = max(1, int(self.trainer.max_epochs or 1))
         return min(1.0, (self.trainer.current_epoch + batch_idx / batches) / epochs)
 
@@ -277,14 +278,25 @@ class AlternatingModule(DartsLightningModule):
                 memo.update(module.export_probs(memo))
         return {str(label): dict(values) for label, values in memo.items()}
 
+    def guarded_shares(self) -> dict[str, dict[str, float]]:
+        """Return the shares that guards judge, by label.
+
+        In a space made of cells, whose edges are labelled KIND_edge_SOURCE_TARGET, these are the edges; another
+        choice beside them, such as a fusion, is not meant. In any other space it is every choice.
+        """
+        operations = self.operation_shares()
+        edges = {label: own for label, own in operations.items() if "_edge_" in label}
+        if edges:
+            return edges
+        return {str(label): dict(own) for label, own in self.export_probs().items()}
+
     def on_train_epoch_end(self) -> None:
         """Ask the guards; an unsound architecture gives way to the last sound one."""
         self.training_module.on_train_epoch_end()
         average([buffer for buffer in self.model.buffers() if buffer.is_floating_point()])  # of batch norms
         if not self.searching:
             return
-        shares = {label: values for label, values in self.operation_shares().items() if "_edge_" in label}
-        skips = named_operations("skip")
+        shares, skips = self.guarded_shares(), skips_of(self.model)
         reason = self.guards.reason_to_stop(shares, skips)
         if not self.guards.unsound(shares, skips):
             self._sound = {label: p.detach().clone() for label, p in self.architecture_parameters().items()}

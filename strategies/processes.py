@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
-from torch.utils.data import DataLoader, RandomSampler, Sampler
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler
 
 
 def processes() -> int:
@@ -74,21 +74,39 @@ def process_share(loader: Any) -> DataLoader:
     """
     if not isinstance(loader, DataLoader) or not isinstance(loader.sampler, Sized):
         raise TypeError("a search in several processes needs DataLoaders over data sets with a length")
-    sampler: Any = loader.sampler
+    if loader.batch_sampler is not None and type(loader.batch_sampler) is not BatchSampler:
+        kind = type(loader.batch_sampler).__name__
+        raise TypeError(f"a search in several processes cannot share out the batches of the batch_sampler {kind}")
+    sampler: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler.sampler
     if isinstance(sampler, RandomSampler) and sampler.generator is None:  # to be seeded alike in all processes
         sampler = RandomSampler(sampler.data_source, generator=torch.Generator())
     return loader_like(loader, loader.dataset, ProcessSampler(sampler, distributed.get_rank(), processes()))
 
 
-def loader_like(loader: DataLoader, dataset: Any, sampler: RandomSampler | ProcessSampler) -> DataLoader:
-    """Return a loader with the settings of another one."""
+def loader_like(loader: DataLoader, dataset: Any, sampler: Sampler[int]) -> DataLoader:
+    """Return a loader with the settings of another one, also those of a plain `BatchSampler`; seeded by its generator.
+
+    A last batch that is not full is dropped where the other loader drops it, and there is a full one.
+    """
+    batches: Any = loader.batch_sampler
+    size = loader.batch_size if batches is None else batches.batch_size
+    drop_last = loader.drop_last if batches is None else batches.drop_last
+    workers = {
+        "prefetch_factor": loader.prefetch_factor,
+        "persistent_workers": loader.persistent_workers,
+        "multiprocessing_context": loader.multiprocessing_context,
+        "timeout": loader.timeout,
+        "in_order": loader.in_order,
+    }
     return DataLoader(
         dataset,
-        batch_size=loader.batch_size,
+        batch_size=size,
         sampler=sampler,
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
-        drop_last=len(sampler) >= (loader.batch_size or 1),
+        drop_last=drop_last and len(sampler) >= (size or 1),  # type: ignore[arg-type]
+        pin_memory=loader.pin_memory,
+        worker_init_fn=loader.worker_init_fn,
         generator=torch.Generator(),
-        persistent_workers=loader.persistent_workers,
+        **(workers if loader.num_workers else {}),
     )

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from nni.nas.nn.pytorch import ModelSpace
 from nni.nas.oneshot.pytorch.sampling import RandomSamplingLightningModule
 from nni.nas.strategy import RandomOneShot
+from torch import nn
 
 from bioautoml_nni.utils.seeding import derive_seed, seed_everything
+
+from .supermodules import SAMPLING, named_hook, only_categorical
 
 
 class RandomPathsModule(RandomSamplingLightningModule):
@@ -31,21 +35,35 @@ class RandomPathsModule(RandomSamplingLightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
         """Draw a path and train it."""
+        self.resample()
+        return self.training_module.training_step(batch, batch_idx)
+
+    def resample(self) -> dict[str, Any]:
+        """Draw a path: one value for every label of the space, which all super-modules of that label take."""
         rng = np.random.RandomState(derive_seed(self.seed, "path", self.trainer.global_step) % 2**32)
         drawn: dict[str, Any] = {}
         for module in self.supernet_modules():
-            if module.label not in drawn:
-                drawn[module.label] = module.choice.random(random_state=rng)
+            for label, choice in _choices(module).items():
+                if label not in drawn:
+                    drawn[label] = choice.random(random_state=rng)
             module.resample(memo=drawn)
-        return self.training_module.training_step(batch, batch_idx)
+        return drawn
 
     def export_probs(self) -> dict[str, dict[Any, float]]:
         """Return equal shares: this strategy prefers nothing."""
         found: dict[str, dict[Any, float]] = {}
         for module in self.supernet_modules():
-            names = getattr(module, "names", None) or range(module.n_candidates)
-            found[module.label] = dict.fromkeys(names, 1 / len(names))
+            for label, choice in _choices(module).items():
+                found[label] = dict.fromkeys(choice.values, 1 / len(choice.values))
         return found
+
+
+def _choices(module: Any) -> dict[str, Any]:
+    """Return a super-module's own choices by label: one of a layer, several of a cell or a convolution."""
+    found: dict[str, Any] = {}
+    for mutable in module.mutables:
+        found.update(mutable.simplify())
+    return found
 
 
 class RandomPaths(RandomOneShot):
@@ -68,6 +86,23 @@ class RandomPaths(RandomOneShot):
     def configure_oneshot_module(self, training_module: Any) -> RandomPathsModule:
         """Wrap the evaluator's Lightning module."""
         return RandomPathsModule(training_module, self.seed)
+
+    def default_mutation_hooks(self) -> list[Any]:
+        """Our super-modules first, then NNI's."""
+        return [*SAMPLING, *super().default_mutation_hooks()]
+
+    def run_hook(self, hook: Any, name: str, module: nn.Module, memo: dict[str, Any]) -> Any:
+        """Run a mutation hook; what cannot be searched is refused by its label."""
+        return named_hook(lambda: super(RandomPaths, self).run_hook(hook, name, module, memo), module, name)
+
+    def mutate_model(self, model: ModelSpace) -> ModelSpace:
+        """Turn the space into a supernet of paths.
+
+        Raises:
+            PluginError: naming the choice that cannot be searched, and why.
+        """
+        only_categorical(model)
+        return super().mutate_model(model)
 
     def val_dataloader(self, train_dataloader_fn: Callable[[], Any], val_dataloader_fn: Callable[[], Any]) -> Any:
         """Validate nothing."""

@@ -9,6 +9,9 @@ from nni.nas.strategy import DARTS
 from torch import nn
 
 from bioautoml_nni.nni_engine import named_architecture_parameters
+from bioautoml_nni.utils.numbers import NonNegative, Positive, WholeNumber
+
+from .supermodules import NATIVE, MixedCell
 
 
 class NNIDarts(DARTS):
@@ -25,10 +28,16 @@ class NNIDarts(DARTS):
 
     capabilities = ("one_shot",)
 
-    def __init__(self, arc_learning_rate: float = 3e-4, gradient_clip_val: float = 5.0, warmup_epochs: int = 0) -> None:
+    def __init__(
+        self, arc_learning_rate: Positive = 3e-4, gradient_clip_val: NonNegative = 5.0, warmup_epochs: WholeNumber = 0
+    ) -> None:
         super().__init__(
             arc_learning_rate=arc_learning_rate, gradient_clip_val=gradient_clip_val, warmup_epochs=warmup_epochs
         )
+
+    def default_mutation_hooks(self) -> list[Any]:
+        """NNI's, before which its layers and cells get what freezing them needs; what they compute is the same."""
+        return [MixedCell.mutate, *NATIVE, *super().default_mutation_hooks()]
 
     def configure_oneshot_module(self, training_module: Any) -> DartsLightningModule:
         """Wrap the evaluator's Lightning module."""

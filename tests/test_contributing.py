@@ -12,7 +12,7 @@ import pytest
 from conftest import write_experiment, write_table
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "tests/third_party"
+PACKAGE = ROOT / "examples/plugin"
 
 
 def test_the_text_shows_the_package():

@@ -38,10 +38,12 @@ def test_the_wheel_works_in_a_clean_environment(tmp_path):
     subprocess.run(build, check=True, capture_output=True, cwd=tmp_path)
     [wheel] = (tmp_path / "dist").glob("*.whl")
     environment = tmp_path / "environment"
-    venv.create(environment, with_pip=True)
+    venv.create(environment)
     python = environment / "bin" / "python"
     subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)], check=True, capture_output=True
+        [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", str(wheel)],
+        check=True,
+        capture_output=True,
     )
     # The dependencies (gigabytes) come from the environment that runs the tests; the package itself does not: only
     # its site-packages are added, behind the wheel's own, and without the hooks of an editable installation.

@@ -26,8 +26,9 @@ def fit(
     """Return `architecture`, or the one within `budget` that a greedy search finds near it.
 
     In every step one decision is lowered to a cheaper candidate: the one with the smallest loss of log share for each
-    unit by which the overrun of the budget falls (the greedy rule of the multiple-choice knapsack problem). What was
-    given up is barred for good, so that the search ends.
+    unit by which the overrun of the budget falls (the greedy rule of the multiple-choice knapsack problem). Where no
+    decision lowers it, since an edge that falls away lets a dearer one come back, the one that raises it least is
+    taken. What was given up is barred for good, so that the search ends.
 
     Args:
         shares: normalised shares of all labels.
@@ -40,8 +41,9 @@ def fit(
     barred: dict[str, frozenset[str]] = {}
     cost = cost_of(architecture)
     overrun = budget.overrun(cost.parameters, cost.flops)
+    nearest = overrun, cost
     while overrun > 0:
-        best: tuple[float, dict[str, frozenset[str]], Architecture, Cost, float] | None = None
+        best: tuple[tuple[bool, float], dict[str, frozenset[str]], Architecture, Cost, float] | None = None
         for label, chosen, candidate in _alternatives(architecture, topology):
             stronger = frozenset(
                 name
@@ -56,16 +58,44 @@ def fit(
             trial_overrun = budget.overrun(trial_cost.parameters, trial_cost.flops)
             if trial_overrun < overrun:
                 loss = _log(shares[label][chosen]) - _log(shares[label][candidate])
-                price = loss / (overrun - trial_overrun)
-                if best is None or price < best[0]:
-                    best = (price, trial_barred, trial, trial_cost, trial_overrun)
-        if best is None:
-            raise ArchitectureError(
-                f"derivation: no architecture within the budget was found; the nearest has "
-                f"{'; '.join(budget.excess(cost.parameters, cost.flops))}. Lower retrain.channels or retrain.cells."
-            )
+                rank = False, loss / (overrun - trial_overrun)
+            else:
+                rank = True, trial_overrun
+            if best is None or rank < best[0]:
+                best = (rank, trial_barred, trial, trial_cost, trial_overrun)
+        if best is None:  # every way down has been tried; what is left is the cheapest of everything
+            barred = _all_but_the_cheapest(topology, shares, derived, cost_of)
+            architecture = derived(barred)
+            cost = cost_of(architecture)
+            overrun = budget.overrun(cost.parameters, cost.flops)
+            nearest = min(nearest, (overrun, cost), key=lambda found: found[0])
+            break
         _, barred, architecture, cost, overrun = best
+        nearest = min(nearest, (overrun, cost), key=lambda found: found[0])
+    if overrun > 0:
+        excess = "; ".join(budget.excess(nearest[1].parameters, nearest[1].flops))
+        raise ArchitectureError(
+            f"derivation: no architecture within the budget was found; the nearest has {excess}. Lower "
+            "retrain.channels or retrain.cells."
+        )
     return architecture
+
+
+def _all_but_the_cheapest(
+    topology: Topology,
+    shares: Shares,
+    derived: Callable[[Barred], Architecture],
+    cost_of: Callable[[Architecture], Cost],
+) -> dict[str, frozenset[str]]:
+    """Return what to bar so that all edges have the cheapest operation, and each other choice is the cheapest."""
+    barred: dict[str, frozenset[str]] = {}
+    edges = tuple(edge.label for cell in topology.cells.values() for edge in cell.edges)
+    for labels in [edges] * bool(edges) + [(label,) for label in topology.choices]:
+        names = frozenset(map(str, shares[labels[0]])) - {topology.zero}
+        trials = {name: {**barred, **dict.fromkeys(labels, names - {name})} for name in sorted(names)}
+        costs = {name: cost_of(derived(trial)) for name, trial in trials.items()}
+        barred = trials[min(costs, key=lambda name: (costs[name].parameters, costs[name].flops))]
+    return barred
 
 
 def _alternatives(architecture: Architecture, topology: Topology) -> Iterator[tuple[str, str, str]]:

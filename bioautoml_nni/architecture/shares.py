@@ -15,12 +15,24 @@ from .schema import Architecture
 from .topology import Topology
 
 
-def skip_counts(shares: Mapping[str, Mapping[str, float]], skips: frozenset[str]) -> dict[str, int]:
-    """Return for each kind of cell the number of edges whose strongest operation is a skip connection."""
+def skip_counts(
+    shares: Mapping[str, Mapping[str, float]], skips: frozenset[str] | Mapping[str, frozenset[str]]
+) -> dict[str, int]:
+    """Return for each kind of cell the number of edges whose strongest operation is a skip connection.
+
+    The kind is what stands before ``_edge_`` in a label, in NNI's own cells before the last ``/``; all other choices
+    count together, as the kind "".
+
+    Args:
+        skips: names of skip connections, of all choices or by label.
+    """
     counts: dict[str, int] = {}
     for label, values in shares.items():
-        kind = str(label).partition("_edge_")[0]
-        counts[kind] = counts.get(kind, 0) + (max(values, key=lambda name: values[name]) in skips)
+        kind, found, _ = str(label).partition("_edge_")
+        if not found:
+            kind = str(label).rpartition("/")[0]
+        own = skips.get(label, frozenset()) if isinstance(skips, Mapping) else skips
+        counts[kind] = counts.get(kind, 0) + (max(values, key=lambda name: values[name]) in own)
     return counts
 
 
@@ -30,12 +42,24 @@ def entropy(shares: Mapping[str, float]) -> float:
 
 
 def with_positions(shares: Mapping[str, Mapping[str, float]], topology: Topology) -> dict[str, dict[Any, float]]:
-    """Return shares as JSON keeps them with the numbers of input states as numbers again."""
+    """Return shares as JSON keeps them with the numbers of input states as numbers again.
+
+    Where a node's inputs were one choice from sets of them, such as ``0+2``, an input's share is the sum of the shares
+    of its sets, each divided by the size of the set.
+    """
     nodes = {label for cell in topology.cells.values() for label in cell.node_labels.values()}
-    return {
-        label: {int(name) if label in nodes else name: share for name, share in own.items()}
-        for label, own in shares.items()
-    }
+    found: dict[str, dict[Any, float]] = {}
+    for label, own in shares.items():
+        if label not in nodes:
+            found[label] = dict(own)
+            continue
+        inputs: dict[Any, float] = {}
+        for name, share in own.items():
+            chosen = str(name).split("+")
+            for source in map(int, chosen):
+                inputs[source] = inputs.get(source, 0.0) + share / len(chosen)
+        found[label] = inputs
+    return found
 
 
 def equal_shares(topology: Topology) -> dict[str, dict[Any, float]]:

@@ -5,37 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from ..data.remark import ColumnFinding
+from ..data.times import is_time
 from .association import Association, associate, encode
 from .events import Event, find_event, shared_share
-from .names import is_place_or_time, is_rank, proxy_by_name, snake
+from .names import is_date, is_place, is_place_or_time, is_rank, proxy_by_name, snake
 from .text import LEAST_SHARE, share_naming_own_taxon
 
-Verdict = Literal["pass", "warn", "drop", "refuse"]
 SPLIT_NAME = re.compile(r"^(split|subset|partition|cv_?fold|fold)(_.*)?$")
 MUCH = 0.5
 """Share of test specimens with an event known from training above which event columns act as an event id."""
-
-
-@dataclass(frozen=True)
-class ColumnFinding:
-    """What the screen says of a column.
-
-    Attributes:
-        verdict: "refuse": it gives the label away; "drop": no feature unless it is declared as one; "warn": usable,
-            with the reservation that `reason` states; "pass".
-        kind: taxonomy, identification, dna, text, names_label, follows_label, gaps, event, identifier, constant or "".
-        reason: in words.
-    """
-
-    column: str
-    verdict: Verdict
-    kind: str = ""
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,12 +75,35 @@ def screen(
         advance()
     if group is not None and group not in codes and group in table:
         codes[group] = encode(table[group])
-    event = find_event(codes, group if group in codes else None)
+    stated = group if group in codes and not _is_unique(codes[group]) else None
+    event = find_event(codes, stated)
     known = shared_share(event.codes, test, train) if event else 0.0
+    if stated and known == 0 and (beyond := _event_beyond(codes, stated, test, train)):
+        event, known = beyond
     if event:
         for name in event.followers:
             findings[name] = _event_column(name, findings.get(name), event, known)
     return Screen(tuple(findings[str(name)] for name in table), event, known)
+
+
+def _is_unique(codes: np.ndarray) -> bool:
+    """Whether a column tells nearly every row from all others, so that it can be no event."""
+    present = codes[codes >= 0]
+    return len(np.unique(present)) > 0.9 * len(present)
+
+
+def _event_beyond(
+    codes: Mapping[str, np.ndarray], group: str, test: np.ndarray, train: np.ndarray
+) -> tuple[Event, float] | None:
+    """Return the event of date and place that unites groups of both sides, and the share of the test part in it."""
+    together = [name for name in codes if name != group and (is_place(name) or is_date(name))]
+    if not (any(map(is_place, together)) and any(map(is_date, together))):
+        return None
+    found = find_event({name: codes[name] for name in together})
+    if found is None or not (any(map(is_place, found.followers)) and any(map(is_date, found.followers))):
+        return None
+    known = shared_share(found.codes, test, train)
+    return (found, known) if known > MUCH else None
 
 
 def _judge(
@@ -121,7 +127,7 @@ def _judge(
     if backward.determines():
         reason = f"it follows from the label: {_in_words(backward)}"
         return ColumnFinding(name, "warn" if is_place_or_time(name) else "refuse", "follows_label", reason)
-    if different == int(present.sum()) and not pd.api.types.is_float_dtype(column):
+    if different == int(present.sum()) and not pd.api.types.is_float_dtype(column) and not is_time(column):
         return ColumnFinding(name, "drop", "identifier", "each of its values stands only once, as in an identifier")
     gaps = (~present).astype(np.int32)
     if 0.02 < gaps.mean() < 0.98 and associate(target, gaps).determines():

@@ -74,6 +74,16 @@ def is_place_or_time(name: str) -> bool:
     return bool(_PLACE_OR_TIME.search(snake(name)))
 
 
+def is_place(name: str) -> bool:
+    """Whether the name says a single place: coordinates, or a site."""
+    return bool(re.search(r"(^|_)(site|plot|locality|location|lat|latitude|lon|lng|longitude)(_|$)", snake(name)))
+
+
+def is_date(name: str) -> bool:
+    """Whether the name says a day or a time."""
+    return bool(re.search(r"(^|_)(date|day|datetime|time|timestamp|night)(_|$)", snake(name)))
+
+
 def is_collecting(name: str) -> bool:
     """Whether the name says where, when or in which catch a specimen was taken."""
     return bool(_EVENT.search(snake(name)))

@@ -1,4 +1,4 @@
-"""What the audit says of the images: unreadable ones, sizes, and duplicates inside and across the parts."""
+"""What the audit says of the images: sizes, and duplicates inside and across the parts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.image_store import Pixels
-from ..data.manifest import ID, IMAGE, LABEL
+from ..data.manifest import ID, LABEL
 from ..data.perceptual_hash import near_pairs
 
 LIKENESS = 4
@@ -19,12 +19,6 @@ specimen is small on an empty ground."""
 BLOCK = 512
 SHOWN = 20
 SMALL = 32
-
-
-def unreadable_table(table: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
-    """Return id, image and reason of every image that cannot be read."""
-    failed = facts["failure"].notna().to_numpy()
-    return table.loc[failed, [ID, IMAGE]].assign(reason=facts.loc[failed, "failure"].to_numpy())
 
 
 def picture_findings(

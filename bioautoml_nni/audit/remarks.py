@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
+from ..config.schema import SplitConfig
 from ..data import splits
-from ..data.manifest import IMAGE, LABEL, Role
-from .columns import MUCH, ColumnFinding, Screen, brand
-
-Level = Literal["refused", "warning", "note"]
-
-
-@dataclass(frozen=True)
-class Remark:
-    """One sentence of the audit."""
-
-    level: Level
-    topic: str
-    text: str
-
-
-def judge_unreadable(unreadable: pd.DataFrame, total: int, limit: float, remarks: list[Remark]) -> None:
-    """Remark on images that cannot be read; more than `limit` of them refuse the data."""
-    if unreadable.empty:
-        return
-    share, first = len(unreadable) / total, unreadable.iloc[0]
-    text = f"{len(unreadable)} of {total} images ({share:.1%}) cannot be read"
-    if share > limit:
-        text += f", more than data.max_unreadable={limit:g}; the first is {first[IMAGE]} ({first['reason']})."
-        remarks.append(Remark("refused", "unreadable", text))
-    else:
-        text += f" and are left out; the first is {first[IMAGE]} ({first['reason']})."
-        remarks.append(Remark("warning", "unreadable", text))
+from ..data.manifest import LABEL, Role
+from ..data.remark import ColumnFinding, Remark
+from .columns import MUCH, Screen, brand
 
 
 def judge_columns(
@@ -44,9 +20,9 @@ def judge_columns(
     overridden: Mapping[str, str],
     uses_metadata: bool,
     inferred: bool,
-    remarks: list[Remark],
-) -> None:
-    """Remark on refused, overridden and event columns, and on those that are used with a reservation."""
+) -> list[Remark]:
+    """Return remarks on refused, overridden and event columns, and on those that are used with a reservation."""
+    remarks: list[Remark] = []
 
     def named(findings: list[ColumnFinding]) -> str:
         return ", ".join(finding.column for finding in findings)
@@ -68,15 +44,17 @@ def judge_columns(
         )
         remarks.append(Remark("warning", "columns", text))
     if not uses_metadata:
-        return
+        return remarks
     for finding in found.findings:
         used = roles.get(finding.column) not in ("ignored", "group", "taxonomy")
         if used and finding.verdict in ("warn", "drop"):
             remarks.append(Remark("warning", "columns", f"Column {finding.column!r} is used, but {finding.reason}."))
+    return remarks
 
 
-def judge_split(table: pd.DataFrame, part: pd.Series, settings: Any, found: Screen, remarks: list[Remark]) -> None:
-    """Remark on classes that a part lacks, and on events and groups that stand on both sides."""
+def judge_split(table: pd.DataFrame, part: pd.Series, split: SplitConfig, found: Screen) -> list[Remark]:
+    """Return remarks on classes that a part lacks, and on events and groups that stand on both sides."""
+    remarks: list[Remark] = []
     counts = pd.crosstab(table[LABEL], part.replace(splits.ALPHA, splits.WEIGHTS))
     for name, words in ((splits.WEIGHTS, "training"), (splits.VALIDATION, "validation"), (splits.TEST, "test")):
         gone = [str(label) for label in counts.index if name not in counts or counts.loc[label, name] == 0]
@@ -89,17 +67,19 @@ def judge_split(table: pd.DataFrame, part: pd.Series, settings: Any, found: Scre
         remarks.append(
             Remark("warning", "split", f"{known:.0%} of the test specimens share {found.event.name} with training.")
         )
-    group = settings.split.group
+    group = split.group
     if group and found.event and group in found.event.key and known > 0:
         text = (
             f"data.split.group {group!r}: {known:.0%} of the test specimens are of a group that training has too, "
-            f"since {settings.split.column or 'the official split'!r} divides groups."
+            f"since {split.column or 'the official split'!r} divides groups."
         )
         remarks.append(Remark("warning", "split", text))
+    return remarks
 
 
-def judge_pictures(pictures: Mapping[str, Any], remarks: list[Remark]) -> None:
-    """Remark on duplicates and tiny pictures."""
+def judge_pictures(pictures: Mapping[str, Any]) -> list[Remark]:
+    """Return remarks on duplicates and tiny images."""
+    remarks: list[Remark] = []
     for kind, words in (("exact_duplicates", "the same file"), ("near_duplicates", "nearly the same picture")):
         found = pictures.get(kind)
         if not found or not found["pairs"]:
@@ -111,3 +91,4 @@ def judge_pictures(pictures: Mapping[str, Any], remarks: list[Remark]) -> None:
         remarks.append(Remark("warning" if twins or conflicting else "note", "images", text))
     if small := pictures.get("smaller_than_32_px"):
         remarks.append(Remark("note", "images", f"{small} pictures are smaller than 32 px."))
+    return remarks

@@ -51,7 +51,9 @@ def export(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="An export, or a run that has one.", metavar="MODEL")],
-    source: Annotated[Path, typer.Argument(help="A table, or a folder of images.", metavar="TABLE_OR_FOLDER")],
+    source: Annotated[
+        Path, typer.Argument(help="A table, an image, or a folder of images.", metavar="TABLE_OR_FOLDER")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File: .csv or .parquet.")],
     image_column: Annotated[str | None, typer.Option(help="Column with image paths [as in training].")] = None,
     image_root: Annotated[Path | None, typer.Option(help="Folder below which images lie [the table's].")] = None,
@@ -62,29 +64,31 @@ def predict(
     species_list: Annotated[Path | None, typer.Option(help="File with the names that can occur, one a line.")] = None,
     group: Annotated[str | None, typer.Option(help="Column: one more table with an answer for each value.")] = None,
     logits: Annotated[bool, typer.Option("--logits", help="Add the logits of all classes.")] = False,
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="Add the image encoder's embedding: a list in Parquet, columns in CSV.")
+    ] = False,
     sort_into: Annotated[Path | None, typer.Option(help="Copy images into folders by answer.")] = None,
     link: Annotated[bool, typer.Option("--link", help="Link instead of copying.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Use the model of eight bits.")] = False,
+    missing: Annotated[
+        list[str] | None, typer.Option(help="Text that means that a value is missing, such as NA; may be repeated.")
+    ] = None,
 ) -> None:
     """Name the specimens of a table or a folder with an exported model; the same command continues a stopped one.
 
     Example: bioautoml predict runs/sample/export trap-images/ --output predictions.csv --threshold 0.8
     """
+    from ..data.tables import read_names
     from ..runtime import Model
     from ..runtime.predict import Request
     from ..runtime.predict import predict as predict_all
-    from ..utils.errors import DataError
     from ..utils.progress import make_progress
 
-    if species_list is not None and not species_list.is_file():
-        raise DataError(f"{species_list}: there is no such species list.")
-    names = None
-    if species_list is not None:
-        lines = species_list.read_text(encoding="utf-8-sig").splitlines()
-        names = tuple(line.strip() for line in lines if line.strip())
+    names = None if species_list is None else tuple(read_names(species_list))
     request = Request(
-        source, output, image_column, image_root, group, logits, sort_into, link, names, threshold, coverage
-    )
+        source, output, image_column, image_root, group, logits, sort_into, link, names, threshold, coverage,
+        tuple(missing or ()), () if species_list is None else (species_list,), embeddings,
+    )  # fmt: skip
     loaded = Model.load(model, "model_int8.onnx" if int8 else "model.onnx")
     if loaded.brand:
         console.print(f"[bold red]{escape(loaded.brand)}")
@@ -94,6 +98,8 @@ def predict(
     if outcome.missing_columns:
         columns = ", ".join(outcome.missing_columns)
         console.print(f"[yellow]warning:[/] answered without these metadata columns: {escape(columns)}.")
+    for note in outcome.notes:
+        console.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
     parts = [f"{outcome.rows} rows"]
     parts += [f"{outcome.failed} unreadable (see column error)"] if outcome.failed else []
     parts += [f"{outcome.unsure} unsure"] if outcome.unsure else []

@@ -28,6 +28,9 @@ def trial(
     except BioAutoMLError as error:
         logging.getLogger("nni").error("%s", error)  # the log that the web UI shows
         raise
+    except Exception:
+        logging.getLogger("nni").exception("The trial has died:")
+        raise
 
 
 @app.command("nni-config")
@@ -49,6 +52,7 @@ def nni_config(
     remote_python: Annotated[
         str | None, typer.Option("--remote-python", help="Folder of the machines' python that has this package.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that hold something else.")] = False,
 ) -> None:
     """Write nni.yml and search_space.json beside an experiment, so that NNI tunes its settings or its architecture.
 
@@ -65,7 +69,7 @@ def nni_config(
     written = write_nni_files(
         load_experiment(experiment, []), experiment, tuner=tuner, assessor=assessor, trials=max_trials,
         concurrency=concurrency, gpus=gpus_per_trial, architectures=architectures,
-        remote=remote,
+        remote=remote, force=force,
     )  # fmt: skip
     for path in written:
         console.print(f"Wrote {path}.", soft_wrap=True)
@@ -98,6 +102,13 @@ def ui(
     from ..nni_jobs.web_ui import find_experiment, open_addresses
 
     known = find_experiment(experiment)
+    if known.gone:
+        console.print(
+            f"[yellow]warning:[/] the manager of {known.identity} is gone without having been stopped (killed, or the "
+            "machine was off): no trial is started or recorded any more. What has been recorded is shown; "
+            f"`bioautoml nnictl resume {known.identity}` goes on with it.",
+            highlight=False,
+        )
     if known.port is None:
         code = run_nnictl(["view", known.identity, "--port", str(port)], listening_host())
         if code:
@@ -120,11 +131,18 @@ def trials(
 ) -> None:
     """List the runs of an NNI experiment, best first; each is a run directory for export, report and the rest."""
     from ..nni_jobs.trial import trial_runs
+    from ..nni_jobs.web_ui import manager_is_gone
 
     folder = Path(experiment)
     if not folder.is_dir():
         folder = Path.home() / "nni-experiments" / experiment
     found = trial_runs(folder)
+    if manager_is_gone(folder.name):
+        console.print(
+            f"[yellow]warning:[/] the manager of {folder.name} is gone without having been stopped; "
+            f"`bioautoml nnictl resume {folder.name}` goes on with it.",
+            highlight=False,
+        )
     table = Table(box=None, pad_edge=False, title=escape(str(folder / "runs")), title_justify="left")
     for column in ("run", "validation macro-F1", "parameters", "settings"):
         table.add_column(column, overflow="fold")

@@ -42,11 +42,13 @@ def run(
     Example: bioautoml run examples/sample/experiment.yml --set training.epochs=3
     """
     from ..config import load_experiment
+    from ..config.load import import_plugins
     from ..runs.directory import STAGES, RunDirectory
 
     if experiment.is_dir():
         experiment = experiment / "experiment.yml"
     loaded = load_experiment(experiment, overrides or [])
+    import_plugins(loaded)
     directory = RunDirectory.create(output or Path("runs") / loaded.name, loaded)
     _execute(directory, ["prepare"])
     if is_long(directory):
@@ -193,7 +195,7 @@ def doctor(directory: RunPath) -> None:
 def list_plugins(
     kind: Annotated[str | None, typer.Argument(help="one kind, such as sources")] = None,
 ) -> None:
-    """List plug-ins, all or of one kind."""
+    """List plug-ins, all or of one kind; one that cannot be used stands there as broken, with the reason."""
     from ..registry import KINDS, plugins
 
     for name in [kind] if kind else KINDS:
@@ -205,6 +207,10 @@ def list_plugins(
         for column in ("name", "description", *(figures or ["capabilities"])):
             table.add_column(column, overflow="fold")
         for plugin in found.values():
+            problem = plugin.problem
+            if problem is not None:
+                table.add_row(plugin.name, f"[red]{escape(problem)}[/]", "broken")
+                continue
             last = [_figure(plugin.target, figure) for figure in figures.values()] or [", ".join(plugin.capabilities)]
             table.add_row(plugin.name, escape(plugin.description), *last)
         console.print(table)
@@ -232,7 +238,6 @@ def init(
 ) -> None:
     """Write a commented experiment.yml for your own table."""
     from ..config.template import experiment_template
-    from ..data.tables import read_table
     from ..utils.atomic import write_text
     from ..utils.errors import RunDirectoryError
 
@@ -242,6 +247,8 @@ def init(
     if table is None:
         text = experiment_template()
     else:
+        from ..data.tables import read_table
+
         text = experiment_template(str(table.resolve().parent), table.name, len(read_table(table)))
     write_text(target, text)
     console.print(f"Wrote {target}. Edit its data section, then: bioautoml check {target}")

@@ -26,6 +26,7 @@ from rich.console import Console
 from ..config import Experiment
 from ..config.load import changed
 from ..data import splits
+from ..data.tables import csv_text
 from ..evaluation.metrics import by_training_size, classification_metrics, per_class_table
 from ..registry import get
 from ..runs.directory import RunDirectory
@@ -194,7 +195,7 @@ def _predicted(job: Job, contender: PredictingContender, output: Path) -> dict[s
     target = data.targets[(data.part == splits.TEST).to_numpy()]
     metrics = classification_metrics(target, found.probabilities)
     per_class = per_class_table(target, found.probabilities, data.classes, np.array(data.class_counts()))
-    write_text(job.folder / "per_class.csv", per_class.to_csv(index=False))
+    write_text(job.folder / "per_class.csv", csv_text(per_class))
     return {
         "accuracy": metrics["accuracy"],
         "balanced_accuracy": metrics["balanced_accuracy"],

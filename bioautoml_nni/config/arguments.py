@@ -28,13 +28,27 @@ def constructor(plugin: Plugin) -> Any:
 
 
 def constructor_arguments(plugin: Plugin) -> dict[str, inspect.Parameter]:
-    """Return the arguments of a plug-in that a configuration may set, by name."""
-    parameters = inspect.signature(constructor(plugin)).parameters
-    skipped = SUPPLIED.get(plugin.kind, frozenset()) | {"self"}
+    """Return the arguments of a plug-in that a configuration may set, by name, with evaluated annotations.
+
+    Raises:
+        PluginError: if the plug-in has to be imported for them, and cannot be.
+    """
+    supplied = SUPPLIED.get(plugin.kind, frozenset())
+    parameters = plugin.read(lambda source: source.parameters(supplied), lambda _: _imported_parameters(plugin))
     return {
         name: parameter
         for name, parameter in parameters.items()
-        if name not in skipped and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if name not in supplied and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
+def _imported_parameters(plugin: Plugin) -> dict[str, inspect.Parameter]:
+    function = constructor(plugin)
+    hints = typing.get_type_hints(function, include_extras=True)
+    return {
+        name: parameter.replace(annotation=hints.get(name, parameter.empty))
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != "self"
     }
 
 
@@ -47,18 +61,22 @@ def check_arguments(kind: str, name: str, arguments: Mapping[str, Any], path: st
     """
     try:
         plugin = get(kind, name)
+        if plugin.problem:
+            return [f"{path}.{name_key}: {plugin.problem}"]
         known = constructor_arguments(plugin)
     except PluginError as error:
         return [f"{path}.{name_key}: {error}"]
-    hints = typing.get_type_hints(constructor(plugin))
-    nested = getattr(plugin.target, "parts", {})
+    nested = plugin.attribute("parts", {})
     problems = [
         f"{path}.{key}: {name!r} has no such argument{suggestion(key, list(known))}. Known: {', '.join(known)}."
         for key in arguments
         if key not in known
     ]
     fields: dict[str, Any] = {
-        key: (hints.get(key, Any), ... if parameter.default is parameter.empty else parameter.default)
+        key: (
+            Any if parameter.annotation is parameter.empty else parameter.annotation,
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
         for key, parameter in known.items()
     }
     for key, part_kind in nested.items():
@@ -66,7 +84,8 @@ def check_arguments(kind: str, name: str, arguments: Mapping[str, Any], path: st
         for number, part in enumerate(given if isinstance(given, list) else [given] if given is not None else []):
             place = f"{path}.{key}.{number}" if isinstance(given, list) else f"{path}.{key}"
             problems += _check_part(part_kind, part, place)
-    model = create_model("Arguments", __config__=ConfigDict(extra="ignore", protected_namespaces=()), **fields)
+    config = ConfigDict(extra="ignore", protected_namespaces=(), coerce_numbers_to_str=True)
+    model = create_model("Arguments", __config__=config, **fields)
     try:
         model.model_validate(dict(arguments))
     except ValidationError as error:
@@ -74,6 +93,42 @@ def check_arguments(kind: str, name: str, arguments: Mapping[str, Any], path: st
             location = ".".join(str(part) for part in fault["loc"])
             problems.append(f"{path}.{location}: {fault['msg']} (found {fault['input']!r}).")
     return problems
+
+
+def as_annotated(kind: str, name: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of a plug-in in which a text that stands for a number or a truth value is one, and a number that
+    stands for a text, such as the label 7, is a text; what does not fit stays as it is, for `check_arguments`."""
+    result = dict(arguments)
+    try:
+        plugin = get(kind, name)
+        hints = typing.get_type_hints(constructor(plugin))
+    except (PluginError, TypeError):
+        return result
+    for key, value in arguments.items():
+        try:
+            config = ConfigDict(coerce_numbers_to_str=True)
+            fitted = create_model("Argument", __config__=config, value=(hints.get(key, Any), ...))(value=value)
+        except (ValidationError, TypeError):
+            continue
+        result[key] = _settled(value, fitted.value)  # type: ignore[attr-defined]
+    for key, part_kind in getattr(plugin.target, "parts", {}).items():
+        part = result.get(key)
+        if isinstance(part, Mapping) and "name" in part:
+            own = {name: value for name, value in part.items() if name != "name"}
+            result[key] = {"name": part["name"], **as_annotated(part_kind, part["name"], own)}
+    return result
+
+
+def _settled(raw: Any, fitted: Any) -> Any:
+    if isinstance(raw, dict) and isinstance(fitted, dict) and len(raw) == len(fitted):
+        return {_settled(*keys): _settled(raw[keys[0]], fitted[keys[1]]) for keys in zip(raw, fitted, strict=True)}
+    if isinstance(raw, list) and isinstance(fitted, list):
+        return [_settled(one, other) for one, other in zip(raw, fitted, strict=True)]
+    if isinstance(raw, str) and isinstance(fitted, (bool, int, float)):
+        return fitted
+    if isinstance(raw, (int, float)) and not isinstance(raw, bool) and isinstance(fitted, str):
+        return fitted
+    return raw
 
 
 def _check_part(kind: str, part: Any, path: str) -> list[str]:

@@ -11,8 +11,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ..registry import get, plugins, suggestion
-from ..utils.errors import ConfigError
-from .arguments import check_arguments, constructor_arguments
+from ..utils.encodings import read_text
+from ..utils.errors import ConfigError, PluginError
+from ..utils.yaml_files import RepeatedKeys, load_yaml
+from .arguments import as_annotated, check_arguments, constructor_arguments
 from .schema import RECIPE_KEYS, DataConfig, Experiment
 
 PATHS = (("data", "root"), ("training", "distillation", "teacher"))
@@ -36,7 +38,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     Raises:
         ConfigError: with all mistakes at once.
     """
-    return parse_experiment(apply_overrides(_read(path), overrides), str(path))
+    return parse_experiment(apply_overrides(read_experiment(path), overrides), str(path))
 
 
 def load_experiment_with(path: Path, values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Experiment:
@@ -48,7 +50,7 @@ def load_experiment_with(path: Path, values: Mapping[str, Any], overrides: Seque
     Raises:
         ConfigError: with all mistakes at once.
     """
-    result = apply_overrides(_read(path), overrides)
+    result = apply_overrides(read_experiment(path), overrides)
     problems = [problem for key, value in _recipe_first(values) if (problem := _assign(result, str(key), value))]
     if problems:
         raise ConfigError(problems, str(path))
@@ -70,12 +72,19 @@ def changed(experiment: Experiment, values: Mapping[str, Any], origin: str) -> E
     return parse_experiment(result, origin)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_experiment(path: Path) -> dict[str, Any]:
+    """Return what an experiment file holds, with relative paths starting at its folder.
+
+    Raises:
+        ConfigError: if it is none, or a key stands twice in one section.
+    """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = load_yaml(read_text(path))
     except FileNotFoundError:
         raise ConfigError(["there is no such file; `bioautoml init DIR` writes one"], str(path)) from None
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+    except RepeatedKeys as error:
+        raise ConfigError([f"{problem}; remove one of them" for problem in str(error).split("; ")], str(path)) from None
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
         raise ConfigError([f"not readable as YAML: {' '.join(str(error).split())}"], str(path)) from None
     if not isinstance(raw, dict):
         raise ConfigError(["the file must hold keys and values, such as `name: my-experiment`"], str(path))
@@ -97,8 +106,8 @@ def apply_overrides(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
             problems.append(f"--set {text}: write it as key.subkey=value")
             continue
         try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError:
+            parsed = load_yaml(value)
+        except (yaml.YAMLError, ValueError, RecursionError):
             parsed = value
         problem = _assign(result, key.strip(), parsed)
         if problem:
@@ -139,6 +148,7 @@ def parse_experiment(raw: Mapping[str, Any], origin: str = "experiment") -> Expe
     Raises:
         ConfigError: with all mistakes at once: the schema's and those of every plug-in's arguments.
     """
+    raw = _as_annotated(raw)
     problems: list[str] = []
     experiment: Experiment | None = None
     try:
@@ -160,6 +170,39 @@ def parse_experiment(raw: Mapping[str, Any], origin: str = "experiment") -> Expe
     if problems or experiment is None:
         raise ConfigError(problems, origin)
     return experiment
+
+
+def import_plugins(experiment: Experiment) -> None:
+    """Import what an experiment names, so that a broken one shows before hours of work, not after.
+
+    Raises:
+        ConfigError: with all that cannot be imported.
+    """
+    problems = []
+    sections = {section: (kind, getattr(experiment, section).name) for section, kind in PLUGIN_SECTIONS.items()}
+    for section, (kind, name) in {**sections, "data": ("sources", experiment.data.source)}.items():
+        try:
+            _ = get(kind, name).target
+        except PluginError as error:
+            problems.append(f"{section}.{'source' if section == 'data' else 'name'}: {error}")
+    if problems:
+        raise ConfigError(problems, experiment.name)
+
+
+def _as_annotated(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration whose plug-ins' arguments have the types that the plug-ins ask for, where they can."""
+    result = dict(raw)
+    for section, kind in PLUGIN_SECTIONS.items():
+        values = raw.get(section)
+        if isinstance(values, dict):
+            own = {key: value for key, value in values.items() if key != "name"}
+            name = values.get("name", Experiment.model_fields[section].default.name)
+            result[section] = {**values, **as_annotated(kind, name, own)}
+    data = raw.get("data")
+    if isinstance(data, dict) and isinstance(data.get("source"), str):
+        own = {key: value for key, value in data.items() if key not in DataConfig.model_fields}
+        result["data"] = {**data, **as_annotated("sources", data["source"], own)}
+    return result
 
 
 def _contradictions(experiment: Experiment) -> list[str]:
@@ -186,8 +229,14 @@ def _contradictions(experiment: Experiment) -> list[str]:
             for key in ("cells", "channels")
             if getattr(experiment.retrain, key) and key not in known
         ]
-    source = get("sources", experiment.data.source).target if experiment.data.source in plugins("sources") else None
-    if source is not None and experiment.data.root is None and not getattr(source, "root_is_optional", False):
+    problems += [
+        f"space.{kind}: {problem}"
+        for kind in ("operations", "fusions")
+        for name in _texts(experiment.space.arguments.get(kind))
+        if name in plugins(kind) and (problem := plugins(kind)[name].problem)
+    ]
+    source = plugins("sources").get(experiment.data.source)
+    if source is not None and experiment.data.root is None and not source.attribute("root_is_optional", False):
         problems.append("data.root: this source needs the folder of its data, such as `root: ../my-data`.")
     if len(set(experiment.data.modalities)) < len(experiment.data.modalities):
         problems.append("data.modalities: each modality may stand once only.")
@@ -209,6 +258,10 @@ def _trunk_problems(experiment: Experiment) -> list[str]:
     if experiment.retrain.cells and not experiment.space.arguments.get("cells", 6):
         problems.append("retrain.cells: space.cells is 0, so that no cell was searched; remove it.")
     return problems
+
+
+def _texts(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _recipe_problems(experiment: Experiment) -> list[str]:

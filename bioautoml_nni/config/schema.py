@@ -75,7 +75,7 @@ class EncodingConfig(_Section):
 class DataConfig(BaseModel):
     """Where the specimens come from; further keys are arguments of the source."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, coerce_numbers_to_str=True)
 
     source: str
     root: Path | None = None

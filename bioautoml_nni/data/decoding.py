@@ -6,7 +6,6 @@ uncompressed tar shard, and in ``#X,Y,WIDTH,HEIGHT``, a box in pixels to cut out
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import sys
@@ -17,9 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
 
 from ..utils.errors import DataError
+from .pixel_modes import MOST_SCANS, as_rgb, kind_refused, open_image
 
 cv2.setNumThreads(1)  # loaders have processes; OpenCV's own threads would not survive their fork
 
@@ -56,7 +56,7 @@ def require_below(root: Path, paths: Iterable[str]) -> None:
     Raises:
         DataError: naming the first one that does.
     """
-    border = root.resolve()
+    border, base = root.resolve(), os.fspath(root)
     folders: dict[str, bool] = {}
     for relative in paths:
         folder, _, name = relative.rpartition("/")
@@ -64,15 +64,16 @@ def require_below(root: Path, paths: Iterable[str]) -> None:
             continue  # it will not be read either
         if folder not in folders:
             folders[folder] = (root / folder).resolve().is_relative_to(border)
-        path = root / relative
         inside = folders[folder] and name != ".." and not relative.startswith("/")
-        if inside and os.path.islink(path):
-            inside = path.resolve().is_relative_to(border)
+        if inside and os.path.islink(os.path.join(base, relative)):
+            inside = (root / relative).resolve().is_relative_to(border)
         if not inside:
             raise DataError(f"image path {relative!r} leads outside the image root {root}; correct it in the table.")
 
 
 def _can_be_a_name(path: str) -> bool:
+    if path.isascii():
+        return "\0" not in path
     try:
         return b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:
@@ -119,7 +120,7 @@ class JpegHeader:
 
 def jpeg_header(data: bytes) -> JpegHeader | None:
     """Read the header of a JPEG file; None if it is no JPEG, or a damaged one."""
-    if data[:2] != b"\xff\xd8":
+    if data[:2] != b"\xff\xd8" or data.count(b"\xff\xda") > MOST_SCANS:
         return None
     position, has_exif = 2, False
     while position + 9 < len(data) and data[position] == 0xFF:
@@ -159,14 +160,20 @@ def decode(
             _fill(into, pixels)
             return DecodedImage(into, header.width, header.height)
     try:
-        with Image.open(io.BytesIO(data)) as opened:
-            width, height = opened.size
-            if width * height > limit:
-                raise OSError(f"its {width} x {height} pixels exceed the limit of {limit}")
-            _fill(into, _resized(np.asarray(_any_format(opened, size, box)), size))
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise OSError(str(error)) from error
+        pixels, width, height = _by_pillow(data, size, box, limit)
+        _fill(into, _resized(pixels, size))
+    except OSError as error:
+        raise OSError(_in_words(error, data)) from error
+    except Exception as error:  # decoders raise whatever they like for damaged files
+        raise OSError(f"its decoder fails ({' '.join(str(error).split()) or type(error).__name__})") from error
     return DecodedImage(into, width, height)
+
+
+def _in_words(error: OSError, data: bytes) -> str:
+    """Return why an image cannot be read, in words that say which file it is to be replaced by."""
+    if isinstance(error, UnidentifiedImageError):
+        return kind_refused(data) or "cannot identify it as an image of a kind that is read"
+    return str(error)
 
 
 def _plain_jpeg(data: bytes, header: JpegHeader, size: int) -> np.ndarray | None:
@@ -174,7 +181,7 @@ def _plain_jpeg(data: bytes, header: JpegHeader, size: int) -> np.ndarray | None
     longest = {"min_width" if header.width >= header.height else "min_height": MARGIN * size}
     try:
         pixels = simplejpeg.decode_jpeg(data, "RGB", **longest)
-    except ValueError:
+    except Exception:  # damaged: Pillow says how
         return None
     return _resized(pixels, size)
 
@@ -188,26 +195,49 @@ def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 
-def _any_format(opened: Image.Image, size: int, box: tuple[int, int, int, int] | None) -> Image.Image:
-    if box is None:
-        opened.draft("RGB", (MARGIN * size, MARGIN * size))
-    picture = ImageOps.exif_transpose(opened) if opened.getexif().get(ORIENTATION, 1) != 1 else opened
-    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        picture = Image.fromarray(_to_bytes(np.asarray(picture, dtype=np.float64)))
-    picture = picture.convert("RGBA").convert("RGB") if picture.mode in ("P", "PA", "LA") else picture.convert("RGB")
+def _by_pillow(
+    data: bytes, size: int, box: tuple[int, int, int, int] | None, limit: int
+) -> tuple[np.ndarray, int, int]:
+    """Return pixels (h, w, 3) of an image of any kind, turned and cut out, and its stored width and height."""
+    if refused := kind_refused(data):
+        raise OSError(refused)
+    with open_image(data) as opened:
+        width, height = opened.size
+        if width * height > limit:
+            raise OSError(f"its {width} x {height} pixels exceed the limit of {limit}")
+        if box is None:
+            opened.draft("RGB", (MARGIN * size, MARGIN * size))
+        orientation = orientation_of(opened)
+        pixels = np.asarray(as_rgb(opened, data))
+    pixels = _turned(pixels, orientation)
     if box is not None:
+        across, down = pixels.shape[1], pixels.shape[0]
         left, top = max(0, box[0]), max(0, box[1])
-        right, bottom = min(picture.width, box[0] + box[2]), min(picture.height, box[1] + box[3])
+        right, bottom = min(across, box[0] + box[2]), min(down, box[1] + box[3])
         if right <= left or bottom <= top:
-            raise OSError(f"the box {','.join(map(str, box))} lies outside of the {picture.width}x{picture.height} px")
-        picture = picture.crop((left, top, right, bottom))
-    return picture
+            raise OSError(f"the box {','.join(map(str, box))} lies outside of the {across}x{down} px")
+        pixels = pixels[top:bottom, left:right]
+    return np.ascontiguousarray(pixels), width, height
 
 
-def _to_bytes(values: np.ndarray) -> np.ndarray:
-    """Scale 16-bit or floating point grey values to 0..255 by their own range."""
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    return np.nan_to_num((values - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
+def orientation_of(opened: Image.Image) -> int:
+    """Return how EXIF says that an image is turned, 1 to 8; what else stands there, damaged or not, changes nothing."""
+    try:
+        value = opened.getexif().get(ORIENTATION, 1)
+    except Exception:  # struct.error, TypeError and others for damaged blocks
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Return pixels (h, w, 3) as EXIF's orientation says that they are to be seen."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels
 
 
 def _fill(square: np.ndarray, pixels: np.ndarray) -> None:

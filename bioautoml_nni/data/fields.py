@@ -1,7 +1,8 @@
 """Encoders of single metadata fields: how one column, or a pair of coordinates, becomes numbers or a category.
 
 A field learns from training rows only (`fit`), gives a missing value as 0 with its mask bit off, and keeps all that it
-learned in its constructor's arguments, so that it goes through JSON and back unchanged.
+learned in its constructor's arguments, so that it goes through JSON and back unchanged. It reads texts as its `form`
+says and numbers as they are, each row by itself: what stands in other rows never changes how one is read.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import numpy as np
 import pandas as pd
 
 from .manifest import as_strings
-from .times import DAYS, parse_times
+from .numerals import NumberForm, parse_number, parse_numbers, restore_number_form
+from .tables import cell_text
+from .times import DAYS, DateForm, parse_hours, parse_times, restore_form
 
 EARTH_RADIUS_KM = 6371.0
 LIMIT = 10.0
@@ -51,18 +54,49 @@ class Field:
         """Return values (N, len(names)) and what is present (N,) bool."""
         raise NotImplementedError
 
+    def doubts(self, table: pd.DataFrame) -> list[tuple[str, str, str]]:
+        """Return column, what is wrong and text of each value that is there and cannot be read."""
+        return [
+            (name, "cannot be read and count as missing", text)
+            for name in self.columns
+            if name in table
+            for text in self._unread(table, name)
+        ]
+
+    def _unread(self, table: pd.DataFrame, name: str) -> list[str]:
+        return self._texts(table[name], self.encode(table)[1])
+
+    @staticmethod
+    def _texts(column: pd.Series, present: np.ndarray) -> list[str]:
+        return [text for value in column[~present] if (text := (cell_text(value) or "").strip())]
+
     def state(self) -> dict[str, Any]:
         """Return everything that the constructor needs, ready for JSON."""
         return {"kind": self.kind, **vars(self)}
 
 
 class NumberField(Field):
-    """A number, standardised over the training rows; `transform` is "none", "log1p" (sizes) or "logit" (fractions)."""
+    """A number, standardised over the training rows.
+
+    Args:
+        columns: the column.
+        transform: "none", "log1p" (sizes) or "logit" (fractions).
+        center, scale: what was learned.
+        form: how texts write numbers; see `NumberForm`.
+    """
 
     kind = "number"
 
-    def __init__(self, columns: list[str], transform: str = "none", center: float = 0.0, scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        columns: list[str],
+        transform: str = "none",
+        center: float = 0.0,
+        scale: float = 1.0,
+        form: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(columns)
+        self.form = dict(form) if form else None
         self.transform = transform
         self.center = center
         self.scale = scale
@@ -81,7 +115,7 @@ class NumberField(Field):
         return standard[:, None], present
 
     def _values(self, table: pd.DataFrame) -> np.ndarray:
-        values = _numbers(table, self.columns[0])
+        values = _numbers(table, self.columns[0], self.form)
         with np.errstate(invalid="ignore", divide="ignore"):
             if self.transform == "log1p":
                 values = np.log1p(np.where(values >= 0, values, np.nan))
@@ -93,14 +127,21 @@ class NumberField(Field):
 
 
 class CycleField(Field):
-    """A day of the year or an hour of the day as sines and cosines of the first two harmonics."""
+    """A day of the year or an hour of the day as sines and cosines of the first two harmonics.
+
+    Args:
+        columns: the column.
+        period: "day" (of the year) or "hour" (of the day; of a date that has none it is missing).
+        form: how texts write dates; see `DateForm`.
+    """
 
     kind = "cycle"
     HARMONICS: ClassVar[int] = 2
 
-    def __init__(self, columns: list[str], period: str = "day") -> None:
+    def __init__(self, columns: list[str], period: str = "day", form: Mapping[str, str] | None = None) -> None:
         super().__init__(columns)
         self.period = period
+        self.form = dict(form) if form else None
 
     def names(self) -> list[str]:
         waves = [f"{wave}{order}" for order in range(1, self.HARMONICS + 1) for wave in ("sin", "cos")]
@@ -115,14 +156,13 @@ class CycleField(Field):
 
     def phase(self, column: pd.Series) -> np.ndarray:
         """Return the position in the cycle (N,), from 0 to 1, NaN where it is missing."""
-        if self.period == "hour" and pd.api.types.is_numeric_dtype(column):
-            hours = column.to_numpy(dtype=float, na_value=np.nan)
-            return np.where((hours >= 0) & (hours <= 24), hours, np.nan) / 24
-        times = parse_times(column)
-        if self.period == "hour":
-            seconds = times.dt.hour * 3600 + times.dt.minute * 60 + times.dt.second
-            return seconds.to_numpy(dtype=float, na_value=np.nan) / 86400
-        return (times.dt.dayofyear.to_numpy(dtype=float, na_value=np.nan) - 1) / DAYS
+        form = restore_form(self.form) if self.form else DateForm()
+        if self.period == "day":
+            return (parse_times(column, form).dt.dayofyear.to_numpy(dtype=float, na_value=np.nan) - 1) / DAYS
+        hours = parse_hours(column, form)
+        if self.form is None:  # exports of 0.1 took a date without a time for midnight
+            hours = np.where(np.isnan(hours) & parse_times(column, form).notna().to_numpy(), 0.0, hours)
+        return hours / 24
 
 
 class PlaceField(Field):
@@ -133,12 +173,21 @@ class PlaceField(Field):
         resolution_km: 0 gives the three coordinates alone; otherwise sines and cosines of them are added, of
             wavelengths that halve from the Earth's diameter down to this length. Finer resolutions tell neighbouring
             sites apart, and let the network memorise them.
+        form, longitude_form: how texts write the two numbers; see `NumberForm`.
     """
 
     kind = "place"
 
-    def __init__(self, columns: list[str], resolution_km: float = 0.0) -> None:
+    def __init__(
+        self,
+        columns: list[str],
+        resolution_km: float = 0.0,
+        form: Mapping[str, str] | None = None,
+        longitude_form: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(columns)
+        self.form = dict(form) if form else None
+        self.longitude_form = dict(longitude_form) if longitude_form else None
         self.resolution_km = resolution_km
 
     @property
@@ -152,8 +201,14 @@ class PlaceField(Field):
         waves = [f"place_{axis}_{wave}{s}" for s in range(self.scales) for wave in ("sin", "cos") for axis in "xyz"]
         return [*(f"place_{axis}" for axis in "xyz"), *waves]
 
+    def _unread(self, table: pd.DataFrame, name: str) -> list[str]:
+        first = name == self.columns[0]
+        numbers = _numbers(table, name, self.form if first else self.longitude_form)
+        return self._texts(table[name], np.isfinite(numbers) & ((np.abs(numbers) <= 90) | (not first)))
+
     def encode(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        latitude, longitude = (_numbers(table, name) for name in self.columns)
+        forms = (self.form, self.longitude_form)
+        latitude, longitude = (_numbers(table, name, form) for name, form in zip(self.columns, forms, strict=True))
         present = np.isfinite(latitude) & np.isfinite(longitude) & (np.abs(latitude) <= 90)
         latitude, longitude = (np.radians(np.where(present, degrees, 0.0)) for degrees in (latitude, longitude))
         point = np.column_stack(
@@ -172,16 +227,20 @@ class CategoryField(Field):
         columns: the column.
         rare_below: values with fewer training rows are folded into <unk>, so that it is learned too.
         values: the values with an index of their own.
+        spelling: "text": a value is its text; "number": 007 and 7.0 are 7, as exports of 0.1 have it.
     """
 
     kind = "category"
     MISSING: ClassVar[int] = 0
     UNKNOWN: ClassVar[int] = 1
 
-    def __init__(self, columns: list[str], rare_below: int = 3, values: list[str] | None = None) -> None:
+    def __init__(
+        self, columns: list[str], rare_below: int = 3, values: list[str] | None = None, spelling: str = "number"
+    ) -> None:
         super().__init__(columns)
         self.rare_below = rare_below
         self.values = list(values or [])
+        self.spelling = spelling
 
     @property
     def categories(self) -> int:
@@ -193,10 +252,31 @@ class CategoryField(Field):
 
     def encode(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         index = {value: position + 2 for position, value in enumerate(self.values)}
-        codes, values = pd.factorize(as_strings(_column(table, self.columns[0])))
-        known = np.array([*(index.get(str(value), self.UNKNOWN) for value in values), self.MISSING], dtype=np.int64)
+        codes, values = pd.factorize(_column(table, self.columns[0]))
+        known = np.array([*(self._place(value, index) for value in values), self.MISSING], dtype=np.int64)
         encoded = known[codes]  # -1, a gap, is the last entry
         return encoded[:, None], encoded != self.MISSING
+
+    def doubts(self, table: pd.DataFrame) -> list[tuple[str, str, str]]:
+        """Return the values that training did not have, or had too seldom."""
+        if self.columns[0] not in table:
+            return []
+        unknown = self.encode(table)[0][:, 0] == self.UNKNOWN
+        return [
+            (self.columns[0], "are no known category", cell_text(value) or "")
+            for value in table[self.columns[0]][unknown]
+        ]
+
+    def _place(self, value: Any, index: Mapping[str, int]) -> int:
+        text = (cell_text(value) or "").strip()
+        if not text:
+            return self.MISSING
+        spellings = [text]
+        if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+            spellings.append(repr(float(value)))  # a number has no spelling of its own: 7 may have been written 7.0
+        elif self.spelling == "number":
+            spellings.append(cell_text(parse_number(text, NumberForm())) or "")
+        return next((index[spelling] for spelling in spellings if spelling in index), self.UNKNOWN)
 
 
 class TextField(Field):
@@ -240,10 +320,23 @@ def restore(state: Mapping[str, Any]) -> Field:
         ValueError: for a value that no field learns.
     """
     arguments = {key: value for key, value in state.items() if key != "kind"}
+    form = restore_form if state["kind"] == "cycle" else restore_number_form
+    if not _is_form(form)(arguments.get("form")):
+        raise ValueError(f"metadata field {state['kind']!r}: form is {arguments['form']!r:.60}")
     for key, value in arguments.items():
         if key in LEARNED and not LEARNED[key](value):
             raise ValueError(f"metadata field {state['kind']!r}: {key} is {value!r:.60}")
     return KINDS[state["kind"]](**arguments)
+
+
+def _is_form(restored: Callable[[Any], Any]) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        try:
+            return value is None or restored(value) is not None
+        except ValueError:
+            return False
+
+    return check
 
 
 def _is_number(value: Any) -> bool:
@@ -263,6 +356,8 @@ LEARNED: Mapping[str, Callable[[Any], bool]] = {
     "resolution_km": _is_number,
     "values": _are_texts,
     "width": lambda value: isinstance(value, int) and value > 0,
+    "spelling": lambda value: value in ("text", "number"),
+    "longitude_form": _is_form(restore_number_form),
 }
 """What the arguments of fields may be, where a file of somebody else's says them."""
 
@@ -272,5 +367,5 @@ def _column(table: pd.DataFrame, name: str) -> pd.Series:
     return table[name] if name in table else pd.Series(np.nan, index=table.index, dtype=object)
 
 
-def _numbers(table: pd.DataFrame, name: str) -> np.ndarray:
-    return pd.to_numeric(_column(table, name), errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+def _numbers(table: pd.DataFrame, name: str, form: Mapping[str, str] | None) -> np.ndarray:
+    return parse_numbers(_column(table, name), restore_number_form(form) if form else None)

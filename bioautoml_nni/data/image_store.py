@@ -3,6 +3,7 @@
 One folder per image root and edge length holds ``pixels.u8`` (rows of S x S x 3 bytes) and ``index.sqlite`` (per
 reference: size and time stamp of its file, row of its pixels with their checksum, and what the audit wants to know).
 Several runs share it. A killed build loses at most its last block; a changed file or a damaged row is decoded again.
+A process looks at every file and row once; its later stages trust what it saw, unless the pixels were written to since.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import hashlib
 import os
 import shutil
 import sqlite3
+import threading
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -26,10 +29,14 @@ from filelock import FileLock, Timeout
 from ..utils.errors import DataError
 from .decoding import ImageReference, decode, read_bytes, require_below
 from .perceptual_hash import perceptual_hash
+from .verified import Verified, stamp_of
 
-REVISION = 4
+REVISION = 5
 BLOCK = 1024
 COLUMNS = ("reference", "row", "bytes", "modified", "width", "height", "digest", "look", "checksum", "failure")
+
+_verified = Verified()
+_looking = threading.Lock()
 
 
 def default_folder() -> Path:
@@ -122,12 +129,20 @@ class ImageStore:
         self.folder = self.caches / f"{key}-{size}px"
 
     @property
+    def _pixels(self) -> Path:
+        return self.folder / "pixels.u8"
+
+    @property
+    def _key(self) -> tuple[Path, int]:
+        return self.folder, self.max_bytes
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one decoded image."""
         return self.size * self.size * 3
 
     def ensure(self, references: Sequence[str], advance: Callable[[int], None] = lambda count: None) -> pd.DataFrame:
-        """Decode what is missing, stale or damaged, and return the facts in the order of `references`.
+        """Look at every file and row, decode what is missing, stale or damaged, and return the facts in this order.
 
         Args:
             advance: called with numbers of images as they are done.
@@ -145,19 +160,34 @@ class ImageStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / "lock"), self._index() as index:
                 os.utime(self.folder)
+                before = stamp_of(self._pixels)
                 keeps_pixels = make_room(self.caches, [self.folder], len(parsed) * self.row_bytes, self.max_bytes)
-                known = self._sound(self._read(index), keeps_pixels)
+                facts = self._read(index, parsed)
+                known = self._sound(facts, keeps_pixels)
                 stamps = self._stamps(parsed)
                 todo = [text for text in parsed if known.get(text) != stamps[text] or stamps[text] is None]
                 advance(len(references) - len(todo))
-                self._build(index, todo, parsed, stamps, keeps_pixels, advance)
-                facts = self._read(index)
+                if todo:
+                    self._build(index, todo, parsed, stamps, keeps_pixels, advance)
+                    facts = self._read(index, parsed)
+                facts = facts.set_index("reference")
+                _verified.remember(self._key, facts, before, stamp_of(self._pixels))
         except OSError as error:
             raise DataError(
                 f"{self.folder}: the image cache cannot be written ({error.strerror or error}); free space or set "
                 "cache.folder to another disk. What was decoded so far is kept."
             ) from error
-        return facts.set_index("reference").reindex(list(references)).reset_index()
+        return facts.reindex(list(references)).reset_index()
+
+    def verified(self, references: Sequence[str]) -> pd.DataFrame:
+        """Return what `ensure` does, without looking again at images that this process has looked at.
+
+        Raises:
+            DataError: see `ensure`.
+        """
+        with _looking:
+            facts = _verified.recall(self._key, references, stamp_of(self._pixels))
+            return self.ensure(references) if facts is None else facts
 
     def pixels(self, facts: pd.DataFrame) -> Pixels:
         """Return a reader for images with these facts, all of them readable."""
@@ -187,13 +217,15 @@ class ImageStore:
         finally:
             connection.close()
 
-    def _read(self, index: sqlite3.Connection) -> pd.DataFrame:
-        rows = index.execute(f"SELECT {', '.join(COLUMNS)} FROM images").fetchall()
+    def _read(self, index: sqlite3.Connection, wanted: Collection[str]) -> pd.DataFrame:
+        """Return the entries of the index that are wanted; those of other runs are none of our business."""
+        entries = index.execute(f"SELECT {', '.join(COLUMNS)} FROM images")
+        rows = [entry for entry in entries if entry[0] in wanted]
         table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
         return table.astype({"row": np.int64, "checksum": np.int64, "look": np.int64})
 
     def _memory(self) -> np.ndarray:
-        path = self.folder / "pixels.u8"
+        path = self._pixels
         count = path.stat().st_size // self.row_bytes if path.is_file() else 0
         if not count:
             return np.zeros((0, self.size, self.size, 3), np.uint8)
@@ -203,13 +235,13 @@ class ImageStore:
         """Return size and time stamp by reference, without those whose pixels are damaged or wanted and missing."""
         rows, checksums = known["row"].to_numpy(), known["checksum"].to_numpy()
         failed = known["failure"].notna().to_numpy()
-        memory = self._memory()
+        memory = np.asarray(self._memory())  # rows of a memmap are objects that cost more than their checksums
         good = failed | ((rows < 0) & (not keeps_pixels))
         candidates = np.flatnonzero((rows >= 0) & (rows < len(memory)))
+        candidates = candidates[np.argsort(rows[candidates])]  # as they lie on the disk
 
         def check(block: np.ndarray) -> None:
-            for position in block:
-                good[position] = zlib.crc32(memory[rows[position]]) == checksums[position]
+            good[block] = np.array([zlib.crc32(memory[row]) for row in rows[block].tolist()]) == checksums[block]
 
         with ThreadPoolExecutor(self.workers) as pool:
             list(pool.map(check, np.array_split(candidates, max(1, len(candidates) // BLOCK))))
@@ -217,15 +249,23 @@ class ImageStore:
         return dict(zip(sound["reference"], zip(sound["bytes"], sound["modified"], strict=True), strict=True))
 
     def _stamps(self, parsed: dict[str, ImageReference]) -> dict[str, tuple[int, int] | None]:
-        def stamp(reference: ImageReference) -> tuple[int, int] | None:
+        """Return size and time stamp of each image's file, None where it cannot be read; a shard is asked once."""
+
+        root = os.fspath(self.root)
+
+        def stamp(path: str) -> tuple[int, int] | None:
             try:
-                status = os.stat(self.root / reference.path)
-            except OSError:
+                status = os.stat(os.path.join(root, path))
+            except (OSError, ValueError):  # a name that no file can have is a ValueError
                 return None
             return status.st_size, status.st_mtime_ns
 
+        paths = list(dict.fromkeys(reference.path for reference in parsed.values()))
+        blocks = [paths[start : start + BLOCK] for start in range(0, len(paths), BLOCK)]
         with ThreadPoolExecutor(self.workers) as pool:
-            return dict(zip(parsed, pool.map(stamp, parsed.values(), chunksize=256), strict=True))
+            found = chain.from_iterable(pool.map(lambda block: [stamp(path) for path in block], blocks))
+            by_path = dict(zip(paths, found, strict=True))
+        return {text: by_path[reference.path] for text, reference in parsed.items()}
 
     def _build(
         self,
@@ -236,10 +276,9 @@ class ImageStore:
         keeps_pixels: bool,
         advance: Callable[[int], None],
     ) -> None:
-        path = self.folder / "pixels.u8"
         flags = os.O_WRONLY | os.O_CREAT
         first = int(index.execute("SELECT coalesce(max(row), -1) + 1 FROM images").fetchone()[0])
-        file = os.open(path, flags, 0o644)
+        file = os.open(self._pixels, flags, 0o644)
         try:
             with ThreadPoolExecutor(self.workers) as pool:
                 for start in range(0, len(todo), BLOCK):

@@ -22,6 +22,14 @@ ID, IMAGE, LABEL, SPLIT = "_id", "_image", "_label", "_split"
 """Reserved columns of a manifest's table."""
 
 
+@dataclass(frozen=True)
+class Unread:
+    """Texts of a column that were to be numbers and are none: how many, and some of them."""
+
+    count: int
+    examples: tuple[str, ...]
+
+
 @dataclass
 class Manifest:
     """Specimens, one row each.
@@ -35,6 +43,8 @@ class Manifest:
         declared: columns whose role the user gave.
         infer: whether roles of all other columns are inferred; otherwise they are ignored.
         notes: what the source wants a reader to know: rows left out, roles inferred and why.
+        forms: how columns write numbers and dates; see `with_types`.
+        unread: texts that were to be numbers and are none, by column.
     """
 
     table: pd.DataFrame
@@ -44,6 +54,8 @@ class Manifest:
     declared: frozenset[str] = frozenset()
     infer: bool = True
     notes: list[str] = field(default_factory=list)
+    forms: dict[str, dict[str, str]] = field(default_factory=dict)
+    unread: dict[str, Unread] = field(default_factory=dict)
 
     def features(self) -> dict[str, Role]:
         """Columns that are metadata features, in the table's order."""
@@ -66,7 +78,8 @@ class Source(Protocol):
 
 
 def as_strings(column: pd.Series) -> pd.Series:
-    """Return values as strings with gaps as None; whole floats lose their point, so that 3.0 and 3 are one value."""
+    """Return values as strings without space around them, with gaps as None; a text stays what it is, and whole floats
+    lose their point, since a number has no spelling."""
 
     codes, values = pd.factorize(column)
     texts = np.array([*(_text(value) for value in values), None], dtype=object)

@@ -20,10 +20,13 @@ import pandas as pd
 
 from .fields import CategoryField, CycleField, Field, NumberField, PlaceField, TextField, restore
 from .manifest import Role
-from .times import parse_times
+from .numerals import decide_numbers
+from .times import decide_form, parse_moments, restore_form
 
 TRANSFORMS = {"numeric": "none", "size": "log1p", "fraction": "logit"}
-VERSION = 1
+VERSION = 2
+READABLE = (1, VERSION)
+"""1: exports of 0.1, whose fields do not say how texts write numbers and dates."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class MetadataPreprocessor:
         place_resolution_km: see `PlaceField`.
         rare_below: see `CategoryField`.
         text_width: see `TextField`.
+        forms: how columns write numbers and dates, as `with_types` decides it; what is not there is decided from the
+            training rows.
     """
 
     def __init__(
@@ -51,11 +56,13 @@ class MetadataPreprocessor:
         place_resolution_km: float = 0.0,
         rare_below: int = 3,
         text_width: int = 64,
+        forms: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.roles = dict(roles)
         self.place_resolution_km = place_resolution_km
         self.rare_below = rare_below
         self.text_width = text_width
+        self.forms = {name: dict(form) for name, form in (forms or {}).items()}
         self.fields_: list[Field] = []
 
     def fit(self, table: pd.DataFrame) -> MetadataPreprocessor:
@@ -82,6 +89,15 @@ class MetadataPreprocessor:
     def fit_transform(self, table: pd.DataFrame) -> EncodedMetadata:
         """Fit, then encode the same rows."""
         return self.fit(table).transform(table)
+
+    def doubts(self, table: pd.DataFrame) -> list[tuple[str, str, str]]:
+        """Return column, what is wrong and text of each value that is there and cannot be read or is not known."""
+        return [
+            doubt
+            for field in self.fields_
+            if not (isinstance(field, CycleField) and field.period == "hour" and self.roles[field.columns[0]] == "date")
+            for doubt in field.doubts(table)
+        ]
 
     def specification(self) -> dict[str, Any]:
         """Return what a metadata encoder has to know.
@@ -119,7 +135,7 @@ class MetadataPreprocessor:
         Raises:
             ValueError: for a state of another version.
         """
-        if state.get("version") != VERSION:
+        if state.get("version") not in READABLE:
             raise ValueError(f"preprocessing of version {state.get('version')!r} cannot be read; this is {VERSION}")
         restored = cls(state["roles"])
         restored.fields_ = [restore(field) for field in state["fields"]]
@@ -129,23 +145,33 @@ class MetadataPreprocessor:
         fields: list[Field] = []
         for name, role in self.roles.items():
             if role in TRANSFORMS:
-                fields.append(NumberField([name], TRANSFORMS[role]))
+                fields.append(NumberField([name], TRANSFORMS[role], form=self._number_form(table, name)))
             elif role == "date":
-                fields.append(CycleField([name], "day"))
-                times = parse_times(table[name]).dropna()
-                if ((times.dt.hour != 0) | (times.dt.minute != 0)).any():
-                    fields.append(CycleField([name], "hour"))
+                form = self._date_form(table, name)
+                fields.append(CycleField([name], "day", form))
+                times, timed = parse_moments(table[name], restore_form(form))
+                if (timed & ((times.dt.hour != 0) | (times.dt.minute != 0))).any():
+                    fields.append(CycleField([name], "hour", form))
             elif role == "hour":
-                fields.append(CycleField([name], "hour"))
+                fields.append(CycleField([name], "hour", self._date_form(table, name)))
             elif role == "categorical":
-                fields.append(CategoryField([name], self.rare_below))
+                fields.append(CategoryField([name], self.rare_below, spelling="text"))
             elif role == "text":
                 fields.append(TextField([name], self.text_width))
         latitude = [name for name, role in self.roles.items() if role == "latitude"]
         longitude = [name for name, role in self.roles.items() if role == "longitude"]
         if latitude and longitude:
-            fields.append(PlaceField([latitude[0], longitude[0]], self.place_resolution_km))
+            forms = [self._number_form(table, name) for name in (latitude[0], longitude[0])]
+            fields.append(PlaceField([latitude[0], longitude[0]], self.place_resolution_km, *forms))
         return fields
+
+    def _number_form(self, table: pd.DataFrame, name: str) -> dict[str, str]:
+        form = self.forms.get(name, {})
+        return form if "decimal" in form else decide_numbers(table[name]).form.state()
+
+    def _date_form(self, table: pd.DataFrame, name: str) -> dict[str, str]:
+        form = self.forms.get(name, {})
+        return form if "order" in form else decide_form(table[name]).form.state()
 
 
 def _join(columns: list[np.ndarray], rows: int, dtype: Any) -> np.ndarray:

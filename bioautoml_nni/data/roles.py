@@ -1,15 +1,22 @@
-"""Inference of the columns' roles from names and values, with the reason in words.
+"""What each column is used as: as declared, or inferred from names and values, with the reason in words.
 
-What a column gives away about the label is not asked here: the audit screens every column before.
+What a column gives away about the label is not asked here: the audit screens every column before, and its findings are
+what is decided by.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from .manifest import Role
+from ..registry import suggestion
+from ..utils.errors import DataError
+from .manifest import Manifest, Role
+from .remark import ColumnFinding, Remark
+from .times import SHARE, decide_form, is_time, time_share
 
 DATE = re.compile(r"(^|_)(date|eventdate|day|collected|datetime|time|timestamp)($|_)", re.IGNORECASE)
 LATITUDE = re.compile(r"(^|[_-])lat(itude)?($|[_-])|decimallatitude", re.IGNORECASE)
@@ -17,6 +24,89 @@ LONGITUDE = re.compile(r"(^|[_-])(lon|lng|long(itude)?)($|[_-])|decimallongitude
 SIZE = re.compile(r"(^|_)(area|length|width|height|perimeter|mass|weight|feret|major|minor|size)(_|$)", re.IGNORECASE)
 FRACTION = re.compile(r"(^|_)(fraction|share|ratio|proportion|cover)(_|$)", re.IGNORECASE)
 MOST_CATEGORIES = 50
+COUNTED = {"excel": "days as spreadsheets do", "unix": "seconds since 1970", "unix_ms": "milliseconds since 1970"}
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Roles of all columns.
+
+    Attributes:
+        manifest: the one that was given, with them.
+        overridden: reason, by refused column that is used all the same.
+        remarks: how roles were inferred, and what forbids training.
+    """
+
+    manifest: Manifest
+    overridden: Mapping[str, str]
+    remarks: tuple[Remark, ...]
+
+
+def decide_roles(
+    manifest: Manifest,
+    table: pd.DataFrame,
+    findings: Sequence[ColumnFinding],
+    allow: Mapping[str, str],
+    uses_metadata: bool,
+) -> Decided:
+    """Decide what each column is used as; refused ones are used only where the configuration gives a reason.
+
+    Args:
+        manifest: it is only read.
+        table: the rows that are used, by which roles are inferred.
+        findings: of the screen, one for each column.
+        allow: reason, by column that is used although it is refused.
+
+    Raises:
+        DataError: if metadata are to be used and no column is left.
+    """
+    remarks = _unknown_columns(allow, [finding.column for finding in findings])
+    roles: dict[str, Role] = {}
+    overridden: dict[str, str] = {}
+    for finding in findings:
+        name = finding.column
+        stated: Role | None = manifest.roles.get(name) or (None if manifest.infer else "ignored")
+        if stated in ("group", "ignored"):
+            roles[name] = stated
+        elif finding.verdict == "refuse" and name in allow:
+            roles[name] = infer_role(name, table[name])[0] if stated in (None, "taxonomy") else stated
+            if uses_metadata:
+                overridden[name] = allow[name]
+        elif finding.verdict == "refuse":
+            roles[name] = "taxonomy" if stated == "taxonomy" or finding.kind == "taxonomy" else "ignored"
+            if name in manifest.declared and uses_metadata and stated != "taxonomy":
+                remarks.append(_refused(finding, manifest.rank))
+        elif finding.verdict == "drop" and name not in manifest.declared:
+            roles[name] = "ignored"
+        elif stated is None:
+            roles[name], reason = infer_role(name, table[name])
+            remarks.append(Remark("note", "columns", f"Column {name!r} taken as {roles[name]}: {reason}."))
+        else:
+            roles[name] = stated
+    pair_places(roles)
+    decided = replace(manifest, roles=roles)
+    if uses_metadata and not decided.features():
+        raise DataError(
+            "data.modalities names metadata, but no usable metadata column is left; give roles under data.columns "
+            "or set data.modalities to [image]."
+        )
+    return Decided(decided, overridden, tuple(remarks))
+
+
+def _unknown_columns(allow: Mapping[str, str], known: list[str]) -> list[Remark]:
+    return [
+        Remark("refused", "columns", f"audit.allow.{name}: the table has no such column{suggestion(name, known)}.")
+        for name in allow
+        if name not in known
+    ]
+
+
+def _refused(finding: ColumnFinding, rank: str) -> Remark:
+    text = (
+        f"data.columns.{finding.column}: cannot be a feature for {rank!r}, since {finding.reason}. Remove it, or state "
+        f"under audit.allow.{finding.column} why it must be used; every result is then marked."
+    )
+    return Remark("refused", "columns", text)
 
 
 def infer_role(name: str, column: pd.Series) -> tuple[Role, str]:
@@ -26,17 +116,18 @@ def infer_role(name: str, column: pd.Series) -> tuple[Role, str]:
         return "ignored", "it has fewer than two different values"
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return _numeric_role(name, values)
-    if DATE.search(name):
-        from .metadata import parse_times
-
-        if parse_times(values).notna().mean() > 0.95:
-            return "date", "its values are dates"
+    if time_share(values) > SHARE:
+        return "hour", "its values are times of day"
+    if is_time(values):
+        return "date", "its values are dates"
     if len(values) < 2 * values.nunique() or values.nunique() > MOST_CATEGORIES:
         return "ignored", f"{values.nunique()} different texts are an identifier or free text"
     return "categorical", f"{values.nunique()} different texts"
 
 
 def _numeric_role(name: str, values: pd.Series) -> tuple[Role, str]:
+    if DATE.search(name) and (serial := decide_form(values).form.serial):
+        return "date", f"its name, and its values count {COUNTED[serial]}"
     if LATITUDE.search(name) and values.between(-90, 90).all():
         return "latitude", "its name and range"
     if LONGITUDE.search(name) and values.between(-180, 180).all():

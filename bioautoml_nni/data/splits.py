@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..config.schema import DataConfig
 from ..utils.errors import DataError
 from ..utils.seeding import derive_seed
 from .manifest import LABEL, SPLIT, as_strings
@@ -16,6 +17,21 @@ PARTS = (WEIGHTS, ALPHA, VALIDATION, TEST)
 UNKNOWN = "unknown"
 """Specimens of labels that are no class; in no other part, and in none of `PARTS`."""
 TRIALS = 2000
+
+
+def divide(table: pd.DataFrame, settings: DataConfig, seed: int) -> pd.Series:
+    """Return the part of each row; specimens of labels that are held out are in `UNKNOWN`.
+
+    Args:
+        table: a manifest's rows.
+        settings: of the data: `split` and `hold_out`.
+        seed: of the random parts.
+
+    Raises:
+        DataError: if a column is missing, a value is not assigned, or a part stays empty.
+    """
+    learned = ~table[LABEL].isin(settings.hold_out)
+    return assign(table[learned], settings.split, seed).reindex(table.index, fill_value=UNKNOWN)
 
 
 def assign(table: pd.DataFrame, settings: Any, seed: int) -> pd.Series:

@@ -1,37 +1,292 @@
-"""Reading of CSV, TSV and Parquet tables as they come."""
+"""The one reader and the one writer of tables: CSV and its relatives, and Parquet, with every text as it was written.
+
+A cell of text stays text: `007`, `NA` and `1.0` are what they are. Missing is an empty cell and what the caller names.
+What columns mean (numbers, dates) is decided elsewhere, once for a whole column; see `typed`.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, time
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from ..utils.encodings import encoding_of, is_unicode, read_text
 from ..utils.errors import DataError
 
-SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
+CANDIDATES = (",", ";", "\t", "|")
+HEAD = 200
+"""Lines from which the separator is found."""
+LARGEST_FIELD = 1 << 27
+
+csv.field_size_limit(LARGEST_FIELD)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table by its suffix (.csv, .tsv, .txt with tabs, .parquet); text is UTF-8, else Latin-1.
+@dataclass
+class TableFile:
+    """A table on disk.
+
+    Attributes:
+        path: file with the suffix .csv, .tsv, .tab, .txt or .parquet.
+        missing: texts that mean that a value is missing, besides the empty one.
+        encoding: of a text file; found by itself if None.
+        notes: what a reader should know of how it was read; complete after all rows have been read.
+    """
+
+    path: Path
+    missing: Collection[str] = ()
+    encoding: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.path.is_file():
+            raise DataError(f"{self.path}: there is no such table; check data.table and data.root.")
+        if self.path.suffix.lower() not in {*SEPARATORS, ".parquet"}:
+            raise DataError(f"{self.path}: unknown kind of table {self.path.suffix!r}; use .csv, .tsv or .parquet.")
+
+    def blocks(self, rows: int) -> Iterator[pd.DataFrame]:
+        """Yield tables of at most so many rows; columns of text hold strings, gaps are missing values.
+
+        Raises:
+            DataError: if the file cannot be read as a table, naming the line where there is one.
+        """
+        self.notes.clear()
+        try:
+            if self.path.suffix.lower() == ".parquet":
+                yield from self._parquet(rows)
+            else:
+                yield from self._text(rows)
+        except (csv.Error, OSError, ValueError, LookupError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{self.path}: cannot be read as a table ({reason}); repair or re-export it.") from error
+
+    def _parquet(self, rows: int) -> Iterator[pd.DataFrame]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.path) as file:
+            nested = [entry.name for entry in file.schema_arrow if pa.types.is_nested(entry.type)]
+            if nested:
+                self.notes.append(f"{self.path.name}: nested columns left out: {', '.join(nested)}.")
+            names = [name for name in file.schema_arrow.names if name not in nested and not name.startswith("__index_")]
+            for batch in file.iter_batches(rows, columns=names):
+                table = batch.to_pandas().reset_index(drop=True)
+                yield pd.DataFrame({str(name): self._cells(column) for name, column in table.items()})
+
+    def _cells(self, column: pd.Series) -> pd.Series:
+        """Return numbers and truth values as they are, everything else as text."""
+        if pd.api.types.is_numeric_dtype(column):
+            return column
+        texts = [cell_text(value) for value in column]
+        return pd.Series([None if self._is_gap(text) else text for text in texts], dtype="str")
+
+    def _is_gap(self, text: str | None) -> bool:
+        return text is None or not text.strip() or text.strip() in self.missing
+
+    def _text(self, rows: int) -> Iterator[pd.DataFrame]:
+        encoding = self.encoding
+        if encoding is None:
+            with open(self.path, "rb") as raw:
+                encoding = encoding_of(raw)
+            if not is_unicode(encoding):
+                self.notes.append(f"{self.path.name}: read in the encoding {encoding}, which its bytes suggest.")
+        with open(self.path, encoding=encoding, newline="") as file:
+            separator, first = self._separator(file)
+            file.seek(0)
+            quoting = self._quoting(file, separator)
+            file.seek(0)
+            reader = csv.reader(file, delimiter=separator, quoting=quoting, strict=True)
+            lines = _numbered(reader, first)
+            names = self._names(next(lines, (0, []))[1])
+            if not names:
+                raise ValueError("it has no header")
+            shape = _Shape(self.path, len(names))
+            while block := [shape.fitted(number, cells) for number, cells in islice(lines, rows)]:
+                columns = zip(*block, strict=True)
+                yield pd.DataFrame(
+                    {
+                        name: pd.Series([None if self._is_gap(cell) else cell for cell in column], dtype="str")
+                        for name, column in zip(names, columns, strict=True)
+                        if name
+                    }
+                )
+            self.notes += shape.notes()
+
+    def _separator(self, file: io.TextIOBase | Any) -> tuple[str, int]:
+        """Return the separator, and the number of lines to skip before the header."""
+        head = list(islice(file, HEAD))
+        if head and head[0].lower().startswith("sep=") and len(head[0].strip()) == 5:  # as Excel writes it
+            return head[0].strip()[4], 1
+        preferred = SEPARATORS[self.path.suffix.lower()]
+        best, best_score = preferred, (0.0, 0)
+        for candidate in (preferred, *(other for other in CANDIDATES if other != preferred)):
+            try:
+                counts = Counter(len(row) for row in csv.reader(head[:-1] or head, delimiter=candidate) if row)
+            except csv.Error:
+                continue
+            width, often = max(counts.items(), key=lambda entry: (entry[1], entry[0]), default=(0, 0))
+            score = (often / max(1, counts.total()), width)
+            if width > 1 and (best_score[1] < 2 or score[0] > best_score[0] + 0.2):
+                best, best_score = candidate, score
+        if best != preferred:
+            self.notes.append(f"{self.path.name}: its fields are separated by {best!r}.")
+        return best, 0
+
+    def _quoting(self, file: Any, separator: str) -> Any:
+        """Return csv.QUOTE_NONE where quotes are letters like others: they do not pair, and without them rows fit."""
+        if not any('"' in line for line in file):
+            return csv.QUOTE_NONE
+        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
+            file.seek(0)
+            widths = set()
+            try:
+                for row in csv.reader(file, delimiter=separator, quoting=quoting, strict=True):
+                    widths |= {len(row)} if row else set()
+            except csv.Error as error:
+                problem = error
+                continue
+            if quoting == csv.QUOTE_NONE:
+                if len(widths) > 1:
+                    break
+                self.notes.append(f"{self.path.name}: its quotes do not pair and are read as letters.")
+            return quoting
+        raise ValueError(f"its quotes do not pair: {problem}")
+
+    def _names(self, header: Sequence[str]) -> list[str]:
+        """Return column names; a name that comes again gets a number, an empty one at the end an empty text."""
+        names = [name.strip() for name in header]
+        while names and not names[-1]:
+            names.pop()
+        result: list[str] = []
+        for place, name in enumerate(names, start=1):
+            unique, number = name or f"column {place}", 0
+            while unique in result:
+                number += 1
+                unique = f"{name}.{number}"
+            if number:
+                self.notes.append(
+                    f"{self.path.name}: column {name!r} comes more than once; no. {place} is read as {unique!r}."
+                )
+            result.append(unique)
+        return result
+
+
+@dataclass
+class _Shape:
+    """Rows of one width: short ones are filled up, longer ones may only hold nothing more."""
+
+    path: Path
+    width: int
+    short: list[int] = field(default_factory=list)
+    long: int = 0
+
+    def fitted(self, line: int, cells: list[str]) -> list[str]:
+        if len(cells) < self.width:
+            self.short.append(line)
+            return cells + [""] * (self.width - len(cells))
+        if len(cells) > self.width:
+            if any(cell.strip() for cell in cells[self.width :]):
+                raise ValueError(
+                    f"line {line} has {len(cells)} fields, the header {self.width}; quote texts that hold the separator"
+                )
+            self.long += 1
+        return cells[: self.width]
+
+    def notes(self) -> list[str]:
+        found = []
+        if self.short:
+            found.append(
+                f"{self.path.name}: {len(self.short)} rows have fewer fields than the header (the first is line "
+                f"{self.short[0]}); what they lack counts as missing."
+            )
+        if self.long:
+            found.append(
+                f"{self.path.name}: {self.long} rows end in separators that the header lacks; these are ignored."
+            )
+        return found
+
+
+def _numbered(reader: Any, skip: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield rows that hold something, with the line that they end in."""
+    for number, cells in enumerate(reader):
+        if number >= skip and any(cells):
+            yield reader.line_num, cells
+
+
+def read_table(
+    path: Path, missing: Collection[str] = (), encoding: str | None = None, notes: list[str] | None = None
+) -> pd.DataFrame:
+    """Read a whole table; see `TableFile`.
+
+    Args:
+        notes: receives what a reader should know of how the table was read.
 
     Raises:
         DataError: if the file is missing, empty, of another kind or cannot be parsed.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such table; check data.table and data.root.")
-    suffix = path.suffix.lower()
-    try:
-        if suffix == ".parquet":
-            table = pd.read_parquet(path)
-        elif suffix in SEPARATORS:
-            try:
-                table = pd.read_csv(path, sep=SEPARATORS[suffix], encoding="utf-8-sig", low_memory=False)
-            except UnicodeDecodeError:
-                table = pd.read_csv(path, sep=SEPARATORS[suffix], encoding="latin-1", low_memory=False)
-        else:
-            raise DataError(f"{path}: unknown kind of table {suffix!r}; use .csv, .tsv or .parquet.")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a table ({str(error).strip()}); repair or re-export it.") from error
+    file = TableFile(path, missing, encoding)
+    parts = list(file.blocks(1 << 16))
+    if notes is not None:
+        notes += file.notes
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if table.empty:
         raise DataError(f"{path}: the table has no rows; export it again with its specimens.")
     return table
+
+
+def read_names(path: Path) -> list[str]:
+    """Read a list of names, one a line, in any encoding; empty lines are left out.
+
+    Raises:
+        DataError: if the file is missing or cannot be read.
+    """
+    try:
+        lines = read_text(path).splitlines()
+    except (OSError, UnicodeError) as error:
+        raise DataError(f"{path}: cannot be read as a list of names ({error}); save it as text in UTF-8.") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def read_own(path: Path, numbers: Collection[str] = ()) -> pd.DataFrame:
+    """Read a CSV file that this project wrote: text as it stands, and the columns named as numbers."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for name in numbers:
+        if name in table:
+            table[name] = pd.to_numeric(table[name].replace("", np.nan))
+    return table
+
+
+def csv_text(table: pd.DataFrame, header: bool = True) -> str:
+    """Return a table as CSV, as `read_own` reads it; gaps are empty."""
+    text = table.to_csv(index=False, header=header, lineterminator="\n")
+    if "\r" in text:  # a reader would take it for the end of a line
+        return table.to_csv(index=False, header=header, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    return text
+
+
+def cell_text(value: Any) -> str | None:
+    """Return a value as the text that a table would hold, None for a gap; whole floats lose their point."""
+    if value is None or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
+        return None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+    if isinstance(value, (pd.Timestamp, date, time)):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return None if value is pd.NA else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,10 @@ def majority_baseline(target: np.ndarray, train_counts: np.ndarray) -> dict[str,
     }
 
 
+PER_CLASS_NUMBERS = ("train", "test", "precision", "recall", "f1", "auc")
+"""Columns of per_class.csv that are numbers; all others are text."""
+
+
 def per_class_table(
     target: np.ndarray, probabilities: np.ndarray, classes: list[str], train_counts: np.ndarray
 ) -> pd.DataFrame:
@@ -114,3 +119,9 @@ def per_class_table(
             "auc": auc,
         }
     )
+
+
+def read_per_class(path: Path) -> pd.DataFrame:
+    """Return what `per_class_table` gave and a CSV file keeps; names of classes are text, be they "7" or "NA"."""
+    gaps = {name: [""] for name in ("precision", "recall", "f1", "auc")}
+    return pd.read_csv(path, dtype={"class": str}, keep_default_na=False, na_values=gaps)

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..utils.numbers import Rate
 from ._base import Loss
 
 
-def effective_number_weights(class_counts: Sequence[int], beta: float) -> Tensor:
+def effective_number_weights(class_counts: Sequence[int], beta: Rate) -> Tensor:
     """Return weights (K,) that are inverse to the effective number of specimens and sum to K.
 
     The effective number is (1 - beta^n) / (1 - beta), equation 2; a class without specimens counts as one.
@@ -32,7 +33,7 @@ class ClassBalanced(Loss):
     capabilities = ("imbalance",)
     weights: Tensor
 
-    def __init__(self, class_counts: Sequence[int], beta: float = 0.999) -> None:
+    def __init__(self, class_counts: Sequence[int], beta: Rate = 0.999) -> None:
         super().__init__(class_counts)
         if not 0 <= beta < 1:
             raise ValueError(f"beta must be at least 0 and below 1, not {beta}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional
 
+from ..utils.numbers import Rate
 from ._base import Loss
 
 
@@ -17,7 +18,7 @@ class CrossEntropy(Loss):
         label_smoothing: probability mass spread over all classes.
     """
 
-    def __init__(self, class_counts: Sequence[int], label_smoothing: float = 0.0) -> None:
+    def __init__(self, class_counts: Sequence[int], label_smoothing: Rate = 0.0) -> None:
         super().__init__(class_counts)
         self.label_smoothing = label_smoothing
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional
 
+from ..utils.numbers import NonNegative
 from ._base import Loss
 
 
@@ -18,7 +19,7 @@ class Focal(Loss):
         gamma: 0 is plain cross-entropy.
     """
 
-    def __init__(self, class_counts: Sequence[int], gamma: float = 2.0) -> None:
+    def __init__(self, class_counts: Sequence[int], gamma: NonNegative = 2.0) -> None:
         super().__init__(class_counts)
         if gamma < 0:
             raise ValueError(f"gamma must not be negative, not {gamma}")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..utils.numbers import Positive, Rate, Share
 from ._base import Loss
 from .class_balanced import effective_number_weights
 
@@ -33,10 +34,10 @@ class LDAM(Loss):
     def __init__(
         self,
         class_counts: Sequence[int],
-        largest_margin: float = 0.5,
-        scale: float = 1.0,
-        defer: float = 0.8,
-        beta: float = 0.9999,
+        largest_margin: Positive = 0.5,
+        scale: Positive = 1.0,
+        defer: Share = 0.8,
+        beta: Rate = 0.9999,
     ) -> None:
         super().__init__(class_counts)
         if largest_margin < 0 or scale <= 0 or not 0 <= defer <= 1 or not 0 <= beta < 1:

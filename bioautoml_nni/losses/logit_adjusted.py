@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..utils.numbers import NonNegative, Rate
 from ._base import Loss
 
 
@@ -22,7 +23,7 @@ class LogitAdjustedCrossEntropy(Loss):
     capabilities = ("imbalance",)
     adjustment: Tensor
 
-    def __init__(self, class_counts: Sequence[int], tau: float = 1.0, label_smoothing: float = 0.0) -> None:
+    def __init__(self, class_counts: Sequence[int], tau: NonNegative = 1.0, label_smoothing: Rate = 0.0) -> None:
         super().__init__(class_counts)
         counts = torch.as_tensor(class_counts, dtype=torch.float32).clamp(min=0.5)
         self.register_buffer("adjustment", tau * torch.log(counts / counts.sum()), persistent=False)

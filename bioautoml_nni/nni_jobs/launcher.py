@@ -14,9 +14,12 @@ from pathlib import Path
 
 from ..utils.errors import BioAutoMLError
 from .machines import check_machines, config_of
+from .settings import check_nni_file
 
 HOST_VARIABLE = "BIOAUTOML_NNI_HOST"
 LOCAL = "127.0.0.1"
+EVERYWHERE = ("0.0.0.0", "::", "")
+"""Addresses that stand for every interface."""
 
 
 def listening_host() -> str:
@@ -41,24 +44,29 @@ def nnictl(arguments: list[str], host: str = LOCAL) -> int:
 
     Raises:
         BioAutoMLError: if its command line cannot be imported.
-        ConfigError: if trials cannot run on a machine that the experiment names.
+        ConfigError: if trials cannot run on a machine that the experiment names, or a setting that its tuner may draw
+            makes no experiment.
     """
     config = config_of(arguments)
     if config is not None:
+        check_nni_file(config)
         check_machines(config)
     try:
+        from nni.tools.nnictl import legacy_launcher
         from nni.tools.nnictl import nnictl as command_line
     except ImportError as error:
         raise BioAutoMLError(f"nnictl cannot be imported ({error}); install setuptools below 81.") from error
     with as_file(files(__package__) / "manager_patch.cjs") as path:
         os.environ.update(patch_environment(str(path), host))
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        before = sys.argv
+        before, theirs = sys.argv, legacy_launcher.get_local_urls
         sys.argv = ["nnictl", *arguments]
+        if host not in EVERYWHERE:  # NNI's own names an address of every interface, also where nothing listens
+            legacy_launcher.get_local_urls = lambda port, prefix: [f"http://{host}:{port}{prefix}"]
         try:
             command_line.parse_args()
         except SystemExit as done:
             return int(done.code or 0) if not isinstance(done.code, str) else 1
         finally:
-            sys.argv = before
+            sys.argv, legacy_launcher.get_local_urls = before, theirs
     return 0

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from ..utils.encodings import read_text
 from ..utils.errors import ConfigError
 
 SECONDS = 15
@@ -41,8 +42,8 @@ def check_machines(config: Path) -> None:
 def remote_machines(config: Path) -> list[Mapping[str, Any]]:
     """Return the entries of machineList; none if the file is not readable or names another service, as NNI says."""
     try:
-        content = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = yaml.safe_load(read_text(config))
+    except (OSError, ValueError, yaml.YAMLError):
         return []
     service = content.get("trainingService") if isinstance(content, dict) else None
     machines = service.get("machineList") if isinstance(service, dict) else None

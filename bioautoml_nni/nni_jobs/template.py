@@ -15,6 +15,7 @@ from ..registry import get
 from ..utils.atomic import write_text
 from ..utils.errors import ConfigError
 from .candidates import GIVEN, choice_keys
+from .settings import check_settings
 
 TUNERS = {"TPE": True, "Random": False, "Evolution": True, "GridSearch": False}
 """Tuners that work here, and whether they take optimize_mode."""
@@ -202,9 +203,29 @@ def _steps(middle: int, step: int) -> list[int]:
     return sorted({max(step, middle - step), middle, middle + step})
 
 
-def write_nni_files(experiment: Experiment, config: Path, **options: Any) -> list[Path]:
-    """Write both files beside the experiment's own, which the trials read, and return their paths."""
+def write_nni_files(experiment: Experiment, config: Path, *, force: bool = False, **options: Any) -> list[Path]:
+    """Write both files beside the experiment's own, which the trials read, and return their paths.
+
+    Args:
+        force: whether files that hold something else, such as what somebody has written, are replaced.
+
+    Raises:
+        ConfigError: for files that hold something else, and for settings that no experiment can have; nothing is
+            written then.
+    """
     texts = nni_files(experiment, config.name, **options)
-    for name, text in texts.items():
-        write_text(config.parent / name, text)
-    return [config.parent / name for name in texts]
+    given = [GIVEN] if options.get("architectures") else []
+    check_settings(config, json.loads(texts["search_space.json"]), given)
+    paths = {config.parent / name: text for name, text in texts.items()}
+    other = [] if force else [path for path, text in paths.items() if path.is_file() and _differs(path, text)]
+    if other:
+        raise ConfigError(
+            [f"{path}: holds something else; move it, or replace it with --force" for path in other], "nni-config"
+        )
+    for path, text in paths.items():
+        write_text(path, text)
+    return list(paths)
+
+
+def _differs(path: Path, text: str) -> bool:
+    return path.read_text(encoding="utf-8", errors="replace") != text

@@ -100,8 +100,14 @@ def run_trial(
         run.listeners.append(lambda stage, line: reporter.intermediate(epoch_numbers(stage, line)))
         run_stages(run, list(STAGES), console)
         result = final_numbers(run)
-        write_json(path / "trial.json", {**trial, "result": result})
-        reporter.final(result)
+        reported = trial.get("reported", [])
+        if reporter.job not in reported:  # a trial that is resumed after its end has told already
+            reporter.intermediate(chosen_numbers(result))
+            reporter.final(result)
+        write_json(
+            path / "trial.json",
+            {**trial, "result": result, "reported": [*(job for job in reported if job != reporter.job), reporter.job]},
+        )
     finally:
         lock.release()
     _tell(reporter, console, f"Report: {path / 'report.html'}")
@@ -135,13 +141,28 @@ def with_given_gpus(experiment: Experiment) -> Experiment:
 
 
 def epoch_numbers(stage: str, line: Mapping[str, Any]) -> dict[str, float]:
-    """Return what is reported of one epoch: validation macro-F1 as ``default``, losses, rate, and shares."""
-    numbers = {"default": float(line.get("val_macro_f1", math.nan)), "searching": float(stage == "search")}
+    """Return what is reported of one epoch: validation macro-F1 as ``default``, losses, rate, and shares.
+
+    The same score stands under ``search_macro_f1`` or ``training_macro_f1`` too, so that the web UI can draw the two
+    stages apart, and ``stage`` is 1 in the search, 2 in the training.
+    """
+    score = float(line.get("val_macro_f1", math.nan))
+    searching = stage == "search"
+    numbers = {"default": score, "searching": float(searching), "stage": 1.0 if searching else 2.0}
+    numbers["search_macro_f1" if searching else "training_macro_f1"] = score
     numbers.update({name: float(line[name]) for name in CURVES if name in line})
     numbers.update(mean_shares(line.get("shares", {}), operation_groups()))
     if not math.isfinite(numbers["default"]):
         numbers["default"] = 0.0  # assessors need a number at every step
     return numbers
+
+
+def chosen_numbers(result: Mapping[str, float]) -> dict[str, float]:
+    """Return the curve's last point: the score of the chosen network, which is the trial's result.
+
+    It is the mean of the last five epochs up to the best one, and not the last epoch's own.
+    """
+    return {"default": result["default"], "searching": 0.0, "stage": 3.0, "chosen_macro_f1": result["default"]}
 
 
 def final_numbers(run: RunDirectory) -> dict[str, float]:

@@ -7,6 +7,7 @@ import json
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -19,10 +20,12 @@ class Known:
 
     Attributes:
         port: of its web UI if that is running, otherwise None.
+        gone: whether NNI takes it for running, and no manager answers: it was killed.
     """
 
     identity: str
     port: int | None
+    gone: bool = False
 
 
 def find_experiment(text: str) -> Known:
@@ -31,8 +34,7 @@ def find_experiment(text: str) -> Known:
     Raises:
         RunDirectoryError: if NNI knows none, with those that it knows.
     """
-    file = Path.home() / "nni-experiments/.experiment"
-    entries = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    entries = _entries()
     own = {name: entry for name, entry in entries.items() if "retiarii" not in entry.get("tag", [])}
     wanted = Path(text).name
     found = [name for name, entry in own.items() if wanted in (name, entry.get("experimentName"))]
@@ -40,9 +42,25 @@ def find_experiment(text: str) -> Known:
         listed = ", ".join(f"{name} ({entry.get('experimentName')})" for name, entry in own.items()) or "none"
         raise RunDirectoryError(f"{text}: no NNI experiment has this id or name; there are: {listed}.")
     newest = max(found, key=lambda name: own[name]["startTime"])
-    port = own[newest].get("port")
-    running = own[newest].get("status") != "STOPPED" and isinstance(port, int) and _answers(port)
-    return Known(newest, port if running else None)
+    return _known(newest, own[newest])
+
+
+def manager_is_gone(identity: str) -> bool:
+    """Return whether NNI takes an experiment for running whose manager does not answer; False for unknown ones."""
+    entry = _entries().get(identity)
+    return entry is not None and _known(identity, entry).gone
+
+
+def _entries() -> dict[str, Any]:
+    file = Path.home() / "nni-experiments/.experiment"
+    entries: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return entries
+
+
+def _known(identity: str, entry: dict[str, Any]) -> Known:
+    port, stopped = entry.get("port"), entry.get("status") in ("STOPPED", "ERROR", None)
+    running = not stopped and isinstance(port, int) and _answers(port)
+    return Known(identity, port if running else None, gone=not stopped and not running)
 
 
 def open_addresses(port: int) -> list[str]:

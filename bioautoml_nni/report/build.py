@@ -20,9 +20,12 @@ from PIL import Image
 from ..architecture import Architecture
 from ..architecture.draw import draw
 from ..data import splits
+from ..data.joining import read_by_id
+from ..data.manifest import ID
 from ..derivation.evolution import scored_candidates
 from ..evaluation.explanations import grad_cam, has_feature_map
 from ..evaluation.figures import curves_figure
+from ..evaluation.metrics import read_per_class
 from ..runs.directory import RunDirectory
 from ..runs.networks import load_model
 from ..runs.prepared import PreparedData
@@ -53,7 +56,7 @@ def build_report(run: RunDirectory, data: PreparedData, drawings: list[tuple[int
     metrics = dict.fromkeys(("prediction_sets", "metadata_importance", "open_set"))  # which old evaluations lack
     metrics |= json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
     architecture = Architecture.load(run / "architecture.json")
-    per_class = pd.read_csv(run / "evaluation/per_class.csv", keep_default_na=True)
+    per_class = read_per_class(run / "evaluation/per_class.csv")
     return template.render(
         experiment=run.experiment,
         metrics=metrics,
@@ -162,9 +165,17 @@ def choose_examples(run: RunDirectory, data: PreparedData, wanted: int) -> pd.Da
     """Return rows of predictions.csv with ``row`` (in the manifest) and ``kind``: right, wrong or unsure.
 
     Unsure are those among the third of least confidence; right and wrong ones are not.
+
+    Raises:
+        DataError: if predictions.csv does not fit the test part, id by id.
     """
-    table = pd.read_csv(run / "evaluation/predictions.csv", keep_default_na=False)
-    table["row"] = np.flatnonzero((data.part == splits.TEST).to_numpy())
+    tested = np.flatnonzero((data.part == splits.TEST).to_numpy())
+    table = read_by_id(
+        run / "evaluation/predictions.csv", data.table[ID].iloc[tested],
+        f"remove it, and `bioautoml evaluate {run.path}` writes it anew",
+    )  # fmt: skip
+    table["confidence"] = table["confidence"].astype(float)
+    table["row"] = tested
     doubtful = table["confidence"].rank(pct=True, method="first") <= 1 / 3
     right = table["label"] == table["predicted"]
     table["kind"] = np.select([doubtful, right], ["unsure", "right"], "wrong")

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from .._version import __version__
+from ..evaluation.metrics import read_per_class
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
 
@@ -25,7 +25,7 @@ def model_card(run: RunDirectory, data: PreparedData, parity: Mapping[str, Any] 
     """
     metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
     calibration = json.loads((run / "evaluation/calibration.json").read_text(encoding="utf-8"))
-    per_class = pd.read_csv(run / "evaluation/per_class.csv")
+    per_class = read_per_class(run / "evaluation/per_class.csv")
     environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["listed"] = _listed
     template = environment.from_string((files(__package__) / "model_card.md.j2").read_text(encoding="utf-8"))

@@ -23,7 +23,7 @@ import yaml
 from .._version import __version__
 from ..utils.atomic import write_json, write_text
 from ..config import Experiment, parse_experiment
-from ..config.load import apply_overrides
+from ..config.load import apply_overrides, read_experiment
 from ..utils.errors import RunDirectoryError
 from .lock import locked
 
@@ -98,7 +98,7 @@ class RunDirectory:
         file = path / "experiment.yml"
         if not file.is_file():
             raise RunDirectoryError(f"{path}: is no run directory (no experiment.yml); start one with `bioautoml run`.")
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        raw = read_experiment(file)
         run = cls(path, parse_experiment(apply_overrides(raw, overrides), str(file)))
         if overrides:
             with locked(path):

@@ -15,11 +15,12 @@ import pandas as pd
 from rich.console import Console
 
 from ..architecture import Topology, topology_of
-from ..audit.examine import image_store
 from ..data import splits
 from ..data.dataset import Features, SpecimenDataset
 from ..data.image_store import Pixels
-from ..data.manifest import IMAGE, LABEL
+from ..data.joining import read_by_id
+from ..data.load import image_store
+from ..data.manifest import ID, IMAGE, LABEL
 from ..data.metadata import EncodedMetadata, MetadataPreprocessor
 from ..utils.errors import DataError
 from ..registry import get
@@ -51,10 +52,16 @@ class PreparedData:
 
     @classmethod
     def load(cls, run: RunDirectory) -> PreparedData:
-        """Read the files of stage `prepare`."""
+        """Read the files of stage `prepare`.
+
+        Raises:
+            RunDirectoryError: if it is not done.
+            DataError: if splits.csv does not fit the manifest, id by id.
+        """
         run.require("prepare")
         table = pd.read_parquet(run / "manifest.parquet")
-        part = pd.read_csv(run / "splits.csv", dtype=str, keep_default_na=False)["part"]
+        way_out = "restore it; or remove it, and `bioautoml run` does every stage anew"
+        part = read_by_id(run / "splits.csv", table[ID], way_out)["part"]
         state = json.loads((run / "preprocessing.json").read_text(encoding="utf-8"))
         preprocessor = MetadataPreprocessor.from_dict(state["metadata"])
         index = {name: position for position, name in enumerate(state["classes"])}
@@ -81,7 +88,7 @@ class PreparedData:
 
     @cached_property
     def pixels(self) -> Pixels | None:
-        """Pixels of all specimens, from the cache; what is missing in it is decoded again.
+        """Pixels of all specimens, from the cache; what is missing in it is decoded again, once a process.
 
         Raises:
             DataError: if an image that could be read before cannot be read any more.
@@ -89,7 +96,7 @@ class PreparedData:
         if not self.uses_images:
             return None
         store = image_store(self.run.experiment, self.image_root)
-        facts = store.ensure(self.table[IMAGE].tolist())
+        facts = store.verified(self.table[IMAGE].tolist())
         failed = facts[facts["failure"].notna()]
         if len(failed):
             first = failed.iloc[0]
@@ -98,6 +105,12 @@ class PreparedData:
                 f"({first['failure']}); bring it back, or start a new run."
             )
         return store.pixels(facts)
+
+    def with_metadata(self, metadata: EncodedMetadata) -> PreparedData:
+        """Return the same specimens with other metadata; they share what is known of the images."""
+        other = dataclasses.replace(self, metadata=metadata)
+        vars(other).update({"pixels": self.pixels, "features": self.features})  # where cached properties keep values
+        return other
 
     @cached_property
     def features(self) -> Features | None:
@@ -111,7 +124,7 @@ class PreparedData:
             return None
         assert self.pixels is not None  # images are used
         store = image_store(self.run.experiment, self.image_root)
-        digests = store.ensure(self.table[IMAGE].tolist())["digest"].tolist()
+        digests = store.verified(self.table[IMAGE].tolist())["digest"].tolist()
         ask = pooled_features if request.pooled else trunk_features
         return ask(request, self.run.experiment, self.pixels, digests, int(self.image["size"]), Console())
 

@@ -1,40 +1,88 @@
-"""The teacher of a distillation: the network of an earlier run."""
+"""The teacher of a distillation: the network of an earlier run, an encoder with a head, or a table made elsewhere.
+
+Whatever it is, it gives natural logits of the specimens that the network is trained on, and was itself trained on none
+that the run validates or tests with.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from ..audit.examine import image_store
-from ..config.schema import DistillationConfig
 from ..data import splits
+from ..data.load import image_store
 from ..data.manifest import ID, IMAGE
-from ..utils.errors import DataError
+from ..registry import plugins
+from ..utils.errors import DataError, RunDirectoryError
 from ..utils.progress import make_progress
+from .directory import RunDirectory
 from .networks import load_model, predict_logits
 from .prepared import PreparedData
 from .probe import learned_parts
-from .directory import RunDirectory
+from .teacher_encoder import encoder_logits
+from .teacher_table import read_teacher, table_logits
+
+KEY = "training.distillation.teacher"
 
 
 def teacher_logits(run: RunDirectory, data: PreparedData, console: Console) -> np.ndarray | None:
     """Return the teacher's natural logits (N, K) of all rows, NaN where not trained on; None without a teacher.
 
-    The teacher sees each training picture once, unchanged, at its own size and with its own reading of the metadata.
+    A run sees each training picture once, unchanged, at its own size and with its own reading of the metadata. An
+    encoder's head is fitted to the training part alone, once, and kept in the run. A table is taken as it is.
 
     Raises:
-        DataError: if it names other classes, or was trained on specimens that this run validates or tests with.
+        DataError: if it names other classes, lacks specimens, or was trained on specimens that this run validates or
+            tests with.
     """
     settings = run.experiment.training.distillation
     if settings is None:
         return None
-    other = RunDirectory.open(settings.teacher)
+    if is_table(settings.teacher):
+        return table_logits(Path(settings.teacher), KEY, data, console)
+    if is_encoder(settings.teacher):
+        return encoder_logits(settings.teacher, KEY, run, data, console)
+    return _run_logits(Path(settings.teacher), data, console)
+
+
+def require_teacher(run: RunDirectory) -> None:
+    """Check what can be checked of a run's teacher before anything is trained.
+
+    Raises:
+        RunDirectoryError: if it is no run, no encoder and no table.
+        DataError: for a table that cannot be read.
+    """
+    settings = run.experiment.training.distillation
+    if settings is None or is_encoder(settings.teacher):
+        return
+    if is_table(settings.teacher):
+        read_teacher(Path(settings.teacher), KEY)
+        return
+    try:
+        RunDirectory.open(Path(settings.teacher))
+    except RunDirectoryError as error:
+        raise RunDirectoryError(f"{error} A teacher may also be an encoder or a .parquet of logits.") from error
+
+
+def is_encoder(teacher: str) -> bool:
+    """Whether a teacher is named by an encoder: its plug-in stands before the colon, and there is no such folder."""
+    return teacher.partition(":")[0] in plugins("encoders") and not Path(teacher).is_dir()
+
+
+def is_table(teacher: str) -> bool:
+    """Whether a teacher is a table of logits or embeddings."""
+    return Path(teacher).suffix.lower() == ".parquet"
+
+
+def _run_logits(folder: Path, data: PreparedData, console: Console) -> np.ndarray:
+    other = RunDirectory.open(folder)
     other.require("retrain")
     taught = PreparedData.load(other)
-    _require_fitting(settings, data, taught)
+    _require_fitting(folder, data, taught)
     network = load_model(other, taught)
     loss = taught.loss()
     asked = dataclasses.replace(
@@ -50,8 +98,8 @@ def teacher_logits(run: RunDirectory, data: PreparedData, console: Console) -> n
     return logits
 
 
-def _require_fitting(settings: DistillationConfig, data: PreparedData, taught: PreparedData) -> None:
-    where = f"{settings.teacher}: training.distillation.teacher"
+def _require_fitting(folder: Path, data: PreparedData, taught: PreparedData) -> None:
+    where = f"{folder}: {KEY}"
     if taught.classes != data.classes:
         differing = sorted(set(taught.classes) ^ set(data.classes))
         raise DataError(f"{where}: knows other classes ({', '.join(differing[:5])}); choose a run with the same ones.")
@@ -70,4 +118,4 @@ def _identities(data: PreparedData, rows: np.ndarray, by_image: bool) -> pd.Seri
     if not by_image:
         return data.table[ID][rows]
     store = image_store(data.run.experiment, data.image_root)
-    return store.ensure(data.table[IMAGE][rows].tolist())["digest"]
+    return store.verified(data.table[IMAGE][rows].tolist())["digest"]

@@ -53,6 +53,10 @@ class Decisions:
             if not self.allowed.any():
                 raise DataError("species list: names no class at all.")
 
+    def taxa(self) -> list[str]:
+        """Return all names that an answer may be."""
+        return list(dict.fromkeys([*self.names, *(name for names in self.parents.values() for name in names)]))
+
     def masked(self, probabilities: np.ndarray) -> np.ndarray:
         """Return probabilities (N, K) with classes outside of the species list at 0."""
         kept = probabilities * self.allowed

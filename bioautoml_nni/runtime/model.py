@@ -14,10 +14,14 @@ import pandas as pd
 from ..architecture.budgets import LARGEST_SIDE
 from ..data.decoding import ImageReference, decode, read_bytes, require_below
 from ..data.metadata import MetadataPreprocessor
+from ..data.tables import read_own
 from ..utils.errors import DataError, ExportError
 from .decisions import Decisions
 
 FORMAT = 1
+SPLIT = ("image_encoder.onnx", "fusion_head.onnx")
+"""The model in two files: from images to embeddings, and from there to logits."""
+
 DESCRIPTIONS = ("classes.csv", "preprocessing.json", "calibration.json")
 INFO = {"name": str, "rank": str, "modalities": list, "brand": str, "parameters": int, "sha256": dict}
 """What export.json must state, and as what."""
@@ -48,6 +52,7 @@ class Model:
         self.session = session
         self.missing_columns: list[str] = []
         self._explainers: tuple[Any, ...] | None = None
+        self._embedders: tuple[Any, ...] | None = None
 
     @classmethod
     def load(cls, folder: str | Path, file: str = "model.onnx", threads: int = 0) -> Model:
@@ -81,7 +86,7 @@ class Model:
             for name in (file, *DESCRIPTIONS):
                 _require_unchanged(folder / name, info)
             session = _session(folder / file, options)
-            classes = pd.read_csv(folder / "classes.csv", dtype={"name": str}, keep_default_na=False)
+            classes = read_own(folder / "classes.csv", numbers=("index",))
             model = cls(
                 folder, info, _json(folder / "preprocessing.json"), _json(folder / "calibration.json"), classes, session
             )
@@ -140,14 +145,20 @@ class Model:
         """Return the rules by which probabilities become answers; see `Decisions`."""
         return Decisions(self.classes, str(self.info["rank"]), **options)
 
-    def read_image(self, root: Path, reference: str, into: np.ndarray | None = None) -> np.ndarray:
+    def read_image(
+        self, root: Path, reference: str, into: np.ndarray | None = None, literal: bool = False
+    ) -> np.ndarray:
         """Return a picture below `root` as (S, S, 3) uint8.
+
+        Args:
+            into: an array that receives it.
+            literal: whether the reference is a file's name, in which nothing marks a box or a member.
 
         Raises:
             OSError: if it cannot be read.
             DataError: if the reference leads out of `root`.
         """
-        parsed = ImageReference.parse(reference)
+        parsed = ImageReference(reference) if literal else ImageReference.parse(reference)
         require_below(root, [parsed.path])
         return decode(read_bytes(root, parsed), int(self.image["size"]), parsed.box, into).square
 
@@ -173,10 +184,54 @@ class Model:
                 raise DataError(f"{self.folder}: this model needs images.")
             inputs["image"] = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         if self.uses_metadata:
-            self.missing_columns = [name for name in self.preprocessor.roles if name not in table]
+            self.missing_columns = self.lacking(table)
             encoded = self.preprocessor.transform(table)
             inputs.update(numeric=encoded.numeric, categorical=encoded.categorical, mask=encoded.mask)
         return inputs
+
+    def lacking(self, table: pd.DataFrame) -> list[str]:
+        """Return the metadata columns that a table lacks."""
+        return [name for name in self.preprocessor.roles if name not in table] if self.uses_metadata else []
+
+    def doubts(self, table: pd.DataFrame) -> list[tuple[str, str, str]]:
+        """Return column, what is wrong and text of each value that cannot be read or is no category of training."""
+        return self.preprocessor.doubts(table) if self.uses_metadata else []
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the export can give the embedding of an image: its encoder is a file of its own."""
+        return self.uses_images and all((self.folder / name).is_file() for name in SPLIT)
+
+    def embeddings(self, images: np.ndarray) -> np.ndarray:
+        """Return the image encoder's embeddings (N, E) float32, for searching, clustering or a classifier of one's own.
+
+        Args:
+            images: (N, S, S, 3) uint8.
+
+        Raises:
+            ExportError: if the model looks at no images.
+        """
+        encoder, _ = self._split()
+        (found,) = encoder.run(["embedding"], {"image": np.ascontiguousarray(images.transpose(0, 3, 1, 2))})
+        return np.asarray(found, np.float32)
+
+    def logits_and_embeddings(self, images: np.ndarray, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits (N, K) and embeddings (N, E) of one pass; arguments as those of `logits`."""
+        _, head = self._split()
+        embeddings = self.embeddings(images)
+        (logits,) = _answer(head, {**self.encode(images, table), "embedding": embeddings})
+        return np.asarray(logits), embeddings
+
+    def _split(self) -> tuple[Any, ...]:
+        """Return the sessions of image encoder and head."""
+        if not self.embeds:
+            raise ExportError(f"{self.folder}: has no image encoder of its own, so there are no embeddings.")
+        if self._embedders is None:
+            options = self.session.get_session_options()
+            for name in SPLIT:
+                _require_unchanged(self.folder / name, self.info)
+            self._embedders = tuple(_session(self.folder / name, options) for name in SPLIT)
+        return self._embedders
 
     @property
     def explains(self) -> bool:
@@ -218,11 +273,34 @@ class Model:
         return exponential / exponential.sum(axis=1, keepdims=True)
 
     def predict_rows(
-        self, table: pd.DataFrame, root: Path | None = None, image_column: str | None = None
+        self, table: pd.DataFrame, root: Path | None = None, image_column: str | None = None, literal: bool = False
     ) -> tuple[np.ndarray, list[str]]:
         """Return logits (N, K) of rows of a table, and what is wrong with each row, or an empty text.
 
-        A row whose picture cannot be read has logits that are not a number.
+        A row whose picture cannot be read has logits that are not a number. `literal` as in `read_image`.
+        """
+        images, failures = self.read_rows(table, root, image_column, literal)
+        logits = self.logits(images, table)
+        logits[[bool(failure) for failure in failures]] = np.nan
+        return logits, failures
+
+    def embed_rows(
+        self, table: pd.DataFrame, root: Path, image_column: str, literal: bool = False
+    ) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """Return what `predict_rows` does with the embeddings (N, E) in between, both not a number where it fails."""
+        images, failures = self.read_rows(table, root, image_column, literal)
+        assert images is not None  # `_split` says so otherwise
+        logits, embeddings = self.logits_and_embeddings(images, table)
+        failed = [bool(failure) for failure in failures]
+        logits[failed], embeddings[failed] = np.nan, np.nan
+        return logits, embeddings, failures
+
+    def read_rows(
+        self, table: pd.DataFrame, root: Path | None = None, image_column: str | None = None, literal: bool = False
+    ) -> tuple[np.ndarray | None, list[str]]:
+        """Return images (N, S, S, 3) uint8 of rows, black where unreadable, and what is wrong with each row.
+
+        `literal` as in `read_image`.
         """
         failures = [""] * len(table)
         images = None
@@ -234,28 +312,45 @@ class Model:
                 try:
                     if not isinstance(reference, str) or not reference.strip():
                         raise OSError("the row names no image")
-                    self.read_image(root, reference.strip(), images[number])
+                    self.read_image(root, reference if literal else reference.strip(), images[number], literal)
                 except FileNotFoundError:
                     failures[number] = "the file is missing"
                 except (OSError, DataError) as error:
-                    failures[number] = str(error).replace(f"{root}/", "")
-        logits = self.logits(images, table)
-        logits[[bool(failure) for failure in failures]] = np.nan
-        return logits, failures
+                    failures[number] = _sentence(error, root)
+        return images, failures
 
     def predict_files(
-        self, root: str | Path, references: Sequence[str], metadata: pd.DataFrame | None = None, **options: Any
+        self,
+        root: str | Path,
+        references: Sequence[str],
+        metadata: pd.DataFrame | None = None,
+        embeddings: bool = False,
+        **options: Any,
     ) -> pd.DataFrame:
         """Return answers for pictures below a folder; `options` are those of `Decisions`.
 
         Args:
             metadata: one row for each picture, or None to answer without.
+            embeddings: add a column ``embedding`` of arrays (E,).
         """
         table = pd.DataFrame(index=range(len(references))) if metadata is None else metadata.reset_index(drop=True)
         table = table.assign(image=list(references))
-        logits, failures = self.predict_rows(table, Path(root), "image")
+        found: list[np.ndarray] | None = None
+        if embeddings:
+            logits, rows, failures = self.embed_rows(table, Path(root), "image")
+            found = list(rows)
+        else:
+            logits, failures = self.predict_rows(table, Path(root), "image")
         answers = self.decisions(**options).answers(self.probabilities(logits))
+        if found is not None:
+            answers = answers.assign(embedding=found)
         return pd.concat([table[["image"]], answers.assign(error=failures)], axis=1)
+
+
+def _sentence(error: Exception, root: Path) -> str:
+    """Return what went wrong with an image in words, without the place of this machine."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return said.replace(f"{root}/", "")
 
 
 def _session(path: Path, options: Any) -> Any:

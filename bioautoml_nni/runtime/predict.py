@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..data.tables import SEPARATORS
+from ..data.image_files import SUFFIXES, list_images
+from ..data.tables import SEPARATORS, TableFile, cell_text, csv_text
 from ..utils.atomic import remove_leftovers, replacing, write_json
 from ..utils.errors import DataError
+from ..utils.places import require_folder, require_place
 from .decisions import Decisions
+from .doubts import Doubts
 from .model import Model
+from .sorting import Sorter
 
 BLOCK = 512
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
-ID_COLUMNS = ("id", "specimen_id", "processid", "occurrenceID", "gbifID")
+LAYOUT = 2
+"""Of the parts of a stopped call; those of another are not gone on with."""
 OUTPUTS = (".csv", ".parquet")
+INPUT, FAILURE, LOGIT = "input ", "failure", "logit "
+"""Names of columns in the parts: what the user's table says goes by names that are never ours."""
+OWN_IMAGE = "image"
+EMBEDDING = "embedding"
 
 
 @dataclass(frozen=True)
@@ -31,14 +38,18 @@ class Request:
     """What is to be predicted, and how.
 
     Attributes:
-        source: a table (.csv, .tsv, .txt, .parquet), or a folder of images that is searched to its depths.
+        source: a table (.csv, .tsv, .txt, .parquet), an image, or a folder of images that is searched to its depths.
         output: .csv or .parquet.
         image_column: column with image paths; found by the model's own training column if None.
         image_root: folder below which the images lie; the table's own folder if None.
         group: column whose rows are answered together in a second table beside the output.
         logits: whether logits of all classes are written too.
+        embeddings: whether the image encoder's embedding is written too: in Parquet as one column ``embedding`` of
+            lists, in CSV as columns ``embedding_0``, ``embedding_1``, ...
         sort_into: folder into which images are copied or linked, one folder for each answer.
         link: link instead of copying.
+        missing: texts of the table that mean that a value is missing.
+        reads: other files that the command reads and must not write over.
         species_list, threshold, coverage: see `Decisions`; coverage is one of calibration.json's.
     """
 
@@ -53,16 +64,25 @@ class Request:
     species_list: tuple[str, ...] | None = None
     threshold: float = 0.0
     coverage: float | None = None
+    missing: tuple[str, ...] = ()
+    reads: tuple[Path, ...] = ()
+    embeddings: bool = False
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the source is a table and no image or folder of images."""
+        return not self.source.is_dir() and self.source.suffix.lower() not in SUFFIXES
 
 
 @dataclass
 class Outcome:
-    """Numbers of a finished prediction."""
+    """Numbers of a finished prediction, and what a reader should know of it."""
 
     rows: int = 0
     failed: int = 0
     unsure: int = 0
     missing_columns: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
 
 
 def predict(model: Model, request: Request, advance: Callable[[int], None] = lambda count: None) -> Outcome:
@@ -71,50 +91,74 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
     Raises:
         DataError: for a source, column, list or output that cannot be used.
     """
-    if request.output.suffix.lower() not in OUTPUTS:
-        raise DataError(f"{request.output}: unknown kind of output; use .csv or .parquet.")
-    if request.sort_into is not None and not model.uses_images:
-        raise DataError(f"--sort-into {request.sort_into}: this model reads metadata alone; there is nothing to sort.")
+    if request.embeddings and not model.embeds:
+        raise DataError("--embeddings: this model reads metadata alone; it has no embedding of images.")
     level = None if request.coverage is None else model.coverage_level(request.coverage)
     decisions = model.decisions(threshold=request.threshold, species_list=request.species_list, level=level)
     root, column = _places(model, request)
+    _require_places(model, request)
     parts = request.output.with_name(request.output.name + ".parts")
     _open_parts(parts, _key(model, request))
     remove_leftovers(parts)
     for path in (request.output, _groups_path(request)):
         remove_leftovers(path.parent, path.name)
     outcome = Outcome()
+    doubts = Doubts()
     count = 0
-    for count, block in enumerate(_blocks(request, column), start=1):
+    for count, block in enumerate(_blocks(request, outcome.notes), start=1):
         part = parts / f"{count:08d}.parquet"
-        if not part.is_file():
+        if count == 1:
             _check_columns(block, request, column)
-            logits, failures = model.predict_rows(block, root, column)
-            outcome.missing_columns = tuple(model.missing_columns)
-            _write_part(part, block, logits, failures, column, request.group, model)
+        outcome.missing_columns = tuple(model.lacking(block))
+        doubts.add(model.doubts(block))
+        if not part.is_file():
+            embeddings = None
+            if request.embeddings:
+                assert column is not None  # a model that embeds looks at images
+                logits, embeddings, failures = model.embed_rows(block, root, column, not request.is_table)
+            else:
+                logits, failures = model.predict_rows(block, root, column, not request.is_table)
+            _write_part(part, block, logits, failures, model, embeddings)
         advance(len(block))
     if count == 0:
-        raise DataError(f"{request.source}: has nothing to predict.")
+        raise DataError(f"{request.source}: has nothing to predict. {' '.join(outcome.notes)}".strip())
+    outcome.notes += doubts.sentences()
     files = [parts / f"{number:08d}.parquet" for number in range(1, count + 1)]
-    _finish(model, decisions, request, files, root, outcome)
+    _Answers(model, decisions, request, root, column, outcome).write(files)
     shutil.rmtree(parts)
     return outcome
 
 
 def _places(model: Model, request: Request) -> tuple[Path, str | None]:
     """Return the image root and the image column of the request."""
-    if request.source.is_dir():
-        if not model.uses_images:
-            raise DataError(f"{request.source}: is a folder of images, but this model reads metadata alone.")
-        return request.source, "image"
-    if not request.source.is_file():
+    if not request.source.exists():
         raise DataError(f"{request.source}: there is no such table or folder.")
+    if not request.is_table:
+        if not model.uses_images:
+            raise DataError(f"{request.source}: holds images, but this model reads metadata alone.")
+        return request.source if request.source.is_dir() else request.source.parent, OWN_IMAGE
     if request.source.suffix.lower() not in {*SEPARATORS, ".parquet"}:
         raise DataError(f"{request.source}: unknown kind of table; use .csv, .tsv, .txt or .parquet.")
     root = request.image_root or request.source.parent
     if not root.is_dir():
         raise DataError(f"{root}: there is no such folder; check --image-root.")
-    return root, (request.image_column or str(model.image.get("column", "image"))) if model.uses_images else None
+    return root, (request.image_column or str(model.image.get("column", OWN_IMAGE))) if model.uses_images else None
+
+
+def _require_places(model: Model, request: Request) -> None:
+    """Check before the work that all that is asked for can be written, and that nothing read would be lost."""
+    if request.output.suffix.lower() not in OUTPUTS:
+        raise DataError(f"{request.output}: unknown kind of output; use .csv or .parquet.")
+    if request.sort_into is not None and not model.uses_images:
+        raise DataError(f"--sort-into {request.sort_into}: this model reads metadata alone; there is nothing to sort.")
+    reads = [request.source, *request.reads, *(path for path in model.folder.iterdir() if path.is_file())]
+    require_place(request.output, reads)
+    if request.group:
+        require_place(_groups_path(request), reads, "--group: the table of groups")
+    if request.sort_into is not None:
+        if request.sort_into.resolve() == request.source.resolve():
+            raise DataError(f"--sort-into {request.sort_into}: is the folder that is read; choose another one.")
+        require_folder(request.sort_into, "--sort-into")
 
 
 def _check_columns(block: pd.DataFrame, request: Request, column: str | None) -> None:
@@ -125,167 +169,183 @@ def _check_columns(block: pd.DataFrame, request: Request, column: str | None) ->
             )
 
 
-def _blocks(request: Request, column: str | None) -> Iterator[pd.DataFrame]:
-    if request.source.is_dir():
-        names: list[str] = []
-        for folder, folders, files in os.walk(request.source):
-            folders.sort()
-            base = Path(folder).relative_to(request.source)
-            names += [(base / name).as_posix() for name in sorted(files) if Path(name).suffix.lower() in PICTURES]
-        for start in range(0, len(names), BLOCK):
-            yield pd.DataFrame({"image": names[start : start + BLOCK]})
+def _blocks(request: Request, notes: list[str]) -> Iterator[pd.DataFrame]:
+    if request.is_table:
+        file = TableFile(request.source, frozenset(request.missing))
+        yield from file.blocks(BLOCK)
+        notes += file.notes
         return
-    suffix = request.source.suffix.lower()
-    try:
-        if suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            for batch in pq.ParquetFile(request.source).iter_batches(BLOCK):
-                yield batch.to_pandas().reset_index(drop=True)
-            return
-        kinds = {} if column is None else {column: str}
-        for encoding in ("utf-8-sig", "latin-1"):
-            try:
-                with open(request.source, encoding=encoding) as file:
-                    for _ in file:  # the whole file, since one late byte decides
-                        pass
-            except UnicodeDecodeError:
-                continue
-            form: dict[str, Any] = {"sep": SEPARATORS[suffix], "encoding": encoding, "dtype": kinds}
-            for block in pd.read_csv(request.source, chunksize=BLOCK, low_memory=False, **form):
-                yield block.reset_index(drop=True)
-            return
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError, ValueError) as error:
-        raise DataError(f"{request.source}: cannot be read as a table ({str(error).strip()}).") from error
+    names = [request.source.name]
+    if request.source.is_dir():
+        listing = list_images(request.source, request.sort_into)
+        names = listing.files
+        notes += listing.notes()
+    for start in range(0, len(names), BLOCK):
+        yield pd.DataFrame({OWN_IMAGE: names[start : start + BLOCK]}, dtype="str")
 
 
 def _key(model: Model, request: Request) -> str:
     """Return a digest of all that decides the logits of a row."""
     digest = hashlib.sha256(json.dumps(model.info["sha256"], sort_keys=True).encode())
+    stamp: list[int] = []
     if request.source.is_dir():
-        for block in _blocks(request, None):
-            digest.update("\n".join(block["image"]).encode())
-        stamp = []
+        for block in _blocks(request, []):
+            digest.update("\n".join(block[OWN_IMAGE]).encode())
     else:
         status = request.source.stat()
         stamp = [status.st_size, status.st_mtime_ns]
-    facts = [str(request.source.resolve()), *stamp, request.image_column, str(request.image_root), request.group, BLOCK]
-    digest.update(json.dumps(facts).encode())
+    facts = [str(request.source.resolve()), *stamp, request.image_column, str(request.image_root), BLOCK, LAYOUT]
+    digest.update(json.dumps([*facts, sorted(request.missing)]).encode())
+    digest.update(b"embeddings" if request.embeddings else b"")
     return digest.hexdigest()
 
 
 def _open_parts(parts: Path, key: str) -> None:
     """Keep the parts of a stopped call if they answer the same question."""
     marker = parts / "key.json"
-    if not marker.is_file() or json.loads(marker.read_text(encoding="utf-8")) != key:
+    try:
+        same = json.loads(marker.read_text(encoding="utf-8")) == key
+    except (OSError, ValueError):
+        same = False
+    if not same:
         shutil.rmtree(parts, ignore_errors=True)
         write_json(marker, key)
 
 
 def _write_part(
-    path: Path, block: pd.DataFrame, logits: np.ndarray, failures: list[str], column: str | None, group: str | None,
+    path: Path,
+    block: pd.DataFrame,
+    logits: np.ndarray,
+    failures: list[str],
     model: Model,
-) -> None:  # fmt: skip
-    part = pd.DataFrame(index=block.index)
-    for name in ID_COLUMNS:
-        if name in block:
-            part[name] = block[name].astype(str)
-    if column is not None:
-        part["image"] = block[column].astype(str)
-    part["_group"] = block[group].astype(str) if group else ""
-    part["_error"] = failures
-    scores = pd.DataFrame(logits, columns=[f"logit_{name}" for name in model.classes["name"]], index=block.index)
-    with replacing(path) as temporary:
-        pd.concat([part, scores], axis=1).to_parquet(temporary, index=False)
-
-
-def _finish(
-    model: Model, decisions: Decisions, request: Request, files: list[Path], root: Path, outcome: Outcome
+    embeddings: np.ndarray | None = None,
 ) -> None:
-    """Turn logits into answers, block by block, and put the output in place at the end."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    part = {f"{INPUT}{name}": column.map(cell_text).astype("str") for name, column in block.items()}
+    scores = {f"{LOGIT}{name}": logits[:, number] for number, name in enumerate(model.classes["name"])}
+    table = pd.DataFrame({**part, FAILURE: pd.Series(failures, dtype="str", index=block.index), **scores})
+    if embeddings is not None:
+        table[EMBEDDING] = list(embeddings)
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, index=False)
 
-    scores = [f"logit_{name}" for name in model.classes["name"]]
-    groups: dict[str, tuple[np.ndarray, int]] = {}
-    with replacing(request.output) as temporary:
-        writer: Any = None
-        for file in files:
-            part = pd.read_parquet(file)
-            logits = part[scores].to_numpy(np.float64)
-            probabilities = model.probabilities(logits)
-            answers = decisions.answers(probabilities)
-            table = pd.concat([part.drop(columns=["_group", "_error", *scores]), answers], axis=1)
-            if request.group:
-                table.insert(0, request.group, part["_group"])
-                _add_groups(groups, part["_group"], logits)
-            table["error"] = part["_error"]
-            if model.brand:
-                table["warning"] = model.brand
-            if request.logits:
-                table = pd.concat([table, part[scores]], axis=1)
-            outcome.rows += len(table)
-            outcome.failed += int((table["error"] != "").sum())
-            outcome.unsure += int(((table["prediction"] == "") & (table["error"] == "")).sum())
-            if request.sort_into is not None:
-                _sort(table, root, request.sort_into, request.link)
-            if request.output.suffix.lower() == ".csv":
-                table.to_csv(temporary, mode="a", header=writer is None, index=False)
-                writer = True
+
+class _Answers:
+    """Turns logits into answers, block by block, and puts the output in place at the end."""
+
+    def __init__(
+        self, model: Model, decisions: Decisions, request: Request, root: Path, column: str | None, outcome: Outcome
+    ) -> None:
+        self.model = model
+        self.decisions = decisions
+        self.request = request
+        self.column = column
+        self.outcome = outcome
+        self.scores = [f"{LOGIT}{name}" for name in model.classes["name"]]
+        self.groups: dict[str, tuple[np.ndarray, int]] = {}
+        self.renamed: dict[str, str] = {}
+        taxa = decisions.taxa()
+        self.sorter = (
+            Sorter(root, request.sort_into, request.link, taxa, literal=not request.is_table)
+            if request.sort_into is not None
+            else None
+        )
+
+    def write(self, files: list[Path]) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        output = self.request.output
+        with replacing(output) as temporary:
+            writer: Any = None
+            for file in files:
+                table = self._answered(pd.read_parquet(file))
+                if output.suffix.lower() == ".csv":
+                    with open(temporary, "a", encoding="utf-8", newline="") as text:
+                        text.write(csv_text(table, header=writer is None))
+                    writer = True
+                else:
+                    arrow = pa.Table.from_pandas(table, preserve_index=False)
+                    writer = writer or pq.ParquetWriter(temporary, arrow.schema)
+                    writer.write_table(arrow)
+            if isinstance(writer, pq.ParquetWriter):
+                writer.close()
+        if self.request.group:
+            self._write_groups(self.request.group)
+        if self.renamed:
+            told = ", ".join(f"{old!r} as {new!r}" for old, new in self.renamed.items())
+            self.outcome.notes.append(f"Columns of the table that are called like answers are kept as {told}.")
+
+    def _answered(self, part: pd.DataFrame) -> pd.DataFrame:
+        logits = part[self.scores].to_numpy(np.float64)
+        answers = self.decisions.answers(self.model.probabilities(logits))
+        answers["error"] = part[FAILURE].fillna("")
+        if self.model.brand:
+            answers["warning"] = self.model.brand
+        if self.request.logits:
+            named = {f"logit_{name}": logits[:, number] for number, name in enumerate(self.model.classes["name"])}
+            answers = pd.concat([answers, pd.DataFrame(named)], axis=1)
+        if self.request.embeddings:
+            answers = pd.concat([answers, _embedding_columns(part, self.request.output)], axis=1)
+        given = part[[name for name in part if name.startswith(INPUT)]].rename(columns=lambda name: name[len(INPUT) :])
+        self._count(answers)
+        if self.sorter is not None:
+            self.sorter.sort(given[self.column], answers["prediction"], answers["error"] == "")
+        if self.request.group:
+            self._add_groups(given[self.request.group], logits)
+        if self.column is not None and OWN_IMAGE not in given:
+            answers.insert(0, OWN_IMAGE, given[self.column])
+        return pd.concat([self._beside(given, answers), answers], axis=1)
+
+    def _beside(self, given: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
+        """Give the user's columns that are called like ours another name."""
+        taken = {*given, *answers}
+        for name in given:
+            if name in answers and name not in self.renamed:
+                new = f"{name} (input)"
+                while new in taken:
+                    new += "'"
+                self.renamed[name] = new
+        return given.rename(columns=self.renamed)
+
+    def _count(self, answers: pd.DataFrame) -> None:
+        self.outcome.rows += len(answers)
+        self.outcome.failed += int((answers["error"] != "").sum())
+        self.outcome.unsure += int(((answers["prediction"] == "") & (answers["error"] == "")).sum())
+
+    def _add_groups(self, names: pd.Series, logits: np.ndarray) -> None:
+        usable = names.notna() & np.isfinite(logits).all(axis=1)
+        for name, rows in names[usable].groupby(names[usable]).groups.items():
+            total, count = self.groups.get(str(name), (np.zeros(logits.shape[1]), 0))
+            self.groups[str(name)] = total + logits[rows.to_numpy()].sum(axis=0), count + len(rows)
+
+    def _write_groups(self, group: str) -> None:
+        """Write one answer for each group, from the mean of its logits, beside the output."""
+        if not self.groups:
+            return
+        means = np.stack([total / count for total, count in self.groups.values()])
+        answers = self.decisions.answers(self.model.probabilities(means))
+        answers.insert(0, "specimens", [count for _, count in self.groups.values()])
+        name = f"{group} (input)" if group in answers else group
+        answers.insert(0, name, pd.Series(list(self.groups), dtype="str"))
+        path = _groups_path(self.request)
+        with replacing(path) as temporary:
+            if path.suffix.lower() == ".csv":
+                temporary.write_text(csv_text(answers), encoding="utf-8")
             else:
-                arrow = pa.Table.from_pandas(table, preserve_index=False)
-                writer = writer or pq.ParquetWriter(temporary, arrow.schema)
-                writer.write_table(arrow)
-        if isinstance(writer, pq.ParquetWriter):
-            writer.close()
-    if request.group:
-        _write_groups(model, decisions, groups, request)
+                answers.to_parquet(temporary, index=False)
 
 
-def _add_groups(groups: dict[str, tuple[np.ndarray, int]], names: pd.Series, logits: np.ndarray) -> None:
-    readable = np.isfinite(logits).all(axis=1)
-    for name, rows in names[readable].groupby(names[readable]).groups.items():
-        total, count = groups.get(str(name), (np.zeros(logits.shape[1]), 0))
-        groups[str(name)] = total + logits[rows.to_numpy()].sum(axis=0), count + len(rows)
+def _embedding_columns(part: pd.DataFrame, output: Path) -> pd.DataFrame:
+    """Return the embeddings of a block as the output's kind holds them."""
+    if output.suffix.lower() == ".parquet":
+        return part[[EMBEDDING]]
+    values = np.stack(part[EMBEDDING].to_list())
+    return pd.DataFrame(
+        values, columns=[f"{EMBEDDING}_{number}" for number in range(values.shape[1])], index=part.index
+    )
 
 
 def _groups_path(request: Request) -> Path:
     """Return where the groups' answers go: beside the output."""
-    return request.output.with_name(f"{request.output.stem}_by_{request.group}{request.output.suffix}")
-
-
-def _write_groups(
-    model: Model, decisions: Decisions, groups: dict[str, tuple[np.ndarray, int]], request: Request
-) -> None:
-    """Write one answer for each group, from the mean of its logits, beside the output."""
-    assert request.group is not None
-    if not groups:
-        return
-    means = np.stack([total / count for total, count in groups.values()])
-    table = pd.DataFrame({request.group: list(groups), "specimens": [count for _, count in groups.values()]})
-    table = pd.concat([table, decisions.answers(model.probabilities(means))], axis=1)
-    path = _groups_path(request)
-    with replacing(path) as temporary:
-        if path.suffix.lower() == ".csv":
-            table.to_csv(temporary, index=False)
-        else:
-            table.to_parquet(temporary, index=False)
-
-
-def _sort(table: pd.DataFrame, root: Path, folder: Path, link: bool) -> None:
-    """Copy or link readable images into one folder for each answer; what is there already stays."""
-    for image, answer in zip(
-        table["image"][table["error"] == ""], table["prediction"][table["error"] == ""], strict=True
-    ):
-        name = "".join(letter if letter.isalnum() or letter in " -_." else "_" for letter in answer).strip(". ")
-        place = folder / (name or "unsure")
-        place.mkdir(parents=True, exist_ok=True)
-        path = image.split("::")[0].split("#")[0]
-        target = place / path.replace("/", "__")
-        if target.exists() or target.is_symlink():
-            continue
-        if link:
-            target.symlink_to((root / path).resolve())
-        else:
-            with replacing(target) as temporary:
-                shutil.copyfile(root / path, temporary)
+    group = "".join("_" if letter in '/\\\0:*?"<>|' else letter for letter in request.group or "")
+    return request.output.with_name(f"{request.output.stem}_by_{group}{request.output.suffix}")

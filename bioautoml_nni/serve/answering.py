@@ -18,6 +18,7 @@ from fastapi import HTTPException
 from .._version import __version__
 from ..data.decoding import decode
 from ..runtime import Decisions, Model
+from ..runtime.doubts import SHOWN, Doubts
 from ..runtime.overlay import overlay
 from ..utils.errors import DataError
 from .batching import Batcher
@@ -71,6 +72,8 @@ class Service:
             raise HTTPException(422, f"pipeline: {pipeline!r} is unknown; the only one is {slug!r}.")
         if options.explain_class is not None and options.explain_class not in self.labels:
             raise HTTPException(422, f"explain_class: {options.explain_class!r} is no class of this model; see /info.")
+        if options.embedding and not self.model.embeds:
+            raise HTTPException(422, "embedding: this model reads metadata alone; it has no embedding of images.")
         self.decisions(options)
 
     def check_count(self, count: int) -> None:
@@ -112,8 +115,22 @@ class Service:
             ],
             detections=detections,
             errors=[entry for entry in found if isinstance(entry, Failure)],
-            warnings=[self.model.brand] if self.model.brand else [],
+            warnings=await asyncio.to_thread(self._warnings, specimens),
         )
+
+    def _warnings(self, specimens: list[Specimen]) -> list[str]:
+        """Return the model's own warning, and what of the metadata it could not read or does not know."""
+        doubts = Doubts()
+        known = set(self.model.preprocessor.roles) if self.model.uses_metadata else set()
+        strange: dict[str, None] = {}
+        for specimen in specimens:
+            strange.update(dict.fromkeys(name for name in specimen.metadata if name not in known))
+            doubts.add(self.model.doubts(pd.DataFrame([specimen.metadata], index=[0])))
+        found = [self.model.brand] if self.model.brand else []
+        if strange:
+            names = ", ".join(repr(name) for name in list(strange)[:SHOWN]) + (", ..." if len(strange) > SHOWN else "")
+            found.append(f"metadata {names} of {len(strange)} columns that this model does not read; see /info.")
+        return found + doubts.sentences()
 
     async def _one(self, specimen: Specimen, options: Options, rules: Decisions) -> Detection | Failure:
         image, box = None, specimen.box or BoundingBox(x1=0, y1=0, x2=0, y2=0)
@@ -130,10 +147,14 @@ class Service:
         if options.explain and image is not None and self.model.explains:
             chosen = best if options.explain_class is None else self.labels.index(options.explain_class)
             explanation = await asyncio.to_thread(self._explained, image, specimen.metadata, chosen)
+        embedding = None
+        if options.embedding and image is not None:
+            (found,) = await asyncio.to_thread(self.model.embeddings, image[None])
+            embedding = found.tolist()
         classification = Classification(
             classification=self.labels[best], labels=self.labels, scores=probabilities[0].tolist(),
             logits=logits.astype(float).tolist(), answer=_answer(rules.answers(probabilities).iloc[0]),
-            explanation=explanation, algorithm=self.reference, timestamp=now,
+            explanation=explanation, embedding=embedding, algorithm=self.reference, timestamp=now,
         )  # fmt: skip
         return Detection(
             source_image_id=specimen.source, bbox=box, algorithm=self.reference, classifications=[classification],

@@ -56,6 +56,7 @@ class Options(Part):
     coverage: float | None = Field(None, gt=0, lt=1, description="Add a set that holds the truth this often.")
     species_list: list[Text] | None = Field(None, max_length=100_000, description="Names that can occur.")
     explain: bool = Field(False, description="Add Grad-CAM: where the model saw what speaks for the class.")
+    embedding: bool = Field(False, description="Add the image encoder's embedding.")
     explain_class: Text | None = Field(None, description="The class to explain; the likeliest by default.")
 
 
@@ -104,6 +105,7 @@ class Classification(Part):
     logits: list[float]
     answer: Answer
     explanation: Explanation | None = None
+    embedding: list[float] | None = Field(None, description="Of the image encoder, if it was asked for.")
     algorithm: AlgorithmReference
     terminal: Literal[True] = True
     timestamp: datetime

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role, as_strings
 from ..data.tables import read_table
+from ..data.times import DateForm
+from ..data.typed import with_types
 from ..registry import suggestion
 from ..utils.errors import DataError
 
@@ -25,6 +28,9 @@ class CsvSource:
         columns: role by column: numeric, size, fraction, categorical, date, hour, latitude, longitude, text, group,
             taxonomy or ignored.
         infer_columns: whether roles of the columns not named are inferred; otherwise they are ignored.
+        missing: texts that mean that a value is missing, such as NA; an empty cell always does.
+        encoding: of the table; found by itself by default.
+        date_order: day_first or month_first, by column, where the values themselves do not say it.
     """
 
     capabilities = ("any_table",)
@@ -39,6 +45,9 @@ class CsvSource:
         image_root: str = ".",
         columns: dict[str, Role] | None = None,
         infer_columns: bool = True,
+        missing: list[str] | None = None,
+        encoding: str | None = None,
+        date_order: dict[str, Literal["day_first", "month_first"]] | None = None,
     ) -> None:
         self.root = root
         self.table = table
@@ -48,16 +57,21 @@ class CsvSource:
         self.image_root = image_root
         self.columns = dict(columns or {})
         self.infer_columns = infer_columns
+        self.missing = frozenset(missing or [])
+        self.encoding = encoding
+        self.date_order = dict(date_order or {})
+        self.identifiers: frozenset[str] = frozenset()
+        """Further columns whose texts stay what they are, since the experiment divides by them."""
 
     def load(self) -> Manifest:
         """Read the table; see `Source.load`."""
         path = self.root / self.table
-        raw = read_table(path)
+        notes: list[str] = []
+        raw = read_table(path, self.missing, self.encoding, notes)
         image_root = self.root / self.image_root
         if not image_root.is_dir():
             raise DataError(f"{image_root}: there is no such image folder; check data.root and data.image_root.")
         self._require_columns(raw, path)
-        notes: list[str] = []
         labels = as_strings(raw[self.label])
         images = as_strings(raw[self.image])
         usable = labels.notna() & images.notna()
@@ -73,22 +87,29 @@ class CsvSource:
         table.insert(0, LABEL, labels)
         table.insert(0, IMAGE, images)
         table.insert(0, ID, as_strings(raw[self.id]) if self.id else [str(row) for row in raw.index])
+        typed = with_types(table.reset_index(drop=True), {ID, IMAGE, LABEL, *self.identifiers}, self.columns)
+        table = typed.table
+        notes += [note.replace(repr(LABEL), repr(self.label)) for note in typed.notes]
+        typed.forms.update({name: DateForm(order).state() for name, order in self.date_order.items()})
         self._require_unique_ids(table, path)
         self._require_places_in_pairs()
         return Manifest(
-            table.reset_index(drop=True),
+            table,
             image_root,
             self.columns,
             rank=self.label,
             declared=frozenset(self.columns),
             infer=self.infer_columns,
             notes=notes,
+            forms=typed.forms,
+            unread=typed.unread,
         )
 
     def _require_columns(self, raw: pd.DataFrame, path: Path) -> None:
         named = {"data.image": self.image, "data.label": self.label}
         named |= {"data.id": self.id} if self.id else {}
         named |= {f"data.columns.{name}": name for name in self.columns}
+        named |= {f"data.date_order.{name}": name for name in self.date_order}
         missing = [
             f"{key}: no column {name!r}{suggestion(str(name), [str(column) for column in raw])}"
             for key, name in named.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import warnings
 import zipfile
@@ -12,8 +13,10 @@ import pandas as pd
 from pandas.errors import ParserWarning
 
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role
+from ..data.typed import with_types
+from ..utils.encodings import decodes, encoding_of
 from ..utils.errors import DataError
-from .imagefolder import SUFFIXES
+from ._media import MediaFolder
 
 RANKS = ("kingdom", "phylum", "class", "order", "family", "subfamily", "tribe", "genus", "species", "scientificName")
 ROLES: dict[str, Role] = {
@@ -32,7 +35,6 @@ ROLES: dict[str, Role] = {
 }
 GROUP = "occurrence"
 MEDIA_TYPES = ("multimedia", "audubon", "media")
-MEDIA_KEYS = ("identifier", "accessURI", "goodQualityAccessURI", "bestQualityAccessURI", "references")
 LARGEST = 50 * 10**9
 
 
@@ -46,10 +48,12 @@ class DarwinCoreSource:
     Args:
         root: folder of the archive and the media.
         archive: zip or tar file, or folder with meta.xml, below `root`.
-        media: folder below `root` with the pictures, named as at the end of their URLs, or by the occurrence's id with
-            a number behind it if there are several.
+        media: folder below `root` with the images, named as at the end of their URLs (with their folders where names
+            repeat), by the MD5, SHA-1 or SHA-256 of the URL, or by the occurrence's id with a number behind it if there
+            are several.
         rank: label: a rank column of the archive, such as order or species, or scientificName.
         columns: roles to change or add, by the term's short name.
+        media_table: table below `root` that says which file is whose: columns file, and url or occurrence.
     """
 
     capabilities = ("archive", "groups")
@@ -61,12 +65,14 @@ class DarwinCoreSource:
         media: str = "media",
         rank: str = "order",
         columns: dict[str, Role] | None = None,
+        media_table: str | None = None,
     ) -> None:
         self.root = root
         self.archive = archive
         self.media = media
         self.rank = rank
         self.columns = dict(columns or {})
+        self.media_table = media_table
 
     def load(self) -> Manifest:
         """Read the archive; see `Source.load`."""
@@ -83,7 +89,8 @@ class DarwinCoreSource:
             if gone:
                 raise DataError(f"{path}: {key}: the archive has no term {', '.join(gone)}; it has {', '.join(core)}.")
         core = _unique(core, notes)
-        pairs = _match(core, media, folder, notes)
+        table_of_media = None if self.media_table is None else self.root / self.media_table
+        pairs = MediaFolder(folder, table_of_media, notes).match(core, media)
         labelled = core[self.rank].notna()
         table = pairs.merge(core[labelled], on="_core", how="inner")
         if table.empty:
@@ -98,12 +105,12 @@ class DarwinCoreSource:
         roles = {name: role for name, role in {**ROLES, **self.columns}.items() if name in table and name != self.rank}
         if not {"latitude", "longitude"} <= set(roles.values()):
             roles = {name: role for name, role in roles.items() if role not in ("latitude", "longitude")}
-        own = table[list(roles)].copy()
-        for name, role in roles.items():
-            if role in ("numeric", "size", "fraction", "latitude", "longitude", "hour"):
-                own[name] = pd.to_numeric(own[name], errors="coerce")
+        typed = with_types(table[list(roles)], roles=roles)
+        own = typed.table
+        notes += typed.notes
         places = [name for name, role in roles.items() if role in ("latitude", "longitude")]
         if places:
+            own[places] = own[places].astype(float)
             nowhere = (own[places] == 0).all(axis=1)
             own.loc[nowhere, places] = float("nan")
             if nowhere.any():
@@ -116,7 +123,17 @@ class DarwinCoreSource:
         own.insert(0, ID, table["_core"].where(~several, table["_core"] + "#" + (number + 1).astype(str)))
         declared = frozenset(self.columns)
         roles[GROUP] = "group"
-        return Manifest(own.reset_index(drop=True), folder, roles, self.rank, declared, infer=False, notes=notes)
+        return Manifest(
+            own.reset_index(drop=True),
+            folder,
+            roles,
+            self.rank,
+            declared,
+            infer=False,
+            notes=notes,
+            forms=typed.forms,
+            unread=typed.unread,
+        )
 
 
 def _read_archive(path: Path, notes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -164,39 +181,51 @@ def _table(reader: Any, descriptor: Any, key: str, notes: list[str]) -> pd.DataF
     names: list[str] = []
     for name in descriptor.short_headers:
         names.append(name if name not in names else f"{name}_{len(names)}")
-    declared = (descriptor.file_encoding or "utf-8").lower()
-    encodings = ["utf-8-sig" if declared.replace("-", "") == "utf8" else declared, "latin-1"]
-    for encoding in encodings:
-        try:
-            with warnings.catch_warnings(record=True) as said:
-                warnings.simplefilter("always", ParserWarning)
-                table = pd.read_csv(
-                    reader.absolute_temporary_path(descriptor.file_location),
-                    sep=descriptor.fields_terminated_by,
-                    quoting=csv.QUOTE_MINIMAL if enclosed else csv.QUOTE_NONE,
-                    quotechar=enclosed or '"',
-                    header=None,
-                    names=names,
-                    index_col=False,
-                    skiprows=descriptor.lines_to_ignore,
-                    encoding=encoding,
-                    dtype=str,
-                    keep_default_na=False,
-                    na_values=[""],
-                    on_bad_lines="warn",
-                )
-            break
-        except UnicodeDecodeError:
-            if encoding == encodings[-1]:
-                raise
+    path = Path(reader.absolute_temporary_path(descriptor.file_location))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", ParserWarning)
+        table = pd.read_csv(
+            path,
+            sep=descriptor.fields_terminated_by,
+            quoting=csv.QUOTE_MINIMAL if enclosed else csv.QUOTE_NONE,
+            quotechar=enclosed or '"',
+            header=None,
+            names=names,
+            index_col=False,
+            skiprows=descriptor.lines_to_ignore,
+            encoding=_encoding(path, descriptor.file_encoding, notes),
+            dtype=str,
+            keep_default_na=False,
+            na_values=[""],
+            on_bad_lines="warn",
+        )
     skipped = sum(str(warning.message).count("Skipping line") for warning in said)
     if skipped:
         notes.append(f"{descriptor.file_location}: {skipped} lines with too many fields left out.")
     for field in descriptor.fields:
-        if field["default"] is not None and field["index"] is None:
-            table[field["term"].rpartition("/")[2]] = field["default"]
+        name = field["term"].rpartition("/")[2]
+        if field["default"] and field["index"] is None and name not in table:
+            table[name] = field["default"]
+        elif field["default"] and name in table and (gaps := int(table[name].isna().sum())):
+            table[name] = table[name].fillna(field["default"])
+            notes.append(f"{path.name}: {gaps} empty values of {name} are {field['default']!r}, as meta.xml says.")
     identifier = key if key in table else names[0]
     return table.rename(columns={identifier: "_core"})
+
+
+def _encoding(path: Path, declared: str | None, notes: list[str]) -> str:
+    """Return the encoding that meta.xml declares if the file can be read in it, else the one that its bytes suggest."""
+    try:
+        name = codecs.lookup(declared or "utf-8").name
+    except LookupError:
+        name = ""
+    with open(path, "rb") as file:
+        marked = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        if name and not marked and decodes(file, name):
+            return "utf-8-sig" if name == "utf-8" else name
+        found = encoding_of(file)
+    notes.append(f"{path.name}: is not in the encoding {declared!r} that meta.xml declares; read as {found}.")
+    return found
 
 
 def _unique(core: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
@@ -204,42 +233,3 @@ def _unique(core: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     if repeated.any():
         notes.append(f"{int(repeated.sum())} occurrences that repeat or lack an id left out.")
     return core[~repeated]
-
-
-def _match(core: pd.DataFrame, media: pd.DataFrame | None, folder: Path, notes: list[str]) -> pd.DataFrame:
-    """Return pairs of ``_core`` and image path: by the end of the media's URLs, else by the occurrence's id."""
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
-    by_name = {file.name.lower(): file for file in files}
-    by_stem = {file.stem.lower(): file for file in files}
-    rows: list[tuple[str, Path]] = []
-    listed = missing = 0
-    if media is not None:
-        keys = [name for name in MEDIA_KEYS if name in media]
-        for entry in media.to_dict("records"):
-            urls = [str(entry[key]) for key in keys if pd.notna(entry[key])]
-            if not urls:
-                continue
-            listed += 1
-            ends = [url.split("?")[0].rstrip("/").rpartition("/")[2].lower() for url in urls]
-            file = next(
-                (by_name.get(end) or by_stem.get(end) for end in ends if end in by_name or end in by_stem), None
-            )
-            missing += file is None
-            if file is not None:
-                rows.append((str(entry["_core"]), file))
-    matched = {identifier for identifier, _ in rows}
-    by_id: dict[str, list[Path]] = {}
-    for file in files:
-        stem = file.stem
-        by_id.setdefault(stem, []).append(file)
-        head, mark, number = stem.rpartition("_")
-        if mark and number.isdigit():
-            by_id.setdefault(head, []).append(file)
-    for identifier in core["_core"]:
-        name = str(identifier).replace("/", "_").replace(":", "_")
-        if identifier not in matched:
-            rows += [(str(identifier), file) for file in by_id.get(str(identifier), by_id.get(name, []))]
-    if missing:
-        notes.append(f"{missing} of {listed} listed pictures are not in {folder.name}.")
-    paths = [(identifier, file.relative_to(folder).as_posix()) for identifier, file in rows]
-    return pd.DataFrame(paths, columns=["_core", IMAGE]).drop_duplicates()

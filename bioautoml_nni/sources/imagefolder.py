@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..data.image_files import SUFFIXES, list_images
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest
 from ..utils.errors import DataError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"})
 PARTS = ("train", "training", "val", "valid", "validation", "test", "testing")
 
 
@@ -34,17 +34,15 @@ class ImageFolderSource:
             raise DataError(f"{self.root}: there is no such folder; check data.root.")
         tops = sorted(folder for folder in self.root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
         split = bool(tops) and all(folder.name.lower() in PARTS for folder in tops)
-        rows, skipped = [], 0
-        for top in tops:
-            for path in sorted(top.rglob("*")):
-                below = path.relative_to(self.root).parts
-                if not path.is_file() or any(part.startswith(".") for part in below):
-                    continue
-                if path.suffix.lower() not in SUFFIXES or len(below) < 2 + split:
-                    skipped += 1
-                    continue
-                name = "/".join(below)
-                rows.append({ID: name, IMAGE: name, LABEL: below[int(split)], SPLIT: below[0].lower()})
+        listing = list_images(self.root)
+        usable = [name for name in listing.files if name.count("/") > split]
+        loose = [name for name in listing.files if "/" not in name]
+        skipped = sum(listing.skipped.values()) + len(listing.files) - len(usable) - len(loose)
+        rows = [
+            {ID: name, IMAGE: name, LABEL: below[int(split)], SPLIT: below[0].lower()}
+            for name in usable
+            if (below := name.split("/"))
+        ]
         if not rows:
             kinds = ", ".join(sorted(SUFFIXES))
             raise DataError(
@@ -52,4 +50,6 @@ class ImageFolderSource:
             )
         table = pd.DataFrame(rows)
         notes = [f"{skipped} files that are no images, or lie in no class folder, left out."] if skipped else []
+        listing.hidden = 0  # hidden files are no files that anybody gave
+        notes += listing.notes()
         return Manifest(table if split else table.drop(columns=SPLIT), self.root, {}, rank="folder", notes=notes)

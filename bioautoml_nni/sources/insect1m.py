@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from ..data.image_files import SUFFIXES
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role
 from ..utils.errors import DataError
-from .imagefolder import SUFFIXES
 
 RANKS = (
     "kingdom", "phylum", "subphylum", "class", "subclass", "order", "suborder", "superfamily", "family", "subfamily",

@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from ..audit.examine import image_store, load_manifest
 from ..config import Experiment
 from ..config.load import changed
 from ..data import splits
-from ..data.manifest import IMAGE, LABEL, SPLIT, Manifest
+from ..data.labels import learnable, require_labels
+from ..data.load import image_store, load_manifest
+from ..data.manifest import IMAGE, SPLIT, Manifest
 from ..runs.directory import RunDirectory
 from ..utils.errors import BioAutoMLError
 from ..utils.quiet import quiet
@@ -92,11 +93,11 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
     settings = experiment.data
     started = time.perf_counter()
     manifest = load_manifest(experiment)
-    table = manifest.table
-    counts = table[LABEL].value_counts()
-    table = table[table[LABEL].isin(counts.index[counts > 1]) & ~table[LABEL].isin(settings.hold_out)]
-    table = table.reset_index(drop=True)
-    part = splits.assign(table, settings.split, experiment.seed)
+    require_labels(manifest.table, settings.hold_out)
+    table = learnable(manifest.table, settings).table
+    part = splits.divide(table, settings, experiment.seed)
+    learned = part != splits.UNKNOWN
+    table, part = table[learned].reset_index(drop=True), part[learned].reset_index(drop=True)
     reading = time.perf_counter() - started
     specimens = {name: int((part == name).sum()) for name in splits.PARTS}
     chosen = _sample(part, specimens, max(experiment.search.batch_size, experiment.training.batch_size))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from ..data import splits
 from ..data.manifest import ID
+from ..data.tables import csv_text
 from ..evaluation.calibration import (
     accuracy_thresholds,
     calibrated,
@@ -119,7 +119,7 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         "flops": specimen_flops(data, network),
     }
     metrics["majority_baseline"]["class"] = data.classes[metrics["majority_baseline"]["class"]]
-    write_text(folder / "per_class.csv", per_class.to_csv(index=False))
+    write_text(folder / "per_class.csv", csv_text(per_class))
     predicted = probabilities.argmax(axis=1)
     rows = data.table[(data.part == splits.TEST).to_numpy()]
     table = pd.DataFrame(
@@ -130,7 +130,7 @@ def evaluate(run: RunDirectory, console: Console) -> None:
             "confidence": shipped.max(axis=1).round(6),
         }
     )
-    write_text(folder / "predictions.csv", table.to_csv(index=False))
+    write_text(folder / "predictions.csv", csv_text(table))
     confusion_figure(folder / "confusion.png", target, predicted, data.classes, data.brand)
     roc_figure(folder / "roc.png", target, probabilities, data.classes, data.brand)
     curves = {"as trained": probabilities, "after temperature scaling": shipped}
@@ -186,11 +186,7 @@ def altered_metadata(data: PreparedData) -> dict[str, PreparedData]:
     permuted = dataclasses.replace(
         whole, numeric=whole.numeric[dealt], categorical=whole.categorical[dealt], mask=whole.mask[dealt]
     )
-    result = {}
-    for name, metadata in (("metadata_hidden", hidden), ("metadata_permuted", permuted)):
-        result[name] = copy.copy(data)  # shares the pixels
-        result[name].metadata = metadata
-    return result
+    return {"metadata_hidden": data.with_metadata(hidden), "metadata_permuted": data.with_metadata(permuted)}
 
 
 def headline(target: np.ndarray, logits: np.ndarray) -> dict[str, float]:

@@ -17,6 +17,7 @@ from .._version import __version__
 from ..architecture import Architecture
 from ..architecture.budgets import BUDGETS
 from ..data import splits
+from ..data.tables import csv_text
 from ..evaluation.calibration import calibrated
 from ..evaluation.cost import count_parameters, specimen_flops
 from ..evaluation.explanations import has_feature_map
@@ -86,7 +87,7 @@ def _write(
     write_json(folder / "preprocessing.json", preprocessing)
     write_json(folder / "calibration.json", calibration)
     write_json(folder / "parity.json", parity)
-    write_text(folder / "classes.csv", _classes(data).to_csv(index=False))
+    write_text(folder / "classes.csv", csv_text(_classes(data)))
     write_text(folder / "MODEL_CARD.md", model_card(run, data, parity))
     quantised: dict[str, Any] = {}
     if int8:

@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..audit.examine import Examination, examine
-from ..data import splits
 from ..data.image_store import Pixels
 from ..data.manifest import ID, LABEL, Manifest
 from ..data.metadata import MetadataPreprocessor
+from ..data.specimens import Specimens
+from ..data.tables import csv_text
 from ..runs.directory import RunDirectory
 from ..utils.atomic import replacing, write_json, write_text
 from ..utils.errors import DataError
@@ -33,41 +34,43 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
     if distillation is not None:
         RunDirectory.open(distillation.teacher)  # it is needed much later; better to know now
     found = examine(run.experiment, console, manifest)
-    write_text(run / "unreadable.csv", found.unreadable.to_csv(index=False))
+    data = found.data
+    write_text(run / "unreadable.csv", csv_text(data.unreadable))
     write_json(run / "audit.json", found.audit)
     if found.refusals:
         raise DataError("\n".join([*found.refusals, f"All findings are in {run / 'audit.json'}."]))
     _tell(found, run, console)
-    train = found.part.isin([splits.WEIGHTS, splits.ALPHA])
-    preprocessor = MetadataPreprocessor(found.manifest.features(), **settings.encoding.model_dump())
-    preprocessor.fit(found.table[train])
+    preprocessor = MetadataPreprocessor(
+        data.manifest.features(), **settings.encoding.model_dump(), forms=data.manifest.forms
+    )
+    preprocessor.fit(data.table[data.in_training])
     mean: list[float] | None = None
     std: list[float] | None = None
-    if found.pixels is not None:
-        mean, std = _pixel_statistics(found.pixels, np.flatnonzero(train))
+    if data.pixels is not None:
+        mean, std = _pixel_statistics(data.pixels, np.flatnonzero(data.in_training))
     with replacing(run / "manifest.parquet") as temporary:
-        _parquet_ready(found.table).to_parquet(temporary, index=False)
-    write_text(run / "splits.csv", pd.DataFrame({"id": found.table[ID], "part": found.part}).to_csv(index=False))
+        _parquet_ready(data.table).to_parquet(temporary, index=False)
+    write_text(run / "splits.csv", csv_text(pd.DataFrame({"id": data.table[ID], "part": data.part})))
     write_json(
         run / "preprocessing.json",
         {
-            "classes": sorted(found.table[LABEL][found.part != splits.UNKNOWN].unique()),
-            "rank": found.manifest.rank,
+            "classes": sorted(data.table[LABEL][data.learned].unique()),
+            "rank": data.manifest.rank,
             "modalities": list(settings.modalities),
             "image": {"size": settings.image_size, "mean": mean, "std": std},
-            "image_root": str(found.manifest.image_root.resolve()),
+            "image_root": str(data.manifest.image_root.resolve()),
             "metadata": preprocessor.to_dict(),
             "brand": found.audit["brand"],
         },
     )
-    run.record(data_sha256=_digest(found))
+    run.record(data_sha256=_digest(data))
 
 
 def _tell(found: Examination, run: RunDirectory, console: Console) -> None:
-    if len(found.unreadable):
-        text = f"{len(found.unreadable)} unreadable images left out; they are named in {run / 'unreadable.csv'}."
+    if len(found.data.unreadable):
+        text = f"{len(found.data.unreadable)} unreadable images left out; they are named in {run / 'unreadable.csv'}."
         console.print(f"[yellow]{text}", highlight=False, soft_wrap=True)
-    warnings = [remark for remark in found.remarks if remark.level == "warning" and remark.topic != "unreadable"]
+    warnings = [remark for remark in found.judged.remarks if remark.level == "warning" and remark.topic != "unreadable"]
     for remark in warnings:
         console.print(f"[yellow]warning:[/] {escape(remark.text)}", highlight=False, soft_wrap=True)
 
@@ -89,9 +92,9 @@ def _parquet_ready(table: pd.DataFrame) -> pd.DataFrame:
     return ready
 
 
-def _digest(found: Examination) -> str:
+def _digest(data: Specimens) -> str:
     """Return the SHA-256 of the table and of every image's content."""
-    digest = hashlib.sha256(found.table.to_csv(index=False).encode())
-    if found.facts is not None:
-        digest.update("".join(found.facts["digest"]).encode())
+    digest = hashlib.sha256(data.table.to_csv(index=False).encode())
+    if data.facts is not None:
+        digest.update("".join(data.facts["digest"]).encode())
     return digest.hexdigest()

@@ -21,3 +21,4 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     for message in MESSAGES:
         warnings.filterwarnings("ignore", message)
+    warnings.filterwarnings("ignore", module=r"PIL\..*")  # damaged EXIF entries and the like: rows say what matters

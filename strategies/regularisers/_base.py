@@ -11,9 +11,14 @@ from ..relaxations._base import Relaxation
 
 
 class Regulariser:
-    """Changes the loss of architecture steps, or the supernet, as the search goes on."""
+    """Changes the loss of architecture steps, or the supernet, as the search goes on.
+
+    Attributes:
+        needs_skips: whether it does nothing in a space without skip connections, which is then refused.
+    """
 
     capabilities: tuple[str, ...] = ()
+    needs_skips = False
 
     def start_step(self, supernet: nn.Module, progress: float) -> None:
         """Adapt the supernet before a step; `progress` is the share of the search that is done, from 0 to 1."""

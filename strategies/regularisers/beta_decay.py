@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from bioautoml_nni.utils.numbers import NonNegative
+
 from ..relaxations._base import Relaxation
 from ._base import Regulariser
 
@@ -18,7 +20,7 @@ class BetaDecay(Regulariser):
         weight: at the end of the search.
     """
 
-    def __init__(self, weight: float = 0.5) -> None:
+    def __init__(self, weight: NonNegative = 0.5) -> None:
         self.weight = weight
 
     def penalty(

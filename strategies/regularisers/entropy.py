@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from bioautoml_nni.utils.numbers import NonNegative, Rate
+
 from ..relaxations._base import Relaxation
 from ._base import Regulariser
 
@@ -19,7 +21,7 @@ class EntropyAnnealing(Regulariser):
         start: share of the search after which it sets in.
     """
 
-    def __init__(self, weight: float = 0.2, start: float = 0.5) -> None:
+    def __init__(self, weight: NonNegative = 0.2, start: Rate = 0.5) -> None:
         self.weight = weight
         self.start = start
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bioautoml_nni.architecture.budgets import BUDGETS
+from bioautoml_nni.utils.numbers import NonNegative
 
 from ..relaxations._base import Relaxation
 from ._base import Regulariser
@@ -34,8 +35,8 @@ class ExpectedCost(Regulariser):
     def __init__(
         self,
         unit: Unit = "flops",
-        budget: float = 0.5,
-        weight: float = 1.0,
+        budget: NonNegative = 0.5,
+        weight: NonNegative = 1.0,
         target: Literal["trap", "pi", "station"] | None = None,
     ) -> None:
         if target is not None and target not in BUDGETS:

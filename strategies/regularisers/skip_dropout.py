@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from bioautoml_nni.utils.numbers import Positive, Rate
+
 from ._base import Regulariser
 
 
@@ -15,7 +17,9 @@ class SkipDropout(Regulariser):
         end: share of the search at which it has fallen to zero.
     """
 
-    def __init__(self, rate: float = 0.4, end: float = 0.8) -> None:
+    needs_skips = True
+
+    def __init__(self, rate: Rate = 0.4, end: Positive = 0.8) -> None:
         if not 0 <= rate < 1:
             raise ValueError("the rate must be at least 0 and less than 1")
         self.rate = rate

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from bioautoml_nni.utils.numbers import NonNegative
+
 from ..relaxations._base import Relaxation
 from ._base import Regulariser, operation_alphas
 
@@ -18,7 +20,7 @@ class ZeroOne(Regulariser):
         weight: its factor.
     """
 
-    def __init__(self, weight: float = 10.0) -> None:
+    def __init__(self, weight: NonNegative = 10.0) -> None:
         self.weight = weight
 
     def penalty(

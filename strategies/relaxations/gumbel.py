@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bioautoml_nni.utils.numbers import Positive
+
 from ._base import Relaxation, annealed
 
 
@@ -16,7 +18,7 @@ class GumbelSoftmax(Relaxation):
         end: temperature at its end.
     """
 
-    def __init__(self, start: float = 5.0, end: float = 0.5) -> None:
+    def __init__(self, start: Positive = 5.0, end: Positive = 0.5) -> None:
         super().__init__()
         if not (start > 0 and end > 0):
             raise ValueError("temperatures must be positive")

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bioautoml_nni.utils.numbers import Positive
+
 from ..data import SearchBatch
 from ..processes import average
 from .per_step import PerStep
@@ -23,7 +25,7 @@ class Unrolled(PerStep):
         epsilon: length of the finite difference's step.
     """
 
-    def __init__(self, epsilon: float = 0.01) -> None:
+    def __init__(self, epsilon: Positive = 0.01) -> None:
         self.epsilon = epsilon
 
     def step(self, module: Any, batch: SearchBatch, index: int) -> Any:
@@ -64,7 +66,7 @@ def unrolled_gradient(
     alphas: Sequence[nn.Parameter],
     rates: Sequence[float],
     directions: Sequence[Tensor],
-    epsilon: float = 0.01,
+    epsilon: Positive = 0.01,
 ) -> tuple[list[Tensor], Tensor]:
     """Return the gradient of L_val(w - rate * (dL_train/dw + direction), alpha) by alpha, and that loss.
 

@@ -100,3 +100,10 @@ def test_the_dense_network_has_every_edge_and_the_operations_that_were_kept():
 def test_budgets_join_to_the_lower_limits():
     assert Budget(10, None).tightened(Budget(20, 5)) == Budget(10, 5)
     assert Budget(10, 100).overrun(15, 120) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(("seed", "nodes"), [(107, 3), (230, 2), (1410, 3)])
+def test_the_least_budget_is_met_where_a_dropped_edge_brings_a_dearer_one_back(seed, nodes):
+    topology = make_topology(nodes, nodes)
+    found = fitted(topology, make_shares(topology, np.random.default_rng(seed)), Budget(3, None))
+    assert cost_of(found).parameters == 3

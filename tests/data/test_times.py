@@ -1,7 +1,12 @@
+from datetime import date
+
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bioautoml_nni.data.times import parse_times
+from bioautoml_nni.data.times import DateForm, decide_form, parse_hours, parse_moment, parse_times
 
 
 @pytest.mark.parametrize(
@@ -27,3 +32,69 @@ def test_dates_as_people_write_them(text, expected):
 @pytest.mark.parametrize("text", ["soon", "", None, "12", "2016-13-45", "9999999-01-01", "/", float("nan")])
 def test_what_is_no_date_is_missing(text):
     assert pd.isna(parse_times(pd.Series([text, "2016-01-01"])).iloc[0])
+
+
+DAY = pd.Timestamp("2016-06-13")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2016-06-13", "2016/06/13", "13/06/2016", "06/13/2016", "13.06.2016", "13.6.16", "2016:06:13 00:00:00",
+        "20160613", "13 June 2016", "June 13th, 2016", "13-Jun-2016", "13 VI 2016", "13.vi.2016", "13. Juni 2016",
+        "13 juin 2016", "13 de junio de 2016", "13 de junho de 2016", "13 giugno 2016",
+    ],
+)  # fmt: skip
+def test_every_form_of_a_day_is_that_day(text):
+    assert parse_times(pd.Series([text])).iloc[0] == DAY
+    assert parse_moment(text, DateForm()).stamp == DAY  # and by itself
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1-15 June 2016", "2016-06-08"), ("1.-15.6.2016", "2016-06-08"), ("2016-06-01 to 2016-06-15", "2016-06-08"),
+        ("06/2016", "2016-06-15"), ("1898-01-14", "1898-01-14"), ("14 Jan 98", "1998-01-14"),
+        ("2016-06-13 11 pm", "2016-06-13T23:00"), ("13/06/2016 2:30 PM", "2016-06-13T14:30"),
+        ("20160613T1030", "2016-06-13T10:30"), ("2016-06-13 10:00:00.123+0200", "2016-06-13T10:00"),
+    ],
+)  # fmt: skip
+def test_intervals_old_years_and_times_of_day(text, expected):
+    assert parse_times(pd.Series([text])).iloc[0] == pd.Timestamp(expected)
+
+
+@pytest.mark.parametrize("text", ["10:30", "31/02/2016", "May", "3/4", "007", "2016-06-13T25:00"])
+def test_a_time_without_a_date_and_what_no_calendar_has_is_missing(text):
+    assert parse_moment(text, DateForm("day_first")) is None
+
+
+def test_one_order_for_a_column():
+    dates = pd.Series(["03/04/2016", "15/06/2016"])
+    assert parse_times(dates).tolist() == [pd.Timestamp("2016-04-03"), pd.Timestamp("2016-06-15")]
+    american = pd.Series(["03/04/2016", "06/15/2016"])
+    assert parse_times(american).iloc[0] == pd.Timestamp("2016-03-04")
+    both = decide_form(pd.concat([dates, american]))
+    assert (both.form.order, both.day_first, both.month_first, both.ambiguous) == ("", 1, 1, 2)
+    assert parse_moment("03/04/2016", both.form) is None
+
+
+def test_serial_numbers_of_spreadsheets_and_of_clocks():
+    assert parse_times(pd.Series([42534, 42535.25])).tolist() == [DAY, pd.Timestamp("2016-06-14T06:00")]
+    assert decide_form(pd.Series([2016, 2017])).form.serial == ""
+    assert parse_times(pd.Series(["1465776000"])).iloc[0] == DAY
+
+
+def test_hours_by_themselves():
+    hours = parse_hours(pd.Series(["23:30", "11 pm", "14h30", "6.5", "2016-06-13", "2016-06-13T06:00", "25", "noon"]))
+    np.testing.assert_allclose(hours, [23.5, 23, 14.5, 6.5, np.nan, 6, np.nan, np.nan])
+
+
+@given(st.dates(date(1700, 1, 1), date(2100, 1, 1)), st.sampled_from(["%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d %B %Y"]))
+def test_any_day_of_any_century(day, form):
+    assert parse_moment(day.strftime(form), DateForm()).stamp.date() == day
+
+
+@given(st.text("0123456789/-.: TZapmjunVIX", max_size=24))
+def test_any_text_is_a_moment_or_none(text):
+    moment = parse_moment(text, DateForm("day_first"))
+    assert moment is None or 1000 <= moment.stamp.year < 3000

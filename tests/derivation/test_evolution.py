@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from bioautoml_nni.strategies.random_paths import RandomPaths
-from conftest import bioautoml, in_process, write_experiment, write_table
+from conftest import bioautoml, here, in_process, write_experiment, write_table
 from nni.nas.nn.pytorch import LayerChoice
 from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
 from scipy import stats
@@ -35,7 +35,7 @@ def evolved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evolved")
     write_table(folder / "data")
     experiment = write_experiment(folder, folder / "data", strategy={"name": "random_paths"}, derivation=EVOLUTION)
-    done = bioautoml("run", experiment, "--output", folder / "run")
+    done = here("run", experiment, "--output", folder / "run")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "run"
 

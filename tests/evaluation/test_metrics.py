@@ -12,6 +12,7 @@ from bioautoml_nni.evaluation.metrics import (
     classification_metrics,
     majority_baseline,
     per_class_table,
+    read_per_class,
 )
 
 CLASSES = 7
@@ -127,3 +128,12 @@ def test_latency_is_of_one_specimen_and_one_thread():
     threads = torch.get_num_threads()
     assert measure_latency(Network(), {"image": torch.zeros(4, 3, 8, 8)}, rounds=3) > 0
     assert set(seen) == {(1, 1, False)} and torch.get_num_threads() == threads
+
+
+def test_names_of_classes_that_look_like_numbers_or_gaps_survive_their_file(tmp_path):
+    target, probabilities = make()
+    names = ["7", "07", "NA", "nan", "1.0", "True", "ant"]
+    table = per_class_table(target, probabilities, names, np.full(CLASSES, 30))
+    assert table["auc"].isna().any() and table["auc"].notna().any()
+    table.to_csv(tmp_path / "per_class.csv", index=False)
+    pd.testing.assert_frame_equal(read_per_class(tmp_path / "per_class.csv"), table, check_dtype=False)

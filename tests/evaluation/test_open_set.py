@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import bioautoml, in_process, write_experiment
+from conftest import here, in_process, write_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
@@ -55,7 +55,7 @@ def test_a_run_keeps_held_out_labels_from_everything_but_the_question(table_root
     raw["search"]["epochs"] = raw["training"]["epochs"] = 1
     path.write_text(yaml.safe_dump(raw))
     run = tmp_path / "run"
-    done = bioautoml("run", path, "--output", run)
+    done = here("run", path, "--output", run)
     assert done.returncode == 0, done.stdout + done.stderr
     part = pd.read_csv(run / "splits.csv")["part"]
     labels = pd.read_parquet(run / "manifest.parquet")["_label"]

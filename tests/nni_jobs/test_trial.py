@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 from conftest import tiny_experiment
+from filelock import FileLock
+from rich.console import Console
 
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.nni_jobs import trial as trial_module
@@ -101,3 +103,45 @@ def test_without_gpus_a_trial_keeps_the_processes_that_the_experiment_asks_for(m
     raw = tiny_experiment(table_root)
     experiment = parse_experiment({**raw, "search": {**raw["search"], "devices": 2}})
     assert trial_module.with_given_gpus(experiment).search.devices == 2
+
+
+def test_the_two_stages_have_names_of_their_own_and_the_curve_ends_with_the_result():
+    search, training = (epoch_numbers(stage, {"val_macro_f1": 0.4}) for stage in ("search", "retrain"))
+    assert search["search_macro_f1"] == 0.4 and "training_macro_f1" not in search and search["stage"] == 1
+    assert training["training_macro_f1"] == 0.4 and "search_macro_f1" not in training and training["stage"] == 2
+    last = trial_module.chosen_numbers({"default": 0.047, "parameters": 9.0})
+    assert last["default"] == last["chosen_macro_f1"] == 0.047 and last["stage"] == 3
+
+
+class Sent:
+    """Keeps what a trial sends to NNI."""
+
+    def __init__(self, job):
+        self.parameters, self.job, self.experiment, self.told = {}, job, "", []
+
+    def intermediate(self, values):
+        self.told.append(("PERIODICAL", values))
+
+    def final(self, values):
+        self.told.append(("FINAL", values))
+
+
+def test_a_finished_trial_that_is_resumed_tells_its_result_once(finished, tmp_path, monkeypatch):
+    """A resumed trial has the same job, another trial with the same settings has its own."""
+    folder = tmp_path / "runs"
+    run = RunDirectory.open(shutil.copytree(finished[0], folder / "run"))
+    monkeypatch.setattr(trial_module, "load_experiment_with", lambda *given: run.experiment)
+    monkeypatch.setattr(trial_module, "run_stages", lambda *given: None)
+    told = []
+    for job in ("first", "first", "second"):
+        reporter = Sent(job)
+        monkeypatch.setattr(trial_module, "Reporter", lambda parameters, reporter=reporter: reporter)
+        lock = FileLock(folder / ".run.lock")
+        lock.acquire()
+        monkeypatch.setattr(trial_module, "_own_folder", lambda *given, lock=lock: (folder / "run", lock))
+        trial_module.run_trial(tmp_path / "experiment.yml", Console())
+        told.append(reporter.told)
+    assert [[kind for kind, _ in each] for each in told] == [["PERIODICAL", "FINAL"], [], ["PERIODICAL", "FINAL"]]
+    (_, last), (_, final) = told[0]
+    assert last["default"] == final["default"]
+    assert json.loads((folder / "run/trial.json").read_text())["reported"] == ["first", "second"]

@@ -12,7 +12,7 @@ import pytest
 from conftest import bioautoml, free_port, in_process, write_experiment, write_table
 from nni_manager import ask, listening_addresses, stop_all, wait_for_trials
 
-from bioautoml_nni.nni_jobs.web_ui import Known, open_addresses
+from bioautoml_nni.nni_jobs.web_ui import Known, find_experiment, manager_is_gone, open_addresses
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = Path(__file__).parents[2] / "artifacts/web-ui"
@@ -70,6 +70,27 @@ def test_the_web_ui_is_found_and_one_that_is_open_to_the_network_is_warned_of(en
         monkeypatch.setattr("bioautoml_nni.nni_jobs.web_ui.find_experiment", lambda text: Known("abc", port))
         code, said = in_process(capsys, "ui", "abc")
         assert code == 0 and "open to the network at 0.0.0.0" in said and "nnictl stop abc" in said
+
+
+def test_an_experiment_whose_manager_was_killed_is_said_to_be_gone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "nni-experiments").mkdir()
+    entry = {"experimentName": "mine", "startTime": 1, "port": free_port(), "status": "RUNNING"}
+    (tmp_path / "nni-experiments/.experiment").write_text(
+        json.dumps({"killed": entry, "ended": {**entry, "experimentName": "other", "status": "STOPPED"}})
+    )
+    assert find_experiment("mine") == Known("killed", None, gone=True) and manager_is_gone("killed")
+    assert find_experiment("other") == Known("ended", None) and not manager_is_gone("ended")
+    assert not manager_is_gone("never")
+    (tmp_path / "nni-experiments/killed/runs/a").mkdir(parents=True)
+    (tmp_path / "nni-experiments/killed/runs/a/trial.json").write_text(json.dumps({"parameters": {}}))
+    code, said = in_process(capsys, "trials", "killed")
+    assert code == 0 and "the manager of killed is gone" in said and "nnictl resume killed" in said
+
+
+def test_only_the_address_is_printed_on_which_something_listens(ended):
+    known = json.loads((ended.home / "nni-experiments/.experiment").read_text())[ended.name]
+    assert known["webuiUrl"] == [f"http://127.0.0.1:{ended.port}"]
 
 
 def test_two_trials_run_to_the_end_with_their_numbers_and_runs(ended):

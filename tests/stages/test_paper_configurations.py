@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import bioautoml
+from conftest import here
 from sources import archives
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -29,7 +29,7 @@ def test_the_configuration_runs_to_the_end_on_a_miniature(name, tmp_path):
     write(name, tmp_path / "data")
     changes = [f"data.root={tmp_path / 'data'}", *SMALL]
     options = [option for change in changes for option in ("--set", change)]
-    done = bioautoml("run", EXAMPLES / name / "experiment.yml", "--output", tmp_path / "run", *options)
+    done = here("run", EXAMPLES / name / "experiment.yml", "--output", tmp_path / "run", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     metrics = json.loads((tmp_path / "run/evaluation/metrics.json").read_text())
     assert metrics["rank"] == "order" and metrics["classes"] == 2

@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from bioautoml_nni.runs.train import train
 from conftest import bioautoml
 from rich.console import Console
 from scipy.special import log_softmax, softmax
@@ -19,6 +18,7 @@ from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import build_network, load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
 from bioautoml_nni.runs.teacher import teacher_logits
+from bioautoml_nni.runs.train import train
 from bioautoml_nni.stages.derive import derive
 from bioautoml_nni.stages.retrain import retrain
 from bioautoml_nni.stages.run import run_stages

@@ -1,0 +1,156 @@
+"""Images found by the names that tables give them: as they stand, else by rules that leave one candidate only."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import unquote
+
+from .decoding import ImageReference
+from .image_files import list_images
+
+DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
+ABSOLUTE = re.compile(r"^(?:[A-Za-z]:)?[\\/]")
+
+RULES: dict[str, Callable[[str], str]] = {
+    "without the space around it": str.strip,
+    "with slashes for backslashes": lambda name: name.strip().replace("\\", "/"),
+    "with %20 and the like as letters": lambda name: unquote(name.strip()),
+    "without what follows ?": lambda name: unquote(name.strip().partition("?")[0]),
+}
+
+
+class ImageFinder:
+    """Finds images below a folder.
+
+    Args:
+        root: the folder; nothing outside of it is ever found.
+
+    Attributes:
+        used: how many names were found by each rule.
+        ambiguous: names that several files could mean; none of them is taken.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.used: Counter[str] = Counter()
+        self.ambiguous: list[str] = []
+        self._found: dict[str, str] = {}
+
+    def find(self, text: str) -> str:
+        """Return a reference as the image store reads it; the text itself where no rule finds a file."""
+        if text not in self._found:
+            self._found[text] = self._find(text)
+        return self._found[text]
+
+    def find_all(self, texts: Iterable[str]) -> list[str]:
+        """Return the references of texts, in their order."""
+        return [self.find(text) if isinstance(text, str) else text for text in texts]
+
+    def notes(self) -> list[str]:
+        """Say how names were found, in sentences."""
+        found = [f"{count} images found {rule}." for rule, count in self.used.items()]
+        if self.ambiguous:
+            shown = ", ".join(repr(name) for name in self.ambiguous[:3])
+            found.append(
+                f"{len(self.ambiguous)} image names could mean several files, and none is taken: {shown}. Write the "
+                "path below the image root."
+            )
+        return found
+
+    def _find(self, text: str) -> str:
+        if self._is_file(text):
+            return text
+        reference = ImageReference.parse(text)
+        name = reference.path
+        if self._is_file(name):
+            return text
+        end = text[len(name) :]
+        for rule, change in RULES.items():
+            changed = change(name)
+            if changed != name and changed and self._is_file(changed):
+                self.used[rule] += 1
+                return changed + end
+        if ABSOLUTE.match(name.strip()) and (below := self._below(name.strip())):
+            self.used["by the path below the image root"] += 1
+            return below + end
+        if ABSOLUTE.match(name.strip()) and os.path.exists(name.strip()):
+            return text  # outside of the root, and refused as such
+        plain = unquote(name.strip().replace("\\", "/"))
+        for rule, candidates in self._candidates(plain):
+            if len(candidates) == 1:
+                self.used[rule] += 1
+                return candidates[0] + end
+            if candidates:
+                self.ambiguous.append(text)
+                return text
+        return text
+
+    def _is_file(self, name: str) -> bool:
+        try:
+            return not name.startswith("/") and os.path.isfile(os.path.join(self.root, name))
+        except ValueError:
+            return False
+
+    def _below(self, name: str) -> str | None:
+        try:
+            relative = Path(name).relative_to(self.root.resolve())
+        except ValueError:
+            return None
+        return relative.as_posix() if self._is_file(relative.as_posix()) else None
+
+    @cached_property
+    def _index(self) -> dict[str, list[str]]:
+        index: dict[str, list[str]] = {}
+        for name in list_images(self.root).files:
+            index.setdefault(_plain(name.rpartition("/")[2]), []).append(name)
+        return index
+
+    @cached_property
+    def _stems(self) -> dict[str, list[str]]:
+        stems: dict[str, list[str]] = {}
+        for names in self._index.values():
+            for name in names:
+                stems.setdefault(os.path.splitext(_plain(name.rpartition("/")[2]))[0], []).append(name)
+        return stems
+
+    def _candidates(self, name: str) -> Iterable[tuple[str, list[str]]]:
+        if ".." in name.split("/"):
+            return
+        parts = [part for part in DRIVE.sub("", name).split("/") if part not in ("", ".")]
+        if not parts:
+            return
+        whole = ABSOLUTE.match(name) is None
+        last = _plain(parts[-1])
+        same = [found for found in self._index.get(last, []) if not whole or _plain(found) == _plain("/".join(parts))]
+        yield "in another case or Unicode form", [found for found in same if _plain(found) == _plain("/".join(parts))]
+        if not whole:
+            yield "by the end of its path", longest_tail(parts, same)
+        stems = [found for found in self._stems.get(last, []) if len(found.split("/")) == len(parts) or not whole]
+        wanted = [_plain(part) for part in parts[:-1]]
+        near = [found for found in stems if not whole or [_plain(part) for part in found.split("/")[:-1]] == wanted]
+        yield "without an extension", near if whole else longest_tail([*parts[:-1], ""], near)
+
+
+def longest_tail(parts: Sequence[str], candidates: Sequence[str]) -> list[str]:
+    """Return the candidates whose last folders agree longest with those of a path; the file's own name is not looked
+    at."""
+    wanted = [_plain(part) for part in parts[:-1]][::-1]
+    lengths = {}
+    for candidate in candidates:
+        folders = [_plain(part) for part in candidate.split("/")[:-1]][::-1]
+        lengths[candidate] = next(
+            (n for n, (one, other) in enumerate(zip(wanted, folders, strict=False)) if one != other),
+            min(len(wanted), len(folders)),
+        )
+    best = max(lengths.values(), default=0)
+    return [candidate for candidate, length in lengths.items() if length == best]
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,42 @@
+"""Files that hold ids, joined to a table by them: never by the order of their rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from ..utils.errors import DataError
+
+ID_COLUMN = "id"
+
+
+def read_by_id(path: Path, ids: pd.Series, way_out: str) -> pd.DataFrame:
+    """Return the rows of a CSV file that has a column ``id``, all of them text, in the order of `ids`.
+
+    Rows that have the ids of `ids` in their very order fit, even if ids repeat, as in runs of versions that let them.
+
+    Args:
+        ids: the id of every specimen that the file is about.
+        way_out: what to do about a file that does not fit, as the end of the sentence.
+
+    Raises:
+        DataError: if an id stands twice in the file, is missing in it, or is none of `ids`.
+    """
+    with open(path, "rb") as file:  # an id may hold a carriage return; ends of lines may have been made Windows'
+        ends = None if file.readline().endswith(b"\r\n") else "\n"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, lineterminator=ends)
+    if ID_COLUMN not in table:
+        raise DataError(f"{path}: has no column {ID_COLUMN!r}; {way_out}.")
+    found, wanted = pd.Index(table[ID_COLUMN], dtype=object), pd.Index(ids.astype(str), dtype=object)
+    if found.equals(wanted):
+        return table
+    for which, words in (
+        (found[found.duplicated()], "stands there more than once"),
+        (wanted[~wanted.isin(found)], "is missing there"),
+        (found[~found.isin(wanted)], "is there but none of the run's own"),
+    ):
+        if len(which):
+            more = f" (and {len(which) - 1} more)" if len(which) > 1 else ""
+            raise DataError(f"{path}: id {which[0]!r}{more} {words}; {way_out}.")
+    return table.iloc[found.get_indexer(wanted)].reset_index(drop=True)

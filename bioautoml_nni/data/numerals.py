@@ -1,0 +1,157 @@
+"""Numbers as people write them: decimal points or commas, thousands apart or not.
+
+What `1,234` means is decided once for a column, from all of it, and applied to each value by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .tables import cell_text
+
+GAP_WORDS = frozenset(
+    ("na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "—", "?", ".", "n.a.", "k.a.", "missing", "unknown")
+)
+"""Words that many tables write for a gap, in small letters."""
+CODE = re.compile(r"^[+-]?0\d|^\d+[eE]\d+$|^\+?\d{16,}$")
+"""Digits that are no quantity: zeros in front, a code such as 12E3, more digits than a double holds."""
+TWO_WAYS = re.compile(r"^[+-]?[1-9]\d{0,2}[.,]\d{3}$")
+WHOLE = re.compile(r"^[+-]?\d+$")
+SIGNS = str.maketrans("−\u00a0\u202f\u2009’", "-   '")
+
+
+@dataclass(frozen=True)
+class NumberForm:
+    """How a column writes numbers: its decimal sign, and the sign between thousands, if there is one."""
+
+    decimal: str = "."
+    thousands: str = ""
+
+    def state(self) -> dict[str, str]:
+        """Return what the constructor needs, ready for JSON."""
+        return asdict(self)
+
+
+FORMS = (
+    NumberForm(), NumberForm(","), NumberForm(".", ","), NumberForm(",", "."), NumberForm(".", " "),
+    NumberForm(",", " "), NumberForm(".", "'"), NumberForm(",", "'"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NumberReport:
+    """What a column says as numbers.
+
+    Attributes:
+        form: how it writes them.
+        read, gaps, unreadable: numbers of values that are numbers, words for a gap, and neither.
+        ambiguous: values that another form reads as another number, such as 1,234.
+        examples: up to three values that are no numbers.
+        whole: whether all are whole numbers.
+        codes: whether some look like an identifier, such as 007.
+    """
+
+    form: NumberForm
+    read: int
+    gaps: int
+    unreadable: int
+    ambiguous: int
+    examples: tuple[str, ...]
+    whole: bool
+    codes: bool
+
+
+def decide_numbers(column: pd.Series) -> NumberReport:
+    """Decide from all values of a column how it writes numbers; the plain form wins where several read all."""
+    counts = column.dropna().value_counts()
+    texts: dict[str, int] = {}
+    for value, count in zip(counts.index, counts.to_numpy(), strict=True):
+        text = clean(cell_text(value) or "")
+        if text:
+            texts[text] = texts.get(text, 0) + int(count)
+    words = {text for text in texts if text.lower() in GAP_WORDS}
+    others = {text: count for text, count in texts.items() if text not in words}
+    readings = {form: sum(count for text, count in others.items() if _pattern(form).match(text)) for form in FORMS}
+    form = max(readings, key=lambda form: readings[form])  # the first of equals
+    pattern = _pattern(form)
+    wrong = [text for text in others if not pattern.match(text)]
+    ambiguous = 0
+    if form in (NumberForm(","), NumberForm(".", ",")):
+        signed = {text: count for text, count in others.items() if "," in text}
+        if all(TWO_WAYS.match(text) for text in signed):
+            ambiguous = sum(signed.values())
+    return NumberReport(
+        form, readings[form], sum(texts[word] for word in words), sum(others[text] for text in wrong), ambiguous,
+        tuple(wrong[:3]), all(WHOLE.match(text) for text in others), any(CODE.match(text) for text in others),
+    )  # fmt: skip
+
+
+def parse_numbers(column: pd.Series, form: NumberForm | None = None) -> np.ndarray:
+    """Return numbers (N,) float64; what is none is NaN.
+
+    Args:
+        form: how texts write numbers. A text of another form is read only where it has no other meaning, such as 3,5
+            in a column with decimal points.
+    """
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        return column.to_numpy(dtype=float, na_value=np.nan)
+    codes, values = pd.factorize(column)
+    numbers = [parse_number(value, form or NumberForm()) for value in values]
+    return np.array([*numbers, np.nan], dtype=float)[codes]
+
+
+def parse_number(value: Any, form: NumberForm) -> float:
+    """Return the number that a value is or writes, NaN for none."""
+    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+        return float(value)
+    text = clean(cell_text(value) or "")
+    if _pattern(form).match(text):
+        return _float(text, form)
+    other = NumberForm("," if form.decimal == "." else ".")
+    if _pattern(other).match(text) and not TWO_WAYS.match(text):
+        return _float(text, other)
+    return np.nan
+
+
+def clean(text: str) -> str:
+    """Return a text with one kind of minus and of space."""
+    return text.strip().translate(SIGNS)
+
+
+def _float(text: str, form: NumberForm) -> float:
+    if form.thousands:
+        text = text.replace(form.thousands, "")
+    return float(text.replace(form.decimal, "."))
+
+
+@cache
+def _pattern(form: NumberForm) -> re.Pattern[str]:
+    point = re.escape(form.decimal)
+    whole = r"\d{1,3}(?:" + re.escape(form.thousands) + r"\d{3})*|\d+" if form.thousands else r"\d+"
+    return re.compile(rf"^[+-]?(?:(?:(?:{whole})(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?|inf(?:inity)?)$", re.I)
+
+
+def restore_number_form(state: Mapping[str, Any]) -> NumberForm:
+    """Rebuild a form from `NumberForm.state`.
+
+    Raises:
+        ValueError: for a state that no form has.
+    """
+    for form in FORMS:
+        if isinstance(state, Mapping) and form.state() == dict(state):
+            return form
+    raise ValueError(f"form of numbers: {state!r:.60}")
+
+
+def gap_words(column: pd.Series, more: Collection[str] = ()) -> dict[str, int]:
+    """Return the words for a gap that a column of text holds, with their counts."""
+    counts = column.dropna().value_counts()
+    known = GAP_WORDS | {word.lower() for word in more}
+    return {str(text): int(count) for text, count in counts.items() if str(text).strip().lower() in known}

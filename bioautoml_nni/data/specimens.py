@@ -1,0 +1,56 @@
+"""Finished data: what a source gave, once specimens are left out and divided, and every column has its role."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from . import splits
+from .image_store import Pixels
+from .manifest import Manifest
+from .remark import Remark
+
+
+@dataclass(frozen=True)
+class Specimens:
+    """Specimens that are used, and what was left out on the way to them.
+
+    Attributes:
+        manifest: as the source gave it, with the final roles.
+        table: rows that are used: labelled, frequent enough, with a readable image if images are used.
+        part: part of each of them.
+        facts: their facts from the image store, or None without images.
+        pixels: their pixels, or None without images.
+        unreadable: id, image and reason of the images that cannot be read.
+        labels_dropped: number of specimens by label that was left out.
+        overridden: reason, by refused column that is used all the same.
+        remarks: what was left out or decided, in words.
+    """
+
+    manifest: Manifest
+    table: pd.DataFrame
+    part: pd.Series
+    facts: pd.DataFrame | None
+    pixels: Pixels | None
+    unreadable: pd.DataFrame
+    labels_dropped: Mapping[str, int]
+    overridden: Mapping[str, str]
+    remarks: tuple[Remark, ...]
+
+    @property
+    def learned(self) -> np.ndarray:
+        """Whether the label of each row is a class, not one that is held out (N,)."""
+        return (self.part != splits.UNKNOWN).to_numpy()
+
+    @property
+    def in_training(self) -> np.ndarray:
+        """Whether each row is trained on (N,)."""
+        return self.part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()
+
+    @property
+    def in_test(self) -> np.ndarray:
+        """Whether each row is tested on (N,)."""
+        return (self.part == splits.TEST).to_numpy()

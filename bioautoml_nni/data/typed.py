@@ -1,0 +1,121 @@
+"""From a table of texts to one of numbers and texts: each column decided once, from all of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from .manifest import Role, Unread
+from .numerals import NumberReport, decide_numbers, gap_words, parse_numbers
+from .times import SHARE, FormReport, decide_form
+
+NUMBERS: tuple[Role, ...] = ("numeric", "size", "fraction", "latitude", "longitude")
+TEXTS: tuple[Role, ...] = ("categorical", "text", "group", "taxonomy", "date", "hour")
+
+
+@dataclass
+class Typed:
+    """A table with types.
+
+    Attributes:
+        table: numbers as int64 or float64, everything else as text.
+        forms: how the columns write numbers and dates, as `MetadataPreprocessor` takes them.
+        notes: what was decided that a reader may see otherwise.
+        unread: texts of columns of numbers that are none.
+    """
+
+    table: pd.DataFrame
+    forms: dict[str, dict[str, str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    unread: dict[str, Unread] = field(default_factory=dict)
+
+
+def with_types(table: pd.DataFrame, text: Collection[str] = (), roles: Mapping[str, Role] | None = None) -> Typed:
+    """Decide which columns hold numbers, and how they and dates are written.
+
+    A column becomes numbers if its role says so, or if all of its values are numbers that no identifier would be:
+    one with 007 stays text, and so does one of 17 digits. Words for a gap, such as NA, are gaps in a column of numbers
+    only.
+
+    Args:
+        table: a table as `read_table` gives it.
+        text: columns that hold identifiers or labels and stay text.
+        roles: of columns whose meaning is known.
+    """
+    result = Typed(table.copy())
+    for name in table:
+        column, role = table[name], (roles or {}).get(name)
+        if name in text:
+            _ask_about_gaps(name, column, result)
+        elif pd.api.types.is_numeric_dtype(column) or role in ("ignored", "group", "taxonomy"):
+            continue
+        elif role in NUMBERS:
+            _numbers(name, column, decide_numbers(column), result)
+        elif role == "date":
+            _dates(name, decide_form(column), result)
+        elif role in TEXTS:
+            _ask_about_gaps(name, column, result)
+        else:
+            _undeclared(name, column, result)
+    return result
+
+
+def _undeclared(name: str, column: pd.Series, result: Typed) -> None:
+    numbers = decide_numbers(column)
+    if numbers.read and not numbers.unreadable and not numbers.codes and numbers.read >= numbers.gaps:
+        _numbers(name, column, numbers, result)
+        return
+    dates = decide_form(column) if numbers.unreadable else None
+    different = int(column.notna().sum())
+    if dates is not None and dates.unreadable <= (1 - SHARE) * max(1, different):
+        _dates(name, dates, result)
+        return
+    _ask_about_gaps(name, column, result)
+
+
+def _numbers(name: str, column: pd.Series, report: NumberReport, result: Typed) -> None:
+    values = parse_numbers(column, report.form)
+    whole = report.whole and not report.unreadable and bool(np.isfinite(values).all())
+    result.table[name] = values.astype(np.int64) if whole else values
+    result.forms[name] = report.form.state()
+    if report.unreadable:
+        result.unread[name] = Unread(report.unreadable, report.examples)
+    if report.gaps:
+        words = ", ".join(repr(word) for word in gap_words(column))
+        result.notes.append(f"Column {name!r}: {report.gaps} values {words} among numbers count as missing.")
+    if report.ambiguous:
+        signs = "decimal comma" if report.form.decimal == "," else "comma between thousands"
+        result.notes.append(
+            f"Column {name!r}: {report.ambiguous} values such as 1,234 could be read in two ways; all are read with a "
+            f"{signs}."
+        )
+
+
+def _dates(name: str, report: FormReport, result: Typed) -> None:
+    result.forms[name] = report.form.state()
+    if not report.ambiguous:
+        return
+    both = f"{report.ambiguous} dates such as {report.example} fit day first and month first"
+    if report.day_first and report.month_first:
+        why = (
+            f"{report.day_first} others are day first and {report.month_first} month first, so that these count as "
+            "missing; write the year first"
+        )
+    elif report.day_first or report.month_first:
+        return
+    else:
+        why = f"no other says which; they are read day first. Write data.date_order: {{{name}: month_first}} if not"
+    result.notes.append(f"Column {name!r}: {both}, and {why}.")
+
+
+def _ask_about_gaps(name: str, column: pd.Series, result: Typed) -> None:
+    words = gap_words(column)
+    if words and len(words) < column.nunique():
+        told = ", ".join(f"{word!r} ({count} times)" for word, count in words.items())
+        result.notes.append(
+            f"Column {name!r} holds {told}, taken as values like others; if they mean that a value is missing, write "
+            f"data.missing: [{', '.join(words)}]."
+        )

@@ -1,0 +1,190 @@
+"""Which file of a media folder belongs to which entry of an archive: never one of several candidates."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pandas as pd
+
+from ..data.finding import ImageFinder, longest_tail
+from ..data.image_files import list_images
+from ..data.manifest import IMAGE
+from ..data.tables import read_table
+from ..utils.errors import DataError
+
+MEDIA_KEYS = ("identifier", "accessURI", "goodQualityAccessURI", "bestQualityAccessURI", "references")
+DIGESTS = ("md5", "sha1", "sha256")
+URL_COLUMNS = ("url", "identifier", "accessURI")
+OCCURRENCE_COLUMNS = ("occurrence", "occurrenceID", "gbifID", "coreid", "id")
+FILE_COLUMNS = ("file", "path", "image", "filename")
+
+Pairs = list[tuple[str, str]]
+"""Occurrence and path of a file below the media folder."""
+
+
+class MediaFolder:
+    """The files of a media folder, and the rules by which they are found.
+
+    Args:
+        folder: the media folder.
+        table: a table that says for URLs or occurrences which file is theirs, or None.
+        notes: receives how files were found, and which were not.
+    """
+
+    def __init__(self, folder: Path, table: Path | None, notes: list[str]) -> None:
+        self.folder = folder
+        self.notes = notes
+        listing = list_images(folder)
+        notes += listing.notes()
+        self.files = listing.files
+        self.by_name: dict[str, list[str]] = defaultdict(list)
+        self.by_stem: dict[str, list[str]] = defaultdict(list)
+        for file in self.files:
+            name = _plain(file.rpartition("/")[2])
+            self.by_name[name].append(file)
+            self.by_stem[name.rpartition(".")[0]].append(file)
+        self.told = {} if table is None else self._read(table)
+
+    def match(self, core: pd.DataFrame, media: pd.DataFrame | None) -> pd.DataFrame:
+        """Return pairs of ``_core`` and image path: by the table, by URL or its digest, else by the occurrence's id."""
+        rows: Pairs = [(key, file) for key in core["_core"] if (file := self.told.get(("occurrence", str(key))))]
+        matched = {identifier for identifier, _ in rows}
+        if media is not None:
+            rows += self._by_url(media, matched)
+            matched |= {identifier for identifier, _ in rows}
+        by_id = self._by_id(core, matched)
+        if by_id:
+            self.notes.append(f"{len(by_id)} images found by the occurrence's id.")
+        pairs = pd.DataFrame(rows + by_id, columns=["_core", IMAGE]).drop_duplicates()
+        shared = pairs[IMAGE][pairs[IMAGE].duplicated()]
+        if len(shared):
+            self.notes.append(
+                f"{shared.nunique()} images stand for several occurrences, such as {shared.iloc[0]}: their archive "
+                "lists them so."
+            )
+        return pairs
+
+    def _by_url(self, media: pd.DataFrame, matched: set[str]) -> Pairs:
+        keys = [name for name in MEDIA_KEYS if name in media]
+        found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        rules: Counter[str] = Counter()
+        listed = missing = 0
+        ambiguous: list[str] = []
+        absent: list[str] = []
+        for entry in media.to_dict("records"):
+            urls = [str(entry[key]) for key in keys if isinstance(entry[key], str) and entry[key].strip()]
+            if not urls or str(entry["_core"]) in matched:
+                continue
+            listed += 1
+            candidates, rule, url = self._of(urls)
+            if len(candidates) == 1:
+                found[candidates[0]].append((str(entry["_core"]), url))
+                rules[rule] += 1
+            elif candidates:
+                ambiguous.append(url)
+            else:
+                missing += 1
+                absent.append(str(entry["_core"]))
+        rows, contested = self._uncontested(found)
+        ambiguous += contested
+        if ambiguous:
+            self.notes.append(
+                f"{len(ambiguous)} of {listed} listed images are left out, since several URLs or files have the same "
+                f"name, such as {ambiguous[0]}: keep the folders of their URLs below {self.folder.name}, or say in "
+                "data.media_table which file is whose."
+            )
+        self.notes += [f"{count} images found {rule}." for rule, count in rules.items() if rule != "by name"]
+        if missing:
+            names = {str(key) for key, _ in self._by_id(pd.DataFrame({"_core": absent}), set())}
+            missing -= sum(key in names for key in absent)
+        if missing:
+            self.notes.append(f"{missing} of {listed} listed pictures are not in {self.folder.name}.")
+        return rows
+
+    @staticmethod
+    def _uncontested(found: Mapping[str, Sequence[tuple[str, str]]]) -> tuple[Pairs, list[str]]:
+        """Return pairs, and the URLs of files that different URLs claim: none of them gets it."""
+        rows: Pairs = []
+        contested: list[str] = []
+        for file, claims in found.items():
+            different = list(dict.fromkeys(_without_host(url) for _, url in claims))
+            if len(different) > 1:
+                contested += [url for _, url in claims]
+            else:
+                rows += [(occurrence, file) for occurrence, _ in claims]
+        return rows, contested
+
+    def _of(self, urls: Sequence[str]) -> tuple[list[str], str, str]:
+        """Return candidates for an entry with these URLs, the rule that found them, and the URL that did."""
+        for url in urls:
+            if file := self.told.get(("url", url)):
+                return [file], "by data.media_table", url
+        for url in urls:
+            for kind in DIGESTS:
+                digest = hashlib.new(kind, url.encode(), usedforsecurity=False).hexdigest()
+                if digest in self.by_stem or digest in self.by_name:
+                    return self.by_stem.get(digest) or self.by_name[digest], f"by the {kind} of their URL", url
+        for url in urls:
+            parts = [part for part in unquote(urlsplit(url).path).replace("\\", "/").split("/") if part]
+            if not parts:
+                continue
+            name = _plain(parts[-1])
+            same = (
+                self.by_name.get(name)
+                or self.by_stem.get(name)
+                or self.by_stem.get(name.rpartition(".")[0] or name, [])
+            )
+            if same:
+                return longest_tail(parts, same), "by name", url
+        return [], "", urls[0]
+
+    def _by_id(self, core: pd.DataFrame, matched: set[str]) -> Pairs:
+        by_id: dict[str, list[str]] = defaultdict(list)
+        for file in self.files:
+            stem = file.rpartition("/")[2].rpartition(".")[0]
+            by_id[stem].append(file)
+            head, mark, number = stem.rpartition("_")
+            if mark and number.isdigit():
+                by_id[head].append(file)
+        rows: Pairs = []
+        for identifier in core["_core"]:
+            name = str(identifier).replace("/", "_").replace(":", "_")
+            if identifier not in matched:
+                rows += [(str(identifier), file) for file in by_id.get(str(identifier), by_id.get(name, []))]
+        return rows
+
+    def _read(self, path: Path) -> dict[tuple[str, str], str]:
+        """Return the file by URL or occurrence as a table says it."""
+        table = read_table(path, notes=self.notes)
+        columns = {
+            kind: next((name for name in names if name in table), None)
+            for kind, names in (("url", URL_COLUMNS), ("occurrence", OCCURRENCE_COLUMNS), ("file", FILE_COLUMNS))
+        }
+        if columns["file"] is None or (columns["url"] is None and columns["occurrence"] is None):
+            raise DataError(
+                f"{path}: data.media_table needs a column file, and url or occurrence; it has {', '.join(table)}."
+            )
+        finder = ImageFinder(self.folder)
+        told: dict[tuple[str, str], str] = {}
+        known = set(self.files)
+        for kind in ("url", "occurrence"):
+            if (column := columns[kind]) is not None:
+                for key, file in table[[column, columns["file"]]].dropna().itertuples(index=False):
+                    found = finder.find(file)
+                    if found in known:
+                        told[kind, key] = found
+        return told
+
+
+def _without_host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.netloc.lower()}{parts.path}?{parts.query}"
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

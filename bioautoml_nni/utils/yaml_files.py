@@ -1,0 +1,69 @@
+"""YAML as it was meant: no key twice, and only what can be nothing else is a number or a truth value.
+
+PyYAML reads YAML 1.1, in which `no` is false, 007 is 7, 1:30 is 90 and 2016-06-01 a date. Here they are texts; a key
+that wants a number or a truth value takes them all the same.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+WHOLE, EXPONENT = "(?:0|[1-9][0-9]*)", "(?:[eE][-+]?[0-9]+)"
+RESOLVED = (
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
+    ("float", rf"^(?:[-+]?(?:{WHOLE}?\.[0-9]+|{WHOLE}\.){EXPONENT}?|[-+]?[0-9]+[eE][-+][0-9]+)$", "-+.0123456789"),
+    ("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", "-+."),
+    ("null", r"^(?:~|null|Null|NULL|)$", "~nN\0"),
+    ("merge", r"^(?:<<)$", "<"),
+)  # fmt: skip
+
+
+class RepeatedKeys(yaml.YAMLError):
+    """Keys that stand twice in one section, each with its lines."""
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self.repeated: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        first: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            line = key.start_mark.line + 1
+            if key.value in first and key.tag != "tag:yaml.org,2002:merge":
+                self.repeated.append(
+                    f"key {key.value!r} stands twice in one section (lines {first[key.value]} and {line})"
+                )
+            first.setdefault(key.value, line)
+        return super().construct_mapping(node, deep)
+
+
+for _tag, _pattern, _first in RESOLVED:
+    _letters = ["" if letter == "\0" else letter for letter in _first]
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _letters)
+
+
+def load_yaml(text: str) -> Any:
+    """Return what a YAML text holds; only plain values, never objects.
+
+    Raises:
+        yaml.YAMLError: if it is none.
+        RepeatedKeys: if a key stands twice in one section, with all of them.
+    """
+    loader = _Loader(text)
+    try:
+        content = loader.get_single_data()
+    finally:
+        loader.dispose()
+    if loader.repeated:
+        raise RepeatedKeys("; ".join(loader.repeated))
+    return content

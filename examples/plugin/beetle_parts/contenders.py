@@ -1,0 +1,13 @@
+"""A row of comparisons."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bioautoml_nni.compare._base import RunContender
+
+
+class Wider(RunContender):
+    """The experiment with other channels: wider:32."""
+
+    def settings(self, seed: int) -> Mapping[str, Any]:
+        return {"space.channels": int(self.argument or 32)}

@@ -1,0 +1,160 @@
+"""The answer to a row is the same to the last bit alone, among others, in any order, file and request."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pandas as pd
+import pytest
+from damage import tries
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from bioautoml_nni.data.metadata import MetadataPreprocessor
+from bioautoml_nni.data.tables import TableFile, csv_text
+from bioautoml_nni.data.typed import with_types
+from bioautoml_nni.runtime import Model
+from bioautoml_nni.runtime import predict as predict_module
+from bioautoml_nni.runtime.predict import Request, predict
+
+ROLES = {
+    "trap": "categorical", "mass": "numeric", "day": "date", "caught": "hour", "lat": "latitude", "lon": "longitude",
+    "cover": "fraction", "note": "text",
+}  # fmt: skip
+TRAINING = pd.DataFrame(
+    {
+        "trap": ["007", "010", "NA", "7.0"] * 3,
+        "mass": ["1,5", "2,25", "10", "1.000,5"] * 3,
+        "day": ["13/06/2016", "03/04/2016", "", "2016-07-01 10:30"] * 3,
+        "caught": ["23:30", "11 pm", "6", ""] * 3,
+        "lat": ["50,1", "-3", "0", "89,9"] * 3,
+        "lon": ["8,5", "170", "0", "-12"] * 3,
+        "cover": ["0,1", "0,9", "1", "0"] * 3,
+        "note": ["on bark", "NA", "leaf of oak", ""] * 3,
+    },
+    dtype="str",
+).replace("", None)
+WARTS = [
+    "", "7", "007", "7.0", "NA", "nan", "x", "1,5", "1.5", "1,234", "1.234", "03/04/2016", "06/13/2016", "2016", "23:30",
+    "1e400", "-1", "inf", " 12 ", "12345678901234567", "2016-07-01T10:30Z", "42534",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model of metadata whose network is a sum over all of its inputs, with fixed random weights."""
+    typed = with_types(TRAINING, roles=ROLES)
+    preprocessor = MetadataPreprocessor(ROLES, rare_below=1, text_width=8, forms=typed.forms).fit(typed.table)
+    specification = preprocessor.specification()
+    rng = np.random.default_rng(0)
+    shapes = {"numeric": len(specification["numeric_fields"]), "mask": specification["fields"]}
+    weights = [
+        onnx.numpy_helper.from_array(rng.normal(size=(width, 3)).astype(np.float32), f"of_{name}")
+        for name, width in shapes.items()
+    ]
+    weights.append(
+        onnx.numpy_helper.from_array(
+            rng.normal(size=(specification["categories"][0], 3)).astype(np.float32), "of_category"
+        )
+    )
+    nodes = [
+        helper.make_node("MatMul", ["numeric", "of_numeric"], ["a"]),
+        helper.make_node("MatMul", ["mask", "of_mask"], ["b"]),
+        helper.make_node("Gather", ["of_category", "categorical"], ["c"]),
+        helper.make_node("ReduceSum", ["c", "axes"], ["d"], keepdims=0),
+        helper.make_node("Sum", ["a", "b", "d"], ["logits"]),
+    ]
+    weights.append(onnx.numpy_helper.from_array(np.array([1], np.int64), "axes"))
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width]) for name, width in shapes.items()]
+    inputs.append(helper.make_tensor_value_info("categorical", TensorProto.INT64, ["N", 1]))
+    output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 3])
+    graph = helper.make_model(
+        helper.make_graph(nodes, "sum", inputs, [output], weights),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    info = {"name": "sum", "rank": "label", "modalities": ["metadata"], "brand": "", "parameters": 0, "sha256": {}}
+    calibration = {"temperature": 1.0, "prediction_sets": {}, "thresholds": {}}
+    classes = pd.DataFrame({"index": [0, 1, 2], "name": ["NA", "007", "ant"]})
+    folder = tmp_path_factory.mktemp("model")
+    preprocessing = {"image": {}, "metadata": preprocessor.to_dict()}
+    return Model(folder, info, preprocessing, calibration, classes, session)
+
+
+cells = st.sampled_from(WARTS) | st.text("0123456789.,-/: TZeE%ab", max_size=10)
+tables = st.lists(st.fixed_dictionaries(dict.fromkeys(ROLES, cells)), min_size=2, max_size=9)
+
+
+@tries(60)
+@given(tables, st.randoms())
+def test_rows_are_answered_by_themselves(tmp_path_factory, model, rows, random):
+    folder = tmp_path_factory.mktemp("rows")
+    table = pd.DataFrame(rows, dtype="str")
+    table[table.map(lambda cell: not cell.strip())] = None
+    whole = model.logits(None, table)
+    alone = np.concatenate([model.logits(None, table.iloc[[n]].reset_index(drop=True)) for n in range(len(table))])
+    np.testing.assert_array_equal(alone, whole)
+    requests = [{name: cell for name, cell in row.items() if cell.strip()} for row in rows]
+    served = np.concatenate([model.logits(None, pd.DataFrame([row], index=[0])) for row in requests])
+    np.testing.assert_array_equal(served, whole)
+    order = list(range(len(table)))
+    random.shuffle(order)
+    np.testing.assert_array_equal(model.logits(None, table.iloc[order].reset_index(drop=True)), whole[order])
+    (folder / "t.csv").write_text(csv_text(table), encoding="utf-8")
+    table.to_parquet(folder / "t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        read = [model.logits(None, block) for block in TableFile(folder / name).blocks(4)]
+        if table.notna().any(axis=1).all():  # a line of separators alone is no row
+            np.testing.assert_array_equal(np.concatenate(read), whole)
+
+
+def test_numbers_and_their_texts_are_one(model):
+    texts = pd.DataFrame({"mass": ["2.25", "3"], "trap": ["7.0", "007"], "caught": ["6", "6.5"]})
+    numbers = pd.DataFrame({"mass": [2.25, 3.0], "trap": ["7.0", "007"], "caught": [6.0, 6.5]})
+    np.testing.assert_array_equal(model.logits(None, texts), model.logits(None, numbers))
+
+
+@pytest.mark.parametrize("block", [1, 3, 512])
+def test_predictions_keep_every_column_and_row(model, tmp_path, monkeypatch, block):
+    monkeypatch.setattr(predict_module, "BLOCK", block)
+    names = [
+        "_id",
+        "error",
+        "rank",
+        "prediction",
+        "set",
+        "label_1",
+        "failure",
+        "input x",
+        "logit_ant",
+        "specimens",
+        "id",
+    ]
+    rows = [
+        {name: f"{name} {n:03d}" for name in names} | {"trap": "007", "mass": "1,5", "day": "soon"} for n in range(5)
+    ]
+    rows[3]["id"] = ""
+    table = pd.DataFrame(rows, dtype="str")
+    (tmp_path / "t.csv").write_text(csv_text(table))
+    outcome = predict(model, Request(tmp_path / "t.csv", tmp_path / "out.csv", logits=True, group="set"))
+    found = pd.read_csv(tmp_path / "out.csv", dtype=str, keep_default_na=False)
+    for name in names:
+        kept = f"{name} (input)" if name in ("error", "rank", "prediction", "label_1", "logit_ant") else name
+        assert found[kept].tolist() == [row[name] for row in rows], name
+    assert len(found.columns) == len(set(found.columns)) and set(found["label_1"]) <= {"NA", "007", "ant"}
+    said = " ".join(outcome.notes)
+    assert "day: 5 values cannot be read" in said and "'prediction' as 'prediction (input)'" in said
+    groups = pd.read_csv(tmp_path / "out_by_set.csv", dtype=str)
+    assert groups["set"].tolist() == [row["set"] for row in rows] and set(groups["specimens"]) == {"1"}
+
+
+@pytest.mark.parametrize("output", ["t.csv", "./t.csv", "link.csv", "folder", "model.json", "file/out.csv"])
+def test_nothing_that_is_read_is_written_over_and_places_are_tried_before_the_work(model, tmp_path, output):
+    (tmp_path / "t.csv").write_text("mass\n1\n")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "t.csv")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Exception, match=r"is what the command reads|is a folder|nothing can be written|unknown kind"):
+        predict(model, Request(tmp_path / "t.csv", tmp_path / output))
+    assert (tmp_path / "t.csv").read_text() == "mass\n1\n"

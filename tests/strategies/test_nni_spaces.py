@@ -1,0 +1,236 @@
+"""Every cell of benchmarks/nni_spaces.py that works for our strategies, and what is refused, by which sentence."""
+
+import importlib.util
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import torch
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.strategies import AlternatingDARTS
+from bioautoml_nni.strategies.random_paths import RandomPaths
+from bioautoml_nni.strategies.supermodules import MixedConv2d
+from bioautoml_nni.strategies.supernet import MixedInput, slot_weights, weighted
+from nni.nas.nn.pytorch import InputChoice, LayerChoice, ModelSpace, MutableConv2d
+from nni.nas.strategy import DARTS, ENAS, TPE
+from test_alternating import make_evaluator, run
+from torch import nn
+
+from bioautoml_nni.architecture import topology_of
+from bioautoml_nni.architecture.shares import with_positions
+from bioautoml_nni.nni_engine import evolve, named_architecture_parameters
+from bioautoml_nni.utils.errors import PluginError
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "nni_spaces.py"
+spec = importlib.util.spec_from_file_location("nni_spaces", SCRIPT)
+nni_spaces = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(nni_spaces)
+
+REFUSED = {
+    ("input_choice_as_list", "alternating_darts"): "choice 'i' .InputChoice at parts.i. cannot be searched: .* a list",
+    ("input_choice_as_list", "random_paths"): "choice 'i' .InputChoice at parts.i. cannot be searched: .* a list",
+    ("input_choice_any_sum", "random_paths"): "choice 'i' .InputChoice at parts.i. cannot be searched: n_chosen=None",
+    ("open_stride", "alternating_darts"): "choice 'stride' .*its stride can be sampled .random_paths. but not mixed",
+    ("continuous", "alternating_darts"): "choice 'momentum' cannot be searched: .* is a range of numbers",
+    ("continuous", "random_paths"): "choice 'momentum' cannot be searched: .* is a range of numbers",
+    ("hub NasBench101", "alternating_darts"): "choice 'cell/final' cannot be searched: .* a condition between choices",
+    ("hub NasBench101", "random_paths"): "choice 'cell/final' cannot be searched: .* a condition between choices",
+}
+"""What our strategies do not search, with the sentence before the first batch."""
+SLOW = {name for name in nni_spaces.HUB if name not in ("hub NasBench101", "hub NasBench201")}
+STRATEGIES = ("alternating_darts", "random_paths")
+CELLS = [
+    pytest.param(name, strategy, marks=[pytest.mark.slow] if name in SLOW else [])
+    for name in nni_spaces.SPACES
+    for strategy in STRATEGIES
+    if (name, strategy) not in REFUSED
+]
+
+
+@pytest.mark.parametrize(("name", "strategy"), CELLS)
+def test_a_space_is_searched_frozen_and_built_anew(name, strategy, tmp_path):
+    assert nni_spaces.attempt(name, strategy, tmp_path) == "yes"
+
+
+@pytest.mark.parametrize(("name", "strategy"), list(REFUSED))
+def test_what_cannot_be_searched_is_refused_before_the_first_batch_by_its_label(name, strategy):
+    with pytest.raises(PluginError, match=REFUSED[name, strategy]):
+        nni_spaces.STRATEGIES[strategy]().mutate_model(nni_spaces.SPACES[name]())
+
+
+# Choices of inputs.
+
+
+class Inputs(ModelSpace):
+    """Three inputs, of which some are chosen."""
+
+    def __init__(self, chosen, reduction):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Conv2d(3, 4, 1) for _ in range(3)])
+        self.choice = InputChoice(3, n_chosen=chosen, reduction=reduction, label="i")
+
+    def forward(self, images):
+        return self.choice([layer(images) for layer in self.layers])
+
+
+def decided(model, chosen):
+    """Set the alphas so that these inputs are equally strong and the others are out."""
+    with torch.no_grad():
+        alpha = named_architecture_parameters(model)["i"]
+        alpha.fill_(-40.0)
+        alpha[list(chosen)] = 0.0
+    return model.eval()
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean", "concat"])
+@pytest.mark.parametrize("chosen", [1, 2, 3])
+def test_a_decided_supernet_equals_its_frozen_network(chosen, reduction):
+    """NNI's gives half of a frozen sum of two inputs."""
+    for inputs in combinations(range(3), chosen):
+        torch.manual_seed(0)
+        model = decided(AlternatingDARTS().mutate_model(Inputs(chosen, reduction)).double(), inputs)
+        images = torch.randn(2, 3, 5, 5, dtype=torch.float64)
+        frozen = model.freeze({"i": list(inputs)})
+        torch.testing.assert_close(model(images), frozen(images), rtol=1e-6, atol=1e-9)
+    if (chosen, reduction) == (2, "sum"):
+        theirs = decided(DARTS().mutate_model(Inputs(2, "sum")).double(), (0, 1))
+        ratio = theirs.freeze({"i": [0, 1]})(images) / theirs(images)
+        torch.testing.assert_close(ratio, torch.full_like(ratio, 2.0))
+
+
+def test_slots_against_all_sets_written_out():
+    weights = torch.softmax(torch.randn(5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)), 0)
+    for count in (1, 2, 3, 5):
+        expected, total = torch.zeros(count, 5, dtype=torch.float64), 0.0
+        for some in combinations(range(5), count):
+            odds = weights[list(some)].prod()
+            total += odds
+            for slot, position in enumerate(some):
+                expected[slot, position] += odds
+        torch.testing.assert_close(slot_weights(weights, count), expected / total)
+
+
+def test_kernels_as_tuples_are_mixed_as_one_kernel():
+    """The sum of the convolutions of each size, each with its share, is what one masked kernel computes."""
+    import nni
+
+    sizes = [(1, 3), (3, 1), (3, 3)]
+
+    class Tuples(ModelSpace):
+        def __init__(self):
+            super().__init__()
+            self.layer = MutableConv2d(2, 4, nni.choice("k", sizes), padding=1)
+
+        def forward(self, images):
+            return self.layer(images)
+
+    model = AlternatingDARTS().mutate_model(Tuples()).double()
+    layer, images = model.layer, torch.randn(2, 2, 6, 6, dtype=torch.float64)
+    assert isinstance(layer, MixedConv2d) and layer.kernel_size == (3, 3)
+    shares = torch.softmax(named_architecture_parameters(model)["k"], 0)
+    total = layer.bias.view(1, -1, 1, 1).expand(2, 4, 6, 6)
+    for share, (a, b) in zip(shares, sizes, strict=True):
+        top, left = (3 - a) // 2, (3 - b) // 2
+        kernel = layer.weight[:, :, top : top + a, left : left + b]
+        total = total + share * nn.functional.conv2d(images, kernel, padding=(a // 2, b // 2))
+    torch.testing.assert_close(model(images), total)
+    frozen = model.freeze({"k": (1, 3)})
+    assert frozen.layer.weight.shape == (4, 2, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([torch.ones(2, 3), torch.ones(2, 1)], r"here give \(2, 3\), \(2, 1\); a weighted sum needs the same"),
+        ([torch.ones(2), (torch.ones(2),)], r"here give \(2,\), tuple"),
+        ([{"a": torch.ones(1)}, {"b": torch.ones(1)}], "dictionaries with other keys"),
+        ([(torch.ones(1),), (torch.ones(1), torch.ones(1))], "sequences of other kinds or lengths"),
+        ([{"a": [torch.ones(1)]}, {"a": [torch.ones(2)]}], r"here \['a'\] \[0\] give \(1,\), \(2,\)"),
+        (["a", "b"], "give str, which a weighted sum cannot take"),
+    ],
+)
+def test_outputs_that_cannot_be_summed_are_named(values, message):
+    with pytest.raises(ValueError, match=message):
+        weighted(values, [torch.tensor(0.5)] * 2, "here")
+
+
+def test_a_wrong_shape_names_the_choice(tmp_path):
+    class Wrong(ModelSpace):
+        def __init__(self):
+            super().__init__()
+            self.a = LayerChoice({"c": nn.Conv2d(3, 3, 1), "p": nn.AdaptiveAvgPool2d(1)}, label="a")
+
+        def forward(self, images):
+            return self.a(images)
+
+    model = AlternatingDARTS().mutate_model(Wrong())
+    with pytest.raises(ValueError, match="LayerChoice 'a': candidates c, p give"):
+        model(torch.randn(2, 3, 8, 8))
+
+
+# Our own space under strategies that stop at choices of several inputs.
+
+
+def sets_space(**changes):
+    torch.manual_seed(0)
+    return MultimodalSpace(3, modalities=["image"], channels=4, cells=2, nodes=3, node_inputs="sets", **changes)
+
+
+def test_nodes_declared_as_sets_are_one_choice_of_all_sets():
+    choices = {str(label): mutable.values for label, mutable in sets_space().simplify().items() if "_node_" in label}
+    assert choices["normal_node_1"] == ["0"] and choices["normal_node_2"] == ["0+1"]
+    assert choices["normal_node_3"] == ["0+1", "0+2", "1+2"]
+    assert {type(m).__name__ for m in sets_space().simplify().values()} == {"Categorical"}
+
+
+def test_a_set_gives_what_the_choice_of_several_gives():
+    pairs = sets_space(dropout=0.0).eval()
+    torch.manual_seed(0)
+    several = MultimodalSpace(3, modalities=["image"], channels=4, cells=2, nodes=3, dropout=0.0).eval()
+    several.load_state_dict(pairs.state_dict())
+    images, rng = torch.randn(2, 3, 16, 16), torch.Generator().manual_seed(1)
+    sample = {}
+    for label, mutable in pairs.simplify().items():
+        sample[label] = mutable.values[int(torch.randint(len(mutable.values), (), generator=rng))]
+    other = {k: [int(i) for i in v.split("+")] if "_node_" in k else v for k, v in sample.items()}
+    torch.testing.assert_close(pairs.freeze(sample)(images), several.freeze(other)(images))
+
+
+def test_shares_of_sets_become_shares_of_inputs():
+    topology = topology_of(MultimodalSpace, {"num_classes": 3, "modalities": ["image"], "cells": 2, "nodes": 3})
+    shares = {"normal_node_3": {"0+1": 0.5, "0+2": 0.3, "1+2": 0.2}, "normal_edge_0_1": {"zero": 1.0}}
+    found = with_positions(shares, topology)
+    assert found["normal_node_3"] == pytest.approx({0: 0.4, 1: 0.35, 2: 0.25})
+    assert found["normal_edge_0_1"] == {"zero": 1.0}
+    plain = {"normal_node_3": {"0": 0.5, "1": 0.3, "2": 0.2}}
+    assert with_positions(plain, topology)["normal_node_3"] == {0: 0.5, 1: 0.3, 2: 0.2}
+
+
+@pytest.mark.parametrize("strategy", [AlternatingDARTS, RandomPaths, DARTS])
+def test_sets_are_searched_by_ours_and_nni_s(strategy, tmp_path):
+    experiment = run(strategy(), make_evaluator(), sets_space(), tmp_path)
+    assert set(experiment.export_top_models(formatter="dict")[0]) == set(sets_space().simplify())
+
+
+def test_nni_s_tpe_takes_sets(tmp_path):
+    seen = []
+
+    def score(choices):
+        seen.append(dict(choices))
+        return float(len(seen))
+
+    evolve(sets_space(), score, TPE(), 3, tmp_path)
+    assert len(seen) == 3 and all(set(map(str, choices)) == set(sets_space().simplify()) for choices in seen)
+
+
+def test_nni_s_enas_takes_sets(tmp_path):
+    pytest.importorskip("tianshou", reason="NNI's ENAS needs tianshou")
+    experiment = run(ENAS(reward_metric_name="val_acc"), make_evaluator(), sets_space(), tmp_path)
+    assert set(experiment.export_top_models(formatter="dict")[0]) == set(sets_space().simplify())
+
+
+def test_inputs_of_our_supernet_are_ours():
+    model = AlternatingDARTS().mutate_model(Inputs(2, "sum"))
+    assert isinstance(model.choice, MixedInput) and float(model.choice.input_weights().detach().sum()) == pytest.approx(
+        2
+    )

@@ -1,0 +1,31 @@
+import io
+
+import pytest
+
+from bioautoml_nni.utils.encodings import encoding_of
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("plain", "utf-8"), ("Käfer", "utf-8"), ("Käfer", "utf-8-sig"), ("Käfer", "utf-16"),
+        ("Käfer;Mücke", "utf-16-le"),
+        ("Käfer;Mücke", "utf-16-be"), ("Käfer", "utf-32"), ("Käfer\nMücke", "cp1252"),
+        ("L’été, l’œuf, forêt", "cp1252"),
+        ("12 °C, ±3, m², ½, µm", "cp1252"), ("Żuk,mrówka,pszczoła,Łódź", "cp1250"), ("жук,муравей,пчела", "cp1251"),
+        ("μυρμήγκι,πεταλούδα", "cp1253"), ("画像,カブトムシ", "shift_jis"),
+    ],
+)  # fmt: skip
+def test_encodings_are_found(text, encoding):
+    data = text.encode(encoding)
+    assert data.decode(encoding_of(io.BytesIO(data))) == text
+
+
+def test_any_bytes_have_an_encoding():
+    for data in (b"", b"\xff", b"\xff\xfe\x00", bytes(range(256)), b"\0\0\0\0", b"a\0"):
+        data.decode(encoding_of(io.BytesIO(data)))
+
+
+def test_a_late_byte_decides():
+    data = b"a,b\n" * 2_000_000 + "Käfer,1\n".encode("cp1252")
+    assert encoding_of(io.BytesIO(data)) == "cp1252"
