@@ -33,7 +33,7 @@ from .utils.seeding import derive_seed, seed_everything
 MULTI_TRIAL = {"random": Random, "evolution": RegularizedEvolution, "grid": GridSearch}
 """NNI's strategies that train every architecture by itself, by the name that `experiment` takes for them."""
 UNFIT = ("TPE", "PolicyBasedRL")
-"""Those of NNI that cannot choose several inputs of a node (`CategoricalMultiple`)."""
+"""Those of NNI that cannot choose several inputs of a node (`CategoricalMultiple`), unless they are declared as sets."""
 
 
 def experiment(
@@ -70,7 +70,7 @@ def experiment(
     folder = Path(output) if output is not None else Path("runs") / loaded.name
     if strategy is None:
         return _one_shot(loaded, folder)
-    return _multi_trial(loaded, folder, _chosen(strategy), max_trials, concurrency)
+    return _multi_trial(loaded, folder, _chosen(strategy, loaded), max_trials, concurrency)
 
 
 def _one_shot(loaded: Experiment, folder: Path) -> SurroundedExperiment:
@@ -105,9 +105,9 @@ def _as_stage(run: RunDirectory, strategy: Any, console: Console) -> Iterator[No
         keep_shares(run, strategy.oneshot_module.export_probs())
 
 
-def _chosen(strategy: str | Strategy) -> Strategy:
+def _chosen(strategy: str | Strategy, loaded: Experiment) -> Strategy:
     if not isinstance(strategy, str):
-        if type(strategy).__name__ not in UNFIT:
+        if type(strategy).__name__ not in UNFIT or loaded.space.arguments.get("node_inputs") == "sets":
             return strategy
         strategy = type(strategy).__name__
     if strategy not in MULTI_TRIAL:
@@ -115,7 +115,7 @@ def _chosen(strategy: str | Strategy) -> Strategy:
             [
                 f"strategy: {strategy!r} is none of {', '.join(MULTI_TRIAL)}; for tuners such as TPE use "
                 "`bioautoml nni-config --architectures`, since NNI's strategies TPE and PolicyBasedRL cannot choose "
-                "several inputs of a node"
+                "several inputs of a node; with `space.node_inputs: sets` they are one choice, and both can be given as objects"
             ],
             "experiment",
         )

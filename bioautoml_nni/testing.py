@@ -11,6 +11,7 @@ functions of each kind take the plug-in itself, and arguments where it needs som
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -78,9 +79,8 @@ def _tried(what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -
     try:
         return function(*args, **kwargs)
     except AssertionError as error:
-        if str(error):
-            raise
-        raise AssertionError(f"{what}, but fails an assertion of its own") from error
+        text = str(error).partition("\n")[0] or "without a text"
+        raise AssertionError(f"{what}, but fails an assertion of its own: {text[:300]}") from error
     except Exception as error:
         text = " ".join(str(error).split()) or "without a text"
         raise AssertionError(f"{what}, but {type(error).__name__}: {text[:300]}") from error
@@ -281,7 +281,7 @@ def check_space(space: Any, **arguments: Any) -> None:
         logits.square().sum().backward()
         idle = [label for label, alpha in named_architecture_parameters(supernet).items() if alpha.grad is None]
         assert not idle, f"{name}: the choices {idle} have no influence on the supernet"
-    record = SpaceRecord(name=name, arguments=dict(arguments))
+    record = SpaceRecord(name=name, arguments=json.loads(json.dumps(arguments)))  # as a file keeps them
     rng = np.random.default_rng(0)
     for _ in range(5):
         architecture = derive(topology, draw_shares(topology, equal_shares(topology), rng), record)

@@ -162,6 +162,13 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         return encoder.mean, encoder.std
 
     @staticmethod
+    def native_size(**arguments: Any) -> int | None:
+        """Return the edge in pixels of the images that the trunk was trained with; None without a trunk."""
+        if arguments.get("trunk") is None:
+            return None
+        return load_encoder(TrunkSettings.model_validate(arguments["trunk"]).encoder, "space.trunk.encoder").image_size
+
+    @staticmethod
     def frozen_features(**arguments: Any) -> FeatureRequest | None:
         """Return what a frozen trunk is asked for, whatever the search decides; None where none is frozen."""
         plan = trunk_plan(arguments.get("trunk"), arguments.get("cells", 6), ("image",))

@@ -25,7 +25,7 @@ DEFAULT = "efficientnet_lite0"
 class ProbeSpace(ModelSpace):
     """A frozen encoder and, on its features and the encoded metadata, one linear layer; nothing is searched.
 
-    The layer is a logistic regression: its strength is chosen on validation, and nothing is drawn at random.
+    The layer is a logistic regression: its decay is chosen on validation, and nothing is drawn at random.
 
     Args:
         num_classes: number of classes.
@@ -34,7 +34,7 @@ class ProbeSpace(ModelSpace):
         encoder: name of an encoder (`bioautoml ls encoders`).
         stages: whose maps, averaged over height and width, join the embedding; None are those whose edge is a sixteenth
             of the image's or less.
-        refit: fit once more on training and validation together with the strength that validation chose.
+        refit: fit once more on training and validation together with the decay that validation chose.
 
     Raises:
         ConfigError: without images.
@@ -53,12 +53,18 @@ class ProbeSpace(ModelSpace):
         refit: bool = True,
     ) -> None:
         super().__init__()
+        ProbeSpace.topology(modalities, encoder, stages)
+
+    @classmethod
+    def topology(cls, modalities: Sequence[str], encoder: str, stages: list[int] | None) -> Topology:
+        """Return that nothing is open.
+
+        Raises:
+            ConfigError, EncoderError: see the class.
+        """
         if "image" not in modalities:
             raise ConfigError(["space.name: a probe needs images; add image to data.modalities."], "experiment")
         read_stages(load_encoder(encoder, "space.encoder"), stages)
-
-    def topology(self) -> Topology:
-        """Return that nothing is open."""
         return Topology({}, (), None, {})
 
     @staticmethod

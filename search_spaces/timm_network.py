@@ -15,6 +15,8 @@ from nni.nas.nn.pytorch import ModelSpace
 from torch import Tensor, nn
 
 from bioautoml_nni.architecture import Architecture, Topology
+from bioautoml_nni.architecture.schema import TrunkRecord
+from bioautoml_nni.features.encoder import load_encoder
 from bioautoml_nni.registry import get, suggestion
 from bioautoml_nni.utils.errors import ConfigError
 from bioautoml_nni.utils.numbers import Count, Rate, Share
@@ -47,6 +49,8 @@ class TimmSpace(ModelSpace):
     """
 
     capabilities = ("fixed", "image", "metadata")
+    normalises_since = 2
+    """Revision of preprocessing.json from which on pretrained networks get images as they were trained."""
 
     def __init__(
         self,
@@ -89,6 +93,38 @@ class TimmSpace(ModelSpace):
         if problems:
             raise ConfigError(problems, "experiment")
         return Topology({}, (), None, {})
+
+    @staticmethod
+    def image_normalisation(
+        encoder: str = "resnet18", pretrained: bool = False, weights: str | None = None, **arguments: Any
+    ) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Return mean and standard deviation of the pixels that a pretrained network was trained with."""
+        configuration = timm.get_pretrained_cfg(encoder) if pretrained or weights else None
+        return None if configuration is None else (tuple(configuration.mean), tuple(configuration.std))
+
+    @staticmethod
+    def trunk_record(
+        architecture: Architecture,
+        encoder: str = "resnet18",
+        pretrained: bool = False,
+        weights: str | None = None,
+        frozen: bool = False,
+        **arguments: Any,
+    ) -> TrunkRecord | None:
+        """Return what an architecture file says of pretrained weights; None without."""
+        if not (pretrained or weights):
+            return None
+        found = load_encoder(f"timm:{encoder}@{weights}" if weights else f"timm:{encoder}", "space.encoder")
+        return TrunkRecord(
+            encoder=f"timm:{encoder}", stages=(), embedding=True, frozen=frozen, weights="", licence=found.licence,
+            origin=found.origin,
+        )  # fmt: skip
+
+    @staticmethod
+    def native_size(encoder: str = "resnet18", **arguments: Any) -> int | None:
+        """Return the edge in pixels of the images that timm's weights of a network were trained with."""
+        configuration = timm.get_pretrained_cfg(encoder) if timm.is_model(encoder) else None
+        return None if configuration is None else int(configuration.input_size[-1])
 
     @staticmethod
     def build(architecture: Architecture, **arguments: Any) -> TimmNetwork:

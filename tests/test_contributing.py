@@ -8,8 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 from conftest import write_experiment, write_table
+from PIL import Image
+
+from bioautoml_nni.registry import KINDS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "examples/plugin"
@@ -24,6 +29,17 @@ def test_the_text_shows_the_package():
         assert code in source
     [entry] = re.findall(r"```ini\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
     assert all(line in (PACKAGE / "setup.cfg").read_text() for line in entry.splitlines())
+
+
+def test_the_document_shows_the_rest_of_the_package_and_all_of_its_kinds():
+    text = (ROOT / "docs/plugins.md").read_text()
+    shown = "".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    for name in ("strategies", "fusions", "losses", "sources", "encoders", "contenders"):
+        source = (PACKAGE / f"beetle_parts/{name}.py").read_text()
+        assert source.partition('"""\n\n')[2] in shown, name
+    assert (PACKAGE / "setup.cfg").read_text() in text
+    parts_of_ours = {"schedules", "relaxations"}
+    assert {kind for kind in KINDS if f"bioautoml_nni.{kind}" in text} == set(KINDS) - parts_of_ours
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +66,11 @@ def test_its_parts_are_found_and_pass_their_suites(installed):
         "check('operations', 'asymmetric_conv')\n"
         "check('regularisers', 'equal_shares', weight=2.0)\n"
         "check('search_spaces', 'one_convolution', sizes=[3, 5, 7])\n"
+        "check('fusions', 'sum')\n"
+        "check('losses', 'smoothed')\n"
+        "check('strategies', 'nni_gumbel')\n"
+        "check('encoders', 'small_resnet', argument='random')\n"
+        "assert plugins('contenders')['wider'].target('48').settings(0) == {'space.channels': 48}\n"
         "print('all hold')"
     )
     assert "all hold" in done.stdout, done.stderr
@@ -67,3 +88,27 @@ def test_a_search_uses_them(installed, tmp_path):
     shares = json.loads((tmp_path / "run/search/shares.json").read_text())
     assert all("asymmetric_conv" in own for label, own in shares.items() if "_edge_" in label)
     assert any("asymmetric_conv" in json.dumps(own) for own in shares.values())
+
+
+def test_a_whole_run_with_its_space_strategy_loss_and_source(installed, tmp_path):
+    (tmp_path / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(45):
+        name, tint = [("ant", 40), ("bee", 120), ("cicada", 200)][number % 3]
+        pixels = np.clip(tint + rng.normal(0, 30, (24, 24, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{name}_{number}.png")
+    experiment = {
+        "name": "beetles",
+        "data": {"source": "file_names", "root": "images", "modalities": ["image"], "image_size": 16},
+        "space": {"name": "one_convolution", "sizes": [3, 5]},
+        "strategy": {"name": "nni_gumbel", "start": 1.0},
+        "loss": {"name": "smoothed", "smoothing": 0.1},
+        "search": {"epochs": 1, "batch_size": 8},
+        "training": {"epochs": 1, "batch_size": 8, "warmup_steps": 1},
+    }
+    (tmp_path / "experiment.yml").write_text(yaml.safe_dump(experiment))
+    code = "from bioautoml_nni.cli.main import main; main()"
+    done = installed(code, "run", tmp_path / "experiment.yml", "--output", tmp_path / "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(json.loads((tmp_path / "run/search/shares.json").read_text())["size"]) == {"conv_3", "conv_5"}
+    assert (tmp_path / "run/report.html").is_file()

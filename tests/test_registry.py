@@ -64,7 +64,8 @@ def entries(*given):
     """Stand for the entry points of installed packages, beside our own."""
     from importlib.metadata import EntryPoints, entry_points
 
-    return EntryPoints([*entry_points(), *(registry.EntryPoint(*each) for each in given)])
+    ours = [entry for kind in registry.KINDS for entry in entry_points(group=registry.GROUP_PREFIX + kind)]
+    return EntryPoints([*ours, *(registry.EntryPoint(*each) for each in given)])
 
 
 @pytest.fixture

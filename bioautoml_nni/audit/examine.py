@@ -14,7 +14,7 @@ from rich.console import Console
 from ..config import Experiment
 from ..data import splits
 from ..data.labels import learnable, require_labels
-from ..data.load import image_store, load_manifest
+from ..data.load import image_size, image_store, load_manifest
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest
 from ..data.readable import NONE_UNREADABLE, readable
 from ..data.remark import Remark
@@ -90,7 +90,8 @@ def finish(experiment: Experiment, manifest: Manifest, console: Console) -> tupl
     facts = pixels = None
     unreadable = NONE_UNREADABLE
     if "image" in settings.modalities:
-        store = image_store(experiment, manifest.image_root)
+        size = image_size(experiment, manifest.image_root, table[IMAGE].tolist())
+        store = image_store(experiment, manifest.image_root, size)
         seen = readable(table, store, settings.max_unreadable, console)
         again = learnable(seen.table, settings)  # an image that cannot be read may leave a label a single specimen
         facts = seen.facts[~seen.table[LABEL].isin(list(again.left_out))].reset_index(drop=True)

@@ -28,8 +28,13 @@ def export(
 
     from ..runs.directory import RunDirectory
     from ..stages.export import export as write_export
+    from ..utils.errors import ExportError
+    from ..utils.places import require_folder
 
     folder = output or directory / "export"
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "export.json").is_file():
+        raise ExportError(f"--output {folder}: is a folder with other files, which would be lost; choose another one.")
+    require_folder(folder.parent, kind=ExportError)
     write_export(RunDirectory.open(directory), folder, console, target, int8)
     parity = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
     for name, difference in parity["largest_difference"].items():

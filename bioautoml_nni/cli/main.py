@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -15,6 +15,9 @@ from ..utils.errors import BioAutoMLError, outside_cause
 from ..utils.quiet import quiet
 from .estimating import is_long, show_estimate
 from .shared import Overrides, RunPath, app, console, errors
+
+if TYPE_CHECKING:
+    from ..config import Experiment
 
 
 def _version(value: bool) -> None:
@@ -137,12 +140,22 @@ def check(
     from ..audit.present import present
     from ..config import load_experiment
     from ..utils.atomic import write_json
+    from ..utils.places import require_place
 
-    found = examine(load_experiment(experiment, overrides or []), console)
+    loaded = load_experiment(experiment, overrides or [])
+    require_place(output, [experiment, *_files_of(loaded)])
+    found = examine(loaded, console)
     write_json(output, found.audit)
     present(found.audit, console)
     console.print(f"[dim]Everything in detail: {output}")
     raise typer.Exit({"clean": 0, "warnings": 1, "refused": 2}[found.verdict])
+
+
+def _files_of(experiment: Experiment) -> list[Path]:
+    """Return the files that an experiment's data section names."""
+    root = experiment.data.root
+    texts = [value for value in experiment.data.arguments.values() if isinstance(value, str)]
+    return [] if root is None else [root / text for text in texts if (root / text).is_file()]
 
 
 @app.command()

@@ -12,12 +12,15 @@ from pydantic import BaseModel, ValidationError
 
 from ..registry import get, plugins, suggestion
 from ..utils.encodings import read_text
-from ..utils.errors import ConfigError, PluginError
+from ..utils.errors import BioAutoMLError, ConfigError, PluginError
 from ..utils.yaml_files import RepeatedKeys, load_yaml
 from .arguments import as_annotated, check_arguments, constructor_arguments
 from .schema import RECIPE_KEYS, DataConfig, Experiment
 
-PATHS = (("data", "root"), ("training", "distillation", "teacher"))
+ENCODERS = (("training", "distillation", "teacher"), ("space", "encoder"), ("space", "trunk", "encoder"))
+"""Keys that may name an encoder, whose file of weights, if it has one, is such a path too."""
+
+PATHS = (("data", "root"), *ENCODERS)
 """Keys whose relative paths start at the experiment file's folder, or where a command gives them at its own."""
 
 RECIPE = "training.recipe"
@@ -213,11 +216,10 @@ def _contradictions(experiment: Experiment) -> list[str]:
             f"strategy.warmup_epochs: {warmup} epochs of warm-up leave nothing of search.epochs="
             f"{experiment.search.epochs} for the architecture; lower it."
         )
-    sizes = experiment.search.image_sizes
-    if sizes and sizes[-1] > experiment.data.image_size:
-        problems.append(
-            f"search.image_sizes: {sizes[-1]} is more than data.image_size={experiment.data.image_size}; lower it."
-        )
+    sizes, size = experiment.search.image_sizes, experiment.data.image_size
+    if sizes and size != "auto" and sizes[-1] > size:
+        problems.append(f"search.image_sizes: {sizes[-1]} is more than data.image_size={size}; lower it.")
+    problems += _auto_size_problems(experiment)
     strategy = experiment.strategy.name
     several = experiment.search.devices > 1 and strategy in plugins("strategies")
     if several and "processes" not in get("strategies", strategy).capabilities:
@@ -260,6 +262,19 @@ def _trunk_problems(experiment: Experiment) -> list[str]:
     return problems
 
 
+def _auto_size_problems(experiment: Experiment) -> list[str]:
+    """Return why there is no encoder whose size an image size of "auto" could be."""
+    if experiment.data.image_size != "auto" or experiment.space.name not in plugins("search_spaces"):
+        return []
+    native = getattr(get("search_spaces", experiment.space.name).target, "native_size", None)
+    try:
+        known = native is not None and native(**experiment.space.arguments) is not None
+    except (BioAutoMLError, TypeError, ValueError):  # wrong arguments are reported as such
+        return []
+    reason = "is the size of a pretrained encoder, and this space has none here; give pixels, such as 64"
+    return [] if known else [f"data.image_size: auto {reason}."]
+
+
 def _texts(value: Any) -> list[str]:
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
@@ -287,7 +302,24 @@ def _resolve_paths(raw: dict[str, Any], base: Path) -> None:
         for name in sections:
             section = section.get(name) if isinstance(section, dict) else None
         if isinstance(section, dict) and isinstance(section.get(key), str):
-            section[key] = str(base / Path(section[key]).expanduser())
+            known = (*sections, key)
+            section[key] = (
+                _with_weights(section[key], base)
+                if _names_encoder(section[key], known)
+                else str(base / Path(section[key]).expanduser())
+            )
+
+
+def _names_encoder(text: str, key: tuple[str, ...]) -> bool:
+    """Whether the value of a key is a reference to an encoder and no path."""
+    return key in ENCODERS and (key[0] == "space" or text.partition(":")[0] in plugins("encoders"))
+
+
+def _with_weights(reference: str, base: Path) -> str:
+    """Return a reference to an encoder whose file of weights, if it names one, is found from everywhere."""
+    name, _, weights = reference.partition("@")
+    file = base / Path(weights).expanduser()
+    return f"{name}@{file}" if weights and (file.is_file() or "/" in weights) else reference
 
 
 def _explain(fault: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -80,7 +80,11 @@ class DataConfig(BaseModel):
     source: str
     root: Path | None = None
     modalities: list[Literal["image", "metadata"]] = Field(["image", "metadata"], min_length=1)
-    image_size: int = Field(64, ge=SMALLEST_SIDE, le=LARGEST_SIDE)
+    image_size: Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)] | Literal["auto"] = Field(
+        64,
+        description="edge of the squares that images become; auto is that of the space's encoder, or less where images "
+        "do not hold as much",
+    )
     split: SplitConfig = SplitConfig()
     encoding: EncodingConfig = EncodingConfig()
     max_unreadable: float = Field(0.05, ge=0, le=1)
@@ -157,9 +161,12 @@ class SearchConfig(_Optimisation):
 
 
 class DistillationConfig(_Section):
-    """What the network learns from the one of an earlier run besides the labels."""
+    """What the network learns from a teacher besides the labels."""
 
-    teacher: Path = Field(description="the directory of a run with the same classes, retrained at least")
+    teacher: str = Field(
+        description="the directory of a run with the same classes, retrained at least; or an encoder, such as "
+        "efficientnet_lite0; or a .parquet of logits or embeddings by specimen id"
+    )
     weight: float = Field(0.5, gt=0, le=1, description="of the teacher's word; the labels' has the rest")
     temperature: float = Field(2.0, ge=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..config import Experiment
@@ -9,6 +10,10 @@ from ..registry import get
 from ..utils.errors import DataError
 from .image_store import ImageStore
 from .manifest import ID, Manifest
+from .sizing import natural_size
+
+LOOK = 32
+"""Pixels at which images are looked at to learn how large they are."""
 
 
 def load_manifest(experiment: Experiment) -> Manifest:
@@ -32,7 +37,27 @@ def load_manifest(experiment: Experiment) -> Manifest:
     return manifest
 
 
-def image_store(experiment: Experiment, image_root: Path) -> ImageStore:
-    """Return the image cache that an experiment uses."""
+def image_store(experiment: Experiment, image_root: Path, size: int) -> ImageStore:
+    """Return the image cache that an experiment uses.
+
+    Args:
+        size: edge of the images; see `image_size`.
+    """
     cache = experiment.cache
-    return ImageStore(image_root, experiment.data.image_size, cache.folder, cache.max_gb)
+    return ImageStore(image_root, size, cache.folder, cache.max_gb)
+
+
+def image_size(experiment: Experiment, image_root: Path, references: Sequence[str]) -> int:
+    """Return the edge in pixels that images get: as configured, or for "auto" the encoder's, bounded by what they hold.
+
+    Raises:
+        DataError: if a path leads out of the image root.
+    """
+    configured = experiment.data.image_size
+    if configured != "auto":
+        return configured
+    section = experiment.space
+    native: int = get("search_spaces", section.name).target.native_size(**section.arguments)
+    facts = image_store(experiment, image_root, LOOK).ensure(references)
+    sides = facts.loc[facts["failure"].isna(), ["width", "height"]].max(axis=1)
+    return natural_size(native, sides.to_numpy(float)) if len(sides) else native

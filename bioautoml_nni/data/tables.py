@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
+import lzma
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,9 +25,25 @@ import pandas as pd
 
 from ..utils.encodings import encoding_of, is_unicode, read_text
 from ..utils.errors import DataError
+from .table_formats import (
+    COLUMNAR,
+    JSON_LINES,
+    SPREADSHEETS,
+    SQLITE,
+    columnar_batches,
+    in_blocks,
+    json_rows,
+    kind_of,
+    open_packed,
+    spreadsheet_rows,
+    sqlite_rows,
+)
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
+KINDS = (*SEPARATORS, *COLUMNAR, *SPREADSHEETS, *JSON_LINES, *SQLITE)
 CANDIDATES = (",", ";", "\t", "|")
+UNREADABLE = (csv.Error, OSError, EOFError, ValueError, LookupError, zlib.error, zipfile.BadZipFile, lzma.LZMAError)
+"""What a damaged table raises, packed or not."""
 HEAD = 200
 """Lines from which the separator is found."""
 LARGEST_FIELD = 1 << 27
@@ -37,22 +56,24 @@ class TableFile:
     """A table on disk.
 
     Attributes:
-        path: file with the suffix .csv, .tsv, .tab, .txt or .parquet.
+        path: file whose suffix is one of `KINDS`, and may be followed by .gz, .bz2, .xz or .zip for text.
         missing: texts that mean that a value is missing, besides the empty one.
         encoding: of a text file; found by itself if None.
+        sheet: of a spreadsheet, or table of a database; the first, or the only one, if None.
         notes: what a reader should know of how it was read; complete after all rows have been read.
     """
 
     path: Path
     missing: Collection[str] = ()
     encoding: str | None = None
+    sheet: str | None = None
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.path.is_file():
             raise DataError(f"{self.path}: there is no such table; check data.table and data.root.")
-        if self.path.suffix.lower() not in {*SEPARATORS, ".parquet"}:
-            raise DataError(f"{self.path}: unknown kind of table {self.path.suffix!r}; use .csv, .tsv or .parquet.")
+        if not is_table(self.path):
+            raise DataError(f"{self.path}: unknown kind of table {self.path.suffix!r}; use {', '.join(KINDS)}.")
 
     def blocks(self, rows: int) -> Iterator[pd.DataFrame]:
         """Yield tables of at most so many rows; columns of text hold strings, gaps are missing values.
@@ -61,31 +82,44 @@ class TableFile:
             DataError: if the file cannot be read as a table, naming the line where there is one.
         """
         self.notes.clear()
+        kind = kind_of(self.path)
         try:
-            if self.path.suffix.lower() == ".parquet":
-                yield from self._parquet(rows)
+            if kind in COLUMNAR:
+                for batch in columnar_batches(self.path, rows, self.notes):
+                    table = batch.to_pandas().reset_index(drop=True)
+                    yield pd.DataFrame({str(name): self._cells(column) for name, column in table.items()})
+            elif kind in SPREADSHEETS:
+                yield from self._framed(spreadsheet_rows(self.path, self.sheet, self.notes), rows)
+            elif kind in SQLITE:
+                yield from self._framed(sqlite_rows(self.path, self.sheet), rows)
+            elif kind in JSON_LINES:
+                with open_packed(self.path) as file:
+                    yield from self._framed(json_rows(file, self.notes, self.path.name), rows)
             else:
                 yield from self._text(rows)
-        except (csv.Error, OSError, ValueError, LookupError) as error:
+        except UNREADABLE as error:
             reason = " ".join(str(error).split())
             raise DataError(f"{self.path}: cannot be read as a table ({reason}); repair or re-export it.") from error
 
-    def _parquet(self, rows: int) -> Iterator[pd.DataFrame]:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(self.path) as file:
-            nested = [entry.name for entry in file.schema_arrow if pa.types.is_nested(entry.type)]
-            if nested:
-                self.notes.append(f"{self.path.name}: nested columns left out: {', '.join(nested)}.")
-            names = [name for name in file.schema_arrow.names if name not in nested and not name.startswith("__index_")]
-            for batch in file.iter_batches(rows, columns=names):
-                table = batch.to_pandas().reset_index(drop=True)
-                yield pd.DataFrame({str(name): self._cells(column) for name, column in table.items()})
+    def _framed(self, lines: Iterator[tuple[int, Sequence[Any]]], rows: int) -> Iterator[pd.DataFrame]:
+        """Yield tables from numbered rows, of which the first is the header."""
+        names = self._names([cell_text(cell) or "" for cell in next(lines, (0, []))[1]])
+        if not names:
+            raise ValueError("it has no header")
+        shape = _Shape(self.path, len(names))
+        for block in in_blocks(lines, rows):
+            fitted = [shape.fitted(number, [cell_text(cell) or "" for cell in cells]) for number, cells in block]
+            yield pd.DataFrame(
+                {
+                    name: pd.Series([None if self._is_gap(cell) else cell for cell in column], dtype="str")
+                    for name, column in zip(names, zip(*fitted, strict=True), strict=True)
+                }
+            )
+        self.notes += shape.notes()
 
     def _cells(self, column: pd.Series) -> pd.Series:
         """Return numbers and truth values as they are, everything else as text."""
-        if pd.api.types.is_numeric_dtype(column):
+        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
             return column
         texts = [cell_text(value) for value in column]
         return pd.Series([None if self._is_gap(text) else text for text in texts], dtype="str")
@@ -94,40 +128,25 @@ class TableFile:
         return text is None or not text.strip() or text.strip() in self.missing
 
     def _text(self, rows: int) -> Iterator[pd.DataFrame]:
-        encoding = self.encoding
-        if encoding is None:
-            with open(self.path, "rb") as raw:
-                encoding = encoding_of(raw)
-            if not is_unicode(encoding):
+        with open_packed(self.path) as raw:
+            encoding = self.encoding or encoding_of(raw)
+            if self.encoding is None and not is_unicode(encoding):
                 self.notes.append(f"{self.path.name}: read in the encoding {encoding}, which its bytes suggest.")
-        with open(self.path, encoding=encoding, newline="") as file:
+            raw.seek(0)
+            file = io.TextIOWrapper(raw, encoding=encoding, newline="")
             separator, first = self._separator(file)
             file.seek(0)
             quoting = self._quoting(file, separator)
             file.seek(0)
             reader = csv.reader(file, delimiter=separator, quoting=quoting, strict=True)
-            lines = _numbered(reader, first)
-            names = self._names(next(lines, (0, []))[1])
-            if not names:
-                raise ValueError("it has no header")
-            shape = _Shape(self.path, len(names))
-            while block := [shape.fitted(number, cells) for number, cells in islice(lines, rows)]:
-                columns = zip(*block, strict=True)
-                yield pd.DataFrame(
-                    {
-                        name: pd.Series([None if self._is_gap(cell) else cell for cell in column], dtype="str")
-                        for name, column in zip(names, columns, strict=True)
-                        if name
-                    }
-                )
-            self.notes += shape.notes()
+            yield from self._framed(_numbered(reader, first), rows)
 
     def _separator(self, file: io.TextIOBase | Any) -> tuple[str, int]:
         """Return the separator, and the number of lines to skip before the header."""
         head = list(islice(file, HEAD))
         if head and head[0].lower().startswith("sep=") and len(head[0].strip()) == 5:  # as Excel writes it
             return head[0].strip()[4], 1
-        preferred = SEPARATORS[self.path.suffix.lower()]
+        preferred = SEPARATORS[kind_of(self.path)]
         best, best_score = preferred, (0.0, 0)
         for candidate in (preferred, *(other for other in CANDIDATES if other != preferred)):
             try:
@@ -216,6 +235,11 @@ class _Shape:
         return found
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file's name says that it is a table that can be read."""
+    return kind_of(path) in KINDS
+
+
 def _numbered(reader: Any, skip: int) -> Iterator[tuple[int, list[str]]]:
     """Yield rows that hold something, with the line that they end in."""
     for number, cells in enumerate(reader):
@@ -224,7 +248,11 @@ def _numbered(reader: Any, skip: int) -> Iterator[tuple[int, list[str]]]:
 
 
 def read_table(
-    path: Path, missing: Collection[str] = (), encoding: str | None = None, notes: list[str] | None = None
+    path: Path,
+    missing: Collection[str] = (),
+    encoding: str | None = None,
+    notes: list[str] | None = None,
+    sheet: str | None = None,
 ) -> pd.DataFrame:
     """Read a whole table; see `TableFile`.
 
@@ -234,7 +262,7 @@ def read_table(
     Raises:
         DataError: if the file is missing, empty, of another kind or cannot be parsed.
     """
-    file = TableFile(path, missing, encoding)
+    file = TableFile(path, missing, encoding, sheet)
     parts = list(file.blocks(1 << 16))
     if notes is not None:
         notes += file.notes

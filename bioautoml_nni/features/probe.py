@@ -1,7 +1,7 @@
-"""A linear classifier on features that stay as they are: logistic regression, its strength chosen on validation.
+"""A linear classifier on features that stay as they are: logistic regression, its decay chosen on validation.
 
-scikit-learn minimises the mean cross-entropy plus the squared norm of the weights divided by 2 C N, on standardised
-features; the standardisation then goes into weights and bias, so that what comes out is one linear layer.
+scikit-learn minimises the mean cross-entropy plus decay / 2 times the squared norm of the weights (its C is 1 / (decay
+N)), on standardised features; the standardisation then goes into weights and bias, so that one linear layer comes out.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-STRENGTHS = (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2)
-"""Inverse strengths C that are tried, weakest model first; trying ends when the next two are no better."""
+DECAYS = (0.3, 0.15, 0.08, 0.04, 0.02, 0.01, 0.005, 0.002)
+"""Decays that are tried, the stiffest model first; trying ends with the first that is no better."""
 
 ITERATIONS, TOLERANCE = 200, 1e-3
 UNSEEN = -30.0
@@ -30,13 +30,13 @@ class LinearProbe:
     Attributes:
         weight: (K, D) float32.
         bias: (K,) float32.
-        strength: C that was best on validation.
-        losses: mean negative log-likelihood on validation by C.
+        decay: that was best on validation.
+        losses: mean negative log-likelihood on validation by decay.
     """
 
     weight: np.ndarray
     bias: np.ndarray
-    strength: float
+    decay: float
     losses: dict[float, float]
 
     def logits(self, features: np.ndarray) -> np.ndarray:
@@ -51,53 +51,61 @@ def fit_probe(
     validation_target: np.ndarray,
     classes: int,
     refit: bool = True,
-    strengths: Sequence[float] = STRENGTHS,
-    advance: Callable[[float, float], None] = lambda strength, loss: None,
+    decays: Sequence[float] = DECAYS,
+    advance: Callable[[float, float], None] = lambda decay, loss: None,
 ) -> LinearProbe:
-    """Choose C by the log-likelihood of the validation part, which is steady where it has few groups.
+    """Choose the decay by the log-likelihood of the validation part, which is steady where it has few groups.
 
     Args:
         features: (N, D) of the training part.
         target: (N,) class indices.
         validation_features, validation_target: the same of the validation part.
         classes: K.
-        refit: fit once more on both parts with the C that was chosen.
-        advance: called with each C and its loss.
+        refit: fit once more on both parts with the decay that was chosen.
+        advance: called with each decay and its loss.
     """
     losses: dict[float, float] = {}
     best: tuple[np.ndarray, np.ndarray] | None = None
-    for strength in strengths:
-        weight, bias = _fit(features, target, classes, strength)
-        losses[strength] = _loss(validation_features @ weight.T + bias, validation_target)
-        advance(strength, losses[strength])
-        if losses[strength] == min(losses.values()):
-            best = weight, bias
-        if list(losses.values()).index(min(losses.values())) < len(losses) - 2:
+    regression = _Regression(features, target, classes)
+    for decay in decays:
+        weight, bias = regression.fit(decay)
+        losses[decay] = _loss(validation_features @ weight.T + bias, validation_target)
+        advance(decay, losses[decay])
+        if losses[decay] > min(losses.values()):
             break
-    chosen = min(losses, key=lambda strength: losses[strength])
+        best = weight, bias
+    chosen = min(losses, key=lambda decay: losses[decay])
     if refit:
         together = np.concatenate([features, validation_features])
-        best = _fit(together, np.concatenate([target, validation_target]), classes, chosen)
-    assert best is not None  # one strength at least is tried
+        best = _Regression(together, np.concatenate([target, validation_target]), classes).fit(chosen)
+    assert best is not None  # one decay at least is tried
     return LinearProbe(best[0].astype(np.float32), best[1].astype(np.float32), chosen, losses)
 
 
-def _fit(features: np.ndarray, target: np.ndarray, classes: int, strength: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return weight (K, D) and bias (K,) for features as they come."""
-    mean, scale = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
-    scale[scale < 1e-6] = 1.0  # constant in training, so that it gets no weight
-    standard = ((features - mean) / scale).astype(np.float32)
-    model = LogisticRegression(C=strength, max_iter=ITERATIONS, tol=TOLERANCE)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # far enough: the loss on validation is what counts
-        model.fit(standard, target)
-    present, own, offset = model.classes_, model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
-    if len(present) == 2:  # scikit-learn keeps the logit of the second class alone
-        own, offset = np.concatenate([-own, own]) / 2, np.concatenate([-offset, offset]) / 2
-    weight, bias = np.zeros((classes, features.shape[1])), np.full(classes, UNSEEN)
-    weight[present] = own / scale
-    bias[present] = offset - weight[present] @ mean
-    return weight, bias
+class _Regression:
+    """Logistic regressions on one set of features; each starts from the one before, which is near where it ends."""
+
+    def __init__(self, features: np.ndarray, target: np.ndarray, classes: int) -> None:
+        self.classes = classes
+        self.target = target
+        self.mean, self.scale = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
+        self.scale[self.scale < 1e-6] = 1.0  # constant in training, so that it gets no weight
+        self.standard = ((features - self.mean) / self.scale).astype(np.float32)
+        self.model = LogisticRegression(max_iter=ITERATIONS, tol=TOLERANCE, warm_start=True)
+
+    def fit(self, decay: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return weight (K, D) and bias (K,) for features as they come."""
+        model = self.model.set_params(C=1 / (decay * len(self.target)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # far enough: the loss on validation is what counts
+            model.fit(self.standard, self.target)
+        present, own, offset = model.classes_, model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
+        if len(present) == 2:  # scikit-learn keeps the logit of the second class alone
+            own, offset = np.concatenate([-own, own]) / 2, np.concatenate([-offset, offset]) / 2
+        weight, bias = np.zeros((self.classes, len(self.mean))), np.full(self.classes, UNSEEN)
+        weight[present] = own / self.scale
+        bias[present] = offset - weight[present] @ self.mean
+        return weight, bias
 
 
 def _loss(logits: np.ndarray, target: np.ndarray) -> float:

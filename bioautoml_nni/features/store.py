@@ -251,9 +251,10 @@ class _Shelf:
         entries = []
         with open(self.folder / "values.f16", "r+b" if (self.folder / "values.f16").is_file() else "w+b") as file:
             for row, number in enumerate(missing, start):
+                content = values[number].tobytes()
                 file.seek(row * self.row_bytes)
-                file.write(np.ascontiguousarray(values[number]).tobytes())
-                entries.append((*keys[number], row, zlib.crc32(np.ascontiguousarray(values[number]))))
+                file.write(content)
+                entries.append((*keys[number], row, zlib.crc32(content)))
                 known[keys[number]] = row
             file.flush()
             os.fsync(file.fileno())

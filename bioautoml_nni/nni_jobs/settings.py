@@ -41,7 +41,8 @@ def check_settings(config: Path, space: Mapping[str, Any], overrides: Sequence[s
             except ConfigError as error:
                 new = [problem for problem in error.problems if problem not in said]
                 said.update(new)
-                problems += [f"{key} = {value!r}: {problem}" for problem in new]
+                told = [problem.startswith(tuple(values)) for problem in new]  # which names its key and value itself
+                problems += [p if own_key else f"{key} = {value!r}: {p}" for p, own_key in zip(new, told, strict=True)]
     if problems:
         raise ConfigError(problems, "search space")
 

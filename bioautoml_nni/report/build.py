@@ -66,6 +66,7 @@ def build_report(run: RunDirectory, data: PreparedData, drawings: list[tuple[int
         sentences=summary_sentences(metrics, per_class),
         architecture=Markup(draw(architecture)),
         sparsity=architecture.sparsity,
+        trunk=architecture.trunk,
         epochs=[(epoch, Markup(drawing)) for epoch, drawing in evenly_spread(drawings, FRAMES)],
         halving=halving_table(run),
         evolution=evolution_table(run),

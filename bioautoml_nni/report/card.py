@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from .._version import __version__
+from ..architecture import Architecture
 from ..evaluation.metrics import read_per_class
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
@@ -32,6 +33,7 @@ def model_card(run: RunDirectory, data: PreparedData, parity: Mapping[str, Any] 
     return template.render(
         name=run.experiment.name,
         size=data.image_size,
+        trunk=Architecture.load(run / "architecture.json").trunk,
         metrics=metrics,
         columns=", ".join(f"`{column}`" for column in metrics["metadata_columns"]),
         weak=per_class[(per_class["test"] > 0) & (per_class["f1"] < 0.5)]["class"].tolist(),

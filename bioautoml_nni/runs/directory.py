@@ -130,6 +130,8 @@ class RunDirectory:
         digest = hashlib.sha256()
         for name, (sections, _) in STAGES.items():
             digest.update(json.dumps([name, {section: dumped.get(section) for section in sections}]).encode())
+            if name == "prepare" and self.experiment.data.image_size == "auto":
+                digest.update(json.dumps(dumped.get("space")).encode())  # whose encoder's size it is
             if name == stage:
                 return digest.hexdigest()[:16]
         raise KeyError(stage)

@@ -61,7 +61,9 @@ def pooled_features(
             left = (time.monotonic() - started) / max(1, done) * (len(digests) - done)
             if left > WORTH_TELLING and not told:
                 told = True
-                console.print(f"features of {request.encoder.reference}: about {duration(left)} for {len(digests)} images")
+                console.print(
+                    f"features of {request.encoder.reference}: about {duration(left)} for {len(digests)} images"
+                )
 
         found = store.ensure(digests, pixels, [POOLED], advance=advance)[POOLED]
     return PooledFeatures(found.pooled(request.stages).astype(np.float16))

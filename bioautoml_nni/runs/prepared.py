@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from rich.console import Console
 from ..architecture import Topology, topology_of
 from ..data import splits
 from ..data.dataset import Features, SpecimenDataset
-from ..data.image_store import Pixels
+from ..data.image_store import ImageStore, Pixels
 from ..data.joining import read_by_id
 from ..data.load import image_store
 from ..data.manifest import ID, IMAGE, LABEL
@@ -28,6 +28,9 @@ from ..training.augment import FeatureTransform, ImageTransform
 from .directory import RunDirectory
 from .pooled_features import pooled_features
 from .trunk_features import trunk_features
+
+NORMALISATION_REVISION = 2
+"""From 2 on, a pretrained timm network sees images as it was trained; runs prepared before keep what they learned."""
 
 UNLEARNED = -1
 """Target of specimens whose label is no class."""
@@ -67,7 +70,7 @@ class PreparedData:
         index = {name: position for position, name in enumerate(state["classes"])}
         targets = table[LABEL].map(index).fillna(UNLEARNED).to_numpy(dtype=np.int64)
         return cls(
-            run, table, part, state["classes"], state["rank"], {**state["image"], **_own_normalisation(run)},
+            run, table, part, state["classes"], state["rank"], {**state["image"], **_own_normalisation(run, state["image"])},
             Path(state["image_root"]), state["brand"], preprocessor, preprocessor.transform(table), targets,
         )  # fmt: skip
 
@@ -86,6 +89,10 @@ class PreparedData:
         """Metadata columns that the network sees."""
         return list(self.preprocessor.roles) if "metadata" in self.run.experiment.data.modalities else []
 
+    def image_store(self) -> ImageStore:
+        """Return the image cache that holds this run's images."""
+        return image_store(self.run.experiment, self.image_root, int(self.image["size"]))
+
     @cached_property
     def pixels(self) -> Pixels | None:
         """Pixels of all specimens, from the cache; what is missing in it is decoded again, once a process.
@@ -95,7 +102,7 @@ class PreparedData:
         """
         if not self.uses_images:
             return None
-        store = image_store(self.run.experiment, self.image_root)
+        store = self.image_store()
         facts = store.verified(self.table[IMAGE].tolist())
         failed = facts[facts["failure"].notna()]
         if len(failed):
@@ -123,8 +130,7 @@ class PreparedData:
         if request is None or self.reads_images or not self.uses_images or not self.run.experiment.cache.max_gb:
             return None
         assert self.pixels is not None  # images are used
-        store = image_store(self.run.experiment, self.image_root)
-        digests = store.verified(self.table[IMAGE].tolist())["digest"].tolist()
+        digests = self.image_store().verified(self.table[IMAGE].tolist())["digest"].tolist()
         ask = pooled_features if request.pooled else trunk_features
         return ask(request, self.run.experiment, self.pixels, digests, int(self.image["size"]), Console())
 
@@ -198,7 +204,10 @@ def _hook(run: RunDirectory, name: str) -> Any:
     return None if function is None else function(**section.arguments)
 
 
-def _own_normalisation(run: RunDirectory) -> dict[str, Any]:
+def _own_normalisation(run: RunDirectory, image: Mapping[str, Any]) -> dict[str, Any]:
     """Return mean and standard deviation of the pixels that the space's encoder was trained with, if it has one."""
+    since = getattr(get("search_spaces", run.experiment.space.name).target, "normalises_since", 1)
+    if image.get("revision", 1) < since:
+        return {}
     found = _hook(run, "image_normalisation") if "image" in run.experiment.data.modalities else None
     return {} if found is None else {"mean": list(found[0]), "std": list(found[1])}

@@ -39,7 +39,9 @@ def _learned_validation(run: RunDirectory) -> bool:
     return splits.VALIDATION in learned_parts(run)
 
 
-def fit_classifier(data: PreparedData, network: Any, console: Console, refit: bool) -> tuple[dict[str, Any], np.ndarray]:
+def fit_classifier(
+    data: PreparedData, network: Any, console: Console, refit: bool
+) -> tuple[dict[str, Any], np.ndarray]:
     """Fit the linear layer at the end of `network`, in place.
 
     The regression's logits are natural ones; those of the network are what the experiment's loss would make of them, so
@@ -47,7 +49,7 @@ def fit_classifier(data: PreparedData, network: Any, console: Console, refit: bo
 
     Args:
         network: with the parts of `MultimodalForward` and a classifier that ends in a linear layer.
-        refit: also learn from the validation part, once it has chosen the strength.
+        refit: also learn from the validation part, once it has chosen the decay.
 
     Returns:
         What network.json says of the fit; logits (N, K) of the validation part by what had not seen it.
@@ -59,18 +61,18 @@ def fit_classifier(data: PreparedData, network: Any, console: Console, refit: bo
     targets = {"train": data.targets[data.in_training]}
     targets["validation"] = data.targets[(data.part == splits.VALIDATION).to_numpy()]
 
-    def tell(strength: float, loss: float) -> None:
-        console.print(f"probe: C {strength:g}, log-loss on validation {loss:.4f}", highlight=False)
+    def tell(decay: float, loss: float) -> None:
+        console.print(f"probe: decay {decay:g}, log-loss on validation {loss:.4f}", highlight=False)
 
     arguments = (parts["train"], targets["train"], parts["validation"], targets["validation"], len(data.classes))
     chosen = fit_probe(*arguments, refit=False, advance=tell)
     shift = data.loss().natural_logits(torch.zeros(1, len(data.classes)))[0].numpy()
     unseen = chosen.logits(parts["validation"]) - shift
-    final = fit_probe(*arguments, strengths=[chosen.strength]) if refit else chosen
+    final = fit_probe(*arguments, decays=[chosen.decay]) if refit else chosen
     _put(network, final, shift)
     record = {
-        "strength": chosen.strength,
-        "validation_loss": {f"{strength:g}": loss for strength, loss in chosen.losses.items()},
+        "decay": chosen.decay,
+        "validation_loss": {f"{decay:g}": loss for decay, loss in chosen.losses.items()},
         "learned_from": [splits.WEIGHTS, splits.ALPHA, *([splits.VALIDATION] if refit else [])],
         "validation_macro_f1": float(f1_score(targets["validation"], unseen.argmax(1), average="macro")),
     }

@@ -14,7 +14,6 @@ import pandas as pd
 from rich.console import Console
 
 from ..data import splits
-from ..data.load import image_store
 from ..data.manifest import ID, IMAGE
 from ..registry import plugins
 from ..utils.errors import DataError, RunDirectoryError
@@ -117,5 +116,4 @@ def _identities(data: PreparedData, rows: np.ndarray, by_image: bool) -> pd.Seri
     """Return what tells specimens of two runs apart: the content of their images, or their ids."""
     if not by_image:
         return data.table[ID][rows]
-    store = image_store(data.run.experiment, data.image_root)
-    return store.verified(data.table[IMAGE][rows].tolist())["digest"]
+    return data.image_store().verified(data.table[IMAGE][rows].tolist())["digest"]

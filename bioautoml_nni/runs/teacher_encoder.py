@@ -9,9 +9,9 @@ from rich.console import Console
 
 from ..data.load import image_store
 from ..data.manifest import IMAGE
+from ..data.sizing import natural_size
 from ..features.encoder import load_encoder
 from ..features.request import FeatureRequest
-from ..features.sizing import natural_size
 from ..utils.atomic import write_array, write_json
 from ..utils.errors import DataError
 from .directory import RunDirectory
@@ -37,14 +37,16 @@ def encoder_logits(reference: str, key: str, run: RunDirectory, data: PreparedDa
     encoder = load_encoder(reference, key)
     training = data.in_training
     references = data.table[IMAGE][training].tolist()
-    facts = image_store(run.experiment, data.image_root).verified(references)
+    facts = data.image_store().verified(references)
     size = natural_size(encoder.image_size, facts[["width", "height"]].max(axis=1).to_numpy(float))
     wanted = {
         "encoder": reference, "weights": encoder.weights_digest, "size": size, "modalities": data.metadata_columns,
         "prepared": run.key("prepare"), "data": run.provenance().get("data_sha256"),
     }  # fmt: skip
     folder = run / FOLDER
-    known = json.loads((folder / "teacher.json").read_text(encoding="utf-8")) if (folder / "teacher.json").is_file() else {}
+    known = (
+        json.loads((folder / "teacher.json").read_text(encoding="utf-8")) if (folder / "teacher.json").is_file() else {}
+    )
     if known == wanted and (folder / "logits.npy").is_file():
         kept: np.ndarray = np.load(folder / "logits.npy", allow_pickle=False)
         return kept

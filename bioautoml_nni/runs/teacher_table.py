@@ -73,7 +73,9 @@ def table_logits(file: Path, key: str, data: PreparedData, console: Console) -> 
         logits[training] = _of_classes(rows, where, data.classes)
     if not np.isfinite(logits[training]).all():
         broken = ids[training][~np.isfinite(logits[training]).all(1)].iloc[0]
-        raise DataError(f"{where}: has values that are not finite, such as those of specimen {broken}; make them again.")
+        raise DataError(
+            f"{where}: has values that are not finite, such as those of specimen {broken}; make them again."
+        )
     return logits
 
 
@@ -122,7 +124,7 @@ def _of_embeddings(values: pd.Series, where: str, data: PreparedData) -> np.ndar
 
 
 def head_logits(features: np.ndarray, data: PreparedData) -> np.ndarray:
-    """Return logits (n, K) of a head that the training part alone has taught: its strength by alpha-train.
+    """Return logits (n, K) of a head that the training part alone has taught: its decay by alpha-train.
 
     Args:
         features: (n, D) of the training part, in the manifest's order.

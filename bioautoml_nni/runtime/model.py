@@ -312,7 +312,8 @@ class Model:
                 try:
                     if not isinstance(reference, str) or not reference.strip():
                         raise OSError("the row names no image")
-                    self.read_image(root, reference if literal else reference.strip(), images[number], literal)
+                    exact = literal or (root / reference).is_file()
+                    self.read_image(root, reference if exact else reference.strip(), images[number], literal)
                 except FileNotFoundError:
                     failures[number] = "the file is missing"
                 except (OSError, DataError) as error:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..data.finding import ImageFinder
 from ..data.image_files import SUFFIXES, list_images
-from ..data.tables import SEPARATORS, TableFile, cell_text, csv_text
+from ..data.tables import KINDS, TableFile, cell_text, csv_text, is_table
 from ..utils.atomic import remove_leftovers, replacing, write_json
 from ..utils.errors import DataError
 from ..utils.places import require_folder, require_place
@@ -38,7 +39,7 @@ class Request:
     """What is to be predicted, and how.
 
     Attributes:
-        source: a table (.csv, .tsv, .txt, .parquet), an image, or a folder of images that is searched to its depths.
+        source: a table of one of `KINDS`, an image, or a folder of images that is searched to its depths.
         output: .csv or .parquet.
         image_column: column with image paths; found by the model's own training column if None.
         image_root: folder below which the images lie; the table's own folder if None.
@@ -102,6 +103,7 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
     remove_leftovers(parts)
     for path in (request.output, _groups_path(request)):
         remove_leftovers(path.parent, path.name)
+    finder = ImageFinder(root) if request.is_table and column is not None else None
     outcome = Outcome()
     doubts = Doubts()
     count = 0
@@ -112,19 +114,20 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
         outcome.missing_columns = tuple(model.lacking(block))
         doubts.add(model.doubts(block))
         if not part.is_file():
+            given = block if finder is None else block.assign(**{str(column): finder.find_all(block[column])})
             embeddings = None
             if request.embeddings:
                 assert column is not None  # a model that embeds looks at images
-                logits, embeddings, failures = model.embed_rows(block, root, column, not request.is_table)
+                logits, embeddings, failures = model.embed_rows(given, root, column, not request.is_table)
             else:
-                logits, failures = model.predict_rows(block, root, column, not request.is_table)
+                logits, failures = model.predict_rows(given, root, column, not request.is_table)
             _write_part(part, block, logits, failures, model, embeddings)
         advance(len(block))
     if count == 0:
         raise DataError(f"{request.source}: has nothing to predict. {' '.join(outcome.notes)}".strip())
-    outcome.notes += doubts.sentences()
+    outcome.notes += [*doubts.sentences(), *(finder.notes() if finder else ())]
     files = [parts / f"{number:08d}.parquet" for number in range(1, count + 1)]
-    _Answers(model, decisions, request, root, column, outcome).write(files)
+    _Answers(model, decisions, request, root, column, finder, outcome).write(files)
     shutil.rmtree(parts)
     return outcome
 
@@ -137,8 +140,8 @@ def _places(model: Model, request: Request) -> tuple[Path, str | None]:
         if not model.uses_images:
             raise DataError(f"{request.source}: holds images, but this model reads metadata alone.")
         return request.source if request.source.is_dir() else request.source.parent, OWN_IMAGE
-    if request.source.suffix.lower() not in {*SEPARATORS, ".parquet"}:
-        raise DataError(f"{request.source}: unknown kind of table; use .csv, .tsv, .txt or .parquet.")
+    if not is_table(request.source):
+        raise DataError(f"{request.source}: unknown kind of table; use {', '.join(KINDS)}.")
     root = request.image_root or request.source.parent
     if not root.is_dir():
         raise DataError(f"{root}: there is no such folder; check --image-root.")
@@ -233,12 +236,14 @@ class _Answers:
     """Turns logits into answers, block by block, and puts the output in place at the end."""
 
     def __init__(
-        self, model: Model, decisions: Decisions, request: Request, root: Path, column: str | None, outcome: Outcome
-    ) -> None:
+        self, model: Model, decisions: Decisions, request: Request, root: Path, column: str | None,
+        finder: ImageFinder | None, outcome: Outcome,
+    ) -> None:  # fmt: skip
         self.model = model
         self.decisions = decisions
         self.request = request
         self.column = column
+        self.finder = finder
         self.outcome = outcome
         self.scores = [f"{LOGIT}{name}" for name in model.classes["name"]]
         self.groups: dict[str, tuple[np.ndarray, int]] = {}
@@ -289,7 +294,10 @@ class _Answers:
         given = part[[name for name in part if name.startswith(INPUT)]].rename(columns=lambda name: name[len(INPUT) :])
         self._count(answers)
         if self.sorter is not None:
-            self.sorter.sort(given[self.column], answers["prediction"], answers["error"] == "")
+            references = given[self.column]
+            if self.finder is not None:
+                references = pd.Series(self.finder.find_all(references), index=references.index)
+            self.sorter.sort(references, answers["prediction"], answers["error"] == "")
         if self.request.group:
             self._add_groups(given[self.request.group], logits)
         if self.column is not None and OWN_IMAGE not in given:

@@ -39,7 +39,7 @@ class Sorter:
     def sort(self, references: pd.Series, answers: pd.Series, usable: pd.Series) -> None:
         """Copy or link the usable ones; what is there already stays."""
         for reference, answer in zip(references[usable], answers[usable], strict=True):
-            path = reference if self.literal else ImageReference.parse(reference.strip()).path
+            path = reference if self.literal else ImageReference.parse(reference).path
             target = self._target(path, self.folder / self.folders[answer])
             if target.exists() or target.is_symlink():
                 continue

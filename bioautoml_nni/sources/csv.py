@@ -1,4 +1,4 @@
-"""Your own table: CSV, TSV or Parquet with a column of image paths and a column of labels."""
+"""Your own table: CSV, a spreadsheet, Parquet or another, with a column of image paths and one of labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Literal
 
 import pandas as pd
 
-from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role, as_strings
+from ..data.finding import ImageFinder
+from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, as_strings
 from ..data.tables import read_table
 from ..data.times import DateForm
 from ..data.typed import with_types
@@ -16,7 +17,7 @@ from ..utils.errors import DataError
 
 
 class CsvSource:
-    """A table (CSV, TSV or Parquet) with an image column and a label column.
+    """A table with an image column and a label column: CSV and its like, a spreadsheet, Parquet, JSON lines, SQLite.
 
     Args:
         root: folder of the table and the images.
@@ -30,6 +31,7 @@ class CsvSource:
         infer_columns: whether roles of the columns not named are inferred; otherwise they are ignored.
         missing: texts that mean that a value is missing, such as NA; an empty cell always does.
         encoding: of the table; found by itself by default.
+        sheet: of a spreadsheet, or table of a database; the first, or the only one, by default.
         date_order: day_first or month_first, by column, where the values themselves do not say it.
     """
 
@@ -47,6 +49,7 @@ class CsvSource:
         infer_columns: bool = True,
         missing: list[str] | None = None,
         encoding: str | None = None,
+        sheet: str | None = None,
         date_order: dict[str, Literal["day_first", "month_first"]] | None = None,
     ) -> None:
         self.root = root
@@ -59,6 +62,7 @@ class CsvSource:
         self.infer_columns = infer_columns
         self.missing = frozenset(missing or [])
         self.encoding = encoding
+        self.sheet = sheet
         self.date_order = dict(date_order or {})
         self.identifiers: frozenset[str] = frozenset()
         """Further columns whose texts stay what they are, since the experiment divides by them."""
@@ -67,11 +71,12 @@ class CsvSource:
         """Read the table; see `Source.load`."""
         path = self.root / self.table
         notes: list[str] = []
-        raw = read_table(path, self.missing, self.encoding, notes)
+        raw = read_table(path, self.missing, self.encoding, notes, self.sheet)
         image_root = self.root / self.image_root
         if not image_root.is_dir():
             raise DataError(f"{image_root}: there is no such image folder; check data.root and data.image_root.")
         self._require_columns(raw, path)
+        raw = self._without_our_names(raw, notes)
         labels = as_strings(raw[self.label])
         images = as_strings(raw[self.image])
         usable = labels.notna() & images.notna()
@@ -82,7 +87,13 @@ class CsvSource:
         if (~usable).any():
             first = int((~usable).to_numpy().argmax()) + 2
             notes.append(f"{int((~usable).sum())} rows without image or label left out (the first is line {first}).")
-        raw, labels, images = raw[usable], labels[usable], images[usable]
+        raw, labels = raw[usable], labels[usable]
+        finder = ImageFinder(image_root)
+        images = pd.Series(finder.find_all(raw[self.image].astype(str)), index=raw.index, dtype="str")
+        notes += finder.notes()
+        padded = int((raw[self.label].astype(str) != labels).sum())
+        if padded:
+            notes.append(f"{padded} labels have spaces around them, which are no part of them.")
         table = raw.drop(columns=[name for name in (self.image, self.label, self.id) if name in raw]).copy()
         table.insert(0, LABEL, labels)
         table.insert(0, IMAGE, images)
@@ -104,6 +115,18 @@ class CsvSource:
             forms=typed.forms,
             unread=typed.unread,
         )
+
+    def _without_our_names(self, raw: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+        """Give columns that bear a name of a manifest's own another one, unless they are the id, image or label."""
+        ours = [
+            name for name in (ID, IMAGE, LABEL, SPLIT) if name in raw and name not in (self.id, self.image, self.label)
+        ]
+        if not ours:
+            return raw
+        renamed = {name: f"{name} (table)" for name in ours}
+        notes.append(f"Columns {', '.join(ours)} are read as {', '.join(renamed.values())}.")
+        self.columns = {renamed.get(name, name): role for name, role in self.columns.items()}
+        return raw.rename(columns=renamed)
 
     def _require_columns(self, raw: pd.DataFrame, path: Path) -> None:
         named = {"data.image": self.image, "data.label": self.label}

@@ -20,7 +20,7 @@ from ..config import Experiment
 from ..config.load import changed
 from ..data import splits
 from ..data.labels import learnable, require_labels
-from ..data.load import image_store, load_manifest
+from ..data.load import image_size, image_store, load_manifest
 from ..data.manifest import IMAGE, SPLIT, Manifest
 from ..runs.directory import RunDirectory
 from ..utils.errors import BioAutoMLError
@@ -105,14 +105,15 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
     few = table.loc[chosen].assign(**{SPLIT: part[chosen].replace(splits.ALPHA, splits.WEIGHTS)})
     few = few.reset_index(drop=True)
     uses_images = "image" in settings.modalities
-    cache_gb = len(table) * 3 * settings.image_size**2 / 1e9 if uses_images else 0.0
+    size = image_size(experiment, manifest.image_root, few[IMAGE].tolist()) if uses_images else 0
+    cache_gb = len(table) * 3 * size**2 / 1e9
     cached = cache_gb <= experiment.cache.max_gb
     with tempfile.TemporaryDirectory(prefix="bioautoml-estimate-") as folder:
         dry = _dry(experiment, Path(folder) / "cache", cached)
         decode = 0.0
         if uses_images:
             started = time.perf_counter()
-            image_store(dry, manifest.image_root).ensure(few[IMAGE].tolist())
+            image_store(dry, manifest.image_root, size).ensure(few[IMAGE].tolist())
             decode = (time.perf_counter() - started) / share
         run = Path(folder) / "run"
         RunDirectory.create(run, dry)

@@ -16,6 +16,8 @@ from ..data.metadata import MetadataPreprocessor
 from ..data.specimens import Specimens
 from ..data.tables import csv_text
 from ..runs.directory import RunDirectory
+from ..runs.prepared import NORMALISATION_REVISION
+from ..runs.teacher import require_teacher
 from ..utils.atomic import replacing, write_json, write_text
 from ..utils.errors import DataError
 
@@ -28,11 +30,10 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
 
     Raises:
         DataError: for data that cannot be used, with every reason; nothing is recorded as done then.
-        RunDirectoryError: if the teacher that the training will ask is no run.
+        RunDirectoryError: if the teacher that the training will ask is no run, no encoder and no table.
     """
-    settings, distillation = run.experiment.data, run.experiment.training.distillation
-    if distillation is not None:
-        RunDirectory.open(distillation.teacher)  # it is needed much later; better to know now
+    settings = run.experiment.data
+    require_teacher(run)  # it is needed much later; better to know now
     found = examine(run.experiment, console, manifest)
     data = found.data
     write_text(run / "unreadable.csv", csv_text(data.unreadable))
@@ -44,10 +45,12 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
         data.manifest.features(), **settings.encoding.model_dump(), forms=data.manifest.forms
     )
     preprocessor.fit(data.table[data.in_training])
+    size: int | None = None
     mean: list[float] | None = None
     std: list[float] | None = None
     if data.pixels is not None:
         mean, std = _pixel_statistics(data.pixels, np.flatnonzero(data.in_training))
+        size = int(data.pixels.batch(np.array([0])).shape[1])
     with replacing(run / "manifest.parquet") as temporary:
         _parquet_ready(data.table).to_parquet(temporary, index=False)
     write_text(run / "splits.csv", csv_text(pd.DataFrame({"id": data.table[ID], "part": data.part})))
@@ -57,7 +60,7 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
             "classes": sorted(data.table[LABEL][data.learned].unique()),
             "rank": data.manifest.rank,
             "modalities": list(settings.modalities),
-            "image": {"size": settings.image_size, "mean": mean, "std": std},
+            "image": {"size": size, "mean": mean, "std": std, "revision": NORMALISATION_REVISION},
             "image_root": str(data.manifest.image_root.resolve()),
             "metadata": preprocessor.to_dict(),
             "brand": found.audit["brand"],

@@ -1,0 +1,47 @@
+import pandas as pd
+import pytest
+
+from bioautoml_nni.data.manifest import ID, IMAGE, LABEL, Manifest
+from bioautoml_nni.data.misfits import misfit_remarks
+from bioautoml_nni.data.typed import with_types
+
+
+def remarks(values, role, declared=True):
+    raw = pd.DataFrame({"x": pd.Series(values, dtype="str")})
+    typed = with_types(raw, roles={"x": role})
+    table = typed.table.assign(**{ID: "1", IMAGE: "a", LABEL: "b"})
+    names = frozenset({"x"}) if declared else frozenset()
+    manifest = Manifest(table, ".", {"x": role}, "label", names, forms=typed.forms, unread=typed.unread)
+    return misfit_remarks(manifest, table)
+
+
+@pytest.mark.parametrize(
+    ("role", "wrong"),
+    [
+        ("latitude", ["5820000", "5830000", "5840000"]), ("longitude", ["512000"]), ("fraction", ["35", "2"]),
+        ("fraction", ["35 %", "2 %"]), ("size", ["-3.5"]), ("numeric", ["inf"]), ("numeric", ["3 mm"]),
+        ("hour", ["2100"]), ("date", ["soon", "31/02/2016"]),
+    ],
+)  # fmt: skip
+def test_a_role_that_does_not_fit_is_refused_with_values(role, wrong):
+    (remark,) = remarks(wrong * 10, role)
+    assert remark.level == "refused" and wrong[0] in remark.text and f"{len(wrong) * 10} of its" in remark.text
+    (undeclared,) = remarks(wrong * 10, role, declared=False)
+    assert undeclared.level == "warning" and "count as missing" in undeclared.text
+
+
+@pytest.mark.parametrize(
+    ("role", "right"),
+    [
+        ("latitude", ["-90", "52,5"]), ("longitude", ["359.9", "-180"]), ("fraction", ["0", "1", "0,5"]),
+        ("size", ["0", "1.5"]), ("hour", ["24", "23:30", "6 pm"]), ("date", ["2016-06-13", "13.6.16"]),
+        ("categorical", ["x"]),
+    ],
+)  # fmt: skip
+def test_values_that_fit_are_not_spoken_of(role, right):
+    assert not remarks(right, role)
+
+
+def test_a_few_are_a_note():
+    (remark,) = remarks(["1"] * 99 + ["many"], "size")
+    assert remark.level == "note" and "1 of its 100 values (many)" in remark.text

@@ -1,0 +1,65 @@
+import unicodedata
+
+import pytest
+from PIL import Image
+
+from bioautoml_nni.data.finding import ImageFinder
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in ("a/1.png", "b/1.PNG", "Käfer 2.jpg", " lead.png", "x#1.png", "y?z.png", "plot::3.png",
+                 "deep/er/only.png", "n%20o.png", "same/Twin.png", "same/twin.png"):  # fmt: skip
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(path)
+    return tmp_path / "root"
+
+
+@pytest.mark.parametrize(
+    "name", ["a/1.png", " lead.png", "x#1.png", "y?z.png", "plot::3.png", "n%20o.png", "a/1.png#1,2,3,4"]
+)
+def test_what_is_there_is_itself(root, name):
+    finder = ImageFinder(root)
+    assert finder.find(name) == name and not finder.notes()
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        (" a/1.png ", "a/1.png"),
+        ("a\\1.png", "a/1.png"),
+        ("C:\\photos\\deep\\er\\only.png", "deep/er/only.png"),
+        ("/home/ann/photos/a/1.png", "a/1.png"),
+        ("b/1.png", "b/1.PNG"),
+        ("A/1.PNG", "a/1.png"),
+        ("K%C3%A4fer%202.jpg", "Käfer 2.jpg"),
+        (unicodedata.normalize("NFD", "Käfer 2.jpg"), "Käfer 2.jpg"),
+        ("a/1.png?size=large", "a/1.png"),
+        ("deep/er/only", "deep/er/only.png"),
+        ("A/1.png#1,2,3,4", "a/1.png#1,2,3,4"),
+    ],
+)
+def test_other_spellings_are_found_by_a_rule_that_is_counted(root, written, found):
+    finder = ImageFinder(root)
+    assert finder.find(written) == found
+    assert len(finder.notes()) == 1 and finder.notes()[0].startswith("1 images found ")
+
+
+def test_an_absolute_path_below_the_root_is_found_and_one_outside_is_not(root, tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "only.png")
+    finder = ImageFinder(root)
+    assert finder.find(str(root.resolve() / "a/1.png")) == "a/1.png"
+    assert finder.find(str(tmp_path / "only.png")) == str(tmp_path / "only.png")  # and refused when it is read
+    assert finder.find("../only.png") == "../only.png"
+
+
+@pytest.mark.parametrize("name", ["SAME/TWIN.PNG", "/elsewhere/1.png", "D:\\1.png"])
+def test_of_several_candidates_none_is_taken(root, name):
+    finder = ImageFinder(root)
+    assert finder.find(name) == name and "could mean several files" in finder.notes()[0]
+
+
+@pytest.mark.parametrize("name", ["none.png", "", " ", "a\0b", "x" * 400])
+def test_what_is_not_there_stays_as_it_is_written(root, name):
+    assert ImageFinder(root).find(name) == name
