@@ -283,9 +283,7 @@ def _recipe_problems(experiment: Experiment) -> list[str]:
     """Return which parts of the training's recipe the space cannot have; those for images rest where there are none."""
     recipe, problems = experiment.training, []
     if experiment.retrain.refit and recipe.distillation is not None:
-        problems.append(
-            "retrain.refit: a teacher teaches the training part alone; remove one of them."
-        )
+        problems.append("retrain.refit: a teacher teaches the training part alone; remove one of them.")
     if experiment.space.name in plugins("search_spaces"):
         capabilities = get("search_spaces", experiment.space.name).capabilities
         problems += [
