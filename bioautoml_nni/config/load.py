@@ -257,8 +257,10 @@ def _trunk_problems(experiment: Experiment) -> list[str]:
         problems += [f"search.image_sizes: {reason}."] if experiment.search.image_sizes else []
     elif trunk.get("views"):
         problems.append("space.trunk.views: a trunk that is trained sees every image anew; remove it.")
-    if experiment.retrain.cells and not experiment.space.arguments.get("cells", 6):
-        problems.append("retrain.cells: space.cells is 0, so that no cell was searched; remove it.")
+    if not experiment.space.arguments.get("cells", 6):
+        reason = "space.cells is 0, so that there are no cells; remove it"
+        problems += [f"retrain.cells: {reason}."] if experiment.retrain.cells else []
+        problems += [f"training.auxiliary_weight: {reason}."] if experiment.training.auxiliary_weight else []
     return problems
 
 
