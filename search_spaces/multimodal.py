@@ -17,6 +17,7 @@ from bioautoml_nni.architecture import Architecture, CellTopology, Topology
 from bioautoml_nni.architecture.schema import TrunkRecord
 from bioautoml_nni.features.encoder import load_encoder
 from bioautoml_nni.features.request import FeatureRequest
+from bioautoml_nni.features.trunk_settings import WITH, TrunkSettings, reading_name
 from bioautoml_nni.registry import get, usable
 from bioautoml_nni.utils.numbers import Count, Rate, Share, WholeNumber
 
@@ -27,16 +28,13 @@ from .inheritance import inherited_state
 from .trunk import (
     EMBEDDING_LABEL,
     STAGE_LABEL,
-    WITH,
     PathDropout,
     PathFusion,
     Silent,
     StageReader,
     TrunkEncoder,
     TrunkPlan,
-    TrunkSettings,
     Whitened,
-    reading_name,
 )
 
 FUSION_LABEL = "fusion"

@@ -168,7 +168,7 @@ class Architecture(_Record):
         return self
 
     def on_trunk(self, trunk: TrunkRecord | None) -> Architecture:
-        """Return the same with what is known of its trunk."""
+        """Return the same with what is known of its trunk; None is no trunk."""
         return self.model_copy(update={"trunk": trunk, "schema_version": 1 if trunk is None else 2})
 
     def save(self, path: Path) -> None:

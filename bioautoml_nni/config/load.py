@@ -257,8 +257,10 @@ def _trunk_problems(experiment: Experiment) -> list[str]:
         problems += [f"search.image_sizes: {reason}."] if experiment.search.image_sizes else []
     elif trunk.get("views"):
         problems.append("space.trunk.views: a trunk that is trained sees every image anew; remove it.")
-    if experiment.retrain.cells and not experiment.space.arguments.get("cells", 6):
-        problems.append("retrain.cells: space.cells is 0, so that no cell was searched; remove it.")
+    if not experiment.space.arguments.get("cells", 6):
+        reason = "space.cells is 0, so that there are no cells; remove it"
+        problems += [f"retrain.cells: {reason}."] if experiment.retrain.cells else []
+        problems += [f"training.auxiliary_weight: {reason}."] if experiment.training.auxiliary_weight else []
     return problems
 
 
@@ -282,6 +284,8 @@ def _texts(value: Any) -> list[str]:
 def _recipe_problems(experiment: Experiment) -> list[str]:
     """Return which parts of the training's recipe the space cannot have; those for images rest where there are none."""
     recipe, problems = experiment.training, []
+    if experiment.retrain.refit and recipe.distillation is not None:
+        problems.append("retrain.refit: a teacher teaches the training part alone; remove one of them.")
     if experiment.space.name in plugins("search_spaces"):
         capabilities = get("search_spaces", experiment.space.name).capabilities
         problems += [

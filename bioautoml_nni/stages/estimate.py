@@ -122,10 +122,11 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
         run_mb = sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 1e6
     audit = costs["prepare"]["seconds"]
     stages = {"prepare": StageCost(None, None, reading + decode + audit)}
-    for stage, epochs in (("search", experiment.search.epochs), ("retrain", experiment.training.epochs)):
+    trainings = 2 if experiment.retrain.refit else 1
+    for stage, epochs in (("search", experiment.search.epochs), ("retrain", trainings * experiment.training.epochs)):
         if stage in costs and costs[stage]["epoch_seconds"] is not None:  # there may be nothing to search
             epoch = costs[stage]["epoch_seconds"] / share * (_pixels(experiment) if stage == "search" else 1)
-            limit = 60 * (experiment.retrain.max_minutes or np.inf) if stage == "retrain" else np.inf
+            limit = 60 * trainings * (experiment.retrain.max_minutes or np.inf) if stage == "retrain" else np.inf
             stages[stage] = StageCost(epochs, epoch, float(min(limit, epochs * epoch)))
     halving = experiment.derivation
     if halving.method == "successive_halving":

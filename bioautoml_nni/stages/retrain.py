@@ -49,11 +49,6 @@ def retrain(run: RunDirectory, console: Console) -> None:
         )
     if "probe" in get("search_spaces", experiment.space.name).capabilities:
         return _fit(run, data, network, arguments, folder, console)
-    if experiment.retrain.refit and experiment.training.distillation is not None:
-        raise ConfigError(
-            ["retrain.refit: a teacher teaches the training part only; remove it, or training.distillation."],
-            "experiment",
-        )
     first = copy.deepcopy(network) if experiment.retrain.refit else None
     checkpoint = train(
         run, data, network, folder, "retrain", console, tell=run.tell("retrain"),

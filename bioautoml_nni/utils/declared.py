@@ -25,8 +25,8 @@ from .syntax import SourceError, bindings, find_spec, read_tree, top_package
 
 UNAWARE = frozenset({"lightning", "nni", "pytorch_lightning", "timm", "torch", "torchvision"})
 """Packages older than this one: their base classes declare none of the attributes that plug-ins do."""
-LIGHT = frozenset({"bioautoml_nni.utils.numbers"})
-"""Modules of ours that are imported instead of read: annotations that are made by calls."""
+LIGHT = frozenset({"bioautoml_nni.features.trunk_settings", "bioautoml_nni.utils.numbers"})
+"""Modules of ours that are imported instead of read: annotations that are made by calls, or are models of pydantic."""
 OPERATORS: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.Pow: operator.pow, ast.BitOr: operator.or_,

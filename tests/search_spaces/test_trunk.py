@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from bioautoml_nni.search_spaces import MultimodalSpace
-from bioautoml_nni.search_spaces.trunk import PathDropout, TrunkSettings
+from bioautoml_nni.search_spaces.trunk import PathDropout
 from bioautoml_nni.strategies import AlternatingDARTS
 from nni.nas.nn.pytorch import LayerChoice
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from bioautoml_nni.architecture import Architecture, derive, topology_of
 from bioautoml_nni.architecture.schema import SpaceRecord
 from bioautoml_nni.features.encoder import load_encoder
+from bioautoml_nni.features.trunk_settings import TrunkSettings
 from bioautoml_nni.training.rates import rate_scales
 
 METADATA = {"numeric_fields": [0, 1], "categories": [4], "category_fields": [2], "fields": 3}

@@ -113,6 +113,12 @@ def test_what_stored_features_cannot_do_is_refused_at_once(on_trunk, tmp_path, c
     code, said = in_process(capsys, "run", path, "--output", tmp_path / "run")
     assert code == 2 and "training.cutmix" in said and "search.image_sizes" in said and "frozen" in said
     assert not (tmp_path / "run").exists()
+    space = {"name": "multimodal", "cells": 0, "trunk": {"encoder": "efficientnet_lite0", "embedding": True}}
+    path = experiment(
+        tmp_path, on_trunk.parent / "data", space=space, retrain={"cells": 2}, training={"auxiliary_weight": 0.4}
+    )
+    code, said = in_process(capsys, "run", path, "--output", tmp_path / "run")
+    assert code == 2 and "retrain.cells" in said and "training.auxiliary_weight" in said and "no cells" in said
 
 
 def test_a_refit_learns_from_validation_and_is_calibrated_by_what_had_not_seen_it(on_trunk, tmp_path, capsys):

@@ -1,0 +1,81 @@
+"""Settings of a network that stands on a pretrained encoder. Nothing here imports torch: configurations are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ..registry import get, plugins
+from ..utils.errors import PluginError
+
+WITH, WITHOUT = "embedding", "none"
+"""The candidates of the path from an encoder's embedding."""
+
+
+class TrunkSettings(BaseModel):
+    """Which encoder a network stands on.
+
+    Attributes:
+        encoder: name of an encoder (`bioautoml ls encoders`).
+        stage: the stage whose map the cells read, and at which the trunk ends; ``4+5`` lets them read both. A list
+            leaves it open: the search chooses one of its entries. None is the last stage; without cells, and with the
+            embedding, it is no stage.
+        embedding: whether the whole encoder's embedding goes into the classifier too, beside the cells; "open" lets
+            the search decide.
+        frozen: keep the encoder as it is, and compute what is read of it once; otherwise it is trained along.
+        views: mirrored and turned views of every image whose features are computed beside those of the plain one, up
+            to 7; training draws among all of them. Without any, maps are mirrored and turned themselves.
+        embedding_dropout: dropout of the embedding.
+        path_dropout: probability with which a training specimen is classified by the cells alone or by the embedding
+            alone, so that each learns all it can: otherwise the embedding, which knows most at first, explains the
+            training part and the cells learn little (Neverova et al., ModDrop, arXiv 1501.00102).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    encoder: str
+    stage: int | str | list[int | str] | None = None
+    embedding: bool | Literal["open"] = False
+    frozen: bool = True
+    views: int = Field(0, ge=0, le=7)
+    embedding_dropout: float = Field(0.5, ge=0, lt=1)
+    path_dropout: float = Field(0.5, ge=0, le=1)
+
+    @field_validator("encoder")
+    @classmethod
+    def _is_registered(cls, value: str) -> str:
+        name = value.partition(":")[0]
+        if name not in plugins("encoders"):
+            try:
+                get("encoders", name)
+            except PluginError as error:  # it suggests the nearest name
+                raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("stage")
+    @classmethod
+    def _names_stages(cls, value: int | str | list[int | str] | None) -> int | str | list[int | str] | None:
+        for entry in value if isinstance(value, list) else [] if value is None else [value]:
+            if not all(part.isdigit() for part in str(entry).split("+")):
+                raise ValueError(f"{entry!r} is no stage; give numbers such as 5, or 4+5 for both")
+        if value == []:
+            raise ValueError("an empty list leaves nothing to choose; name a stage")
+        return value
+
+    @property
+    def readings(self) -> tuple[tuple[int, ...], ...]:
+        """What the cells may read: the stages of each candidate; empty for the last stage."""
+        entries = self.stage if isinstance(self.stage, list) else [] if self.stage is None else [self.stage]
+        return tuple(dict.fromkeys(tuple(sorted(set(map(int, str(entry).split("+"))))) for entry in entries))
+
+    @property
+    def embeddings(self) -> tuple[str, ...]:
+        """Candidates of the path from the embedding."""
+        return (WITHOUT, WITH) if self.embedding == "open" else (WITH,) if self.embedding else (WITHOUT,)
+
+
+def reading_name(stages: Sequence[int]) -> str:
+    """Return the name of a candidate, such as ``4+5``."""
+    return "+".join(map(str, stages))
