@@ -33,7 +33,7 @@ from .utils.seeding import derive_seed, seed_everything
 MULTI_TRIAL = {"random": Random, "evolution": RegularizedEvolution, "grid": GridSearch}
 """NNI's strategies that train every architecture by itself, by the name that `experiment` takes for them."""
 UNFIT = ("TPE", "PolicyBasedRL")
-"""Those of NNI that cannot choose several inputs of a node (`CategoricalMultiple`), unless they are declared as sets."""
+"""NNI's own that cannot choose several inputs of a node (`CategoricalMultiple`), unless they are declared as sets."""
 
 
 def experiment(
@@ -115,7 +115,8 @@ def _chosen(strategy: str | Strategy, loaded: Experiment) -> Strategy:
             [
                 f"strategy: {strategy!r} is none of {', '.join(MULTI_TRIAL)}; for tuners such as TPE use "
                 "`bioautoml nni-config --architectures`, since NNI's strategies TPE and PolicyBasedRL cannot choose "
-                "several inputs of a node; with `space.node_inputs: sets` they are one choice, and both can be given as objects"
+                "several inputs of a node; with `space.node_inputs: sets` they are one choice, and both can be given as "
+                "objects"
             ],
             "experiment",
         )

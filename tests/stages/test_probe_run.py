@@ -59,7 +59,7 @@ def test_trust_is_measured_by_what_had_not_seen_validation(probe):
     data = PreparedData.load(run)
     assert splits.VALIDATION in learned_parts(run)
     unseen = validation_logits(run)
-    own, target = predict_logits(data, load_model(run, data), splits.VALIDATION)
+    own, _ = predict_logits(data, load_model(run, data), splits.VALIDATION)
     assert unseen.shape == own.shape and not np.allclose(unseen, own.numpy(), atol=1e-3)
     network = json.loads((run / "retrain/network.json").read_text())
     assert network["decay"] in (float(decay) for decay in network["validation_loss"])
