@@ -33,7 +33,7 @@ from .utils.seeding import derive_seed, seed_everything
 MULTI_TRIAL = {"random": Random, "evolution": RegularizedEvolution, "grid": GridSearch}
 """NNI's strategies that train every architecture by itself, by the name that `experiment` takes for them."""
 UNFIT = ("TPE", "PolicyBasedRL")
-"""NNI's own that cannot choose several inputs of a node (`CategoricalMultiple`), unless they are declared as sets."""
+"""NNI's own that cannot choose several inputs of a node (`CategoricalMultiple`), unless declared as sets."""
 
 
 def experiment(
