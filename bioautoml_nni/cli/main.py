@@ -236,7 +236,8 @@ ENCODER_FIGURES = {"parameters": "parameters", "MFLOPs": "mflops", "size": "imag
 
 def _figure(encoder: object, attribute: str) -> str:
     """Return what an encoder's class declares; a family of networks declares nothing of the kind."""
-    value = vars(encoder).get(attribute) or getattr(encoder, attribute, None)
+    families = not isinstance(getattr(encoder, "parameters", None), int)  # which only a name makes a network
+    value = None if families else getattr(encoder, attribute, None)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"{value:,.0f}"
     return value if isinstance(value, str) else "by network"
