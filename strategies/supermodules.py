@@ -145,6 +145,14 @@ class MixedRepeat(differentiable.DifferentiableMixedRepeat):
         return weighted([values[depth] for depth in depths], [torch.as_tensor(by_depth[d]) for d in depths], where)
 
 
+class SampledRepeat(sampling.PathSamplingRepeat):
+    """A sampled number of repetitions; 0, at which NNI's fails, gives the input."""
+
+    def forward(self, x: Any) -> Any:
+        """Return the output of the sampled depth."""
+        return x if self._sampled == 0 else super().forward(x)
+
+
 class _FreezableCell:
     """A cell that NNI expands to all edges because a factory makes its operations or its output is what is unused.
 
@@ -216,7 +224,7 @@ NATIVE: tuple[Hook, ...] = (
 DIFFERENTIABLE: tuple[Hook, ...] = (MixedCell.mutate, MixedRepeat.mutate, *NATIVE)
 """Hooks for strategies that mix, in the order of NNI's."""
 
-SAMPLING: tuple[Hook, ...] = (SampledInput.mutate, SampledCell.mutate, *NATIVE)
+SAMPLING: tuple[Hook, ...] = (SampledInput.mutate, SampledCell.mutate, SampledRepeat.mutate, *NATIVE)
 """Hooks for strategies that sample paths."""
 
 

@@ -168,6 +168,18 @@ def test_a_wrong_shape_names_the_choice(tmp_path):
         model(torch.randn(2, 3, 8, 8))
 
 
+def test_depth_zero_is_sampled_and_mixed_as_the_input():
+    """NNI's RandomOneShot fails at it, and its DARTS leaves it out of the sum."""
+    sampled = RandomPaths().mutate_model(nni_spaces.SPACES["repeat_from_zero"]())
+    features = torch.randn(1, nni_spaces.WIDTH, 4, 4)
+    sampled.parts.r.resample({"depth": 0})
+    assert sampled.parts.r(features) is features
+    mixed = AlternatingDARTS().mutate_model(nni_spaces.SPACES["repeat_from_zero"]())
+    with torch.no_grad():
+        named_architecture_parameters(mixed)["depth"].copy_(torch.tensor([40.0, 0, 0]))
+    torch.testing.assert_close(mixed.parts.r(features), features)
+
+
 # Our own space under strategies that stop at choices of several inputs.
 
 
