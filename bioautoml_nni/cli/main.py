@@ -152,10 +152,15 @@ def check(
 
 
 def _files_of(experiment: Experiment) -> list[Path]:
-    """Return the files that an experiment's data section names."""
+    """Return the files that an experiment's source names, by default or as it is told."""
+    from ..registry import get
+
     root = experiment.data.root
-    texts = [value for value in experiment.data.arguments.values() if isinstance(value, str)]
-    return [] if root is None else [root / text for text in texts if (root / text).is_file()]
+    source = get("sources", experiment.data.source).target(root, **experiment.data.arguments)
+    named = [
+        entry for value in vars(source).values() for entry in (value.values() if isinstance(value, dict) else [value])
+    ]
+    return [] if root is None else [root / name for name in named if isinstance(name, str) and (root / name).is_file()]
 
 
 @app.command()
