@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ..config import Experiment
 from ..data import splits
-from ..data.labels import learnable, require_labels
+from ..data.labels import learnable, require_labels, twin_remarks
 from ..data.load import image_size, image_store, load_manifest
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest
 from ..data.readable import NONE_UNREADABLE, readable
@@ -85,7 +85,12 @@ def finish(experiment: Experiment, manifest: Manifest, console: Console) -> tupl
     settings = experiment.data
     require_labels(manifest.table, settings.hold_out)
     labelled = learnable(manifest.table, settings)
-    remarks = [*(Remark("note", "table", note) for note in manifest.notes), *labelled.remarks]
+    remarks = [
+        *(Remark("note", "table", note) for note in manifest.notes),
+        *twin_remarks(manifest.table),
+        *splits.unused_split(manifest.table, settings),
+        *labelled.remarks,
+    ]
     dropped, table = dict(labelled.left_out), labelled.table
     facts = pixels = None
     unreadable = NONE_UNREADABLE

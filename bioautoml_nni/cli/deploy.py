@@ -19,6 +19,9 @@ def export(
         str | None, typer.Option("--target", help="Refuse what does not fit: trap, pi or station.")
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Also write a model of eight bits.")] = False,
+    int8_loss: Annotated[
+        float, typer.Option(min=0, help="Most of the validation part's macro-F1 that it may lose.")
+    ] = 0.02,
 ) -> None:
     """Write the trained network of a run as files that predict anywhere: ONNX, preprocessing, classes, model card.
 
@@ -32,10 +35,8 @@ def export(
     from ..utils.places import require_folder
 
     folder = output or directory / "export"
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "export.json").is_file():
-        raise ExportError(f"--output {folder}: is a folder with other files, which would be lost; choose another one.")
     require_folder(folder.parent, kind=ExportError)
-    write_export(RunDirectory.open(directory), folder, console, target, int8)
+    write_export(RunDirectory.open(directory), folder, console, target, int8, int8_loss)
     parity = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
     for name, difference in parity["largest_difference"].items():
         size = (folder / name).stat().st_size / 1e6

@@ -152,10 +152,15 @@ def check(
 
 
 def _files_of(experiment: Experiment) -> list[Path]:
-    """Return the files that an experiment's data section names."""
+    """Return the files that an experiment's source names, by default or as it is told."""
+    from ..registry import get
+
     root = experiment.data.root
-    texts = [value for value in experiment.data.arguments.values() if isinstance(value, str)]
-    return [] if root is None else [root / text for text in texts if (root / text).is_file()]
+    source = get("sources", experiment.data.source).target(root, **experiment.data.arguments)
+    named = [
+        entry for value in vars(source).values() for entry in (value.values() if isinstance(value, dict) else [value])
+    ]
+    return [] if root is None else [root / name for name in named if isinstance(name, str) and (root / name).is_file()]
 
 
 @app.command()
@@ -245,27 +250,58 @@ def _figure(encoder: object, attribute: str) -> str:
 
 @app.command()
 def init(
-    directory: Annotated[Path, typer.Argument(help="Folder for the new experiment.", metavar="DIR")],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            help="Your data: a table, folder of images, archive or COCO file; or a new folder.",
+            metavar="DATA_OR_DIR",
+        ),
+    ],
     table: Annotated[
-        Path | None, typer.Option(help="Your table (.csv, .tsv, .parquet): epochs and batches are chosen by its size.")
+        Path | None, typer.Option(help="For a new folder: your table, by whose size epochs and batches are chosen.")
     ] = None,
 ) -> None:
-    """Write a commented experiment.yml for your own table."""
+    """Write a commented experiment.yml: beside your data, with guesses at columns and roles, or into a new folder.
+
+    At a terminal it asks where several columns could be meant; what it guessed, and why, stands in the file.
+
+    Example: bioautoml init my-data/table.csv
+    """
     from ..config.template import experiment_template
+    from ..data.tables import read_table
+    from ..sources.guess import guess
+    from ..sources.guessed_experiment import guessed_experiment
     from ..utils.atomic import write_text
     from ..utils.errors import RunDirectoryError
+    from ..utils.places import require_folder
 
-    target = directory / "experiment.yml"
-    if target.exists():
-        raise RunDirectoryError(f"{target}: is there already; choose another folder or remove it.")
-    if table is None:
-        text = experiment_template()
-    else:
-        from ..data.tables import read_table
-
-        text = experiment_template(str(table.resolve().parent), table.name, len(read_table(table)))
-    write_text(target, text)
-    console.print(f"Wrote {target}. Edit its data section, then: bioautoml check {target}")
+    holds_data = target.is_file() or (target.is_dir() and table is None and any(target.iterdir()))
+    found = guess(target) if holds_data else None
+    folder = target if found is None else found.root
+    file = folder / "experiment.yml"
+    if file.exists():
+        raise RunDirectoryError(f"{file}: is there already; choose another folder or remove it.")
+    require_folder(folder, "init")
+    if found is None:
+        text = (
+            experiment_template()
+            if table is None
+            else experiment_template(str(table.resolve().parent), table.name, len(read_table(table)))
+        )
+        write_text(file, text)
+        console.print(f"Wrote {file}. Edit its data section, then: bioautoml check {file}", soft_wrap=True)
+        return
+    if sys.stdin.isatty():
+        for key, others in found.unsure.items():
+            choices = [str(found.values[key]), *others]
+            found.set(key, typer.prompt(f"{key}: {', '.join(choices)}?", default=choices[0]), "as you said")
+    write_text(file, guessed_experiment(found, target.resolve().name.partition(".")[0]))
+    for key, reason in found.reasons.items():
+        value = found.values.get(key, found.values.get("columns", {}).get(key.removeprefix("columns."), ""))
+        console.print(
+            f"{escape(key)}: {escape(str(value))} [dim]({escape(reason)})[/]", highlight=False, soft_wrap=True
+        )
+    console.print(f"Wrote {file}. Read its guesses, then: bioautoml check {file}", soft_wrap=True)
 
 
 from . import comparison, deploy, jobs  # noqa: E402, F401  (they register their commands, after those above in the help)

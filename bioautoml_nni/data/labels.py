@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -65,6 +66,23 @@ def learnable(table: pd.DataFrame, settings: DataConfig) -> Learnable:
         raise DataError("Fewer than two labels have two specimens; two classes at least are needed.")
     kept = table[~table[LABEL].isin(rare.index)].reset_index(drop=True)
     return Learnable(kept, {str(name): 1 for name in rare.index}, (_rare_remark(rare.index, settings.rare_labels),))
+
+
+def twin_remarks(table: pd.DataFrame) -> list[Remark]:
+    """Remark on labels that differ only in case, spaces or Unicode form: most likely one label, written in two ways."""
+    counts = table[LABEL].value_counts()
+    twins: dict[str, list[str]] = {}
+    for name in counts.index:
+        plain = " ".join(unicodedata.normalize("NFKC", str(name)).casefold().replace("_", " ").split())
+        twins.setdefault(plain, []).append(str(name))
+    found = [" and ".join(f"{name!r} ({counts[name]})" for name in names) for names in twins.values() if len(names) > 1]
+    if not found:
+        return []
+    shown = "; ".join(found[:5]) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
+    text = (
+        f"Labels that differ only in case, spaces or letters' form are classes of their own: {shown}. Write them alike."
+    )
+    return [Remark("warning", "labels", text)]
 
 
 def _rare_remark(rare: pd.Index, way: str) -> Remark:

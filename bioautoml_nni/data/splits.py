@@ -11,6 +11,7 @@ from ..config.schema import DataConfig
 from ..utils.errors import DataError
 from ..utils.seeding import derive_seed
 from .manifest import LABEL, SPLIT, as_strings
+from .remark import Remark
 
 WEIGHTS, ALPHA, VALIDATION, TEST = "weights_train", "alpha_train", "validation", "test"
 PARTS = (WEIGHTS, ALPHA, VALIDATION, TEST)
@@ -32,6 +33,18 @@ def divide(table: pd.DataFrame, settings: DataConfig, seed: int) -> pd.Series:
     """
     learned = ~table[LABEL].isin(settings.hold_out)
     return assign(table[learned], settings.split, seed).reindex(table.index, fill_value=UNKNOWN)
+
+
+def unused_split(table: pd.DataFrame, settings: DataConfig) -> list[Remark]:
+    """Remark on parts that the source states and that are not used, since the data are divided anew."""
+    if SPLIT not in table or settings.split.method == "official":
+        return []
+    names = ", ".join(sorted(str(name) for name in table[SPLIT].dropna().unique())[:6])
+    text = (
+        f"The source divides the data into {names}, but data.split.method is {settings.split.method!r}: all are pooled "
+        "and divided anew. Write data.split: {method: official, train: [...], test: [...]} to use its parts."
+    )
+    return [Remark("warning", "split", text)]
 
 
 def assign(table: pd.DataFrame, settings: Any, seed: int) -> pd.Series:

@@ -11,7 +11,6 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
@@ -147,16 +146,10 @@ class TableFile:
         if head and head[0].lower().startswith("sep=") and len(head[0].strip()) == 5:  # as Excel writes it
             return head[0].strip()[4], 1
         preferred = SEPARATORS[kind_of(self.path)]
-        best, best_score = preferred, (0.0, 0)
-        for candidate in (preferred, *(other for other in CANDIDATES if other != preferred)):
-            try:
-                counts = Counter(len(row) for row in csv.reader(head[:-1] or head, delimiter=candidate) if row)
-            except csv.Error:
-                continue
-            width, often = max(counts.items(), key=lambda entry: (entry[1], entry[0]), default=(0, 0))
-            score = (often / max(1, counts.total()), width)
-            if width > 1 and (best_score[1] < 2 or score[0] > best_score[0] + 0.2):
-                best, best_score = candidate, score
+        fits = {candidate: _fit(head[:-1] or head, candidate) for candidate in dict.fromkeys((preferred, *CANDIDATES))}
+        best = max(fits, key=lambda candidate: fits[candidate])  # the first of equals
+        if (fits[preferred][0] >= fits[best][0] - 0.05 and fits[preferred][1] > 1) or fits[best][1] < 2:
+            best = preferred
         if best != preferred:
             self.notes.append(f"{self.path.name}: its fields are separated by {best!r}.")
         return best, 0
@@ -233,6 +226,18 @@ class _Shape:
                 f"{self.path.name}: {self.long} rows end in separators that the header lacks; these are ignored."
             )
         return found
+
+
+def _fit(lines: Sequence[str], separator: str) -> tuple[float, int]:
+    """Return the share of lines that a separator divides into as many fields as the header, and how many these are."""
+    try:
+        rows = [row for row in csv.reader(lines, delimiter=separator) if any(row)]
+    except csv.Error:
+        return 0.0, 0
+    width = len(rows[0]) if rows else 0
+    if width < 2:
+        return 0.0, width
+    return sum(len(row) == width or not any(row[width:]) for row in rows) / len(rows), width
 
 
 def is_table(path: Path) -> bool:

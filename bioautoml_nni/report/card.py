@@ -18,11 +18,17 @@ from ..runs.prepared import PreparedData
 SHOWN = 30
 
 
-def model_card(run: RunDirectory, data: PreparedData, parity: Mapping[str, Any] | None = None) -> str:
+def model_card(
+    run: RunDirectory,
+    data: PreparedData,
+    parity: Mapping[str, Any] | None = None,
+    quantised: Mapping[str, Any] | None = None,
+) -> str:
     """Return the card of an evaluated run as Markdown.
 
     Args:
         parity: of its export, whose files the card then describes; None is for the run itself.
+        quantised: what its model of eight bits costs, if there is one.
     """
     metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
     calibration = json.loads((run / "evaluation/calibration.json").read_text(encoding="utf-8"))
@@ -41,6 +47,7 @@ def model_card(run: RunDirectory, data: PreparedData, parity: Mapping[str, Any] 
         few=per_class[per_class["train"] < 20]["class"].tolist(),
         calibration=calibration,
         parity=parity,
+        quantised=quantised or None,
         difference=max(parity["largest_difference"].values()) if parity else None,
         version=__version__,
     )

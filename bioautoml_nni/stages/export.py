@@ -25,7 +25,7 @@ from ..evaluation.metrics import classification_metrics
 from ..evaluation.taxonomy import coarser_taxa
 from ..export.deployable import METADATA_INPUTS, FusedModel, ImageModel, MappedImagePart, deployable
 from ..export.explain import write_gradcam
-from ..export.int8 import write_int8
+from ..export.int8 import Quality, write_int8
 from ..export.onnx_files import OPSET, TOLERANCE, join_onnx, run_onnx, write_exported_program, write_onnx
 from ..registry import get
 from ..report.card import model_card
@@ -40,14 +40,30 @@ from ..utils.errors import ExportError
 from ..utils.quiet import quiet
 
 PARITY_SPECIMENS = 256
+CALIBRATED = 512
+"""Training specimens from which the ranges of activations are taken."""
+MORE_ANSWERS = 1000
+INT8_GOAL = 0.003
+"""Of macro-F1, and share of changed answers: what eight bits may cost before layers stay in floating point. A third
+of what they may cost on new specimens, since a few hundred decide it."""
+INT8_LOSS = 0.02
+"""Of macro-F1: beyond it a model of eight bits is refused unless the user allows it."""
 
 
-def export(run: RunDirectory, folder: Path, console: Console, target: str | None = None, int8: bool = False) -> None:
+def export(
+    run: RunDirectory,
+    folder: Path,
+    console: Console,
+    target: str | None = None,
+    int8: bool = False,
+    int8_loss: float = INT8_LOSS,
+) -> None:
     """Write `folder` with the model, what it needs and what is known of it; an old folder is replaced at the end.
 
     Args:
         target: a place of `BUDGETS` that the model must fit.
         int8: also write model_int8.onnx, with the loss of macro-F1 that it costs.
+        int8_loss: most of the validation part's macro-F1 that it may lose.
 
     Raises:
         ExportError: if the model breaks the budget of its target, or a file computes something else than the network.
@@ -63,12 +79,13 @@ def export(run: RunDirectory, folder: Path, console: Console, target: str | None
     with locked(run.path):
         remove_leftovers(folder.parent, folder.name)
         with replacing_folder(folder) as temporary:
-            _write(run, data, network, temporary, console, int8)
+            _write(run, data, network, temporary, console, int8, int8_loss)
 
 
 def _write(
-    run: RunDirectory, data: PreparedData, network: nn.Module, folder: Path, console: Console, int8: bool
-) -> None:
+    run: RunDirectory, data: PreparedData, network: nn.Module, folder: Path, console: Console, int8: bool,
+    int8_loss: float,
+) -> None:  # fmt: skip
     natural = run.experiment.evaluation.decision == "natural"
     zeros = torch.zeros(len(data.classes))
     shift = (data.loss().natural_logits(zeros[None])[0] if natural else zeros).detach()
@@ -88,13 +105,13 @@ def _write(
     write_json(folder / "calibration.json", calibration)
     write_json(folder / "parity.json", parity)
     write_text(folder / "classes.csv", csv_text(_classes(data)))
-    write_text(folder / "MODEL_CARD.md", model_card(run, data, parity))
     quantised: dict[str, Any] = {}
     if int8:
         if not data.uses_images:
             raise ExportError("export: int8 is for models with images; this one reads metadata alone.")
-        console.print("export: int8, calibrated on the validation part")
-        quantised = _write_int8(data, folder, shift)
+        console.print("export: int8, ranges from the training part, choices by the validation part")
+        quantised = _write_int8(data, folder, int8_loss)
+    write_text(folder / "MODEL_CARD.md", model_card(run, data, parity, quantised))
     digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
     write_json(
         folder / "export.json",
@@ -115,10 +132,12 @@ def _write(
     )
 
 
-def _inputs(data: PreparedData, part: str, most: int) -> dict[str, Tensor]:
-    """Return the model's inputs for the first specimens of a part."""
+def _inputs(data: PreparedData, part: str, most: int, spread: bool = False) -> dict[str, Tensor]:
+    """Return the model's inputs for the first specimens of a part, or for some that are spread over all of it."""
     dataset = data.dataset([part])
-    batch = dataset.__getitems__(list(range(min(most, len(dataset)))))
+    count = min(most, len(dataset))
+    rows = np.linspace(0, len(dataset) - 1, count).astype(int).tolist() if spread else list(range(count))
+    batch = dataset.__getitems__(rows)
     names = [*(["image"] if data.uses_images else []), *(METADATA_INPUTS if data.metadata_columns else [])]
     return {name: batch[name].contiguous() for name in names}
 
@@ -188,27 +207,64 @@ def _classes(data: PreparedData) -> pd.DataFrame:
     return table
 
 
-def _write_int8(data: PreparedData, folder: Path, shift: Tensor) -> dict[str, Any]:
-    """Write model_int8.onnx and return what it costs on the test part."""
-    test = _inputs(data, splits.TEST, len(data.table))
-    target = data.targets[(data.part == splits.TEST).to_numpy()]
-    write_int8(folder / "model.onnx", folder / "model_int8.onnx", _inputs(data, splits.VALIDATION, PARITY_SPECIMENS))
-    arrays = {name: value.numpy() for name, value in test.items()}
-    scores = {}
-    for name in ("model.onnx", "model_int8.onnx"):
-        logits = np.concatenate(
-            [
-                run_onnx(folder / name, {key: value[start : start + 256] for key, value in arrays.items()})
-                for start in range(0, len(target), 256)
-            ]
+def _write_int8(data: PreparedData, folder: Path, limit: float) -> dict[str, Any]:
+    """Write model_int8.onnx, and return what it costs.
+
+    What stays in single precision is decided on the validation part; the test part only tells the outcome.
+
+    Raises:
+        ExportError: if more than `limit` of the macro-F1 of the validation part is lost whatever is left out.
+    """
+    validation, targets = _arrays(data, splits.VALIDATION)
+    more = _inputs(data, splits.ALPHA, MORE_ANSWERS, spread=True)  # answers are compared on these too, without labels
+    both = {name: np.concatenate([value, more[name].numpy()]) for name, value in validation.items()}
+    reference = _logits(folder / "model.onnx", both)
+    score = _macro_f1(targets, reference[: len(targets)])
+
+    def judge(path: Path) -> Quality:
+        logits = _logits(path, both)
+        other = float((logits.argmax(axis=1) != reference.argmax(axis=1)).mean())
+        distance = float(np.sqrt(((logits - reference) ** 2).mean()))
+        return Quality(score - _macro_f1(targets, logits[: len(targets)]), other, distance)
+
+    ranges = _inputs(data, splits.WEIGHTS, CALIBRATED, spread=True)
+    found = write_int8(folder / "model.onnx", folder / "model_int8.onnx", ranges, judge, INT8_GOAL)
+    if found.quality.loss > limit:
+        raise ExportError(
+            f"--int8: a model of eight bits loses {found.quality.loss:.3f} of the validation part's macro-F1 "
+            f"({score:.3f}), more than --int8-loss {limit:g}; export without --int8, or allow the loss."
         )
-        scores[name] = classification_metrics(target, calibrated(logits.astype(np.float64), 1.0))
+    test, targets = _arrays(data, splits.TEST)
+    scores = {
+        name: classification_metrics(targets, calibrated(_logits(folder / name, test).astype(np.float64), 1.0))
+        for name in ("model.onnx", "model_int8.onnx")
+    }
     return {
         "file": "model_int8.onnx",
         "bytes": {name: (folder / name).stat().st_size for name in scores},
+        "validation_macro_f1_lost": round(found.quality.loss, 6),
+        "answers_changed": round(found.quality.disagreement, 6),
+        "ranges": found.ranges,
+        "convolutions_in_floating_point": list(found.floats),
         "test_accuracy": {name: score["accuracy"] for name, score in scores.items()},
         "test_macro_f1": {name: score["macro"]["f1"] for name, score in scores.items()},
     }
+
+
+def _arrays(data: PreparedData, part: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return a part's inputs by name and its targets."""
+    inputs = {name: value.numpy() for name, value in _inputs(data, part, len(data.table)).items()}
+    return inputs, data.targets[(data.part == part).to_numpy()]
+
+
+def _logits(path: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    count = len(next(iter(inputs.values())))
+    batches = ({name: value[n : n + 256] for name, value in inputs.items()} for n in range(0, count, 256))
+    return np.concatenate([run_onnx(path, batch) for batch in batches])
+
+
+def _macro_f1(targets: np.ndarray, logits: np.ndarray) -> float:
+    return float(classification_metrics(targets, calibrated(logits.astype(np.float64), 1.0))["macro"]["f1"])
 
 
 def _require_budget(run: RunDirectory, data: PreparedData, network: nn.Module, target: str) -> None:

@@ -1,0 +1,224 @@
+"""What a table, a folder or an archive most likely is: source, columns and roles, each with the reason.
+
+Guesses are written down for a person to read and change; nothing is decided by them later.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..data.image_files import SUFFIXES, list_images
+from ..data.roles import infer_role
+from ..data.tables import TableFile, is_table
+from ..data.typed import with_types
+from ..utils.encodings import read_text
+from ..utils.errors import DataError
+from .imagefolder import PARTS
+
+ROWS = 20_000
+"""Rows of a table that are looked at."""
+NAMES: dict[str, str] = {
+    "image": "image|img|picture|photo|foto|bild|bilddatei|imagen|imagem|fichier|archivo|arquivo|datei|file|filename|"
+    "file_name|filepath|path|pfad|chemin|ruta|caminho|associated_media|url",
+    "label": "label|species|scientific_name|taxon|taxon_name|class|klasse|art|espece|especie|nom|nombre|nome|name|taxa|"
+    "order|ordnung|ordre|orden|ordem|family|familie|famille|familia|genus|gattung|genre|genero|category|target|det",
+    "id": "id|specimen_id|specimen|catalog_number|catalogue_number|catalognumber|occurrence_id|gbif_id|processid|"
+    "sample_id|nummer|inventarnummer|numero|number|no|nr|uuid|barcode",
+    "group": "group|event|event_id|trap|trap_id|visit|station|falle|fallen_id|piege|trampa|armadilha|sample|"
+    "sampling_event|deployment|sequence|seq_id|individual|tray|drawer|plot|site|standort|sitio|local",
+}
+"""What columns are called in English, German, French, Spanish and Portuguese, and by Darwin Core; best first."""
+
+
+@dataclass
+class Guess:
+    """A guess at how data are to be read.
+
+    Attributes:
+        source: name of the source.
+        root: folder of the data.
+        values: further keys of the data section.
+        reasons: in words, by key.
+        unsure: choices between equals, by key: a person may know better.
+        rows: number of specimens, as far as it is known.
+    """
+
+    source: str
+    root: Path
+    values: dict[str, Any] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    unsure: dict[str, list[str]] = field(default_factory=dict)
+    rows: int | None = None
+
+    def set(self, key: str, value: Any, reason: str) -> None:
+        """Note a value with its reason."""
+        self.values[key], self.reasons[key] = value, reason
+
+
+def guess(path: Path) -> Guess:
+    """Guess how a table, a folder of images, an archive or a COCO file is to be read.
+
+    Raises:
+        DataError: if it is none of them.
+    """
+    if path.is_dir():
+        return _folder(path)
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file or folder.")
+    if path.suffix.lower() == ".json":
+        return _coco(path)
+    if path.suffix.lower() == ".zip" and not is_table(path):
+        found = Guess("darwin_core", path.parent)
+        found.set("archive", path.name, "a ZIP file")
+        return _media(found, path.parent)
+    if is_table(path):
+        return guess_table(path)
+    raise DataError(f"{path}: is no table, COCO file or archive; name one, or a folder.")
+
+
+def _folder(path: Path) -> Guess:
+    if (path / "meta.xml").is_file():
+        found = Guess("darwin_core", path.parent)
+        found.set("archive", path.name, "it holds meta.xml")
+        return _media(found, path.parent)
+    files = list_images(path).files
+    tops = {name.split("/")[0] for name in files if "/" in name}
+    tables = sorted(file for file in path.iterdir() if file.is_file() and is_table(file))
+    if tables and not (len(tops) > 1 and _are_parts(tops)):
+        found = guess_table(tables[0])
+        if len(tables) > 1:
+            found.unsure["table"] = [file.name for file in tables[1:]]
+        return found
+    if len(tops) < 2:
+        raise DataError(f"{path}: holds neither a table, nor folders of images, nor meta.xml; name the table itself.")
+    found = Guess("imagefolder", path, rows=len(files))
+    found.set("modalities", ["image"], "folders of images have no metadata")
+    if _are_parts(tops):
+        split: dict[str, Any] = {"method": "official"}
+        for part, names in (("train", PARTS[:2]), ("validation", PARTS[2:5]), ("test", PARTS[5:])):
+            if own := sorted(top.lower() for top in tops if top.lower() in names):
+                split[part] = own
+        if "test" not in split and "validation" in split:
+            split["test"] = split.pop("validation")
+        if {"train", "test"} <= split.keys():
+            found.set("split", split, "its folders are called like parts")
+    return found
+
+
+def _are_parts(names: set[str]) -> bool:
+    return bool(names) and all(name.lower() in PARTS for name in names)
+
+
+def _media(found: Guess, root: Path) -> Guess:
+    folders = [name.split("/")[0] for name in list_images(root).files if "/" in name]
+    if folders:
+        best = max(set(folders), key=folders.count)
+        found.set("media", best, f"{folders.count(best)} images are in it")
+    found.set("rank", "order", "a rank that most archives have; finer ones need more specimens")
+    return found
+
+
+def _coco(path: Path) -> Guess:
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is not JSON ({error}).") from error
+    if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
+        raise DataError(f"{path}: has no images, annotations and categories, as a COCO file has.")
+    found = Guess("coco", path.parent, rows=len(content["annotations"]))
+    found.set("annotations", path.name, "it has images, annotations and categories")
+    names = [str(image.get("file_name")) for image in content["images"][:50] if isinstance(image, dict)]
+    root = _image_root(path.parent, names)
+    if root:
+        found.set("image_root", root, "the files that it names are there")
+    return found
+
+
+def guess_table(path: Path) -> Guess:
+    """Guess the columns of a table from their names and values."""
+    file = TableFile(path)
+    table = next(file.blocks(ROWS), pd.DataFrame())
+    if table.empty:
+        raise DataError(f"{path}: the table has no rows.")
+    found = Guess("csv", path.parent, rows=len(table) if len(table) < ROWS else None)
+    found.set("table", path.name, f"{len(table)} rows{' and more' if found.rows is None else ''}")
+    free = {str(name): table[name].dropna().astype(str) for name in table}
+    image = _choose(found, "image", free, lambda values: _image_share(values) > 0.8, by_name=False)
+    if image is not None:
+        root = _image_root(path.parent, free.pop(image)[:50].tolist())
+        if root:
+            found.set("image_root", root, "its first images are there")
+    else:
+        found.set("modalities", ["metadata"], "no column names images")
+    different = {name: values.nunique() for name, values in free.items()}
+    label = _choose(found, "label", free, lambda values: 2 <= values.nunique() <= len(values) / 2, by_name=True)
+    if label is not None:
+        free.pop(label)
+    identifier = _choose(found, "id", free, lambda values: values.nunique() == len(table), by_name=True)
+    if identifier is not None:
+        free.pop(identifier)
+    group = _choose(found, "group", free, lambda values: 5 <= values.nunique() <= len(values) / 2, by_name=True)
+    if group is not None:
+        found.values.pop("group")
+        reason = f"{found.reasons.pop('group')}; specimens of one stay on one side"
+        found.set("split", {"method": "group", "group": group}, f"{group}: {reason}, {different[group]} of them")
+        free.pop(group)
+    typed = with_types(table[list(free)])
+    for name in free:
+        role, why = infer_role(name, typed.table[name])
+        found.reasons[f"columns.{name}"] = why
+        found.values.setdefault("columns", {})[name] = role
+    return found
+
+
+def _choose(found: Guess, key: str, free: dict[str, pd.Series], fits: Any, by_name: bool) -> str | None:
+    """Choose a column by its values, and among those by its name; note equals as alternatives."""
+    ranked = sorted(
+        ((_by_name(key, name), place, name) for place, name in enumerate(free) if len(free[name]) and fits(free[name])),
+    )
+    named = [name for rank, _, name in ranked if rank < 999]
+    candidates = named or ([] if by_name else [name for _, _, name in ranked])
+    if not candidates:
+        return None
+    best = candidates[0]
+    why = "its name" if best in named else "its values"
+    found.set(key, best, f"{why}; {free[best].nunique()} different values")
+    if len(candidates) > 1:
+        found.unsure[key] = candidates[1:]
+    return best
+
+
+def _by_name(key: str, name: str) -> int:
+    """Return how well a column's name says that it is what is sought, 0 best, 999 not at all."""
+    snake = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
+    words = NAMES[key].split("|")
+    if snake in words:
+        return words.index(snake)
+    parts = snake.split("_")
+    return next((100 + place for place, word in enumerate(words) if word in parts), 999)
+
+
+def _image_share(values: pd.Series) -> float:
+    ends = values.str.strip().str.split("?").str[0].str.lower()
+    return float(ends.map(lambda text: Path(text).suffix in SUFFIXES).mean())
+
+
+def _image_root(folder: Path, names: Sequence[str]) -> str | None:
+    """Return the folder below `folder` in which most of the named images are, None for the folder itself."""
+    for place in _places(folder):
+        there = sum((folder / place / name.strip()).is_file() for name in names if "\0" not in name)
+        if there > len(names) / 2:
+            return None if place == "." else place
+    return None
+
+
+def _places(folder: Path) -> Iterator[str]:
+    yield "."
+    yield from sorted(child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))

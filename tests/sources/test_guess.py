@@ -1,0 +1,91 @@
+"""From somebody's data to an experiment that loads, without a line edited."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from archives import picture, write_camera_traps, write_darwin_core
+from conftest import in_process
+
+from bioautoml_nni.config import load_experiment
+from bioautoml_nni.data.load import load_manifest
+from bioautoml_nni.sources.guess import guess
+from bioautoml_nni.utils.errors import DataError
+
+RNG = np.random.default_rng(0)
+TABLES = {
+    "museum": {
+        "Inventarnummer": [f"{n:05d}" for n in range(60)], "Bilddatei": None, "Art": ["Käfer", "Mücke", "Wanze"] * 20,
+        "Fundort": ["Au", "Bach", "Feld", "Wald"] * 15, "Datum": [f"{1 + n % 28:02d}.06.2016" for n in range(60)],
+        "Körperlänge_mm": [f"{value:.1f}".replace(".", ",") for value in RNG.uniform(1, 9, 60)],
+    },
+    "traps": {
+        "photo": None, "species": ["moth", "fly", "beetle"] * 20, "trap_id": [f"{n // 6:03d}" for n in range(60)],
+        "timestamp": [f"2016-06-{1 + n % 28:02d}T22:{n:02d}:00Z" for n in range(60)],
+        "decimalLatitude": np.round(RNG.uniform(47, 48, 60), 4), "decimalLongitude": np.round(RNG.uniform(8, 9, 60), 4),
+    },
+    "plagas": {
+        "archivo": None, "especie": ["pulgón", "trips"] * 30, "trampa": [n // 4 for n in range(60)],
+        "fecha": [f"{1 + n % 28:02d}/07/2016" for n in range(60)], "ancho_mm": np.round(RNG.uniform(1, 9, 60), 2),
+    },
+}  # fmt: skip
+EXPECTED = {
+    "museum": ("Bilddatei", "Art", "Inventarnummer", None, {"Datum": "date", "Körperlänge_mm": "numeric"}),
+    "traps": ("photo", "species", None, "trap_id", {"timestamp": "date", "decimalLatitude": "latitude"}),
+    "plagas": ("archivo", "especie", None, "trampa", {"fecha": "date", "ancho_mm": "numeric"}),
+}
+
+
+def write(folder, name, suffix=".csv", **options):
+    rows = {
+        column: values if values is not None else [f"imgs/{n}.jpg" for n in range(60)]
+        for column, values in TABLES[name].items()
+    }
+    for n in range(60):
+        picture(folder / "fotos" / f"imgs/{n}.jpg", n)
+    pd.DataFrame(rows).to_csv(folder / f"{name}{suffix}", index=False, **options)
+    return folder / f"{name}{suffix}"
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_guessed_and_its_experiment_loads(tmp_path, capsys, name):
+    table = write(tmp_path, name, sep=";", encoding="cp1252") if name == "museum" else write(tmp_path, name)
+    code, said = in_process(capsys, "init", table)
+    assert code == 0 and "Wrote" in said, said
+    experiment = load_experiment(tmp_path / "experiment.yml")
+    assert experiment.name == name and experiment.data.arguments["image_root"] == "fotos"
+    image, label, identifier, group, columns = EXPECTED[name]
+    arguments = experiment.data.arguments
+    assert (arguments["image"], arguments["label"], arguments.get("id")) == (image, label, identifier)
+    assert experiment.data.split.group == group
+    assert columns.items() <= arguments["columns"].items()
+    manifest = load_manifest(experiment)
+    assert len(manifest.table) == 60 and "#" in (tmp_path / "experiment.yml").read_text()
+    assert in_process(capsys, "init", table)[0] == 2  # nothing is written over
+
+
+def test_folders_are_classes_and_may_be_parts(tmp_path):
+    for part in ("train", "val"):
+        for label in ("ant", "bee"):
+            for n in range(3):
+                picture(tmp_path / "parts" / part / label / f"{n}.jpg", n)
+                picture(tmp_path / "plain" / label / f"{part}{n}.jpg", n)
+    plain, parts = guess(tmp_path / "plain"), guess(tmp_path / "parts")
+    assert plain.source == parts.source == "imagefolder" and plain.values == {"modalities": ["image"]}
+    assert parts.values["split"] == {"method": "official", "train": ["train"], "test": ["val"]}
+
+
+def test_archives_and_coco_files_are_known(tmp_path):
+    write_darwin_core(tmp_path / "dwc")
+    write_camera_traps(tmp_path / "coco")
+    archive, coco = guess(tmp_path / "dwc/archive.zip"), guess(tmp_path / "coco/annotations.json")
+    assert archive.source == "darwin_core" and archive.values["archive"] == "archive.zip"
+    assert archive.values["media"] == "media"
+    assert coco.source == "coco" and coco.values["annotations"] == "annotations.json"
+
+
+def test_what_is_no_data_is_named(tmp_path):
+    (tmp_path / "a.txt.exe").write_text("")
+    (tmp_path / "x.json").write_text("{}")
+    for name in ("none", "a.txt.exe", "x.json", "."):
+        with pytest.raises(DataError):
+            guess(tmp_path / name)
