@@ -101,17 +101,21 @@ def as_annotated(kind: str, name: Any, arguments: Mapping[str, Any]) -> dict[str
     result = dict(arguments)
     try:
         plugin = get(kind, name)
-        hints = typing.get_type_hints(constructor(plugin))
+        if plugin.problem:
+            return result
+        hints = {key: parameter.annotation for key, parameter in constructor_arguments(plugin).items()}
     except (PluginError, TypeError):
         return result
     for key, value in arguments.items():
         try:
             config = ConfigDict(coerce_numbers_to_str=True)
-            fitted = create_model("Argument", __config__=config, value=(hints.get(key, Any), ...))(value=value)
+            hint = hints.get(key, inspect.Parameter.empty)
+            known = Any if hint is inspect.Parameter.empty else hint
+            fitted = create_model("Argument", __config__=config, value=(known, ...))(value=value)
         except (ValidationError, TypeError):
             continue
         result[key] = _settled(value, fitted.value)  # type: ignore[attr-defined]
-    for key, part_kind in getattr(plugin.target, "parts", {}).items():
+    for key, part_kind in plugin.attribute("parts", {}).items():
         part = result.get(key)
         if isinstance(part, Mapping) and "name" in part:
             own = {name: value for name, value in part.items() if name != "name"}

@@ -10,7 +10,7 @@ import torch
 from conftest import bioautoml, in_process, write_experiment, write_table
 
 from bioautoml_nni.data.splits import ALPHA, VALIDATION, WEIGHTS
-from bioautoml_nni.evaluation.calibration import fit_temperature
+from bioautoml_nni.evaluation.calibration import negative_log_likelihood
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
@@ -78,7 +78,7 @@ def test_an_export_predicts_as_the_network_does(on_trunk, tmp_path, capsys):
     assert code == 0, said
     test = pd.read_csv(on_trunk / "evaluation/predictions.csv", dtype=str).set_index("id")
     answers = pd.read_csv(tmp_path / "answers.csv", dtype=str).iloc[test.index.astype(int)]
-    agreeing = np.mean(answers["predicted"].to_numpy() == test["predicted"].to_numpy())
+    agreeing = np.mean(answers["prediction"].to_numpy() == test["predicted"].to_numpy())
     assert agreeing > 0.9  # stored features have half precision
 
 
@@ -134,10 +134,10 @@ def test_a_refit_learns_from_validation_and_is_calibrated_by_what_had_not_seen_i
     network = load_model(run, data)
     network.load_state_dict(first)
     logits, target = predict_logits(data, network.eval(), VALIDATION)
-    shipped = json.loads((run / "evaluation/calibration.json").read_text())
+    shipped = json.loads((run / "evaluation/calibration.json").read_text())["nll"]["before"]
     own = predict_logits(data, load_model(run, data), VALIDATION)[0]
-    assert fit_temperature(own.double().numpy(), target) != pytest.approx(shipped["temperature"], rel=1e-3)
-    assert shipped["temperature"] == pytest.approx(fit_temperature(logits.double().numpy(), target), rel=1e-3)
+    assert shipped == pytest.approx(negative_log_likelihood(logits.double().numpy(), target), rel=1e-4)
+    assert shipped != pytest.approx(negative_log_likelihood(own.double().numpy(), target), rel=1e-4)
     batches = len(data.dataset([WEIGHTS, ALPHA, VALIDATION])) // 8
     checkpoint = torch.load(run / "retrain/refit/last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 2 * batches > 2 * (len(data.dataset([WEIGHTS, ALPHA])) // 8)
