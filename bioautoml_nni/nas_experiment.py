@@ -115,8 +115,8 @@ def _chosen(strategy: str | Strategy, loaded: Experiment) -> Strategy:
             [
                 f"strategy: {strategy!r} is none of {', '.join(MULTI_TRIAL)}; for tuners such as TPE use "
                 "`bioautoml nni-config --architectures`, since NNI's strategies TPE and PolicyBasedRL cannot choose "
-                "several inputs of a node; with `space.node_inputs: sets` they are one choice, and both can be given as "
-                "objects"
+                "several inputs of a node; with `space.node_inputs: sets` they are one choice, and both can be given "
+                "as objects"
             ],
             "experiment",
         )
