@@ -177,10 +177,11 @@ class AlternatingDARTS(DARTS):
             try:
                 module.make_partial(self.partial_channels)
             except CannotNarrow as reason:
-                if reason.torn or "does not divide" in str(reason):
-                    raise ConfigError(
-                        [f"{key}: choice {str(module.label)!r} cannot be made partial: {reason}."]
-                    ) from None
+                if str(reason).startswith(f"{self.partial_channels} does not divide"):
+                    raise ConfigError([f"{key}: {reason}."]) from None
+                if reason.torn:
+                    problem = f"{key}: choice {str(module.label)!r} cannot be made partial: {reason}."
+                    raise ConfigError([problem]) from None
                 whole[str(module.label)] = str(reason)
         if len(whole) == len(tried):
             why = " ".join(f"Choice {label!r}: {text}." for label, text in whole.items())

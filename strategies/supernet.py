@@ -75,6 +75,8 @@ class MixedOperation(DifferentiableMixedLayer):
                 anew[name] = narrowed(self[name], k)
             except CannotNarrow as error:
                 reasons.append(f"its candidate {name} ({type(self[name]).__name__}) {error}")
+        for width in sorted(width for width in widths if width is not None and width % k):
+            raise CannotNarrow(f"{k} does not divide the {width} channels of {self.label}", torn=True)
         if len(widths - {None}) > 1:
             reasons.append("its candidates have different numbers of channels")
         if reasons:
