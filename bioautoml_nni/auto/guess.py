@@ -57,13 +57,19 @@ class Guess:
 
 
 def guess(
-    source: Path, image: str | None = None, label: str | None = None, group: str | None = None, rank: str | None = None
+    source: Path,
+    image: str | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    rank: str | None = None,
+    image_root: Path | None = None,
 ) -> Guess:
     """Return an experiment for a table, a folder or an archive; what is given is taken as it is.
 
     Args:
         image, label, group: columns; group may be "none".
         rank: of a Darwin Core archive.
+        image_root: folder that image paths of a table start from; looked for by default.
 
     Raises:
         DataError: if there is nothing to start from, or nothing that could be a label or an image.
@@ -79,7 +85,7 @@ def guess(
         found = _made(source.stem, {"source": "coco", "root": str(source.parent.resolve()), "annotations": source.name})
         found.reasons["data.source"] = "a .json file beside images is taken as COCO annotations"
         return found
-    return _table(source, image, label, group, rank)
+    return _table(source, image, label, group, rank, image_root)
 
 
 def _folder(source: Path, image: str | None, label: str | None, group: str | None, rank: str | None) -> Guess:
@@ -130,7 +136,10 @@ def _darwin_core(archive: Path, root: Path, rank: str | None) -> Guess:
     return found
 
 
-def _table(path: Path, image: str | None, label: str | None, group: str | None, rank: str | None) -> Guess:
+def _table(
+    path: Path, image: str | None, label: str | None, group: str | None, rank: str | None,
+    image_root: Path | None = None,
+) -> Guess:  # fmt: skip
     table = read_table(path)
     columns = [str(name) for name in table]
     given = {"--image": image, "--label": label or rank, "--group": None if group == NO_GROUP else group}
@@ -144,7 +153,7 @@ def _table(path: Path, image: str | None, label: str | None, group: str | None, 
     root = path.parent.resolve()
     data: dict[str, Any] = {"source": "csv", "root": str(root), "table": path.name}
     reasons: dict[str, str] = {}
-    data["image"], data["image_root"], reasons["data.image"] = _image(path, table, image)
+    data["image"], data["image_root"], reasons["data.image"] = _image(path, table, image, image_root)
     data["label"], reason = _label(path, table, label or rank, data["image"])
     if reason:
         reasons["data.label"] = reason
@@ -158,12 +167,13 @@ def _table(path: Path, image: str | None, label: str | None, group: str | None, 
     return found
 
 
-def _image(path: Path, table: pd.DataFrame, given: str | None) -> tuple[str, str, str]:
+def _image(path: Path, table: pd.DataFrame, given: str | None, root: Path | None) -> tuple[str, str, str]:
     """Return the image column, the folder that its paths start from, and the reason."""
     names = [str(name) for name in table] if given is None else [given]
     texts = {name: as_strings(table[name]).dropna() for name in names if _may_hold_paths(table[name])}
     samples = {name: values.sample(min(SAMPLED, len(values)), random_state=0) for name, values in texts.items()}
     folders = [".", *sorted(entry.name for entry in path.parent.iterdir() if entry.is_dir())]
+    folders = folders if root is None else [str(root.resolve())]
     best, name, folder = 0.0, "", "."
     for candidate, values in samples.items():
         for below in folders:

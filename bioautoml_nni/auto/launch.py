@@ -16,7 +16,7 @@ from ..data.roles import NoMetadataError
 from ..utils.errors import ConfigError
 from .guess import Guess, guess, require_column_source
 from .limits import all_places
-from .portfolio import MARKER, Finished, auto
+from .portfolio import MARKER, Finished, auto, forget
 from .written import experiment_text
 
 DEFAULT_TARGET = "station"
@@ -38,6 +38,7 @@ def launch(
     output: Path | None = None,
     seed: int | None = None,
     overrides: Sequence[str] = (),
+    image_root: Path | None = None,
     command: str = "bioautoml auto",
 ) -> Finished:
     """Guess what was not said, and run the portfolio; see `bioautoml auto --help` for the arguments.
@@ -56,7 +57,7 @@ def launch(
         experiment = changed(load_experiment(source, overrides), said, "auto")
         found = Guess({})
     else:
-        found = guess(source, image, label, group, rank)
+        found = guess(source, image, label, group, rank, image_root)
         experiment = _parsed(found, overrides, said, source)
     if experiment.derivation.budget is None:
         experiment = changed(experiment, {"derivation.target": DEFAULT_TARGET}, "auto")
@@ -84,7 +85,7 @@ def launch(
     except NoMetadataError:
         if not found.values or "image" not in experiment.data.modalities:
             raise
-        _discard(folder)
+        forget(folder)
         found.reasons["data.modalities"] = "no metadata column can be used"
         console.print("[dim]guessed:[/] data.modalities = ['image']: no metadata column can be used.")
         return go(_without_metadata(experiment))
@@ -92,15 +93,6 @@ def launch(
 
 def _without_metadata(experiment: Experiment) -> Experiment:
     return changed(experiment, {"data.modalities": ["image"]}, "auto")
-
-
-def _discard(folder: Path) -> None:
-    """Remove what an attempt with metadata began; it holds nothing yet."""
-    import shutil
-
-    shutil.rmtree(folder / "data", ignore_errors=True)
-    for name in (MARKER, "experiment.yml"):
-        (folder / name).unlink(missing_ok=True)
 
 
 def _require_sensible(target: str | None, minutes: float | None, *limits: float | None) -> None:

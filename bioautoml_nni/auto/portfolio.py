@@ -41,6 +41,8 @@ from .records import Record, leaderboard, load_record
 
 DATA, CANDIDATES = "data", "candidates"
 MARKER = "auto.json"
+INPUT = "input"
+"""Folder of a data frame that was fitted on."""
 LONGEST_MINUTES = 8 * 60
 """Most that is taken where nobody says how long it may take."""
 SPARE = 1.25
@@ -58,12 +60,14 @@ class Finished:
         choice: which candidate won, and why.
         leaderboard: see `records.leaderboard`.
         minutes: that it was given.
+        label: what is learned: a column's name, or a rank.
     """
 
     folder: Path
     choice: Choice
     leaderboard: pd.DataFrame
     minutes: float
+    label: str
 
 
 def auto(
@@ -115,13 +119,23 @@ def _require_own(folder: Path, experiment: Experiment, max_latency_ms: float | N
         raise RunDirectoryError(f"{folder}: is a file; choose another --output.")
     marker = folder / MARKER
     if marker.is_file():
-        if json.loads(marker.read_text(encoding="utf-8"))["key"] != _key(experiment, max_latency_ms):
+        own = json.loads(marker.read_text(encoding="utf-8"))["key"] == _key(experiment, max_latency_ms)
+        if not own and not any((folder / CANDIDATES).glob("*.json")):
+            forget(folder)  # an attempt that ended before anything was tried
+        elif not own:
             raise RunDirectoryError(
                 f"{folder}: holds the candidates of another experiment (compare {folder / 'experiment.yml'} with what "
                 "you asked for); choose another --output."
             )
-    elif folder.is_dir() and any(path.name != "lock" for path in folder.iterdir()):
+    elif folder.is_dir() and any(path.name not in ("lock", INPUT) for path in folder.iterdir()):
         raise RunDirectoryError(f"{folder}: is not empty and holds no {MARKER}; choose another --output.")
+
+
+def forget(folder: Path) -> None:
+    """Remove what an attempt began that tried no candidate."""
+    shutil.rmtree(folder / DATA, ignore_errors=True)
+    for name in (MARKER, "experiment.yml"):
+        (folder / name).unlink(missing_ok=True)
 
 
 class _Portfolio:
@@ -369,7 +383,7 @@ class _Portfolio:
         with replacing_folder(self.folder / "export") as temporary:
             shutil.copytree(self.candidates / choice.winner / "export", temporary, dirs_exist_ok=True)
         write_json(self.folder / "choice.json", dataclasses.asdict(choice))
-        finished = Finished(self.folder, choice, table, self.minutes)
+        finished = Finished(self.folder, choice, table, self.minutes, self.data.rank)
         write_report(finished, self.data, list(self.records.values()), self.limits, self.guesses)
         return finished
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from sklearn.metrics import f1_score
 
 import bioautoml_nni.auto.attempt
+import bioautoml_nni.auto.joining
 from bioautoml_nni.auto._base import Candidate
 from bioautoml_nni.auto.plan import fit_into
 from bioautoml_nni.auto.records import COLUMNS
@@ -19,6 +20,7 @@ from bioautoml_nni.runs.directory import STAGES
 from bioautoml_nni.runtime.model import Model
 from bioautoml_nni.stages.run import run_stages
 
+CANDIDATES = ("majority", "metadata_boosting", "metadata_logistic", "searched")
 SMALL = [
     *("--set", "space.channels=4"), *("--set", "space.cells=2"), *("--set", "data.image_size=16"),
     *("--set", "search.epochs=2"), *("--set", "training.epochs=2"), *("--set", "strategy.warmup_epochs=0"),
@@ -29,6 +31,14 @@ SMALL = [
 def run_here(run, threads, seconds=None):
     """Do a run in this process, which saves the seconds of importing torch."""
     run_stages(run, list(STAGES), Console(quiet=True))
+
+
+def only(monkeypatch, *names):
+    """Let a portfolio have a few of the candidates."""
+    import bioautoml_nni.auto.plan as plan
+
+    known = plan.plugins("candidates")
+    monkeypatch.setattr(plan, "plugins", lambda kind: {n: known[n] for n in names} if kind == "candidates" else {})
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +54,7 @@ def tried(tmp_path_factory):
     command = ("auto", table, "--output", folder / "out", "--minutes", 20, *SMALL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bioautoml_nni.auto.attempt, "run_process", run_here)
+        only(patch, *CANDIDATES)
         done = here(*command)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "out", command, done
@@ -102,17 +113,27 @@ def test_boosting_is_exported_as_onnx_that_answers_alike(tried):
 
 
 @pytest.mark.slow
-def test_the_ensemble_is_one_onnx_file_of_the_weighted_mean(tried):
-    folder = tried[0] / "candidates/ensemble"
-    if not (folder / "export").is_dir():
-        pytest.skip("a single candidate was best on validation")
-    record = json.loads((tried[0] / "candidates/ensemble.json").read_text())
-    weights = record["settings"]["weights"]
-    assert sum(weights.values()) == pytest.approx(1)
-    with np.load(folder / "evaluation/logits.npz") as found:
-        assert np.allclose(np.exp(found["test"]).sum(1), 1, atol=1e-5)
-    parity = json.loads((folder / "export/parity.json").read_text())
-    assert parity["largest_difference"]["model.onnx"] < parity["tolerance"]
+def test_an_ensemble_is_one_exported_file_of_the_weighted_mean(tried, tmp_path, monkeypatch):
+    shutil.copytree(tried[0], tmp_path / "out")
+    (tmp_path / "out/candidates/ensemble.json").unlink(missing_ok=True)
+    even = np.full(3, 1 / 3)
+    monkeypatch.setattr(bioautoml_nni.auto.joining, "select", lambda *arguments: even)
+    only(monkeypatch, *CANDIDATES)
+    done = here(*tried[1][:2], "--output", tmp_path / "out", *tried[1][4:])
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "out/candidates/ensemble"
+    model = Model.load(folder)
+    assert model.uses_images and model.uses_metadata and len(list((folder / "export").glob("*.onnx"))) == 1
+    members = [Model.load(tmp_path / "out/candidates" / name) for name in CANDIDATES[1:]]
+    table = pd.read_csv(tried[1][1])
+    mean = (
+        sum(member.probabilities(member.predict_rows(table, tried[1][1].parent, "image")[0]) for member in members) / 3
+    )
+    logits, _ = model.predict_rows(table, tried[1][1].parent, "image")
+    assert np.allclose(np.exp(logits), mean, atol=1e-5)
+    board = pd.read_csv(tmp_path / "out/leaderboard.csv").set_index("candidate")
+    parts = board.loc[list(CANDIDATES[1:]), "parameters"]
+    assert board.loc["ensemble", "parameters"] == parts.sum() and "0.33 searched" in board.loc["ensemble", "note"]
 
 
 @pytest.mark.slow
@@ -127,9 +148,10 @@ def test_the_report_says_why_and_the_experiment_says_what_was_guessed(tried):
 
 
 @pytest.mark.slow
-def test_a_second_call_tries_nothing_again_and_another_experiment_is_refused(tried):
+def test_a_second_call_tries_nothing_again_and_another_experiment_is_refused(tried, monkeypatch):
     out, command, _ = tried
     before = {path: path.stat().st_mtime_ns for path in out.glob("candidates/*/evaluation/metrics.json")}
+    only(monkeypatch, *CANDIDATES)
     done = here(*command)
     assert done.returncode == 0, done.stderr
     assert before == {path: path.stat().st_mtime_ns for path in out.glob("candidates/*/evaluation/metrics.json")}
@@ -138,22 +160,15 @@ def test_a_second_call_tries_nothing_again_and_another_experiment_is_refused(tri
 
 
 @pytest.mark.slow
-def test_the_written_experiment_repeats_it(tried, tmp_path):
+def test_the_written_experiment_repeats_it(tried, tmp_path, monkeypatch):
     out = tried[0]
     shutil.copytree(out, tmp_path / "out")
     before = pd.read_csv(out / "leaderboard.csv")
+    only(monkeypatch, *CANDIDATES)
     done = here("auto", out / "experiment.yml", "--output", tmp_path / "out", "--minutes", 20)
     assert done.returncode == 0, done.stderr
     after = pd.read_csv(tmp_path / "out/leaderboard.csv")
     pd.testing.assert_series_equal(before["validation_macro_f1"], after["validation_macro_f1"])
-
-
-def only(monkeypatch, *names):
-    """Let a portfolio have a few of the candidates."""
-    import bioautoml_nni.auto.plan as plan
-
-    known = plan.plugins("candidates")
-    monkeypatch.setattr(plan, "plugins", lambda kind: {n: known[n] for n in names} if kind == "candidates" else {})
 
 
 def test_a_candidate_that_crashes_leaves_the_others_and_is_tried_again(table_root, tmp_path, monkeypatch):
@@ -189,8 +204,9 @@ def test_bad_input_is_one_sentence(table_root, tmp_path, monkeypatch):
     only(monkeypatch, "majority", "metadata_logistic")
     for arguments, words in (
         (("--target", "moon", "--minutes", -1), "2 configuration mistakes"),
-        (("--label", "image"), "image"),
-        (("--group", "label"), ""),
+        (("--label", "lable"), "did you mean 'label'"),
+        (("--label", "image"), "two classes at least are needed"),
+        (("--group", "label"), "label"),
     ):
         done = here("auto", table_root, "--output", tmp_path / "out", *arguments, *SMALL)
         assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
