@@ -1,8 +1,8 @@
 """AutoML for specimen images and their metadata, on Microsoft NNI.
 
 What there is: `SpecimenClassifier` (from a table to the best model for its device), `run`, `check`, `compare` and
-`load` (the commands as functions), `experiment` (a configuration as NNI's `NasExperiment`), `list_plugins`, and the plug-ins
-`MultimodalSpace` and `AlternatingDARTS` for those who write NNI code themselves.
+`load` (the commands as functions), `experiment` (a configuration as NNI's `NasExperiment`), `list_plugins`, and the
+plug-ins `MultimodalSpace` and `AlternatingDARTS` for those who write NNI code themselves.
 
 Importing this package imports neither torch nor NNI: NNI's manager waits only ten seconds for a tuner.
 """

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+from ..data.image_files import list_images
 from ..data.tables import read_table
 from ..runtime.model import Model
 from ..runtime.predict import Request
@@ -27,7 +28,7 @@ from ..utils.errors import DataError, ExportError
 from .frames import as_table, write_frame
 
 PARAMETERS = "classifier.json"
-Specimens = str | Path | pd.DataFrame | Sequence[Any]
+Specimens: TypeAlias = str | Path | pd.DataFrame | Sequence[Any]
 """A table or folder, a table in memory, or images: PIL's, arrays (H, W, 3) or paths."""
 
 
@@ -314,7 +315,8 @@ class SpecimenClassifier(BaseEstimator):
         made = cls(**known["params"])
         made.label_ = known.get("label", str(model.info["rank"]))
         if (model.folder / "leaderboard.csv").is_file():
-            made.leaderboard_ = pd.read_csv(model.folder / "leaderboard.csv")
+            board = pd.read_csv(model.folder / "leaderboard.csv")
+            made.leaderboard_ = board.assign(note=board["note"].fillna(""))
         made._take(model)
         return made
 
@@ -326,10 +328,7 @@ class SpecimenClassifier(BaseEstimator):
         if isinstance(X, str | Path):
             path = Path(X)
             if path.is_dir():
-                files = sorted(file for file in path.rglob("*") if file.is_file())
-                from ..runtime.predict import PICTURES
-
-                X = [file for file in files if file.suffix.lower() in PICTURES]
+                X = [path / name for name in list_images(path).names]
             else:
                 frame = read_table(path)
                 return self._of_frame(frame, Path(self.image_root or path.parent))

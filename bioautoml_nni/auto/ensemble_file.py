@@ -32,7 +32,7 @@ def write_ensemble(models: Sequence[Path], temperatures: Sequence[float], weight
     opsets: dict[str, int] = {}
     for number, (file, temperature, weight) in enumerate(zip(models, temperatures, weights, strict=True)):
         prefix = f"member_{number}/"
-        member = compose.add_prefix(onnx.load(str(file)), prefix, rename_inputs=False)
+        member = _with_own_inputs(compose.add_prefix(onnx.load(str(file)), prefix), prefix)
         nodes += list(member.graph.node)
         constants += list(member.graph.initializer)
         functions += list(member.functions)
@@ -40,15 +40,17 @@ def write_ensemble(models: Sequence[Path], temperatures: Sequence[float], weight
         for opset in member.opset_import:
             opsets[opset.domain] = max(opset.version, opsets.get(opset.domain, 0))
         constants += [
-            numpy_helper.from_array(np.array(temperature, np.float32), f"{prefix}temperature"),
-            numpy_helper.from_array(np.array(weight, np.float32), f"{prefix}weight"),
+            numpy_helper.from_array(np.array(temperature, np.float32), f"{prefix}joined/temperature"),
+            numpy_helper.from_array(np.array(weight, np.float32), f"{prefix}joined/weight"),
         ]
         nodes += [
-            helper.make_node("Div", [f"{prefix}logits", f"{prefix}temperature"], [f"{prefix}scaled"]),
-            helper.make_node("Softmax", [f"{prefix}scaled"], [f"{prefix}probabilities"], axis=1),
-            helper.make_node("Mul", [f"{prefix}probabilities", f"{prefix}weight"], [f"{prefix}share"]),
+            helper.make_node("Div", [f"{prefix}logits", f"{prefix}joined/temperature"], [f"{prefix}joined/scaled"]),
+            helper.make_node("Softmax", [f"{prefix}joined/scaled"], [f"{prefix}joined/probabilities"], axis=1),
+            helper.make_node(
+                "Mul", [f"{prefix}joined/probabilities", f"{prefix}joined/weight"], [f"{prefix}joined/share"]
+            ),
         ]
-        added.append(f"{prefix}share")
+        added.append(f"{prefix}joined/share")
     constants.append(numpy_helper.from_array(np.array(LEAST_PROBABILITY, np.float32), "least"))
     nodes += [
         helper.make_node("Sum", added, ["mean"]),
@@ -63,3 +65,14 @@ def write_ensemble(models: Sequence[Path], temperatures: Sequence[float], weight
     onnx.checker.check_model(model, full_check=True)
     with replacing(path) as temporary:
         onnx.save(model, str(temporary))
+
+
+def _with_own_inputs(member: Any, prefix: str) -> Any:
+    """Give the inputs of a model whose names were all prefixed their own names back, in place."""
+    shared = {entry.name: entry.name.removeprefix(prefix) for entry in member.graph.input}
+    for entry in member.graph.input:
+        entry.name = shared[entry.name]
+    for node in member.graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = shared.get(name, name)
+    return member

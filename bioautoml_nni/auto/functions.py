@@ -132,7 +132,7 @@ def load(folder: str | Path) -> Model:
         >>> bioautoml_nni.load("no-such-folder")
         Traceback (most recent call last):
             ...
-        bioautoml_nni.utils.errors.ExportError: no-such-folder: holds no exported model; write one with `bioautoml export RUN`.
+        bioautoml_nni.utils.errors.ExportError: no-such-folder: holds no exported model; ...
     """
     return Model.load(folder)
 
