@@ -328,7 +328,7 @@ class SpecimenClassifier(BaseEstimator):
         if isinstance(X, str | Path):
             path = Path(X)
             if path.is_dir():
-                X = [path / name for name in list_images(path).names]
+                X = [path / name for name in list_images(path).files]
             else:
                 frame = read_table(path)
                 return self._of_frame(frame, Path(self.image_root or path.parent))
