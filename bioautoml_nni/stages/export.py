@@ -265,7 +265,8 @@ def _write_int8(data: PreparedData, folder: Path, limit: float) -> dict[str, Any
         ExportError: if more than `limit` of the macro-F1 of the validation part is lost whatever is left out.
     """
     validation, targets = _arrays(data, splits.VALIDATION)
-    more = model_inputs(data, splits.ALPHA, MORE_ANSWERS, spread=True)  # answers are compared on these too, without labels
+    # Answers are compared on these too, without labels.
+    more = model_inputs(data, splits.ALPHA, MORE_ANSWERS, spread=True)
     both = {name: np.concatenate([value, more[name].numpy()]) for name, value in validation.items()}
     reference = _logits(folder / "model.onnx", both)
     score = _macro_f1(targets, reference[: len(targets)])
