@@ -37,6 +37,7 @@ KINDS: Mapping[str, str] = {
     "losses": "training losses",
     "encoders": "pretrained image networks: frozen features, trunks of a search, networks to fine-tune, teachers",
     "contenders": "rows of `bioautoml compare`: baselines and other searches",
+    "candidates": "what `bioautoml auto` tries: rows of `bioautoml compare` with what they need and take",
 }
 
 

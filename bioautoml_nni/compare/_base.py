@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,23 @@ class RunContender(ABC):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a `PredictingContender` returns: probabilities (N, K) of the test part, and its number of parameters."""
+    """What a `PredictingContender` returns.
+
+    Attributes:
+        probabilities: (N, K) of the test part.
+        parameters: how many numbers it learned, None where that says nothing.
+        validation: (M, K) of the validation part; `bioautoml auto` chooses by it.
+        write_onnx: writes what was learned as a file that computes ``logits`` (N, K), log-probabilities but for a
+            constant, from those of ``image``, ``numeric``, ``categorical`` and ``mask`` that it reads; None for what is
+            no model to ship, such as a constant answer.
+        modalities: what the file reads.
+    """
 
     probabilities: np.ndarray
     parameters: int | None
+    validation: np.ndarray | None = None
+    write_onnx: Callable[[Path], None] | None = None
+    modalities: tuple[str, ...] = ("metadata",)
 
 
 class PredictingContender(ABC):
@@ -40,4 +54,4 @@ class PredictingContender(ABC):
 
     @abstractmethod
     def predict(self, data: PreparedData, seed: int) -> Prediction:
-        """Train on weights-train and alpha-train, and return probabilities of the test part in the data's order."""
+        """Train on weights-train and alpha-train, and answer the test and the validation part in the data's order."""

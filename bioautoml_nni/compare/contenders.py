@@ -16,6 +16,7 @@ from ..data import splits
 from ..runs.prepared import PreparedData
 from ..utils.errors import DataError
 from ._base import PredictingContender, Prediction, RunContender
+from .tables_as_onnx import count_tree_parameters, input_widths, write_boosting, write_logistic
 
 
 class AsConfigured(RunContender):
@@ -92,39 +93,47 @@ class Majority(PredictingContender):
 
     def predict(self, data: PreparedData, seed: int) -> Prediction:
         counts = np.array(data.class_counts(), dtype=np.float64)
-        rows = int((data.part == splits.TEST).sum())
-        return Prediction(np.tile(counts / counts.sum(), (rows, 1)), 0)
+        answers = [np.tile(counts / counts.sum(), (int(rows.sum()), 1)) for rows in _scored(data)]
+        return Prediction(answers[0], 0, answers[1])
 
 
 class MetadataBoosting(PredictingContender):
     """Gradient boosting (scikit-learn) on the encoded metadata, classes weighted equally."""
 
     def predict(self, data: PreparedData, seed: int) -> Prediction:
-        train, test = _parts(data)
+        train, (test, validation) = _trained(data), _scored(data)
         encoded = data.metadata
         table = np.hstack([encoded.numeric, encoded.categorical, encoded.mask]).astype(np.float64)
         model = HistGradientBoostingClassifier(class_weight="balanced", random_state=seed)
         model.fit(table[train], data.targets[train])
-        return Prediction(_spread(model.predict_proba(table[test]), model.classes_, data), None)
+        answers = [_spread(model.predict_proba(table[rows]), model.classes_, data) for rows in (test, validation)]
+        return Prediction(
+            answers[0], count_tree_parameters(model), answers[1],
+            lambda path: write_boosting(model, input_widths(encoded), len(data.classes), path),
+        )  # fmt: skip
 
 
 class MetadataLogistic(PredictingContender):
     """Logistic regression (scikit-learn) on the encoded metadata, classes weighted equally."""
 
     def predict(self, data: PreparedData, seed: int) -> Prediction:
-        train, test = _parts(data)
+        train, (test, validation) = _trained(data), _scored(data)
         encoded = data.metadata
         columns = [encoded.numeric, encoded.mask]
+        categories: list[np.ndarray] = []
         if encoded.categorical.shape[1]:
-            categories = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(encoded.categorical[train])
-            columns.append(categories.transform(encoded.categorical))
+            encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(encoded.categorical[train])
+            columns.append(encoder.transform(encoded.categorical))
+            categories = encoder.categories_
         table = np.hstack(columns)
         model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
         model.fit(table[train], data.targets[train])
         last = model[-1]
+        answers = [_spread(model.predict_proba(table[rows]), last.classes_, data) for rows in (test, validation)]
         return Prediction(
-            _spread(model.predict_proba(table[test]), last.classes_, data), last.coef_.size + last.intercept_.size
-        )
+            answers[0], last.coef_.size + last.intercept_.size, answers[1],
+            lambda path: write_logistic(model, categories, input_widths(encoded), len(data.classes), path),
+        )  # fmt: skip
 
 
 def _dotted(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -136,10 +145,20 @@ def _dotted(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{key}", value
 
 
-def _parts(data: PreparedData) -> tuple[np.ndarray, np.ndarray]:
+def _trained(data: PreparedData) -> np.ndarray:
+    """Return whether each row is one to train on (N,).
+
+    Raises:
+        DataError: without metadata.
+    """
     if not data.metadata_columns:
         raise DataError("compare: this experiment has no metadata, so that baselines on metadata have nothing to see.")
-    return data.in_training, (data.part == splits.TEST).to_numpy()
+    return data.in_training
+
+
+def _scored(data: PreparedData) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each row belongs to the test part, and whether to the validation part (N,)."""
+    return (data.part == splits.TEST).to_numpy(), (data.part == splits.VALIDATION).to_numpy()
 
 
 def _spread(probabilities: np.ndarray, present: np.ndarray, data: PreparedData) -> np.ndarray:

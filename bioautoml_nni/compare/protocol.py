@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import subprocess
-import sys
-import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,24 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 
 from ..config import Experiment
 from ..config.load import changed
-from ..data import splits
-from ..data.tables import csv_text
-from ..evaluation.metrics import by_training_size, classification_metrics, per_class_table
-from ..registry import get
 from ..runs.directory import RunDirectory
-from ..runs.prepared import PreparedData
-from ..stages.prepare import prepare
 from ..utils.atomic import write_json, write_text
 from ..utils.errors import BioAutoMLError, ConfigError, RunDirectoryError
 from ..utils.progress import make_progress
 from ._base import PredictingContender, RunContender
 from .in_reports import OWN_ROW, show_comparison
+from .rows import find_contender, folder_name, predicted, prediction_scores, prepared, run_process, run_scores
 from .tables import write_tables
 
 DATA = "data"
@@ -114,9 +104,8 @@ def _plan(experiment: Experiment, rows: Sequence[str], seeds: int, output: Path)
     problems: list[str] = []
     plan: list[Job] = []
     for row in rows:
-        name, _, argument = row.partition(":")
         try:
-            contender = get("contenders", name).target(*([argument] if argument else []))
+            contender = find_contender(row)
             for seed in range(experiment.seed, experiment.seed + seeds):
                 settings = contender.settings(seed) if isinstance(contender, RunContender) else {}
                 values = {**settings, "seed": seed}
@@ -131,14 +120,9 @@ def _plan(experiment: Experiment, rows: Sequence[str], seeds: int, output: Path)
     return sorted(plan, key=lambda job: job.experiment.seed)  # a whole first seed before the second
 
 
-def folder_name(row: str) -> str:
-    """Return a row's folder: what no file system likes in names is replaced."""
-    return re.sub(r"[^\w.,+=@-]", "_", row.replace(":", "-"))
-
-
 def _result(job: Job, output: Path, threads: int) -> dict[str, Any]:
     if isinstance(job.contender, RunContender):
-        return {"row": job.row, "seed": job.experiment.seed, **_run(job, _run_directory(job, output), threads)}
+        return {"row": job.row, "seed": job.experiment.seed, **_run(_run_directory(job, output), threads)}
     file = job.folder / "result.json"
     if not file.is_file():
         write_json(file, _predicted(job, job.contender, output))
@@ -151,59 +135,15 @@ def _run_directory(job: Job, output: Path) -> RunDirectory:
     return RunDirectory.create(job.folder if is_run else output / DATA / f"seed-{job.experiment.seed}", job.experiment)
 
 
-def _run(job: Job, run: RunDirectory, threads: int) -> dict[str, Any]:
-    """Do the whole job in a process of its own unless that was done before, and read its scores."""
+def _run(run: RunDirectory, threads: int) -> dict[str, Any]:
+    """Do the whole job unless that was done before, and read its scores."""
     if not run.done("report"):
-        _run_process(run, threads)
-    metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
-    speed = json.loads((run / "evaluation/speed.json").read_text(encoding="utf-8"))
-    stages = run.provenance()["stages"]
-    return {
-        "accuracy": metrics["accuracy"],
-        "balanced_accuracy": metrics["balanced_accuracy"],
-        "macro_f1": metrics["macro"]["f1"],
-        "tail_f1": metrics["by_training_size"]["tail"]["f1"],
-        "parameters": metrics["parameters"],
-        "flops": metrics["flops"],
-        "latency_ms": round(speed["latency_ms"], 3),
-        "search_seconds": stages["search"]["seconds"] if "search" in stages else 0.0,
-        "train_seconds": stages["retrain"]["seconds"],
-    }
-
-
-def _run_process(run: RunDirectory, threads: int) -> None:
-    log = run.path.with_suffix(".log")
-    command = [sys.executable, "-c", "from bioautoml_nni.cli.main import main; main()"]
-    command += ["run", str(run / "experiment.yml"), "--output", str(run.path)]
-    with open(log, "w", encoding="utf-8") as file:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "COLUMNS": "120"}
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False)
-    if done.returncode:
-        last = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()][-1:]
-        raise RunDirectoryError(f"ended with code {done.returncode}, see {log} ({' '.join(last)})")
+        run_process(run, threads)
+    return run_scores(run)
 
 
 def _predicted(job: Job, contender: PredictingContender, output: Path) -> dict[str, Any]:
-    run = _run_directory(job, output)
-    if not run.done("prepare"):
-        with run.stage("prepare"):
-            prepare(run, Console(quiet=True))
-    data = PreparedData.load(run)
-    start = time.monotonic()
-    found = contender.predict(data, job.experiment.seed)
-    seconds = time.monotonic() - start
-    target = data.targets[(data.part == splits.TEST).to_numpy()]
-    metrics = classification_metrics(target, found.probabilities)
-    per_class = per_class_table(target, found.probabilities, data.classes, np.array(data.class_counts()))
-    write_text(job.folder / "per_class.csv", csv_text(per_class))
-    return {
-        "accuracy": metrics["accuracy"],
-        "balanced_accuracy": metrics["balanced_accuracy"],
-        "macro_f1": metrics["macro"]["f1"],
-        "tail_f1": by_training_size(per_class)["tail"]["f1"],
-        "parameters": found.parameters,
-        "flops": None,
-        "latency_ms": None,
-        "search_seconds": 0.0,
-        "train_seconds": round(seconds, 1),
-    }
+    data = prepared(_run_directory(job, output))
+    scores, per_class = prediction_scores(data, *predicted(data, contender, job.experiment.seed))
+    write_text(job.folder / "per_class.csv", per_class)
+    return scores

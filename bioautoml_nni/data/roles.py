@@ -27,6 +27,10 @@ MOST_CATEGORIES = 50
 COUNTED = {"excel": "days as spreadsheets do", "unix": "seconds since 1970", "unix_ms": "milliseconds since 1970"}
 
 
+class NoMetadataError(DataError):
+    """Metadata are to be used, and no column can be."""
+
+
 @dataclass(frozen=True)
 class Decided:
     """Roles of all columns.
@@ -58,7 +62,7 @@ def decide_roles(
         allow: reason, by column that is used although it is refused.
 
     Raises:
-        DataError: if metadata are to be used and no column is left.
+        NoMetadataError: if metadata are to be used and no column is left.
     """
     remarks = _unknown_columns(allow, [finding.column for finding in findings])
     roles: dict[str, Role] = {}
@@ -86,7 +90,7 @@ def decide_roles(
     pair_places(roles)
     decided = replace(manifest, roles=roles)
     if uses_metadata and not decided.features():
-        raise DataError(
+        raise NoMetadataError(
             "data.modalities names metadata, but no usable metadata column is left; give roles under data.columns "
             "or set data.modalities to [image]."
         )

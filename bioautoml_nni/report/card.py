@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -23,16 +24,19 @@ def model_card(
     data: PreparedData,
     parity: Mapping[str, Any] | None = None,
     quantised: Mapping[str, Any] | None = None,
+    evaluation: Path | None = None,
 ) -> str:
     """Return the card of an evaluated run as Markdown.
 
     Args:
         parity: of its export, whose files the card then describes; None is for the run itself.
         quantised: what its model of eight bits costs, if there is one.
+        evaluation: folder of the evaluation, by default the run's own.
     """
-    metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
-    calibration = json.loads((run / "evaluation/calibration.json").read_text(encoding="utf-8"))
-    per_class = read_per_class(run / "evaluation/per_class.csv")
+    evaluation = evaluation or run / "evaluation"
+    metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+    calibration = json.loads((evaluation / "calibration.json").read_text(encoding="utf-8"))
+    per_class = read_per_class(evaluation / "per_class.csv")
     environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["listed"] = _listed
     template = environment.from_string((files(__package__) / "model_card.md.j2").read_text(encoding="utf-8"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,16 +37,18 @@ from ..runs.directory import RunDirectory
 from ..runs.networks import load_model, predict_logits
 from ..runs.prepared import PreparedData
 from ..runs.probe import validation_logits
-from ..utils.atomic import write_json, write_text
+from ..utils.atomic import replacing, write_json, write_text
 from ..utils.progress import make_progress
 from ..utils.seeding import derive_seed
 
 ACCURACIES = (0.9, 0.95, 0.99)
 COVERAGES = (0.8, 0.9, 0.95, 0.99)
+LOGITS = "logits.npz"
+"""File with the logits (N, K) of the validation and of the test part, in the manifest's order."""
 
 
 def evaluate(run: RunDirectory, console: Console) -> None:
-    """Write evaluation/: metrics.json, calibration.json, per_class.csv, predictions.csv, speed.json and pictures."""
+    """Write evaluation/: metrics, calibration, classes, predictions, logits, speed and figures."""
     data = PreparedData.load(run)
     network = load_model(run, data)
     natural = run.experiment.evaluation.decision == "natural"
@@ -61,15 +65,57 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         total = (1 + len(changed)) * sizes[splits.TEST] + sizes[splits.VALIDATION] + int(unlearned.sum())
         task = progress.add_task("evaluate", total=total, note="")
         logits, target = decided(splits.TEST)
-        calibration = calibration_record(*_unseen_validation(run, data, natural) or decided(splits.VALIDATION))
+        validation = (_unseen_validation(run, data, natural) or decided(splits.VALIDATION))[0]
         ablations = {name: headline(target, decided(splits.TEST, other)[0]) for name, other in changed.items()}
         strange = decided(splits.UNKNOWN)[0] if unlearned.any() else None
+    write_evaluation(
+        run / "evaluation",
+        data,
+        Answers(
+            logits, validation, unknown=strange, ablations=ablations,
+            importance=metadata_importance(data, network, natural), parameters=count_parameters(network),
+            flops=specimen_flops(data, network), latency_ms=measure_latency(network, one_specimen(data)),
+            modalities=tuple(run.experiment.data.modalities),
+        ),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of the specimens that it is scored on, and what it costs.
+
+    Attributes:
+        test, validation: logits (N, K) of the decision that counts.
+        unknown: the same of specimens whose label is no class, None without any.
+        ablations: scores by what was done to the metadata.
+        importance: see `metadata_importance`.
+        parameters, flops, latency_ms: of one specimen's prediction; the latency is that of one CPU thread.
+        modalities: what the model reads.
+    """
+
+    test: np.ndarray
+    validation: np.ndarray
+    unknown: np.ndarray | None
+    ablations: dict[str, Any]
+    importance: Any
+    parameters: int
+    flops: int
+    latency_ms: float
+    modalities: tuple[str, ...]
+
+
+def write_evaluation(folder: Path, data: PreparedData, answers: Answers) -> None:
+    """Write what answers are worth: metrics, calibration, classes, predictions, logits, speed and figures."""
+    run, in_test = data.run, (data.part == splits.TEST).to_numpy()
+    logits, target = answers.test, data.targets[in_test]
+    calibration = calibration_record(answers.validation, data.targets[(data.part == splits.VALIDATION).to_numpy()])
+    sizes = {part: int((data.part == part).sum()) for part in splits.PARTS}
+    unlearned = (data.part == splits.UNKNOWN).to_numpy()
     temperature = calibration["temperature"]
     probabilities = calibrated(logits, 1.0)
     shipped = calibrated(logits, temperature)
     counts = np.array(data.class_counts())
-    folder = run / "evaluation"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     present = np.unique(target)
     taxa = coarser_taxa(data.table[data.in_training], data.classes, data.rank)
     per_class = per_class_table(target, probabilities, data.classes, counts)
@@ -83,8 +129,8 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         },
         "classes": len(data.classes),
         "classes_in_test": len(present),
-        "modalities": list(run.experiment.data.modalities),
-        "metadata_columns": data.metadata_columns,
+        "modalities": list(answers.modalities),
+        "metadata_columns": data.metadata_columns if "metadata" in answers.modalities else [],
         "seed": run.experiment.seed,
         "decision": run.experiment.evaluation.decision,
         "brand": data.brand,
@@ -97,7 +143,7 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         "by_training_size": by_training_size(per_class),
         "by_rank": by_rank(target, probabilities, taxa),
         "most_confused": most_confused(target, probabilities.argmax(axis=1), data.classes),
-        "ablations": ablations,
+        "ablations": answers.ablations,
         "calibration": {
             "temperature": temperature,
             "fitted_on": splits.VALIDATION,
@@ -109,19 +155,19 @@ def evaluate(run: RunDirectory, console: Console) -> None:
             for coverage, level in calibration["prediction_sets"].items()
         },
         "open_set": None
-        if strange is None
+        if answers.unknown is None
         else {
             "labels": list(run.experiment.data.hold_out),
-            **open_set(logits, strange, temperature, calibration["thresholds"], data.table[unlearned], taxa),
+            **open_set(logits, answers.unknown, temperature, calibration["thresholds"], data.table[unlearned], taxa),
         },
-        "metadata_importance": metadata_importance(data, network, natural),
-        "parameters": count_parameters(network),
-        "flops": specimen_flops(data, network),
+        "metadata_importance": answers.importance,
+        "parameters": answers.parameters,
+        "flops": answers.flops,
     }
     metrics["majority_baseline"]["class"] = data.classes[metrics["majority_baseline"]["class"]]
     write_text(folder / "per_class.csv", csv_text(per_class))
     predicted = probabilities.argmax(axis=1)
-    rows = data.table[(data.part == splits.TEST).to_numpy()]
+    rows = data.table[in_test]
     table = pd.DataFrame(
         {
             "id": rows[ID].to_numpy(),
@@ -141,7 +187,9 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         data.brand,
     )
     # Apart from the metrics, which are the same whenever the run is made again.
-    write_json(folder / "speed.json", {"latency_ms": measure_latency(network, one_specimen(data)), "threads": 1})
+    write_json(folder / "speed.json", {"latency_ms": answers.latency_ms, "threads": 1})
+    with replacing(folder / LOGITS) as temporary, temporary.open("wb") as file:
+        np.savez(file, validation=answers.validation, test=answers.test)
     write_json(folder / "calibration.json", calibration)
     write_json(folder / "metrics.json", metrics)
 

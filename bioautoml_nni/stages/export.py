@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,28 +92,75 @@ def _write(
     zeros = torch.zeros(len(data.classes))
     shift = (data.loss().natural_logits(zeros[None])[0] if natural else zeros).detach()
     model = deployable(network, data.image["mean"], data.image["std"], shift)
-    inputs = _inputs(data, splits.TEST, PARITY_SPECIMENS)
+    inputs = model_inputs(data, splits.TEST, PARITY_SPECIMENS)
     console.print("export: ONNX and torch.export files")
     written = _write_models(model, inputs, folder)
     reference = _reference(data, network, inputs) + shift
     parity = _parity(folder, written, inputs, reference)
-    calibration = json.loads((run / "evaluation/calibration.json").read_text(encoding="utf-8"))
-    preprocessing = json.loads((run / "preprocessing.json").read_text(encoding="utf-8"))
-    del preprocessing["image_root"]  # a path of the machine that trained it
-    preprocessing["image"].update({name: data.image[name] for name in ("mean", "std")})
-    preprocessing["image"]["column"] = run.experiment.data.arguments.get("image", "image")
     metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
-    write_json(folder / "preprocessing.json", preprocessing)
-    write_json(folder / "calibration.json", calibration)
-    write_json(folder / "parity.json", parity)
-    write_text(folder / "classes.csv", csv_text(_classes(data)))
     quantised: dict[str, Any] = {}
     if int8:
         if not data.uses_images:
             raise ExportError("export: int8 is for models with images; this one reads metadata alone.")
         console.print("export: int8, ranges from the training part, choices by the validation part")
         quantised = _write_int8(data, folder, int8_loss)
-    write_text(folder / "MODEL_CARD.md", model_card(run, data, parity, quantised))
+    _describe(
+        folder, data, run / "evaluation", parity, run.experiment.data.modalities, count_parameters(network),
+        metrics["flops"], quantised,
+    )  # fmt: skip
+
+
+def export_file(
+    data: PreparedData, model: Path, probabilities: np.ndarray, evaluation: Path, modalities: Sequence[str],
+    folder: Path,
+) -> None:  # fmt: skip
+    """Write `folder` with an ONNX file that is no network of ours, and all that an export says beside it.
+
+    Args:
+        model: the file; it computes ``logits`` (N, K) of the decision that ships.
+        probabilities: what it must answer on the test part, in the data's order.
+        evaluation: folder of `write_evaluation`.
+        modalities: what it reads.
+
+    Raises:
+        ExportError: if it answers something else.
+    """
+    inputs = {name: value.numpy() for name, value in model_inputs(data, splits.TEST, PARITY_SPECIMENS).items()}
+    with replacing_folder(folder) as temporary:
+        shutil.copyfile(model, temporary / "model.onnx")
+        found = calibrated(run_onnx(temporary / "model.onnx", inputs).astype(np.float64), 1.0)
+        difference = float(np.abs(found - probabilities[: len(found)]).max())
+        if difference > TOLERANCE:
+            raise ExportError(
+                f"{model}: its probabilities differ from those of the model by {difference:.2g}, more than "
+                f"{TOLERANCE:g}; it is not exported faithfully."
+            )
+        parity = {
+            "tolerance": TOLERANCE,
+            "specimens": len(found),
+            "largest_difference": {"model.onnx": difference},
+        }
+        metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+        _describe(
+            temporary, data, evaluation, parity, modalities, metrics["parameters"], metrics["flops"], {}
+        )  # fmt: skip
+
+
+def _describe(
+    folder: Path, data: PreparedData, evaluation: Path, parity: dict[str, Any], modalities: Sequence[str],
+    parameters: int, flops: int, quantised: dict[str, Any],
+) -> None:  # fmt: skip
+    """Write what is known of the model files in `folder`: preprocessing, classes, calibration, card, export.json."""
+    run = data.run
+    preprocessing = json.loads((run / "preprocessing.json").read_text(encoding="utf-8"))
+    del preprocessing["image_root"]  # a path of the machine that trained it
+    preprocessing["image"].update({name: data.image[name] for name in ("mean", "std")})
+    preprocessing["image"]["column"] = run.experiment.data.arguments.get("image", "image")
+    write_json(folder / "preprocessing.json", preprocessing)
+    write_json(folder / "calibration.json", json.loads((evaluation / "calibration.json").read_text(encoding="utf-8")))
+    write_json(folder / "parity.json", parity)
+    write_text(folder / "classes.csv", csv_text(_classes(data)))
+    write_text(folder / "MODEL_CARD.md", model_card(run, data, parity, quantised, evaluation))
     digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
     write_json(
         folder / "export.json",
@@ -121,19 +170,19 @@ def _write(
             "version": __version__,
             "opset": OPSET,
             "rank": data.rank,
-            "modalities": list(run.experiment.data.modalities),
+            "modalities": list(modalities),
             "decision": run.experiment.evaluation.decision,
             "brand": data.brand,
-            "parameters": count_parameters(network),
-            "flops": metrics["flops"],
+            "parameters": parameters,
+            "flops": flops,
             "int8": quantised,
             "sha256": digests,
         },
     )
 
 
-def _inputs(data: PreparedData, part: str, most: int, spread: bool = False) -> dict[str, Tensor]:
-    """Return the model's inputs for the first specimens of a part, or for some that are spread over all of it."""
+def model_inputs(data: PreparedData, part: str, most: int, spread: bool = False) -> dict[str, Tensor]:
+    """Return the inputs of an exported model for the first specimens of a part, or for some spread over all of it."""
     dataset = data.dataset([part])
     count = min(most, len(dataset))
     rows = np.linspace(0, len(dataset) - 1, count).astype(int).tolist() if spread else list(range(count))
@@ -216,7 +265,8 @@ def _write_int8(data: PreparedData, folder: Path, limit: float) -> dict[str, Any
         ExportError: if more than `limit` of the macro-F1 of the validation part is lost whatever is left out.
     """
     validation, targets = _arrays(data, splits.VALIDATION)
-    more = _inputs(data, splits.ALPHA, MORE_ANSWERS, spread=True)  # answers are compared on these too, without labels
+    # Answers are compared on these too, without labels.
+    more = model_inputs(data, splits.ALPHA, MORE_ANSWERS, spread=True)
     both = {name: np.concatenate([value, more[name].numpy()]) for name, value in validation.items()}
     reference = _logits(folder / "model.onnx", both)
     score = _macro_f1(targets, reference[: len(targets)])
@@ -227,7 +277,7 @@ def _write_int8(data: PreparedData, folder: Path, limit: float) -> dict[str, Any
         distance = float(np.sqrt(((logits - reference) ** 2).mean()))
         return Quality(score - _macro_f1(targets, logits[: len(targets)]), other, distance)
 
-    ranges = _inputs(data, splits.WEIGHTS, CALIBRATED, spread=True)
+    ranges = model_inputs(data, splits.WEIGHTS, CALIBRATED, spread=True)
     found = write_int8(folder / "model.onnx", folder / "model_int8.onnx", ranges, judge, INT8_GOAL)
     if found.quality.loss > limit:
         raise ExportError(
@@ -253,7 +303,7 @@ def _write_int8(data: PreparedData, folder: Path, limit: float) -> dict[str, Any
 
 def _arrays(data: PreparedData, part: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return a part's inputs by name and its targets."""
-    inputs = {name: value.numpy() for name, value in _inputs(data, part, len(data.table)).items()}
+    inputs = {name: value.numpy() for name, value in model_inputs(data, part, len(data.table)).items()}
     return inputs, data.targets[(data.part == part).to_numpy()]
 
 

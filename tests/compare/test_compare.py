@@ -12,7 +12,8 @@ from sklearn.metrics import f1_score
 from bioautoml_nni.cli.comparison import BETWEEN_ROWS
 from bioautoml_nni.compare._base import RunContender
 from bioautoml_nni.compare.contenders import MetadataBoosting
-from bioautoml_nni.compare.protocol import compare, folder_name
+from bioautoml_nni.compare.protocol import compare
+from bioautoml_nni.compare.rows import folder_name
 from bioautoml_nni.compare.tables import paired_p_value, summary_lines
 from bioautoml_nni.config import load_experiment, parse_experiment
 from bioautoml_nni.config.load import changed

@@ -1,0 +1,84 @@
+"""The contract of plug-in kind `candidates`: rows of `bioautoml compare` that `bioautoml auto` may try."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ..config import Experiment
+from ..data import splits
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a candidate is asked to learn from.
+
+    Attributes:
+        experiment: as it is tried by all candidates.
+        specimens: number by part.
+        classes: number of classes.
+        metadata_columns: that are used, 0 without metadata.
+        teacher: run directory of the best network so far, None before there is one.
+    """
+
+    experiment: Experiment
+    specimens: Mapping[str, int]
+    classes: int
+    metadata_columns: int
+    teacher: Path | None = None
+
+    @property
+    def trained(self) -> int:
+        """Specimens of weights-train and alpha-train together."""
+        return self.specimens[splits.WEIGHTS] + self.specimens[splits.ALPHA]
+
+    @property
+    def total(self) -> int:
+        """Specimens of all parts."""
+        return sum(self.specimens.values())
+
+
+class Candidate(ABC):
+    """A row of `bioautoml compare` with what it needs, what it takes, and the settings that suit it.
+
+    A plug-in states the attributes plainly in its class, so that it is listed and left out without being imported.
+
+    Attributes:
+        row: contender, a name or ``name:argument``; a candidate whose contender is not installed is left out.
+        needs: "image", "metadata" (what the data must have) or "teacher" (a network that was tried before).
+        requires: plug-ins without which it is left out, each ``kind:name``.
+        baseline: whether it is only shown for comparison and never chosen.
+        least: smallest share of its full length at which it is worth its time; 1 where it cannot be shortened.
+        training_share: share of its time that goes into the training of the final network.
+    """
+
+    row: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
+    requires: ClassVar[tuple[str, ...]] = ()
+    baseline: ClassVar[bool] = False
+    least: ClassVar[float] = 1.0
+    training_share: ClassVar[float] = 0.8
+
+    @abstractmethod
+    def seconds(self, work: Work) -> float:
+        """Return how long it takes at full length, on the two CPU cores that the constants below were measured on."""
+
+    def settings(self, work: Work, share: float) -> Mapping[str, Any]:
+        """Return dotted keys that it changes beside those of its row.
+
+        Args:
+            share: of its full length that there is time for; 1 is all of it.
+        """
+        return {}
+
+    def cost(self, work: Work) -> tuple[float, float] | None:
+        """Return the parameters and FLOPs of one specimen that it has at least, where they are known before."""
+        return None
+
+
+def scaled_epochs(epochs: int, share: float, at_least: int) -> int:
+    """Return a number of epochs for a share of their time."""
+    return max(min(at_least, epochs), round(epochs * min(1.0, share)))

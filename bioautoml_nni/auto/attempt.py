@@ -1,0 +1,178 @@
+"""One candidate: run or fitted, scored, exported and measured."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from ..compare._base import PredictingContender, RunContender
+from ..compare.rows import find_contender, predicted, run_process
+from ..config.load import changed
+from ..data import splits
+from ..evaluation.calibration import calibrated
+from ..evaluation.metrics import classification_metrics
+from ..runs.directory import STAGES, RunDirectory
+from ..runs.prepared import PreparedData
+from ..stages.evaluate import LOGITS, Answers, write_evaluation
+from ..stages.export import export, export_file, model_inputs
+from ..utils.atomic import write_json
+from ..utils.errors import DataError
+from .choice import resampled_macro_f1
+from .limits import onnx_latency
+from .records import SCORES
+
+LEAST_PROBABILITY = 1e-12
+FEWEST_GROUPS = 5
+"""That a standard error over groups is taken from."""
+
+Found = dict[str, Any]
+"""Fields of a `Record` that were measured."""
+
+
+def attempt(
+    row: str, settings: Mapping[str, Any], base: PreparedData, folder: Path, threads: int, seconds: float
+) -> Found:
+    """Do all that a candidate needs, going on with what an earlier call left, and return what was measured.
+
+    Args:
+        row: contender, a name or ``name:argument``.
+        settings: dotted keys that it changes beside those of the contender.
+        base: prepared data that all candidates share.
+        folder: of the candidate.
+        threads: of torch.
+        seconds: after which a run is ended.
+
+    Raises:
+        BioAutoMLError: if it fails.
+        TimeoutError: if it was ended.
+    """
+    contender = find_contender(row)
+    seed = base.run.experiment.seed
+    if isinstance(contender, PredictingContender):
+        _fit(contender, base, folder, seed)
+        data = base
+    else:
+        assert isinstance(contender, RunContender)
+        data = _run({**contender.settings(seed), **settings}, base, folder, threads, seconds)
+    return measured(data, folder)
+
+
+def measured(data: PreparedData, folder: Path) -> Found:
+    """Return scores, costs and latency of an evaluated candidate; one without export has no latency."""
+    validation, test = candidate_logits(folder)
+    metrics = json.loads((folder / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    target = validation_target(data)
+    error = resampled_macro_f1(target, validation.argmax(1), validation_groups(data)).std(ddof=1)
+    model = folder / "export/model.onnx"
+    inputs = {name: value.numpy() for name, value in model_inputs(data, splits.VALIDATION, 1).items()}
+    return {
+        "validation": scores_of(target, validation),
+        "test": scores_of(data.targets[(data.part == splits.TEST).to_numpy()], test),
+        "validation_macro_f1_se": float(error),
+        "parameters": metrics["parameters"],
+        "flops": metrics["flops"],
+        "latency_ms": round(onnx_latency(model, inputs), 4) if model.is_file() else None,
+    }
+
+
+def candidate_logits(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits of the validation and of the test part (N, K) of an evaluated candidate."""
+    with np.load(folder / "evaluation" / LOGITS) as found:
+        return found["validation"], found["test"]
+
+
+def validation_target(data: PreparedData) -> np.ndarray:
+    """Return class indices (M,) of the validation part."""
+    return data.targets[(data.part == splits.VALIDATION).to_numpy()]
+
+
+def validation_groups(data: PreparedData) -> np.ndarray | None:
+    """Return the group of each validation specimen (M,), None where each stands for itself.
+
+    So it does, too, where there are fewer than `FEWEST_GROUPS`: resamples of so few groups are nearly all alike.
+    """
+    groups = splits.groups_of(data.table, data.run.experiment.data.split.group)
+    own = None if groups is None else groups[(data.part == splits.VALIDATION).to_numpy()].to_numpy()
+    return None if own is None or len(np.unique(own)) < FEWEST_GROUPS else own
+
+
+def doubt_unit(data: PreparedData) -> str:
+    """Return over what standard errors are taken, in the plural, with a warning where groups are too few."""
+    group = data.run.experiment.data.split.group
+    if group is None:
+        return "specimens"
+    if validation_groups(data) is not None:
+        return f"groups by {group}"
+    return f"specimens (validation has fewer than {FEWEST_GROUPS} groups by {group}, so that it is too small)"
+
+
+def scores_of(target: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    """Return accuracy, balanced accuracy and macro-F1."""
+    metrics = classification_metrics(target, calibrated(logits, 1.0))
+    found = (metrics["accuracy"], metrics["balanced_accuracy"], metrics["macro"]["f1"])
+    return dict(zip(SCORES, found, strict=True))
+
+
+def write_fitted(
+    folder: Path, data: PreparedData, validation: np.ndarray, test: np.ndarray, parameters: int, flops: int,
+    modalities: tuple[str, ...], model: Path | None,
+) -> None:  # fmt: skip
+    """Evaluate and export what is no network of ours.
+
+    Args:
+        validation, test: probabilities (N, K).
+        model: ONNX file; None for what is never exported.
+    """
+    answers_test, answers_validation = (np.log(np.maximum(values, LEAST_PROBABILITY)) for values in (test, validation))
+    # The file's latency is measured where it is exported; the figure here is that of nothing.
+    answers = Answers(
+        answers_test, answers_validation, unknown=None, ablations={}, importance=None, parameters=parameters,
+        flops=flops, latency_ms=0.0, modalities=modalities,
+    )  # fmt: skip
+    write_evaluation(folder / "evaluation", data, answers)
+    if model is not None:
+        export_file(data, model, test, folder / "evaluation", modalities, folder / "export")
+
+
+def _fit(contender: PredictingContender, base: PreparedData, folder: Path, seed: int) -> None:
+    found, _ = predicted(base, contender, seed)
+    if found.validation is None:
+        raise DataError("it gives no probabilities for the validation part, so that it cannot be compared.")
+    folder.mkdir(parents=True, exist_ok=True)
+    model = folder / "model.onnx" if found.write_onnx else None
+    if model is not None and found.write_onnx is not None:
+        found.write_onnx(model)
+    write_fitted(folder, base, found.validation, found.probabilities, found.parameters or 0, 0, found.modalities, model)
+
+
+def _run(settings: Mapping[str, Any], base: PreparedData, folder: Path, threads: int, seconds: float) -> PreparedData:
+    if (folder / "experiment.yml").is_file():
+        run = RunDirectory.open(folder)  # begun by an earlier call, perhaps with more time
+    else:
+        run = RunDirectory.create(folder, changed(base.run.experiment, settings, folder.name))
+    if not run.done("prepare"):
+        adopt_prepared(base.run, run)
+    if not run.done("report"):
+        run_process(run, threads, seconds)
+    data = PreparedData.load(run).as_images()
+    if not data.part.equals(base.part) or data.classes != base.classes:
+        raise DataError("it was trained on another split than the others, so that it cannot be compared.")
+    if not (folder / "export/export.json").is_file():
+        export(run, folder / "export", Console(quiet=True))
+    return data
+
+
+def adopt_prepared(source: RunDirectory, run: RunDirectory) -> None:
+    """Take over another run's prepared data, if this one's would be the same."""
+    if run.key("prepare") != source.key("prepare"):
+        return
+    for name in (*STAGES["prepare"][1], "unreadable.csv"):
+        shutil.copyfile(source / name, run / name)
+    provenance = source.provenance()
+    write_json(run / "provenance.json", {**provenance, "stages": {"prepare": provenance["stages"]["prepare"]}})

@@ -1,0 +1,408 @@
+"""`bioautoml auto` from Python, with scikit-learn's conventions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+from ..data.image_files import list_images
+from ..data.tables import read_table
+from ..runtime.model import Model
+from ..runtime.predict import Request
+from ..runtime.predict import predict as predict_source
+from ..utils.atomic import replacing_folder, write_json
+from ..utils.errors import DataError, ExportError
+from .frames import as_table, write_frame
+
+PARAMETERS = "classifier.json"
+Specimens: TypeAlias = str | Path | pd.DataFrame | Sequence[Any]
+"""A table or folder, a table in memory, or images: PIL's, arrays (H, W, 3) or paths."""
+
+
+class SpecimenClassifier(BaseEstimator):
+    """The best model for specimen images and their metadata within minutes and a device's budget.
+
+    Args:
+        label: column to learn; guessed by default, as everything else that is None.
+        image: column of image paths, PIL images or arrays.
+        group: column whose rows stay in one part of the split, or "none".
+        rank: of an archive or a column.
+        target: "trap", "pi" or "station", where the model will run.
+        minutes: for all candidates together; by default what the plan calls sensible.
+        max_parameters, max_mflops, max_latency_ms: further limits.
+        image_root: folder from which image paths of data frames start; by default the working directory.
+        output: folder of the candidates, leaderboard and report; ``fit`` with the same data resumes there. By default a
+            temporary one that goes with the object.
+        seed: of split and training.
+        overrides: ``dotted.key=value`` texts of experiment.yml.
+        verbose: whether plan and progress are shown.
+
+    Attributes:
+        classes_: names (K,), in the order of probabilities.
+        leaderboard_: see `leaderboard`.
+        choice_: which candidate won, and why.
+        model_: the exported model.
+        folder_: of candidates, leaderboard and report.
+
+    Example:
+        >>> from bioautoml_nni import SpecimenClassifier
+        >>> model = SpecimenClassifier(label="species", target="pi", minutes=30)
+        >>> model.get_params()["target"]
+        'pi'
+        >>> model.predict("images")
+        Traceback (most recent call last):
+            ...
+        sklearn.exceptions.NotFittedError: This SpecimenClassifier is not fitted yet; call fit, or load a saved one.
+    """
+
+    def __init__(
+        self,
+        label: str | None = None,
+        *,
+        image: str | None = None,
+        group: str | None = None,
+        rank: str | None = None,
+        target: str | None = None,
+        minutes: float | None = None,
+        max_parameters: int | None = None,
+        max_mflops: float | None = None,
+        max_latency_ms: float | None = None,
+        image_root: str | Path | None = None,
+        output: str | Path | None = None,
+        seed: int = 0,
+        overrides: Sequence[str] = (),
+        verbose: bool = True,
+    ) -> None:
+        self.label = label
+        self.image = image
+        self.group = group
+        self.rank = rank
+        self.target = target
+        self.minutes = minutes
+        self.max_parameters = max_parameters
+        self.max_mflops = max_mflops
+        self.max_latency_ms = max_latency_ms
+        self.image_root = image_root
+        self.output = output
+        self.seed = seed
+        self.overrides = overrides
+        self.verbose = verbose
+
+    def fit(self, X: Specimens, y: Sequence[Any] | None = None) -> SpecimenClassifier:
+        """Try the candidates and keep the best.
+
+        Args:
+            X: a table, folder or archive, an experiment.yml, or a data frame with an image column.
+            y: labels, where X has none.
+
+        Raises:
+            BioAutoMLError: with the sentence that `bioautoml auto` says.
+        """
+        from .launch import launch
+
+        temporary = None
+        if self.output is None:
+            temporary = tempfile.TemporaryDirectory(prefix="bioautoml-")
+        folder = Path(temporary.name if temporary else str(self.output))
+        source, label, image, root = self._source(X, y, folder)
+        finished = launch(
+            source, Console(quiet=not self.verbose), image=image, label=label, group=self.group, rank=self.rank,
+            target=self.target, max_parameters=self.max_parameters, max_mflops=self.max_mflops,
+            max_latency_ms=self.max_latency_ms, minutes=self.minutes, output=folder, seed=self.seed,
+            overrides=list(self.overrides), image_root=root, command="SpecimenClassifier.fit",
+        )  # fmt: skip
+        self._temporary = temporary  # removed when nothing refers to it any more
+        self.folder_ = folder
+        self.choice_ = finished.choice
+        self.leaderboard_ = finished.leaderboard
+        self.label_ = finished.label
+        self._take(Model.load(folder / "export"))
+        return self
+
+    def _source(
+        self, X: Specimens, y: Sequence[Any] | None, folder: Path
+    ) -> tuple[Path, str | None, str | None, Path | None]:
+        """Return what `launch` starts from: source, label, image column, and the folder of its images."""
+        if isinstance(X, str | Path):
+            if y is not None:
+                raise DataError("fit: y goes with a data frame or images; a table names its label column itself.")
+            return Path(X), self.label, self.image, None if self.image_root is None else Path(self.image_root)
+        frame = as_table(X, self.image)
+        label = self.label
+        if y is not None:
+            if len(y) != len(frame):
+                raise DataError(f"fit: X has {len(frame)} specimens and y {len(y)} labels.")
+            label = label or "label"
+            frame = frame.assign(**{label: np.asarray(y, dtype=object)})
+        return (*write_frame(frame, folder / "input", self.image, self.image_root, label),)
+
+    def _take(self, model: Model) -> None:
+        self.model_ = model
+        self.classes_ = model.classes["name"].to_numpy(dtype=object)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def _require_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError("This SpecimenClassifier is not fitted yet; call fit, or load a saved one.")
+
+    def leaderboard(self) -> pd.DataFrame:
+        """Return a line for each candidate, the winner first."""
+        self._require_fitted()
+        if not hasattr(self, "leaderboard_"):
+            raise NotFittedError("This SpecimenClassifier was loaded from an export, which holds no leaderboard.")
+        return self.leaderboard_.copy()
+
+    def predict(
+        self, X: Specimens, *, threshold: float = 0.0, coverage: float | None = None,
+        species_list: Sequence[str] | None = None,
+    ) -> pd.DataFrame:  # fmt: skip
+        """Return a line for each specimen: prediction, confidence, what could not be read.
+
+        Args:
+            X: a table or folder, a data frame, or images.
+            threshold: below this confidence a coarser taxon is named, or none.
+            coverage: adds sets that hold the truth with this probability.
+            species_list: names that can occur.
+
+        Raises:
+            NotFittedError: before `fit`.
+            DataError: for a source that cannot be read, or lacks the columns that the model needs.
+        """
+        self._require_fitted()
+        if isinstance(X, str | Path):
+            with tempfile.TemporaryDirectory() as folder:
+                output = Path(folder) / "predictions.parquet"
+                names = None if species_list is None else tuple(species_list)
+                root = None if self.image_root is None else Path(self.image_root)
+                outcome = predict_source(
+                    self.model_,
+                    Request(
+                        Path(X), output, self._image_column(), root, species_list=names, threshold=threshold,
+                        coverage=coverage,
+                    ),
+                )  # fmt: skip
+                self._warn(list(outcome.missing_columns))
+                return pd.read_parquet(output)
+        logits, failures, frame = self._logits(X)
+        level = None if coverage is None else self.model_.coverage_level(coverage)
+        rules = self.model_.decisions(threshold=threshold, species_list=species_list, level=level)
+        answers = rules.answers(self.model_.probabilities(logits))
+        return answers.assign(error=failures).set_index(frame.index)
+
+    def predict_proba(self, X: Specimens) -> pd.DataFrame:
+        """Return calibrated probabilities, a column for each class; NaN for images that cannot be read.
+
+        Raises:
+            NotFittedError, DataError: see `predict`.
+        """
+        self._require_fitted()
+        logits, _, frame = self._logits(X)
+        return pd.DataFrame(self.model_.probabilities(logits), index=frame.index, columns=list(self.classes_))
+
+    def evaluate(self, X: str | Path | pd.DataFrame, y: Sequence[Any] | None = None) -> pd.Series:
+        """Return accuracy, balanced accuracy and macro-F1 on labelled specimens, and how many they were.
+
+        Args:
+            X: a table with the label column, or specimens whose labels are y.
+
+        Raises:
+            NotFittedError, DataError: see `predict`.
+        """
+        self._require_fitted()
+        frame = read_table(Path(X)) if isinstance(X, str | Path) and Path(X).is_file() else None
+        if y is None:
+            table = X if isinstance(X, pd.DataFrame) else frame
+            if table is None or self.label_ not in table:
+                raise DataError(f"evaluate: needs labels, as column {self.label_!r} of the table or as y.")
+            y = table[self.label_].tolist()
+        labels = pd.Series(list(y), dtype=object)
+        answers = self.predict(X).reset_index(drop=True)
+        if len(answers) != len(labels):
+            raise DataError(f"evaluate: X has {len(answers)} specimens and y {len(labels)} labels.")
+        known = labels.notna() & (answers["error"] == "")
+        if not known.any():
+            raise DataError("evaluate: no specimen has both a label and an image that can be read.")
+        truth, named = labels[known].astype(str), answers["prediction"][known].astype(str)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a class that is named and does not occur
+            return pd.Series(
+                {
+                    "accuracy": accuracy_score(truth, named),
+                    "balanced_accuracy": balanced_accuracy_score(truth, named),
+                    "macro_f1": f1_score(truth, named, average="macro", zero_division=0),
+                    "specimens": int(known.sum()),
+                    "left_out": int((~known).sum()),
+                }
+            )
+
+    def score(self, X: str | Path | pd.DataFrame, y: Sequence[Any] | None = None) -> float:
+        """Return the accuracy on labelled specimens; see `evaluate`."""
+        return float(self.evaluate(X, y)["accuracy"])
+
+    def report(self) -> Page:
+        """Return the report: a page in notebooks, a path elsewhere."""
+        return Page(self._file("report.html"))
+
+    def audit(self) -> pd.DataFrame:
+        """Return what the audit said of the data that it was fitted on, a line for each remark."""
+        record = json.loads(self._file("data/audit.json").read_text(encoding="utf-8"))
+        return pd.DataFrame(record["remarks"], columns=["level", "topic", "text"])
+
+    def architecture(self) -> Drawing:
+        """Return the drawing of the chosen network's cells.
+
+        Raises:
+            DataError: if the winner is no network.
+        """
+        self._require_fitted()
+        file = self.folder_ / f"candidates/{self.choice_.winner}/architecture.svg"
+        if not file.is_file():
+            raise DataError(f"architecture: {self.choice_.winner} is no network.")
+        return Drawing(file.read_text(encoding="utf-8"))
+
+    def _file(self, name: str) -> Path:
+        self._require_fitted()
+        if not hasattr(self, "folder_") or not (self.folder_ / name).is_file():
+            raise DataError(f"{name}: is kept where the classifier was fitted, not in what was saved.")
+        return self.folder_ / name
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model and what is known of it to a folder, which `bioautoml predict` and `serve` take, too.
+
+        Raises:
+            ExportError: if the folder holds something else.
+        """
+        self._require_fitted()
+        target = Path(folder)
+        if target.exists() and (
+            not target.is_dir() or (any(target.iterdir()) and not (target / "export.json").is_file())
+        ):
+            raise ExportError(f"{target}: is not empty and holds no export; choose another folder.")
+        with replacing_folder(target) as temporary:
+            shutil.copytree(self.model_.folder, temporary, dirs_exist_ok=True)
+            if hasattr(self, "leaderboard_"):
+                self.leaderboard_.to_csv(temporary / "leaderboard.csv", index=False)
+            params = {key: str(value) if isinstance(value, Path) else value for key, value in self.get_params().items()}
+            params["overrides"] = list(self.overrides)
+            write_json(temporary / PARAMETERS, {"params": {**params, "output": None}, "label": self.label_})
+        return target
+
+    @classmethod
+    def load(cls, folder: str | Path) -> SpecimenClassifier:
+        """Return a classifier that was saved, or one with the model of any export.
+
+        Raises:
+            ExportError: if the folder holds no export, or one that changed.
+        """
+        model = Model.load(folder)
+        kept = model.folder / PARAMETERS
+        known: Mapping[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {"params": {}}
+        made = cls(**known["params"])
+        made.label_ = known.get("label", str(model.info["rank"]))
+        if (model.folder / "leaderboard.csv").is_file():
+            board = pd.read_csv(model.folder / "leaderboard.csv")
+            made.leaderboard_ = board.assign(note=board["note"].fillna(""))
+        made._take(model)
+        return made
+
+    def _image_column(self) -> str | None:
+        return self.image if self.model_.uses_images else None
+
+    def _logits(self, X: Specimens) -> tuple[np.ndarray, list[str], pd.DataFrame]:
+        """Return logits (N, K), what is wrong with each row, and the rows."""
+        if isinstance(X, str | Path):
+            path = Path(X)
+            if path.is_dir():
+                X = [path / name for name in list_images(path).files]
+            else:
+                frame = read_table(path)
+                return self._of_frame(frame, Path(self.image_root or path.parent))
+        column = self.image or str(self.model_.image.get("column", "image"))
+        frame = as_table(X, column)
+        with tempfile.TemporaryDirectory() as folder:
+            if self.model_.uses_images and column in frame:
+                _, _, name, root = write_frame(frame, Path(folder), column, self.image_root, None)
+                references = pd.read_parquet(Path(folder) / "specimens.parquet")[name]
+                return self._of_frame(frame.assign(**{column: references.to_numpy()}), root or Path.cwd())
+            return self._of_frame(frame, Path.cwd())
+
+    def _of_frame(self, frame: pd.DataFrame, root: Path) -> tuple[np.ndarray, list[str], pd.DataFrame]:
+        model = self.model_
+        column = self.image or str(model.image.get("column", "image"))
+        if model.uses_images and column not in frame:
+            raise DataError(
+                f"predict: there is no image column {column!r}; the columns are {', '.join(map(str, frame))}."
+            )
+        missing = [name for name in model.preprocessor.roles if name not in frame] if model.uses_metadata else []
+        if missing and not model.uses_images and len(missing) == len(model.preprocessor.roles):
+            raise DataError(
+                f"predict: none of the columns that the model reads is there ({', '.join(missing)}); it was fitted on "
+                "another kind of table."
+            )
+        if not len(frame):
+            raise DataError("predict: there is nothing to predict.")
+        rows = frame.reset_index(drop=True)
+        logits, failures = model.predict_rows(rows, root, column if model.uses_images else None)
+        self._warn(missing)
+        return logits, failures, frame
+
+    @staticmethod
+    def _warn(missing: Sequence[str]) -> None:
+        if missing:
+            warnings.warn(f"answered without these metadata columns: {', '.join(missing)}", UserWarning, stacklevel=4)
+
+    def _repr_html_(self) -> str:
+        """Return the leaderboard once there is one, the parameters before."""
+        if hasattr(self, "leaderboard_"):
+            html = self.leaderboard_.to_html(index=False, float_format=lambda value: f"{value:.3f}", na_rep="–")
+            return f"<b>SpecimenClassifier</b>, {len(self.classes_)} classes{html}"
+        html = super()._repr_html_inner()
+        return str(html)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page on disk that notebooks show."""
+
+    path: Path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        text = escape(self.path.read_text(encoding="utf-8"))
+        return f'<iframe srcdoc="{text}" style="width: 100%; height: 40rem; border: 0"></iframe>'
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawing that notebooks show.
+
+    Attributes:
+        svg: its source.
+    """
+
+    svg: str
+
+    def _repr_html_(self) -> str:
+        return self.svg

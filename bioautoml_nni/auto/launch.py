@@ -1,0 +1,125 @@
+"""From what a user said to the experiment that it amounts to, and on to the portfolio."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from ..config import Experiment, load_experiment, parse_experiment
+from ..config.load import apply_overrides, changed, import_plugins
+from ..data.roles import NoMetadataError
+from ..utils.errors import ConfigError
+from .guess import Guess, guess, require_column_source
+from .limits import all_places
+from .portfolio import MARKER, Finished, auto, forget
+from .written import experiment_text
+
+DEFAULT_TARGET = "station"
+
+
+def launch(
+    source: Path,
+    console: Console,
+    *,
+    image: str | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    rank: str | None = None,
+    target: str | None = None,
+    max_parameters: int | None = None,
+    max_mflops: float | None = None,
+    max_latency_ms: float | None = None,
+    minutes: float | None = None,
+    output: Path | None = None,
+    seed: int | None = None,
+    overrides: Sequence[str] = (),
+    image_root: Path | None = None,
+    command: str = "bioautoml auto",
+) -> Finished:
+    """Guess what was not said, and run the portfolio; see `bioautoml auto --help` for the arguments.
+
+    Raises:
+        BioAutoMLError: for anything that stands against it, in a sentence.
+    """
+    _require_sensible(target, minutes, max_parameters, max_mflops, max_latency_ms)
+    limits = {
+        "derivation.target": target, "derivation.max_parameters": max_parameters, "derivation.max_mflops": max_mflops,
+        "seed": seed,
+    }  # fmt: skip
+    said = {key: value for key, value in limits.items() if value is not None}
+    if source.suffix.lower() in (".yml", ".yaml"):
+        require_column_source({"image": image, "label": label, "group": group, "rank": rank})
+        experiment = changed(load_experiment(source, overrides), said, "auto")
+        found = Guess({})
+    else:
+        found = guess(source, image, label, group, rank, image_root)
+        experiment = _parsed(found, overrides, said, source)
+    if experiment.derivation.budget is None:
+        experiment = changed(experiment, {"derivation.target": DEFAULT_TARGET}, "auto")
+        found.reasons["derivation.target"] = "nobody named a device or a limit"
+    import_plugins(experiment)
+    folder = output or Path("runs") / experiment.name
+    said_keys = [*said, *(text.partition("=")[0].strip() for text in overrides)]
+    found.reasons = {key: why for key, why in found.reasons.items() if not _overridden(key, said_keys)}
+    for sentence in Guess(experiment.model_dump(mode="json"), found.reasons).sentences():
+        console.print(f"[dim]guessed:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+
+    def go(settled: Experiment) -> Finished:
+        values = _plain(settled)
+        guesses = Guess(values, found.reasons).sentences()
+        text = experiment_text(values, found.reasons, command)
+        return auto(settled, folder, console, minutes, max_latency_ms, text, guesses)
+
+    begun = folder / "experiment.yml"
+    if found.values and (folder / MARKER).is_file() and begun.is_file():
+        kept = load_experiment(begun)
+        if _plain(_without_metadata(experiment)) == _plain(kept):
+            return go(kept)
+    try:
+        return go(experiment)
+    except NoMetadataError:
+        if not found.values or "image" not in experiment.data.modalities:
+            raise
+        forget(folder)
+        found.reasons["data.modalities"] = "no metadata column can be used"
+        console.print("[dim]guessed:[/] data.modalities = ['image']: no metadata column can be used.")
+        return go(_without_metadata(experiment))
+
+
+def _without_metadata(experiment: Experiment) -> Experiment:
+    return changed(experiment, {"data.modalities": ["image"]}, "auto")
+
+
+def _require_sensible(target: str | None, minutes: float | None, *limits: float | None) -> None:
+    problems = []
+    if target is not None and target not in all_places().split(", "):
+        problems.append(f"--target {target}: is unknown; choose {all_places()}.")
+    if minutes is not None and not minutes > 0:
+        problems.append(f"--minutes {minutes:g}: must be above 0.")
+    names = ("--max-parameters", "--max-mflops", "--max-latency-ms")
+    problems += [
+        f"{name} {limit:g}: must be above 0."
+        for name, limit in zip(names, limits, strict=True)
+        if limit is not None and not limit > 0
+    ]
+    if problems:
+        raise ConfigError(problems, "command line")
+
+
+def _parsed(found: Guess, overrides: Sequence[str], said: Mapping[str, Any], source: Path) -> Experiment:
+    raw = apply_overrides(copy.deepcopy(found.values), overrides)
+    return changed(parse_experiment(raw, str(source)), said, "auto")
+
+
+def _overridden(key: str, said: Sequence[str]) -> bool:
+    return any(key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.") for other in said)
+
+
+def _plain(experiment: Experiment) -> dict[str, Any]:
+    """Return an experiment as it is written: without what is at its default."""
+    return experiment.model_dump(mode="json", exclude_defaults=True)

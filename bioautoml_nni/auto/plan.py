@@ -1,0 +1,170 @@
+"""Which candidates come into question, in which order, and how long each will take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..compare._base import PredictingContender
+from ..compare.rows import find_contender
+from ..registry import get, plugins
+from ..utils.errors import BioAutoMLError
+from ..utils.progress import duration
+from ._base import Candidate, Work
+from .limits import Limits
+
+RUN_OVERHEAD, FIT_OVERHEAD = 25.0, 1.5
+"""Seconds beside the learning: of a run, which has a process, an evaluation and an export; of another candidate."""
+REFERENCE_PASS = 0.020
+"""Seconds of the pass that `slowness` times, on the machine on which the candidates' constants were measured."""
+LEARNT_FROM = 5.0
+"""Seconds that a candidate's learning must take at least, so that the others' times are corrected by it."""
+
+
+@dataclass
+class Step:
+    """A candidate in the plan.
+
+    Attributes:
+        seconds: that it takes at full length, None where it is left out.
+        reason: why it is left out.
+    """
+
+    name: str
+    candidate: Candidate | None
+    seconds: float | None = None
+    reason: str = ""
+
+
+class Clock:
+    """How the times of candidates are corrected by those that were measured.
+
+    Args:
+        slowness: how many times longer this machine takes than the reference.
+    """
+
+    def __init__(self, slowness: float) -> None:
+        self.slowness = slowness
+        self._expected = self._taken = 0.0
+
+    def estimate(self, candidate: Candidate, work: Work) -> tuple[float, float]:
+        """Return seconds of a candidate's learning at full length, and beside it."""
+        overhead = FIT_OVERHEAD if isinstance(find_contender(candidate.row), PredictingContender) else RUN_OVERHEAD
+        return candidate.seconds(work) * self.factor, overhead * max(1.0, self.factor)
+
+    @property
+    def factor(self) -> float:
+        """By what the reference's seconds are multiplied: as measured where something was, with the benchmark else."""
+        return self._taken / self._expected if self._expected else self.slowness
+
+    def learn(self, reference_seconds: float, taken: float) -> None:
+        """Take note of a candidate's learning that should have taken so many seconds on the reference machine."""
+        if taken > LEARNT_FROM and reference_seconds > 0:
+            self._expected += reference_seconds
+            self._taken += taken
+
+
+def slowness(rounds: int = 5) -> float:
+    """Return how many times longer a training pass takes here than on the reference, by a quick benchmark."""
+    import torch
+    from torch import nn
+
+    network = nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 3))
+    images = torch.zeros(16, 16, 48, 48)
+    seconds = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        network(images).sum().backward()
+        seconds.append(time.perf_counter() - start)
+    return float(np.clip(min(seconds) / REFERENCE_PASS, 0.05, 10))
+
+
+def make_plan(work: Work, limits: Limits, clock: Clock) -> list[Step]:
+    """Return all candidates, the quickest first and those that need a teacher last; and with reasons those left out."""
+    steps = []
+    for name, plugin in plugins("candidates").items():
+        try:
+            missing = _missing(plugin.attribute("needs", ()), plugin.attribute("requires", ()), work)
+            if missing:
+                steps.append(Step(name, None, reason=missing))
+                continue
+            candidate: Candidate = plugin.target()
+            find_contender(candidate.row)
+            cost = candidate.cost(work)
+            too_much = limits.broken(*cost) if cost else []
+            if too_much:
+                steps.append(Step(name, candidate, reason=f"has {' and '.join(too_much)} on the device"))
+                continue
+            steps.append(Step(name, candidate, sum(clock.estimate(candidate, work))))
+        except BioAutoMLError as error:
+            steps.append(Step(name, None, reason=str(error)))
+    return sorted(steps, key=_order)
+
+
+def _order(step: Step) -> tuple[bool, bool, float]:
+    taught = step.candidate is not None and "teacher" in step.candidate.needs
+    return step.seconds is None, taught, step.seconds or 0.0
+
+
+def _missing(needs: tuple[str, ...], requires: tuple[str, ...], work: Work) -> str:
+    """Return what a candidate lacks, in a phrase, or an empty text."""
+    if "image" in needs and "image" not in work.experiment.data.modalities:
+        return "needs images"
+    if "metadata" in needs and not work.metadata_columns:
+        return "needs metadata columns"
+    for required in requires:
+        kind, _, name = required.partition(":")
+        if name not in plugins(kind):
+            return f"needs {kind} plug-in {name!r}, which is not installed"
+    return ""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What there is time for.
+
+    Attributes:
+        share: of the candidate's full length, None if it does not fit.
+        estimate: seconds of that.
+        note: what does not fit, or what was shortened.
+        max_minutes: of the final network's training, None without a limit.
+    """
+
+    share: float | None
+    estimate: float
+    note: str = ""
+    max_minutes: float | None = None
+
+
+def fit_into(candidate: Candidate, learning: float, overhead: float, left: float) -> Slot:
+    """Return how much of a candidate fits into the seconds that are left."""
+    whole = learning + overhead
+    share = 1.0 if whole <= left else max(0.0, (left - overhead) / learning) if learning else 0.0
+    if share < min(1.0, candidate.least):
+        shortest = overhead + candidate.least * learning
+        return Slot(
+            None, whole, f"takes {duration(shortest)} at least, and {duration(max(0.0, left))} of the time were left"
+        )
+    note = "" if share == 1 else f"shortened to {share:.0%} of its full length to fit into the time"
+    tight = whole > left / 2
+    limit = round(max(0.05, (left - overhead) * candidate.training_share / 60), 2) if tight else None
+    return Slot(share, min(whole, left), note, limit)
+
+
+def plan_settings(candidate: Candidate, work: Work, slot: Slot) -> Mapping[str, Any]:
+    """Return the dotted keys that a candidate changes in its slot."""
+    assert slot.share is not None  # it fits
+    values = dict(candidate.settings(work, slot.share))
+    networks = not isinstance(find_contender(candidate.row), PredictingContender)
+    if networks and slot.max_minutes is not None:
+        values.setdefault("retrain.max_minutes", slot.max_minutes)
+    return values
+
+
+def describe(name: str) -> str:
+    """Return a candidate's description."""
+    return get("candidates", name).description

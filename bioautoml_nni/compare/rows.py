@@ -1,0 +1,122 @@
+"""One row of a comparison: found by its name, run in a process of its own, scored on the test part."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from ..data import splits
+from ..data.tables import csv_text
+from ..evaluation.metrics import by_training_size, classification_metrics, per_class_table
+from ..registry import get
+from ..runs.directory import RunDirectory
+from ..runs.prepared import PreparedData
+from ..stages.prepare import prepare
+from ..utils.errors import RunDirectoryError
+from ._base import PredictingContender, Prediction, RunContender
+
+
+def find_contender(row: str) -> RunContender | PredictingContender:
+    """Return the contender that ``name`` or ``name:argument`` stands for.
+
+    Raises:
+        PluginError: if there is none of this name.
+        ConfigError: for an argument that it does not take.
+    """
+    name, _, argument = row.partition(":")
+    made: RunContender | PredictingContender = get("contenders", name).target(*([argument] if argument else []))
+    return made
+
+
+def folder_name(row: str) -> str:
+    """Return a row's folder: what no file system likes in names is replaced."""
+    return re.sub(r"[^\w.,+=@-]", "_", row.replace(":", "-"))
+
+
+def run_process(run: RunDirectory, threads: int, seconds: float | None = None, arguments: Sequence[str] = ()) -> None:
+    """Do the whole job in a process of its own; what it says goes to a log beside the run directory.
+
+    Args:
+        threads: of torch.
+        seconds: after which it is ended, None without a limit.
+        arguments: of the command line, instead of ``run`` with the run's experiment.
+
+    Raises:
+        RunDirectoryError: if it ends with an error, with its last line.
+        TimeoutError: if it was ended.
+    """
+    log = run.path.with_suffix(".log")
+    command = [sys.executable, "-c", "from bioautoml_nni.cli.main import main; main()"]
+    command += arguments or ["run", str(run / "experiment.yml"), "--output", str(run.path)]
+    with open(log, "a" if arguments else "w", encoding="utf-8") as file:
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "COLUMNS": "120"}
+        try:
+            done = subprocess.run(
+                command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False, timeout=seconds
+            )
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"was ended after {seconds:.0f} s, see {log}") from None
+    if done.returncode:
+        last = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()][-1:]
+        raise RunDirectoryError(f"ended with code {done.returncode}, see {log} ({' '.join(last)})")
+
+
+def run_scores(run: RunDirectory) -> dict[str, Any]:
+    """Return the scores and costs of a finished run."""
+    metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    speed = json.loads((run / "evaluation/speed.json").read_text(encoding="utf-8"))
+    stages = run.provenance()["stages"]
+    return {
+        "accuracy": metrics["accuracy"],
+        "balanced_accuracy": metrics["balanced_accuracy"],
+        "macro_f1": metrics["macro"]["f1"],
+        "tail_f1": metrics["by_training_size"]["tail"]["f1"],
+        "parameters": metrics["parameters"],
+        "flops": metrics["flops"],
+        "latency_ms": round(speed["latency_ms"], 3),
+        "search_seconds": stages["search"]["seconds"] if "search" in stages else 0.0,
+        "train_seconds": stages["retrain"]["seconds"],
+    }
+
+
+def prepared(run: RunDirectory) -> PreparedData:
+    """Return the prepared data of a run directory, preparing them if need be."""
+    if not run.done("prepare"):
+        with run.stage("prepare"):
+            prepare(run, Console(quiet=True))
+    return PreparedData.load(run)
+
+
+def predicted(data: PreparedData, contender: PredictingContender, seed: int) -> tuple[Prediction, float]:
+    """Return what a contender predicts, and the seconds that it took."""
+    start = time.monotonic()
+    found = contender.predict(data, seed)
+    return found, time.monotonic() - start
+
+
+def prediction_scores(data: PreparedData, found: Prediction, seconds: float) -> tuple[dict[str, Any], str]:
+    """Return scores and costs of a prediction of the test part, and its classes one by one as CSV."""
+    target = data.targets[(data.part == splits.TEST).to_numpy()]
+    metrics = classification_metrics(target, found.probabilities)
+    per_class = per_class_table(target, found.probabilities, data.classes, np.array(data.class_counts()))
+    scores = {
+        "accuracy": metrics["accuracy"],
+        "balanced_accuracy": metrics["balanced_accuracy"],
+        "macro_f1": metrics["macro"]["f1"],
+        "tail_f1": by_training_size(per_class)["tail"]["f1"],
+        "parameters": found.parameters,
+        "flops": None,
+        "latency_ms": None,
+        "search_seconds": 0.0,
+        "train_seconds": round(seconds, 1),
+    }
+    return scores, csv_text(per_class)

@@ -1,0 +1,115 @@
+"""Candidates that start from a pretrained encoder, for `bioautoml auto`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bioautoml_nni.auto._base import Candidate, Work, scaled_epochs
+
+ENCODER = "efficientnet_lite0"
+ENCODER_PARAMETERS, ENCODER_FLOPS = 3.37e6, 0.39e9
+"""Of the whole encoder without classifier; FLOPs at `SIZE` pixels."""
+SIZE = 160
+"""Edge of the images, as in examples/pitfall/probe.yml."""
+LOOKING = 0.015
+"""Seconds in which the encoder looks at one image, on two cores."""
+SEARCHING, TRAINING, TUNING = 4e-3, 3e-3, 0.06
+"""Seconds of one specimen and epoch: cells on stored maps, searched and trained; the encoder itself, trained."""
+
+
+class _OnEncoder(Candidate):
+    """What candidates on the encoder share."""
+
+    needs = ("image",)
+
+    def cost(self, work: Work) -> tuple[float, float] | None:
+        return ENCODER_PARAMETERS, ENCODER_FLOPS * (image_size(work) / SIZE) ** 2
+
+
+def image_size(work: Work) -> int:
+    """Return the edge of the images that the encoder gets: what the experiment says, if that is enough."""
+    return max(SIZE, work.experiment.data.image_size)
+
+
+class ProbeCandidate(_OnEncoder):
+    """A logistic regression on a frozen encoder's features and the metadata."""
+
+    row = "probe"
+    needs = ("image",)
+    requires = ("encoders:efficientnet_lite0", "search_spaces:probe")
+
+    def seconds(self, work: Work) -> float:
+        pixels = (image_size(work) / SIZE) ** 2
+        return LOOKING * work.total * pixels + 5 + 2e-4 * work.trained * work.classes
+
+    def settings(self, work: Work, share: float) -> Mapping[str, Any]:
+        loss = {"name": "logit_adjusted", "tau": 0.25}
+        return {"data.image_size": image_size(work), "loss": loss, "training.recipe": "probe"}
+
+
+class TrunkCandidate(_OnEncoder):
+    """Searched cells and fusion on a frozen encoder's feature maps, its embedding beside them."""
+
+    row = "as_configured"
+    needs = ("image",)
+    requires = ("encoders:efficientnet_lite0",)
+    least = 0.4
+    training_share = 0.6
+
+    search_epochs, training_epochs = 8, 15
+
+    def seconds(self, work: Work) -> float:
+        pixels = (image_size(work) / SIZE) ** 2
+        epochs = SEARCHING * self.search_epochs + TRAINING * self.training_epochs
+        return pixels * (LOOKING * work.total + epochs * work.trained)
+
+    def settings(self, work: Work, share: float) -> Mapping[str, Any]:
+        search = scaled_epochs(self.search_epochs, share, 4)
+        return {
+            "data.image_size": image_size(work),
+            "space": {
+                "name": "multimodal", "channels": 32, "cells": 2,
+                "trunk": {"encoder": ENCODER, "stage": [5, "4+5"], "embedding": True},
+            },
+            "strategy": {
+                "name": "alternating_darts", "alpha_learning_rate": 0.02, "warmup_epochs": min(2, search - 1),
+                "regularisers": [{"name": "expected_cost", "unit": "flops", "budget": 0.3, "weight": 1.0}],
+            },
+            "loss": {"name": "logit_adjusted", "tau": 0.5},
+            "search.epochs": search, "search.batch_size": 64, "search.learning_rate": 0.05,
+            "search.score_derived": False, "search.image_sizes": [],
+            "retrain.cells": None, "retrain.channels": 64, "retrain.initial_weights": "scratch",
+            "training.epochs": scaled_epochs(self.training_epochs, share, 6), "training.batch_size": 128,
+            "training.learning_rate": 0.003, "training.weight_decay": 0.05, "training.warmup_steps": 30,
+            "training.ema_decay": 0.97, "training.mixup": 0.2, "training.cutmix": 0.0, "training.keep": "last",
+            "training.drop_path": 0.0, "training.auxiliary_weight": 0.0, "training.patience": None,
+        }  # fmt: skip
+
+
+class FineTunedCandidate(_OnEncoder):
+    """A pretrained encoder, trained along with a linear classifier on its embedding and the metadata."""
+
+    row = "as_configured"
+    needs = ("image",)
+    requires = ("encoders:efficientnet_lite0",)
+    least = 0.3
+
+    epochs = 20
+
+    def seconds(self, work: Work) -> float:
+        return TUNING * work.trained * self.epochs * (image_size(work) / SIZE) ** 2
+
+    def settings(self, work: Work, share: float) -> Mapping[str, Any]:
+        return {
+            "data.image_size": image_size(work),
+            "space": {
+                "name": "multimodal", "cells": 0,
+                "trunk": {"encoder": ENCODER, "embedding": True, "frozen": False},
+            },
+            "loss": {"name": "logit_adjusted", "tau": 0.5},
+            "search.image_sizes": [], "retrain.cells": None, "retrain.channels": None,
+            "retrain.initial_weights": "scratch", "training.recipe": "finetune", "training.cutmix": 0.0,
+            "training.epochs": scaled_epochs(self.epochs, share, 5), "training.drop_path": 0.0,
+            "training.auxiliary_weight": 0.0, "training.patience": None,
+        }  # fmt: skip

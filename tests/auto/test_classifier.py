@@ -1,0 +1,174 @@
+"""SpecimenClassifier: scikit-learn's conventions, what goes in, what comes out."""
+
+import doctest
+import importlib
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import write_table
+from PIL import Image
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+import bioautoml_nni
+from bioautoml_nni import SpecimenClassifier
+from bioautoml_nni.utils.errors import ConfigError, DataError, ExportError
+
+FEW = ("majority", "metadata_boosting", "metadata_logistic")
+
+
+def few_candidates(patch):
+    """Let a portfolio have the candidates on metadata alone."""
+    import bioautoml_nni.auto.plan as plan
+
+    known = plan.plugins("candidates")
+    patch.setattr(plan, "plugins", lambda kind: {name: known[name] for name in FEW} if kind == "candidates" else {})
+
+
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory):
+    """The tests' table with absolute image paths."""
+    folder = tmp_path_factory.mktemp("frame")
+    table = pd.read_csv(write_table(folder))
+    return table.assign(image=[str(folder / name) for name in table["image"]])
+
+
+@pytest.fixture(scope="module")
+def fitted(frame):
+    with pytest.MonkeyPatch.context() as patch:
+        few_candidates(patch)
+        model = SpecimenClassifier(label="label", minutes=5, verbose=False, overrides=["data.image_size=16"])
+        return model.fit(frame)
+
+
+@pytest.fixture(scope="module")
+def of_images(exported):
+    """A classifier of images and metadata, from the export of the tiny run, and the folder of its data."""
+    model, run = exported
+    return SpecimenClassifier.load(model), run.parent / "data"
+
+
+def test_parameters_are_kept_as_they_are_and_cloned():
+    overrides = ["data.image_size=16"]
+    model = SpecimenClassifier(label="species", target="pi", minutes=3, overrides=overrides)
+    assert model.get_params()["overrides"] is overrides
+    other = clone(model).set_params(target="trap")
+    assert other.get_params() == {**model.get_params(), "target": "trap", "overrides": overrides}
+    with pytest.raises(NotFittedError, match="call fit, or load a saved one"):
+        model.predict(pd.DataFrame())
+    with pytest.raises(NotFittedError):
+        check_is_fitted(model)
+
+
+def test_after_fit_there_are_classes_a_leaderboard_and_a_report(fitted):
+    check_is_fitted(fitted)
+    assert fitted.classes_.tolist() == ["ant", "bee", "cicada"]
+    board = fitted.leaderboard()
+    assert set(board["candidate"]) >= set(FEW) and board.loc[0, "status"] == "winner"
+    assert "<table" in fitted._repr_html_() and "<iframe" in fitted.report()._repr_html_()
+    assert {"level", "topic", "text"} == set(fitted.audit().columns)
+    with pytest.raises(DataError, match="is no network"):
+        fitted.architecture()
+
+
+def test_predictions_and_probabilities_keep_the_index(fitted, frame):
+    some = frame.sample(9, random_state=0)
+    answers, probabilities = fitted.predict(some), fitted.predict_proba(some)
+    assert answers.index.equals(some.index) and probabilities.index.equals(some.index)
+    assert list(probabilities.columns) == list(fitted.classes_) and np.allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities.idxmax(axis=1) == answers["prediction"]).all()
+    scores = fitted.evaluate(some)
+    assert scores["accuracy"] == (answers["prediction"] == some["label"]).mean() == fitted.score(some)
+    assert scores["specimens"] == 9
+
+
+def test_labels_may_be_given_beside(fitted, frame):
+    assert fitted.evaluate(frame.drop(columns="label"), frame["label"])["accuracy"] == fitted.score(frame)
+    with pytest.raises(DataError, match="needs labels, as column 'label' of the table or as y"):
+        fitted.evaluate(frame.drop(columns="label"))
+    with pytest.raises(DataError, match="72 specimens and y 2 labels"):
+        SpecimenClassifier().fit(frame, ["a", "b"])
+
+
+def test_another_table_is_refused_and_a_missing_column_is_said(fitted, frame):
+    with pytest.raises(DataError, match="none of the columns that the model reads is there"):
+        fitted.predict(frame[["image"]])
+    with pytest.warns(UserWarning, match="without these metadata columns: length_mm"):
+        fitted.predict(frame.drop(columns="length_mm"))
+
+
+def test_what_was_saved_answers_alike(fitted, frame, tmp_path):
+    other = SpecimenClassifier.load(fitted.save(tmp_path / "saved"))
+    pd.testing.assert_frame_equal(other.predict(frame), fitted.predict(frame))
+    pd.testing.assert_frame_equal(other.leaderboard(), fitted.leaderboard(), check_dtype=False)
+    assert other.evaluate(frame)["accuracy"] == fitted.score(frame)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/notes.txt").write_text("mine")
+    with pytest.raises(ExportError, match="is not empty"):
+        fitted.save(tmp_path / "full")
+    with pytest.raises(ExportError, match="holds no exported model"):
+        SpecimenClassifier.load(tmp_path / "full")
+
+
+def test_mistakes_are_the_sentences_of_the_command(frame, tmp_path):
+    with pytest.raises(ConfigError, match="--target moon: is unknown"):
+        SpecimenClassifier(target="moon").fit(frame)
+    with pytest.raises(DataError, match="there is no such table"):
+        SpecimenClassifier().fit(tmp_path / "nothing.csv")
+    with pytest.raises(DataError, match="no table, folder, data frame"):
+        SpecimenClassifier().fit(3)
+
+
+@pytest.mark.slow
+def test_images_come_as_folders_paths_pillow_and_arrays(of_images):
+    model, root = of_images
+    folder = root / "pictures"
+    files = sorted(folder.glob("*.png"))[:4]
+    by_path = model.predict_proba(files)
+    images = [Image.open(file) for file in files]
+    assert np.allclose(model.predict_proba(images), by_path)
+    assert np.allclose(model.predict_proba(np.stack([np.asarray(image) for image in images])), by_path)
+    in_frame = pd.DataFrame({"image": images, "length_mm": 1.0}, index=list("abcd"))
+    assert model.predict(in_frame).index.tolist() == list("abcd")
+    whole = model.predict(folder)
+    assert len(whole) == 72 and (whole["error"] == "").all()
+    with pytest.raises(DataError, match="no image column 'image'"):
+        model.predict(pd.DataFrame({"length_mm": [1.0]}))
+
+
+@pytest.mark.slow
+def test_a_table_on_disk_and_in_memory_are_answered_alike(of_images):
+    model, root = of_images
+    table = pd.read_csv(root / "metadata.csv")
+    model.image_root = root
+    by_frame = model.predict(table)
+    by_file = model.predict(root / "metadata.csv")
+    assert by_frame["prediction"].tolist() == by_file["prediction"].tolist()
+    assert model.evaluate(root / "metadata.csv")["accuracy"] == pytest.approx(model.score(table))
+
+
+def test_importing_the_package_is_quick_and_lists_what_there_is():
+    code = (
+        "import sys, bioautoml_nni; assert set(bioautoml_nni.__all__) <= set(dir(bioautoml_nni)); "
+        "print([name for name in ('torch', 'nni', 'sklearn', 'pandas') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert {"SpecimenClassifier", "MultimodalSpace", "AlternatingDARTS", "compare"} <= set(bioautoml_nni.__all__)
+    for name in bioautoml_nni.__all__:
+        assert callable(getattr(bioautoml_nni, name)) or name == "__version__"
+        assert getattr(bioautoml_nni, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = bioautoml_nni.nothing
+
+
+@pytest.mark.parametrize("name", ["auto.classifier", "auto.functions"])
+def test_examples_run(name):
+    module = importlib.import_module(f"bioautoml_nni.{name}")
+    flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
+    found = doctest.testmod(module, optionflags=flags)
+    assert found.attempted > 2 and not found.failed
