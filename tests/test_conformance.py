@@ -101,11 +101,11 @@ def test_broken_operations_are_told_what_is_wrong(operation, message):
         testing.check_operation(operation)
 
 
-class Overcut(EfficientNetLite0):
-    """An encoder whose stages all end in the first one."""
+class Uncut(EfficientNetLite0):
+    """An encoder that gives the whole network whatever the stage."""
 
     def build(self, stage=None, drop_path=0.0):
-        return super().build(None if stage is None else 0, drop_path)
+        return super().build(None, drop_path)
 
 
 class Boastful(EfficientNetLite0):
@@ -116,7 +116,7 @@ class Boastful(EfficientNetLite0):
 
 @pytest.mark.parametrize(
     ("encoder", "message"),
-    [(Overcut, "stage 1: has 24 channels"), (Boastful, "declares parameters 1000, its network has 3371008")],
+    [(Uncut, "stage 0: has 16 channels"), (Boastful, "declares parameters 1000, its network has 3371008")],
 )
 def test_broken_encoders_are_told_what_is_wrong(encoder, message):
     with pytest.raises(AssertionError, match=message):
