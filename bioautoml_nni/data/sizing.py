@@ -8,7 +8,7 @@ STEP = 32
 """Encoders halve their maps up to five times, so that sizes between multiples of this waste a border."""
 
 ENLARGEMENT = 2.0
-"""A pretrained encoder gains from images of twice the pixels that they hold: its filters expect larger objects."""
+"""How many times larger than they are small images are shown: an encoder's filters expect larger objects. Not tuned."""
 
 
 def natural_size(native: int, longest_sides: np.ndarray) -> int:
