@@ -29,7 +29,7 @@ class _OnEncoder(Candidate):
 
 def image_size(work: Work) -> int:
     """Return the edge of the images that the encoder gets: what the experiment says, if that is enough."""
-    return max(SIZE, work.experiment.data.image_size)
+    return max(SIZE, work.image_size)
 
 
 class ProbeCandidate(_OnEncoder):

@@ -34,7 +34,7 @@ def test_the_text_shows_the_package():
 def test_the_document_shows_the_rest_of_the_package_and_all_of_its_kinds():
     text = (ROOT / "docs/plugins.md").read_text()
     shown = "".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
-    for name in ("strategies", "fusions", "losses", "sources", "encoders", "contenders"):
+    for name in ("strategies", "fusions", "losses", "sources", "encoders", "contenders", "candidates"):
         source = (PACKAGE / f"beetle_parts/{name}.py").read_text()
         assert source.partition('"""\n\n')[2] in shown, name
     assert (PACKAGE / "setup.cfg").read_text() in text

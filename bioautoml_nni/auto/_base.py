@@ -21,6 +21,7 @@ class Work:
         specimens: number by part.
         classes: number of classes.
         metadata_columns: that are used, 0 without metadata.
+        image_size: edge of the decoded images in pixels, 0 without images.
         teacher: run directory of the best network so far, None before there is one.
     """
 
@@ -28,6 +29,7 @@ class Work:
     specimens: Mapping[str, int]
     classes: int
     metadata_columns: int
+    image_size: int
     teacher: Path | None = None
 
     @property

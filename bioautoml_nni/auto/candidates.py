@@ -87,7 +87,7 @@ def _training_seconds(work: Work) -> float:
 def _size(work: Work) -> float:
     """Return how many times longer an epoch takes than that of the reference, by pixels, cells and channels."""
     data = work.experiment.data
-    pixels = (data.image_size / REFERENCE_SIZE) ** 2 if "image" in data.modalities else 0.02
+    pixels = (work.image_size / REFERENCE_SIZE) ** 2 if "image" in data.modalities else 0.02
     cells = _space(work, "cells", REFERENCE_CELLS) / REFERENCE_CELLS
     return max(0.02, pixels * cells * (_space(work, "channels", REFERENCE_CHANNELS) / REFERENCE_CHANNELS) ** 1.5)
 

@@ -117,6 +117,6 @@ def _with_images(base: PreparedData, folders: Sequence[Path]) -> PreparedData:
     for folder in folders:
         if (folder / "experiment.yml").is_file():
             run = RunDirectory.open(folder)
-            if run.experiment.data.image_size == size and "metadata" in run.experiment.data.modalities:
+            if PreparedData.load(run).image_size == size and "metadata" in run.experiment.data.modalities:
                 return PreparedData.load(run)
     raise ExportError(f"{folders[0].parent}: no member of the ensemble has images of {size} pixels and all metadata.")

@@ -190,6 +190,7 @@ class _Portfolio:
             {part: int((self.data.part == part).sum()) for part in splits.PARTS},
             len(self.data.classes),
             len(self.data.metadata_columns),
+            self.data.image_size or 0,
         )
         self.steps = make_plan(self.work, self.limits, self.clock)
         self.candidates.mkdir(exist_ok=True)
