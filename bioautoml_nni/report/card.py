@@ -34,6 +34,7 @@ def model_card(
         evaluation: folder of the evaluation, by default the run's own.
     """
     evaluation = evaluation or run / "evaluation"
+    architecture = evaluation.parent / "architecture.json"  # what is no network has none
     metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
     calibration = json.loads((evaluation / "calibration.json").read_text(encoding="utf-8"))
     per_class = read_per_class(evaluation / "per_class.csv")
@@ -43,7 +44,7 @@ def model_card(
     return template.render(
         name=run.experiment.name,
         size=data.image_size,
-        trunk=Architecture.load(run / "architecture.json").trunk,
+        trunk=Architecture.load(architecture).trunk if architecture.is_file() else None,
         metrics=metrics,
         columns=", ".join(f"`{column}`" for column in metrics["metadata_columns"]),
         weak=per_class[(per_class["test"] > 0) & (per_class["f1"] < 0.5)]["class"].tolist(),
