@@ -94,7 +94,7 @@ def _write(
     model = deployable(network, data.image["mean"], data.image["std"], shift)
     inputs = model_inputs(data, splits.TEST, PARITY_SPECIMENS)
     console.print("export: ONNX and torch.export files")
-    written = _write_models(model, inputs, folder)
+    written = _write_models(model, inputs, folder, console)
     reference = _reference(data, network, inputs) + shift
     parity = _parity(folder, written, inputs, reference)
     metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
@@ -196,7 +196,7 @@ def _reference(data: PreparedData, network: nn.Module, inputs: dict[str, Tensor]
     return Inference().run(network, [inputs], images=data.image_transform(data.run.experiment.training.augmentation))
 
 
-def _write_models(model: nn.Module, inputs: dict[str, Tensor], folder: Path) -> list[str]:
+def _write_models(model: nn.Module, inputs: dict[str, Tensor], folder: Path, console: Console) -> list[str]:
     """Write every file of the model and return the names of those that compute logits."""
     few = {name: value[:2] for name, value in inputs.items()}
     write_exported_program(model, few, folder / "model.pt2")
@@ -209,7 +209,13 @@ def _write_models(model: nn.Module, inputs: dict[str, Tensor], folder: Path) -> 
         with torch.no_grad():
             embedding, features = part(image["image"])
         write_onnx(part, image, ["embedding", "features"], folder / "image_encoder.onnx")
-        write_gradcam(model, features[:1], {name: value[:1] for name, value in few.items()}, folder / "gradcam.onnx")
+        try:
+            few_once = {name: value[:1] for name, value in few.items()}
+            write_gradcam(model, features[:1], few_once, folder / "gradcam.onnx")
+        except torch.onnx.OnnxExporterError:  # answers do not need it, and `Model.explains` says that it is missing
+            console.print(
+                "[yellow]warning:[/] export: ONNX has no gradient for this head, so there is no gradcam.onnx."
+            )
     else:
         with torch.no_grad():
             embedding = model.image(image["image"])
