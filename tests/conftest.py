@@ -111,7 +111,7 @@ def in_process(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[
     code = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["bioautoml", *map(str, arguments)])
-        patch.setattr(command_line.errors, "file", sys.stderr)
+        patch.setattr(command_line.errors, "_file", sys.stderr)  # its property would keep this one for good
         try:
             command_line.main()
         except SystemExit as done:

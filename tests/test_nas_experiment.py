@@ -96,7 +96,7 @@ def test_what_cannot_be_searched_from_python_is_said_at_once(tmp_path):
         bioautoml_nni.experiment(raw, tmp_path / "run", strategy=TPE())
     raw = {**raw, "space": {**raw.get("space", {}), "node_inputs": "sets"}}
     made = bioautoml_nni.experiment(raw, tmp_path / "sets", strategy=TPE())
-    assert {type(choice).__name__ for choice in made.space.simplify().values()} == {"Categorical"}
+    assert {type(choice).__name__ for choice in made.model_space.simplify().values()} == {"Categorical"}
     for override in ("derivation.method=random", "search.devices=2"):
         with pytest.raises(ConfigError, match="in one process"):
             bioautoml_nni.experiment(raw, tmp_path / "run", [override])

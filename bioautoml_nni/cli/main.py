@@ -281,16 +281,17 @@ def init(
     file = folder / "experiment.yml"
     if file.exists():
         raise RunDirectoryError(f"{file}: is there already; choose another folder or remove it.")
-    require_folder(folder, "init")
     if found is None:
         text = (
             experiment_template()
             if table is None
             else experiment_template(str(table.resolve().parent), table.name, len(read_table(table)))
         )
+        require_folder(folder, "init")
         write_text(file, text)
         console.print(f"Wrote {file}. Edit its data section, then: bioautoml check {file}", soft_wrap=True)
         return
+    require_folder(folder, "init")
     if sys.stdin.isatty():
         for key, others in found.unsure.items():
             choices = [str(found.values[key]), *others]

@@ -20,6 +20,8 @@ from .schema import RECIPE_KEYS, DataConfig, Experiment
 ENCODERS = (("training", "distillation", "teacher"), ("space", "encoder"), ("space", "trunk", "encoder"))
 """Keys that may name an encoder, whose file of weights, if it has one, is such a path too."""
 
+TEXTS = (str, int, float)
+"""What the schema takes for a text: YAML reads a name such as 7 as a number."""
 PATHS = (("data", "root"), *ENCODERS)
 """Keys whose relative paths start at the experiment file's folder, or where a command gives them at its own."""
 
@@ -161,13 +163,13 @@ def parse_experiment(raw: Mapping[str, Any], origin: str = "experiment") -> Expe
     for section, kind in PLUGIN_SECTIONS.items():
         values = raw.get(section, {})
         default = Experiment.model_fields[section].default.name
-        if isinstance(values, dict) and isinstance(values.get("name", default), str):
+        if isinstance(values, dict) and isinstance(values.get("name", default), TEXTS):
             arguments = {key: value for key, value in values.items() if key != "name"}
-            problems += check_arguments(kind, values.get("name", default), arguments, section)
+            problems += check_arguments(kind, str(values.get("name", default)), arguments, section)
     data = raw.get("data")
-    if isinstance(data, dict) and isinstance(data.get("source"), str):
+    if isinstance(data, dict) and isinstance(data.get("source"), TEXTS):
         arguments = {key: value for key, value in data.items() if key not in DataConfig.model_fields}
-        problems += check_arguments("sources", data["source"], arguments, "data", "source")
+        problems += check_arguments("sources", str(data["source"]), arguments, "data", "source")
     if experiment is not None:
         problems += _contradictions(experiment)
     if problems or experiment is None:
@@ -246,9 +248,11 @@ def _contradictions(experiment: Experiment) -> list[str]:
 
 
 def _trunk_problems(experiment: Experiment) -> list[str]:
-    """Return what cannot be done where stored features of a frozen trunk stand in place of images."""
+    """Return what cannot be done without a trunk, or where stored features of a frozen one stand in place of images."""
     trunk = experiment.space.arguments.get("trunk")
     if not isinstance(trunk, Mapping):
+        if experiment.space.arguments.get("cells") == 0:
+            return ["space.cells: needs a space.trunk to be 0, whose features the classifier then gets (found 0)."]
         return []
     problems = []
     if trunk.get("frozen", True):

@@ -7,7 +7,9 @@ find this environment's `bioautoml` first.
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import sys
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -59,14 +61,32 @@ def nnictl(arguments: list[str], host: str = LOCAL) -> int:
     with as_file(files(__package__) / "manager_patch.cjs") as path:
         os.environ.update(patch_environment(str(path), host))
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        before, theirs = sys.argv, legacy_launcher.get_local_urls
+        before, theirs, only_host = sys.argv, legacy_launcher.get_local_urls, None
+        announcing = logging.getLogger("nni.experiment")
         sys.argv = ["nnictl", *arguments]
         if host not in EVERYWHERE:  # NNI's own names an address of every interface, also where nothing listens
             legacy_launcher.get_local_urls = lambda port, prefix: [f"http://{host}:{port}{prefix}"]
+            announcing.addFilter(only_host := _OnlyAddress(host))
         try:
             command_line.parse_args()
         except SystemExit as done:
             return int(done.code or 0) if not isinstance(done.code, str) else 1
         finally:
             sys.argv, legacy_launcher.get_local_urls = before, theirs
+            if only_host is not None:
+                announcing.removeFilter(only_host)
     return 0
+
+
+class _OnlyAddress(logging.Filter):
+    """Leaves of the addresses that NNI says its web UI has, one for each interface, the one on which it listens."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__()
+        self.host = host
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        found = re.match(r"(Web portal URLs: \S*?)http://\S+?:(\d+)\b", str(record.msg))
+        if found:
+            record.msg = f"{found[1]}http://{self.host}:{found[2]}"
+        return True

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-CPU = torch.device("cpu")
 Outputs = TypeVar("Outputs", Tensor, tuple[Tensor, ...])
 """What a network returns: a tensor, or a tuple of tensors, with one row for each specimen of a batch."""
 
@@ -30,7 +29,7 @@ class Inference:
         batch_size: specimens that are asked together.
     """
 
-    device: torch.device = CPU
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     batch_size: int = 256
 
@@ -38,7 +37,7 @@ class Inference:
     def on_this_machine(cls) -> Inference:
         """Return the choice for this machine: its accelerator, the current one of several, else the CPU."""
         accelerator = torch.accelerator.current_accelerator(check_available=True)
-        return cls(accelerator or CPU)
+        return cls() if accelerator is None else cls(accelerator)
 
     @contextmanager
     def hosting(self, *modules: nn.Module | None) -> Iterator[None]:
@@ -131,7 +130,7 @@ def _home(module: nn.Module) -> torch.device | None:
 
 def _kept(output: Tensor) -> Tensor:
     """Return a result as it is kept: on the CPU, floating point as float32."""
-    return output.to(CPU, torch.float32 if output.is_floating_point() else output.dtype)
+    return output.to("cpu", torch.float32 if output.is_floating_point() else output.dtype)
 
 
 @contextmanager

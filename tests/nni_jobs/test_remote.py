@@ -150,7 +150,7 @@ def test_the_file_for_machines_names_each_of_them_and_no_machine_is_local(tmp_pa
     assert all(each["useActiveGpu"] and each["sshKeyFile"] == "~/.ssh/id_ed25519" for each in found)
     code, said = in_process(capsys, "nni-config", experiment, "--machine", "lab1", "--machine", "a@b:port")
     assert code == 2 and "--machine lab1" in said and "--machine a@b:port" in said
-    code, said = in_process(capsys, "nni-config", experiment)
+    code, said = in_process(capsys, "nni-config", experiment, "--force")
     assert code == 0 and remote_machines(tmp_path / "nni.yml") == [], said
 
 

@@ -34,7 +34,7 @@ def test_every_value_is_tried_and_every_wrong_one_is_named(config):
     with pytest.raises(ConfigError) as error:
         check_settings(config, space)
     text = str(error.value)
-    assert "space.cells: Input should be greater than or equal to 1 (found -1)" in text
+    assert "space.cells: Input should be greater than or equal to 0 (found -1)" in text
     assert "(found 0)" in text and "(found 2)" not in text
     assert "training.learning_rate: Input should be greater than 0 (found -0.1)" in text
     assert "loss.tua: 'logit_adjusted' has no such argument; did you mean 'tau'?" in text

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import urllib.error
@@ -26,6 +27,7 @@ class Ended:
     home: Path
     port: int
     jobs: list
+    said: str
 
     @property
     def name(self):
@@ -46,7 +48,7 @@ def ended(tmp_path_factory):
         started = bioautoml("nnictl", "create", "--config", folder / "nni.yml", "--port", port)
         try:
             assert started.returncode == 0, started.stdout + started.stderr
-            yield Ended(folder / "home", port, wait_for_trials(port, 2))
+            yield Ended(folder / "home", port, wait_for_trials(port, 2), started.stdout + started.stderr)
         finally:
             stop_all()
 
@@ -89,8 +91,7 @@ def test_an_experiment_whose_manager_was_killed_is_said_to_be_gone(tmp_path, mon
 
 
 def test_only_the_address_is_printed_on_which_something_listens(ended):
-    known = json.loads((ended.home / "nni-experiments/.experiment").read_text())[ended.name]
-    assert known["webuiUrl"] == [f"http://127.0.0.1:{ended.port}"]
+    assert re.findall(r"http://[\w.:]+", ended.said) == [f"http://127.0.0.1:{ended.port}"]
 
 
 def test_two_trials_run_to_the_end_with_their_numbers_and_runs(ended):
@@ -101,7 +102,9 @@ def test_two_trials_run_to_the_end_with_their_numbers_and_runs(ended):
         own = [metric for metric in metrics if metric["trialJobId"] == job["trialJobId"]]
         assert {metric["parameterId"] for metric in own} == {str(asked["parameter_id"])}
         epochs = [json.loads(json.loads(metric["data"])) for metric in own if metric["type"] == "PERIODICAL"]
-        assert [epoch["searching"] for epoch in epochs] == [1.0, 0.0]
+        assert [epoch["searching"] for epoch in epochs] == [1.0, 0.0, 0.0]  # an epoch each, and the curve's end
+        (final,) = [json.loads(json.loads(metric["data"])) for metric in own if metric["type"] == "FINAL"]
+        assert (final["default"] if isinstance(final, dict) else final) == epochs[-1]["default"]
         assert {"default", "alpha_loss", "alpha_entropy", "zero_share", "learning_rate"} <= set(epochs[0])
         assert "report.html" in ask(ended.port, f"trial-file/{job['trialJobId']}/trial.log")
     listed = bioautoml("trials", ended.home / "nni-experiments" / ended.name)

@@ -156,7 +156,7 @@ def test_every_plugin_says_the_same_in_its_source_as_imported(plugin):
         assert declared.attribute(name, default) == getattr(target, name, default)
     if plugin.kind in ("search_spaces", "strategies", "losses", "sources", "schedules", "relaxations", "regularisers"):
         function = constructor(plugin)
-        hints = typing.get_type_hints(function)
+        hints = typing.get_type_hints(function, include_extras=True)
         expected = [
             parameter.replace(annotation=hints.get(name, parameter.empty))
             for name, parameter in inspect.signature(function).parameters.items()
