@@ -170,6 +170,9 @@ def parse_experiment(raw: Mapping[str, Any], origin: str = "experiment") -> Expe
     if isinstance(data, dict) and isinstance(data.get("source"), TEXTS):
         arguments = {key: value for key, value in data.items() if key not in DataConfig.model_fields}
         problems += check_arguments("sources", str(data["source"]), arguments, "data", "source")
+    space = raw.get("space")
+    if isinstance(space, Mapping) and space.get("cells") == 0 and space.get("trunk") is None:
+        problems.append("space.cells: is 0 only with a space.trunk, whose features the classifier then gets (found 0).")
     if experiment is not None:
         problems += _contradictions(experiment)
     if problems or experiment is None:
@@ -248,11 +251,9 @@ def _contradictions(experiment: Experiment) -> list[str]:
 
 
 def _trunk_problems(experiment: Experiment) -> list[str]:
-    """Return what cannot be done without a trunk, or where stored features of a frozen one stand in place of images."""
+    """Return what cannot be done where stored features of a frozen trunk stand in place of images."""
     trunk = experiment.space.arguments.get("trunk")
     if not isinstance(trunk, Mapping):
-        if experiment.space.arguments.get("cells") == 0:
-            return ["space.cells: needs a space.trunk to be 0, whose features the classifier then gets (found 0)."]
         return []
     problems = []
     if trunk.get("frozen", True):
