@@ -89,9 +89,9 @@ def broken(monkeypatch, tmp_path):
 def test_a_broken_plugin_is_listed_with_its_reason_and_everything_else_too(broken, monkeypatch):
     from typer.testing import CliRunner
 
-    from bioautoml_nni.cli.main import app
+    from bioautoml_nni.cli.main import app, console
 
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(console, "_width", 300)  # the console has its width since it was made
     done = CliRunner().invoke(app, ["ls"])
     assert done.exit_code == 0, done.output
     text = " ".join(done.output.split())
