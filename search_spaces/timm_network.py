@@ -21,6 +21,7 @@ from bioautoml_nni.registry import get, suggestion
 from bioautoml_nni.utils.errors import ConfigError
 from bioautoml_nni.utils.numbers import Count, Rate, Share
 
+from .encoders._network import create_network
 from .forward import MultimodalForward
 from .image_and_metadata import MetadataEncoder
 
@@ -183,7 +184,7 @@ class TimmNetwork(MultimodalForward):
             if weights:
                 state = timm.models.load_state_dict(weights, weights_only=True)
             else:
-                state = create_encoder(name, 0.0, pretrained=True).state_dict()
+                state = create_network(name, 0.0, pretrained=True).state_dict()
         except Exception as error:  # timm passes on whatever its hub, the file system or torch raises
             reason = " ".join(str(error).split())[:300]
             raise ConfigError([f"{where} cannot be loaded ({reason})."], "experiment") from error
@@ -209,7 +210,7 @@ class TimmEncoder(nn.Module):
         super().__init__()
         self.name = name
         self.frozen = frozen
-        body: Any = create_encoder(name, drop_path)
+        body: Any = create_network(name, drop_path)
         self.body = body
         self.body.requires_grad_(not frozen)
         with torch.no_grad():  # some models widen their features after `num_features`, so one pass tells
@@ -236,16 +237,3 @@ class TimmEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (N, 3, H, W) to embeddings (N, features)."""
         return self.pool(self.feature_map(images))
-
-
-def create_encoder(name: str, drop_path: float, **options: Any) -> nn.Module:
-    """Return a timm model without classifier that takes images of any size, transformers included."""
-    attempts: list[dict[str, Any]] = [{"drop_path_rate": drop_path, "dynamic_img_size": True}]
-    attempts += [{"drop_path_rate": drop_path}, {"dynamic_img_size": True}, {}]
-    for extra in attempts:
-        try:
-            return timm.create_model(name, num_classes=0, **options, **extra)
-        except TypeError as error:
-            if "unexpected keyword argument" not in str(error):
-                raise
-    raise AssertionError("unreachable: the last attempt passes no extra argument")
