@@ -305,7 +305,7 @@ def init(
     console.print(f"Wrote {file}. Read its guesses, then: bioautoml check {file}", soft_wrap=True)
 
 
-from . import comparison, deploy, jobs, portfolio  # noqa: E402, F401  (they register their commands, after those above in the help)
+from . import comparison, deploy, jobs, media, portfolio  # noqa: E402, F401  (they register their commands, after those above in the help)
 
 
 def _execute(directory: object, names: list[str]) -> None:

@@ -45,6 +45,8 @@ class Manifest:
         notes: what the source wants a reader to know: rows left out, roles inferred and why.
         forms: how columns write numbers and dates; see `with_types`.
         unread: texts that were to be numbers and are none, by column.
+        origin: where the data come from, for whoever cites them: ``doi``, ``title``, ``citation``, ``rights``, and
+            ``image_licences`` with the number of images by licence, as far as they are known.
     """
 
     table: pd.DataFrame
@@ -56,6 +58,7 @@ class Manifest:
     notes: list[str] = field(default_factory=list)
     forms: dict[str, dict[str, str]] = field(default_factory=dict)
     unread: dict[str, Unread] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
 
     def features(self) -> dict[str, Role]:
         """Columns that are metadata features, in the table's order."""

@@ -11,12 +11,11 @@ import asyncio
 import base64
 import binascii
 import fnmatch
-import ipaddress
-import socket
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import httpx
 
+from ..utils.addresses import AddressError, checked_address
 from .settings import Settings
 
 
@@ -44,8 +43,12 @@ async def fetch(url: str, settings: Settings) -> bytes:
         raise FetchError(f"images of host {host!r} are not fetched; start the service with --allow-host {host}")
     try:
         async with asyncio.timeout(settings.fetch_seconds):
-            address = await _address(host, port or (443 if scheme == "https" else 80), settings)
+            address = await checked_address(
+                host, port or (443 if scheme == "https" else 80), settings.private_addresses
+            )
             return await _download(url, host, address, settings)
+    except AddressError as error:
+        raise FetchError(str(error)) from error
     except TimeoutError as error:
         raise FetchError(f"the image took longer than {settings.fetch_seconds:g} s") from error
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
@@ -63,27 +66,6 @@ def _inline(url: str, settings: Settings) -> bytes:
     if len(data) > settings.image_bytes:
         raise FetchError(f"the image has more than {settings.image_bytes} bytes")
     return data
-
-
-async def _address(host: str, port: int, settings: Settings) -> str:
-    """Return the first address of a host, of which all must be allowed."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise FetchError(f"host {host!r} is not known") from error
-    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-    for address in addresses:
-        if not settings.private_addresses and not _public(address):
-            raise FetchError(
-                f"host {host!r} has the address {address}, which is not public; --allow-private-addresses permits it"
-            )
-    return str(addresses[0])
-
-
-def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    address = mapped or address
-    return address.is_global and not address.is_multicast
 
 
 async def _download(url: str, host: str, address: str, settings: Settings) -> bytes:

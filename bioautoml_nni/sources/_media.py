@@ -22,6 +22,7 @@ DIGESTS = ("md5", "sha1", "sha256")
 URL_COLUMNS = ("url", "identifier", "accessURI")
 OCCURRENCE_COLUMNS = ("occurrence", "occurrenceID", "gbifID", "coreid", "id")
 FILE_COLUMNS = ("file", "path", "image", "filename")
+LICENCE_COLUMNS = ("licence", "license")
 
 Pairs = list[tuple[str, str]]
 """Occurrence and path of a file below the media folder."""
@@ -48,15 +49,18 @@ class MediaFolder:
             name = _plain(file.rpartition("/")[2])
             self.by_name[name].append(file)
             self.by_stem[name.rpartition(".")[0]].append(file)
+        self.licence_of: dict[str, str] = {}
         self.told = {} if table is None else self._read(table)
 
     def match(self, core: pd.DataFrame, media: pd.DataFrame | None) -> pd.DataFrame:
         """Return pairs of ``_core`` and image path: by the table, by URL or its digest, else by the occurrence's id."""
-        rows: Pairs = [(key, file) for key in core["_core"] if (file := self.told.get(("occurrence", str(key))))]
+        rows = self._as_told(core, "occurrence", set())
         matched = {identifier for identifier, _ in rows}
         if media is not None:
             rows += self._by_url(media, matched)
             matched |= {identifier for identifier, _ in rows}
+        rows += self._as_told(core, "owner", matched)
+        matched |= {identifier for identifier, _ in rows}
         by_id = self._by_id(core, matched)
         if by_id:
             self.notes.append(f"{len(by_id)} images found by the occurrence's id.")
@@ -68,6 +72,10 @@ class MediaFolder:
                 "lists them so."
             )
         return pairs
+
+    def _as_told(self, core: pd.DataFrame, kind: str, matched: set[str]) -> Pairs:
+        keys = [key for key in core["_core"] if key not in matched]
+        return [(key, file) for key in keys for file in self.told.get((kind, str(key)), ())]
 
     def _by_url(self, media: pd.DataFrame, matched: set[str]) -> Pairs:
         keys = [name for name in MEDIA_KEYS if name in media]
@@ -122,8 +130,8 @@ class MediaFolder:
     def _of(self, urls: Sequence[str]) -> tuple[list[str], str, str]:
         """Return candidates for an entry with these URLs, the rule that found them, and the URL that did."""
         for url in urls:
-            if file := self.told.get(("url", url)):
-                return [file], "by data.media_table", url
+            if files := self.told.get(("url", url)):
+                return files, "by data.media_table", url
         for url in urls:
             for kind in DIGESTS:
                 digest = hashlib.new(kind, url.encode(), usedforsecurity=False).hexdigest()
@@ -158,8 +166,15 @@ class MediaFolder:
                 rows += [(str(identifier), file) for file in by_id.get(str(identifier), by_id.get(name, []))]
         return rows
 
-    def _read(self, path: Path) -> dict[tuple[str, str], str]:
-        """Return the file by URL or occurrence as a table says it."""
+    def licences(self, used: pd.Series) -> dict[str, int]:
+        """Return how many of the images used have which licence, as the table of media says it."""
+        if not self.licence_of:
+            return {}
+        counts = Counter(self.licence_of.get(str(file), "not stated") for file in used.unique())
+        return dict(sorted(counts.items()))
+
+    def _read(self, path: Path) -> dict[tuple[str, str], list[str]]:
+        """Return the files that a table names: by URL, by the ``owner`` of a URL, by occurrence without URL."""
         table = read_table(path, notes=self.notes)
         columns = {
             kind: next((name for name in names if name in table), None)
@@ -170,14 +185,20 @@ class MediaFolder:
                 f"{path}: data.media_table needs a column file, and url or occurrence; it has {', '.join(table)}."
             )
         finder = ImageFinder(self.folder)
-        told: dict[tuple[str, str], str] = {}
+        told: dict[tuple[str, str], list[str]] = defaultdict(list)
         known = set(self.files)
-        for kind in ("url", "occurrence"):
-            if (column := columns[kind]) is not None:
-                for key, file in table[[column, columns["file"]]].dropna().itertuples(index=False):
-                    found = finder.find(file)
-                    if found in known:
-                        told[kind, key] = found
+        licence = next((name for name in LICENCE_COLUMNS if name in table), None)
+        for row in table[table[columns["file"]].notna()].to_dict("records"):
+            found = finder.find(str(row[columns["file"]]))
+            if found not in known:
+                continue
+            url, occurrence = (row[name] if (name := columns[kind]) else None for kind in ("url", "occurrence"))
+            has_url = isinstance(url, str)
+            for kind, key in (("url", url), ("owner" if has_url else "occurrence", occurrence)):
+                if isinstance(key, str) and found not in told[kind, key]:
+                    told[kind, key].append(found)
+            if licence is not None:
+                self.licence_of[found] = str(row[licence]) if isinstance(row[licence], str) else "not stated"
         return told
 
 

@@ -20,8 +20,13 @@ from ..data.tables import TableFile, is_table
 from ..data.typed import with_types
 from ..utils.encodings import read_text
 from ..utils.errors import DataError
+from ._exported_csv import TERMS, export_of
 from .imagefolder import PARTS
 
+RANKS = ("order", "family", "genus", "species", "class", "scientificName")
+"""Labels of an archive, the one that is proposed first."""
+EXPORTS = {"gbif": "a simple CSV of GBIF", "inaturalist": "an export of iNaturalist"}
+MEDIA_TABLE = "media.csv"
 ROWS = 20_000
 """Rows of a table that are looked at."""
 NAMES: dict[str, str] = {
@@ -77,7 +82,7 @@ def guess(path: Path) -> Guess:
     if path.suffix.lower() == ".zip" and not is_table(path):
         found = Guess("darwin_core", path.parent)
         found.set("archive", path.name, "a ZIP file")
-        return _media(found, path.parent)
+        return _media(found, path.parent, RANKS)
     if is_table(path):
         return guess_table(path)
     raise DataError(f"{path}: is no table, COCO file or archive; name one, or a folder.")
@@ -87,7 +92,7 @@ def _folder(path: Path) -> Guess:
     if (path / "meta.xml").is_file():
         found = Guess("darwin_core", path.parent)
         found.set("archive", path.name, "it holds meta.xml")
-        return _media(found, path.parent)
+        return _media(found, path.parent, RANKS)
     files = list_images(path).files
     tops = {name.split("/")[0] for name in files if "/" in name}
     tables = sorted(file for file in path.iterdir() if file.is_file() and is_table(file))
@@ -116,13 +121,26 @@ def _are_parts(names: set[str]) -> bool:
     return bool(names) and all(name.lower() in PARTS for name in names)
 
 
-def _media(found: Guess, root: Path) -> Guess:
+def _media(found: Guess, root: Path, ranks: Sequence[str]) -> Guess:
     folders = [name.split("/")[0] for name in list_images(root).files if "/" in name]
     if folders:
         best = max(set(folders), key=folders.count)
         found.set("media", best, f"{folders.count(best)} images are in it")
-    found.set("rank", "order", "a rank that most archives have; finer ones need more specimens")
+        if (root / best / MEDIA_TABLE).is_file():
+            found.set("media_table", f"{best}/{MEDIA_TABLE}", "as `bioautoml media` writes it")
+    found.set("rank", ranks[0], "a rank that most archives have; finer ones need more specimens")
+    if len(ranks) > 1 and ranks is not RANKS:
+        found.unsure["rank"] = list(ranks[1:])
+    found.set("split", {"method": "group", "group": "occurrence"}, "images of one occurrence stay on one side")
     return found
+
+
+def _export(path: Path, columns: Sequence[str], whose: str) -> Guess:
+    """Guess how an export of GBIF or iNaturalist is read: as an archive, by the ranks that it has."""
+    found = Guess("darwin_core", path.parent)
+    found.set("archive", path.name, f"it has the columns of {whose}")
+    there = {TERMS.get(name, name) for name in columns}
+    return _media(found, path.parent, [rank for rank in RANKS if rank in there])
 
 
 def _coco(path: Path) -> Guess:
@@ -147,6 +165,8 @@ def guess_table(path: Path) -> Guess:
     table = next(file.blocks(ROWS), pd.DataFrame())
     if table.empty:
         raise DataError(f"{path}: the table has no rows.")
+    if (whose := export_of([str(name) for name in table])) is not None:
+        return _export(path, [str(name) for name in table], EXPORTS[whose])
     found = Guess("csv", path.parent, rows=len(table) if len(table) < ROWS else None)
     found.set("table", path.name, f"{len(table)} rows{' and more' if found.rows is None else ''}")
     free = {str(name): table[name].dropna().astype(str) for name in table}

@@ -66,7 +66,7 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
             "brand": found.audit["brand"],
         },
     )
-    run.record(data_sha256=_digest(data))
+    run.record(data_sha256=_digest(data), origin=data.manifest.origin)
 
 
 def _tell(found: Examination, run: RunDirectory, console: Console) -> None:

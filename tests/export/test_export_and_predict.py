@@ -4,16 +4,24 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from rich.console import Console
 from scipy.special import softmax
 
+from bioautoml_nni.data.load import load_manifest
+from bioautoml_nni.report.card import model_card
+from bioautoml_nni.runs.directory import RunDirectory
+from bioautoml_nni.runs.prepared import PreparedData
 from bioautoml_nni.runtime import Model
 from bioautoml_nni.runtime import predict as predict_module
 from bioautoml_nni.runtime.predict import Request, predict
+from bioautoml_nni.stages.prepare import prepare
 from bioautoml_nni.utils.errors import DataError, ExportError
 
 
@@ -197,3 +205,16 @@ def test_the_runtime_imports_no_torch(exported, tmp_path):
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() in {"ant", "bee", "cicada"}
+
+
+def test_the_origin_of_the_data_stands_in_provenance_and_card(finished, tmp_path):
+    run = RunDirectory.open(Path(shutil.copytree(finished[0], tmp_path / "run")))
+    assert "## Data" not in model_card(run, PreparedData.load(run))
+    origin = {"doi": "10.15468/dl.abc", "title": "Moths", "image_licences": {"CC0": 70, "not stated": 2}}
+    prepare(run, Console(quiet=True), replace(load_manifest(run.experiment), origin=origin))
+    assert run.provenance()["origin"] == origin
+    card = model_card(run, PreparedData.load(run))
+    assert "Moths. Cite as https://doi.org/10.15468/dl.abc." in card
+    assert "CC0 (70), not stated (2)" in card
+    run.record(origin={"title": "A [table] {{ x }}"})
+    assert "A [table] {{ x }}. No DOI is known (data.doi names one)." in model_card(run, PreparedData.load(run))

@@ -106,6 +106,16 @@ META = """\ufeff<?xml version="1.0" encoding="UTF-8"?>
   </extension>
 </archive>
 """
+DOI = "10.15468/dl.abc123"
+EML = f"""<?xml version="1.0" encoding="UTF-8"?>
+<eml:eml xmlns:eml="eml://ecoinformatics.org/eml-2.1.1" packageId="0001234-200101" system="http://gbif.org">
+  <dataset>
+    <alternateIdentifier>https://doi.org/{DOI}</alternateIdentifier>
+    <title>GBIF Occurrence Download {DOI}</title>
+    <intellectualRights><para>CC BY-NC 4.0</para></intellectualRights>
+  </dataset>
+</eml:eml>
+"""
 CORE_ROWS = [
     # a quotation mark that is never closed, an interval, two pictures
     ("1", "occ-1", "2016-06-01/2016-06-15", "48.1", "11.5", "female", "adult", 'net 12" wide', "Diptera",
@@ -143,7 +153,7 @@ def write_darwin_core(root: Path, encoding: str = "UTF-8", ending: str = "\n", p
         "meta.xml": META.format(encoding=encoding, ending=declared, fields=fields).encode(),
         "occurrence.txt": lines(CORE_TERMS, CORE_ROWS),
         "multimedia.txt": lines(["gbifID", "type", "identifier"], MEDIA_ROWS),
-        "metadata.xml": b"<eml/>",
+        "metadata.xml": EML.encode(),
     }
     root.mkdir(parents=True, exist_ok=True)
     if packed:

@@ -1,0 +1,149 @@
+"""What an archive of occurrences holds: Darwin Core archives, read with python-dwca-reader, and exported tables."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import warnings
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+from pandas.errors import ParserWarning
+
+from ..utils.encodings import decodes, encoding_of
+from ..utils.errors import DataError
+from ._exported_csv import exported_table
+from ._origin import read_origin
+
+MEDIA_TYPES = ("multimedia", "audubon", "media")
+LARGEST = 50 * 10**9
+
+
+@dataclass
+class Archive:
+    """What an archive holds.
+
+    Attributes:
+        core: the occurrences, with their id as ``_core``.
+        media: the media extension, with the occurrence's id as ``_core``; None without one.
+        origin: where the data come from, as far as the archive says it: ``doi``, ``title``, ``citation``.
+    """
+
+    core: pd.DataFrame
+    media: pd.DataFrame | None
+    origin: dict[str, str] = field(default_factory=dict)
+
+
+def read_archive(path: Path, notes: list[str]) -> Archive:
+    """Read a Darwin Core archive, a simple CSV of GBIF, or a CSV that iNaturalist exports.
+
+    Raises:
+        DataError: if there is none, or it cannot be read.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: there is no such archive; check data.root and data.archive.")
+    _require_sane(path)
+    exported = exported_table(path, notes) if path.is_file() else None
+    found = _read_darwin_core(path, notes) if exported is None else Archive(*exported)
+    found.core = _unique(found.core, notes)
+    return found
+
+
+def _read_darwin_core(path: Path, notes: list[str]) -> Archive:
+    from dwca.exceptions import InvalidArchive, InvalidSimpleArchive
+    from dwca.read import DwCAReader
+
+    try:
+        with DwCAReader(str(path), skip_metadata=True) as reader:
+            core = _table(reader, reader.core_file.file_descriptor, "id", notes)
+            media = None
+            for extension in reader.extension_files:
+                kind = str(extension.file_descriptor.type).rpartition("/")[2].lower()
+                if any(word in kind for word in MEDIA_TYPES):
+                    media = _table(reader, extension.file_descriptor, "coreid", notes)
+            named = None if reader.descriptor is None else reader.descriptor.metadata_filename
+            origin = read_origin(Path(reader.absolute_temporary_path(".")), named, notes)
+            return Archive(core, media, origin)
+    except (InvalidArchive, InvalidSimpleArchive, OSError, ValueError, KeyError, SyntaxError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read as a Darwin Core archive ({reason}); download it again.") from error
+
+
+def _require_sane(path: Path) -> None:
+    """Refuse archives that would write outside of their folder or fill the disk."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as packed:
+            entries = packed.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise DataError(f"{path}: is a damaged ZIP archive ({error}); download it again.") from error
+    for entry in entries:
+        name = PurePosixPath(entry.filename.replace("\\", "/"))
+        if name.is_absolute() or ".." in name.parts:
+            raise DataError(f"{path}: holds a file that leads outside of the archive ({entry.filename!r}).")
+    size = sum(entry.file_size for entry in entries)
+    if size > LARGEST:
+        raise DataError(f"{path}: unpacks to {size / 1e9:.0f} GB; unpack it yourself and name the folder.")
+
+
+def _table(reader: Any, descriptor: Any, key: str, notes: list[str]) -> pd.DataFrame:
+    enclosed = descriptor.fields_enclosed_by
+    names: list[str] = []
+    for name in descriptor.short_headers:
+        names.append(name if name not in names else f"{name}_{len(names)}")
+    path = Path(reader.absolute_temporary_path(descriptor.file_location))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", ParserWarning)
+        table = pd.read_csv(
+            path,
+            sep=descriptor.fields_terminated_by,
+            quoting=csv.QUOTE_MINIMAL if enclosed else csv.QUOTE_NONE,
+            quotechar=enclosed or '"',
+            header=None,
+            names=names,
+            index_col=False,
+            skiprows=descriptor.lines_to_ignore,
+            encoding=_encoding(path, descriptor.file_encoding, notes),
+            dtype=str,
+            keep_default_na=False,
+            na_values=[""],
+            on_bad_lines="warn",
+        )
+    skipped = sum(str(warning.message).count("Skipping line") for warning in said)
+    if skipped:
+        notes.append(f"{descriptor.file_location}: {skipped} lines with too many fields left out.")
+    for term in descriptor.fields:
+        name = term["term"].rpartition("/")[2]
+        if term["default"] and term["index"] is None and name not in table:
+            table[name] = term["default"]
+        elif term["default"] and name in table and (gaps := int(table[name].isna().sum())):
+            table[name] = table[name].fillna(term["default"])
+            notes.append(f"{path.name}: {gaps} empty values of {name} are {term['default']!r}, as meta.xml says.")
+    identifier = key if key in table else names[0]
+    return table.rename(columns={identifier: "_core"})
+
+
+def _encoding(path: Path, declared: str | None, notes: list[str]) -> str:
+    """Return the encoding that meta.xml declares if the file can be read in it, else the one that its bytes suggest."""
+    try:
+        name = codecs.lookup(declared or "utf-8").name
+    except LookupError:
+        name = ""
+    with open(path, "rb") as file:
+        marked = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        if name and not marked and decodes(file, name):
+            return "utf-8-sig" if name == "utf-8" else name
+        found = encoding_of(file)
+    notes.append(f"{path.name}: is not in the encoding {declared!r} that meta.xml declares; read as {found}.")
+    return found
+
+
+def _unique(core: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    repeated = core["_core"].duplicated() | core["_core"].isna()
+    if repeated.any():
+        notes.append(f"{int(repeated.sum())} occurrences that repeat or lack an id left out.")
+    return core[~repeated]
