@@ -97,3 +97,15 @@ def test_an_override_marks_nothing_where_metadata_is_not_used(tmp_path):
     raw["data"]["modalities"] = ["image"]
     plain = examine(parse_experiment(raw), Console(quiet=True))
     assert marked.audit["brand"].startswith("LEAKY-FEATURES: genus") and plain.audit["brand"] == ""
+
+
+def test_pixels_are_normalised_by_the_mean_and_deviation_of_the_training_images(tmp_path):
+    root = tmp_path / "data"
+    write_table(root)
+    run = prepared(tmp_path / "run", root)
+    image = json.loads((run / "preprocessing.json").read_text())["image"]
+    data = PreparedData.load(run)
+    values = data.pixels.batch(np.flatnonzero(data.part.isin(["weights_train", "alpha_train"]))).reshape(-1, 3) / 255
+    assert np.ptp(values) > 0.1
+    np.testing.assert_allclose(image["mean"], values.mean(0), atol=1e-5)
+    np.testing.assert_allclose(image["std"], values.std(0), atol=1e-5)
