@@ -64,7 +64,9 @@ def test_the_wheel_works_in_a_clean_environment(tmp_path):
     ).stdout
     for name in ("multimodal", "dil_conv_5x5", "modulation", "alternating_darts", "sample", "logit_adjusted"):
         assert name in listed
-    assert (Path(site) / "bioautoml_nni/report/report.html.j2").is_file()
+    assert {file.name for file in (ROOT / "bioautoml_nni/report/templates").iterdir()} == {
+        file.name for file in (Path(site) / "bioautoml_nni/report/templates").iterdir()
+    }
 
 
 def test_every_dependency_has_its_reason():

@@ -17,7 +17,7 @@ LABELS = {
     "max_pool_3x3": "max pool 3×3",
     "skip_connect": "skip",
 }
-WIDTH, NODE, LANE, MARGIN = 760, 60, 74, 70
+WIDTH, NODE, LANE, MARGIN, ARC = 760, 60, 74, 70, 12
 
 
 def readable(name: str) -> str:
@@ -41,18 +41,20 @@ def draw(architecture: Architecture) -> str:
         parts.append(f'<text x="20" y="{top + 24}" class="title">No image cells: metadata only.</text>')
         top += 40
     style = (
-        "text{font-family:system-ui,'DejaVu Sans',sans-serif;font-size:13px;fill:#1b1f24}.title{font-size:15px;"
-        "font-weight:600}.share{fill:#57606a;font-size:12px}.box{fill:#eaf2fb;stroke:#0b5cad;stroke-width:1.5}"
-        ".edge{fill:none;stroke:#0b5cad}.dead{fill:none;stroke:#8c959f;stroke-dasharray:4 4}"
-        ".halo{paint-order:stroke;stroke:#fff;stroke-width:5px;stroke-linejoin:round}"
+        "text{font-family:system-ui,'DejaVu Sans',sans-serif;font-size:13px;fill:#1b1f24}|.title{font-size:15px;"
+        "font-weight:600}|.share{fill:#57606a;font-size:12px}|.box{fill:#eaf2fb;stroke:#0b5cad;stroke-width:1.5}"
+        "|.edge{fill:none;stroke:#0b5cad}|.dead{fill:none;stroke:#8c959f;stroke-dasharray:4 4}"
+        "|.joined{fill:none;stroke:#0b5cad;stroke-width:1.5;stroke-dasharray:1 3}|.tip{fill:#0b5cad}"
+        "|.ground{fill:#fff}|.halo{paint-order:stroke;stroke:#fff;stroke-width:5px;stroke-linejoin:round}"
     )
+    style = "".join(f".architecture {rule}" for rule in style.split("|"))  # so that a page around it keeps its own
     title = "Architecture found by the search: " + "; ".join(_describe(k, c) for k, c in architecture.cells.items())
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top + 10}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="architecture" viewBox="0 0 {WIDTH} {top + 10}" role="img" '
         f'aria-label="{escape(title, quote=True)}"><style>{style}</style>'
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0 0L8 4L0 8z" fill="#0b5cad"/></marker></defs>'
-        f'<rect width="{WIDTH}" height="{top + 10}" fill="#fff"/>{"".join(parts)}</svg>'
+        '<path d="M0 0L8 4L0 8z" class="tip"/></marker></defs>'
+        f'<rect width="{WIDTH}" height="{top + 10}" class="ground"/>{"".join(parts)}</svg>'
     )
 
 
@@ -69,7 +71,8 @@ def _cell(kind: str, cell: CellArchitecture, top: int) -> tuple[str, int]:
         (edge.source, edge.target) for edge in cell.pruned
     ]
     jumps = sorted((target - source, source, target) for source, target in connections if target - source > 1)
-    y = top + 70
+    arcs = [node for node in cell.live_nodes if node < cell.nodes]
+    y = top + 70 + (ARC * len(arcs) + 14 if arcs else 0)
     parts = [f'<text x="20" y="{top + 22}" class="title">{escape(kind.capitalize())} cell</text>']
     lanes = {(source, target): lane for lane, (_, source, target) in enumerate(jumps, start=1)}
     for edge in cell.edges:
@@ -85,6 +88,10 @@ def _cell(kind: str, cell: CellArchitecture, top: int) -> tuple[str, int]:
         parts.append(_line(x0, x1, y, lane, 'class="dead"'))
         reason = {"zero": "no connection", "input_not_chosen": "input not chosen", "dead_source": "source is dead"}
         parts.append(_label((x0 + x1) / 2, y + lane * LANE, reason[pruned.reason], f"zero {pruned.zero_share:.0%}"))
+    parts += [
+        _joined(centre[node], centre[-1], y, ARC * (len(arcs) - order) + 26 if node in arcs else 0)
+        for order, node in enumerate(cell.live_nodes)
+    ]
     for position, x in enumerate(centre):
         name = "input" if position == 0 else "output" if position == cell.nodes + 1 else f"node {position}"
         if position in (0, cell.nodes + 1) or position in cell.live_nodes:
@@ -92,9 +99,19 @@ def _cell(kind: str, cell: CellArchitecture, top: int) -> tuple[str, int]:
                 f'<rect x="{x - NODE / 2}" y="{y - 18}" width="{NODE}" height="36" rx="9" class="box"/>'
                 f'<text x="{x}" y="{y + 5}" text-anchor="middle">{name}</text>'
             )
-    nodes = ", ".join(map(str, cell.live_nodes))
-    parts.append(f'<text x="{centre[-1]}" y="{y + 36}" text-anchor="middle" class="share">from node {nodes}</text>')
-    return "".join(parts), 110 + LANE * len(jumps)
+    joined = f"from node{'s' * (len(cell.live_nodes) > 1)} {', '.join(map(str, cell.live_nodes))}"
+    parts.append(f'<text x="{centre[-1]}" y="{y + 36}" text-anchor="middle" class="share">{joined}</text>')
+    return "".join(parts), y - top + 40 + LANE * len(jumps)
+
+
+def _joined(x0: float, x1: float, y: float, height: float) -> str:
+    """Return the line from a node to the output, which is made of all nodes: over what stands between, if anything."""
+    style = 'class="joined" marker-end="url(#tip)"'
+    if not height:
+        return f'<path d="M{x0 + NODE / 2} {y}L{x1 - NODE / 2} {y}" {style}/>'
+    crest = y - 18 - height
+    rise = f"M{x0} {y - 18}C{x0} {crest} {x0 + 20} {crest} {x0 + 60} {crest}"
+    return f'<path d="{rise}H{x1 - 60}C{x1} {crest} {x1} {crest} {x1} {y - 19}" {style}/>'
 
 
 def _line(x0: float, x1: float, y: float, lane: int, style: str) -> str:

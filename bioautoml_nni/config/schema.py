@@ -342,7 +342,10 @@ class EvaluationConfig(_Section):
     """How test scores are made."""
 
     decision: Literal["balanced", "natural"] = "balanced"
-    examples: int = Field(12, ge=0, le=60)
+    examples: int = Field(12, ge=0, le=60, description="right, wrong and unsure answers that the report shows")
+    confusion_examples: int = Field(
+        96, ge=0, le=400, description="images behind the cells of the report's confusion matrix; none without examples"
+    )
 
 
 class Experiment(_Section):

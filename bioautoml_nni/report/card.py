@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .._version import __version__
 from ..architecture import Architecture
@@ -38,10 +37,15 @@ def model_card(
     metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
     calibration = json.loads((evaluation / "calibration.json").read_text(encoding="utf-8"))
     per_class = read_per_class(evaluation / "per_class.csv")
-    environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["listed"] = _listed
-    template = environment.from_string((files(__package__) / "model_card.md.j2").read_text(encoding="utf-8"))
-    return template.render(
+    return environment.get_template("model_card.md.j2").render(
         name=run.experiment.name,
         size=data.image_size,
         trunk=Architecture.load(architecture).trunk if architecture.is_file() else None,

@@ -1,4 +1,4 @@
-"""The cells after each epoch of a search, drawn from the shares in its history."""
+"""The cells after each epoch of a search, from the shares in its history."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..runs.prepared import PreparedData
 from ..training.history import read_history
 
 
-def drawings_of_epochs(run: RunDirectory, data: PreparedData) -> list[tuple[int, str]]:
-    """Draw the architecture that would have been derived after each epoch, shares as the widths of its lines.
+def architectures_of_epochs(run: RunDirectory, data: PreparedData) -> list[tuple[int, Architecture]]:
+    """Return the architecture that the largest shares after each epoch would have given, without a budget.
 
     Returns:
-        Epochs, counted from 1, with their SVG; empty for a run that did not search cells or did so for one epoch only.
+        Epochs, counted from 1; empty for a run that did not search cells or did so for one epoch only.
     """
     entries = [entry for entry in read_history(run / "search/history.jsonl") if "shares" in entry]
     topology = data.topology()
@@ -24,9 +24,13 @@ def drawings_of_epochs(run: RunDirectory, data: PreparedData) -> list[tuple[int,
         return []
     space = Architecture.load(run / "architecture.json").space
     return [
-        (entry["epoch"] + 1, draw(derive(topology, with_positions(entry["shares"], topology), space)))
-        for entry in entries
+        (entry["epoch"] + 1, derive(topology, with_positions(entry["shares"], topology), space)) for entry in entries
     ]
+
+
+def drawings_of_epochs(found: list[tuple[int, Architecture]]) -> list[tuple[int, str]]:
+    """Return each epoch with the SVG of its cells, shares as the widths of the lines."""
+    return [(epoch, draw(architecture)) for epoch, architecture in found]
 
 
 def evenly_spread(drawings: list[tuple[int, str]], most: int) -> list[tuple[int, str]]:

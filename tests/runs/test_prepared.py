@@ -8,7 +8,7 @@ from conftest import tiny_experiment, write_table
 from rich.console import Console
 
 from bioautoml_nni.config import parse_experiment
-from bioautoml_nni.report.build import choose_examples
+from bioautoml_nni.report.examples import read_answers
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.prepared import PreparedData
 from bioautoml_nni.stages.prepare import prepare
@@ -56,10 +56,10 @@ def test_examples_are_rows_of_the_test_part_in_whatever_order_predictions_stand(
         {"id": tested["_id"], "label": tested["_label"], "predicted": "7", "confidence": [0.5] * len(tested)}
     )
     written.sample(frac=1, random_state=0).to_csv(file, index=False)
-    chosen = choose_examples(run, data, 60)
+    chosen = read_answers(run, data)
     assert set(chosen["predicted"]) == {"7"} and {"7", "07"} <= set(chosen["label"])
     for entry in chosen.to_dict("records"):
         assert data.table.loc[entry["row"], ["_id", "_label"]].tolist() == [entry["id"], entry["label"]]
     pd.concat([written, written.head(1).assign(id="of another run")]).to_csv(file, index=False)
     with pytest.raises(DataError, match=r"predictions\.csv: id 'of another run' is there but none .* `bioautoml evaluate"):
-        choose_examples(run, data, 60)
+        read_answers(run, data)

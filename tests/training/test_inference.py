@@ -15,7 +15,7 @@ from bioautoml_nni.data import splits
 from bioautoml_nni.derivation.inherited import InheritedScore
 from bioautoml_nni.derivation.perturbation import perturbed
 from bioautoml_nni.evaluation.importance import metadata_importance
-from bioautoml_nni.report.build import _maps, choose_examples
+from bioautoml_nni.report.examples import _maps, choose_examples, read_answers
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import load_model, macro_f1, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
@@ -66,7 +66,7 @@ CALLERS = {
     "inherited": inherited,
     "perturbation": perturbation,
     "teacher": taught,
-    "Grad-CAM": lambda run, data: _maps(run, data, choose_examples(run, data, 6)),
+    "Grad-CAM": lambda run, data: _maps(run, data, choose_examples(read_answers(run, data), 6)),
 }
 
 

@@ -1,0 +1,60 @@
+"""Tables of a report that come from the files of a run: comparison, successive halving, evolution."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..derivation.evolution import scored_candidates
+from ..runs.directory import RunDirectory
+
+SHOWN_CANDIDATES = 10
+"""Of those that evolution tried."""
+
+
+def comparison_table(run: RunDirectory) -> dict[str, Any] | None:
+    """Return the table of the comparison that was shown to this run, if it is about the data of today."""
+    file = run / "evaluation/comparison.json"
+    if not file.is_file():
+        return None
+    table = json.loads(file.read_text(encoding="utf-8"))
+    return table if table["data_sha256"] == run.provenance().get("data_sha256") else None
+
+
+def halving_table(run: RunDirectory) -> dict[str, Any] | None:
+    """Return what successive halving saw, the candidates that came furthest first; None without it."""
+    file = run / "derive/halving.json"
+    if run.experiment.derivation.method != "successive_halving" or not file.is_file():
+        return None
+    record = json.loads(file.read_text(encoding="utf-8"))
+    rounds = record["rounds"]
+    rows = [
+        {
+            "number": number + 1,
+            "parameters": candidate["parameters"],
+            "scores": [entry["scores"].get(str(number)) for entry in rounds],
+            "kept": number == record["winner"],
+        }
+        for number, candidate in enumerate(record["candidates"])
+    ]
+    reached = {row["number"]: [score for score in row["scores"] if score is not None] for row in rows}
+    rows.sort(key=lambda row: (not row["kept"], -len(reached[row["number"]]), -reached[row["number"]][-1]))
+    return {"epochs": [entry["epochs"] for entry in rounds], "rows": rows}
+
+
+def _choices_text(choices: dict[str, str]) -> str:
+    return ", ".join(f"{label.replace('_edge_', ' ').replace('_', '–')}: {choice}" for label, choice in choices.items())
+
+
+def evolution_table(run: RunDirectory) -> dict[str, Any] | None:
+    """Return the best candidates that the supernet's weights scored, and how many there were; None without them."""
+    lines = scored_candidates(run)
+    if not lines:
+        return None
+    order = sorted(range(len(lines)), key=lambda number: -lines[number]["score"])
+    best = [
+        {"number": number + 1, "score": lines[number]["score"], "choices": _choices_text(lines[number]["choices"])}
+        for number in order[:SHOWN_CANDIDATES]
+        if lines[number]["score"] >= 0
+    ]
+    return {"count": len(lines), "rejected": sum(line["score"] < 0 for line in lines), "best": best}
