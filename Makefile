@@ -7,7 +7,7 @@ export PYTHONWARNINGS ?= ignore::DeprecationWarning
 # Containers switch bytecode off; torch, NNI and Lightning would then be compiled anew by every process that imports them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-faults fuzz audit lint bench bench-short bench-full clean
+.PHONY: install demo test test-faults fuzz audit lint docs docs-serve pictures bench bench-short bench-full clean
 
 install: $(STAMP)
 
@@ -40,6 +40,20 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Notebooks are executed, unless NOTEBOOKS=off, and kept in build/notebooks until they change.
+NOTEBOOKS ?= cache
+docs: install
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,docs]'
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --define nb_execution_mode=$(NOTEBOOKS) docs build/docs
+
+docs-serve: docs
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs 8001
+
+# After `make demo` and `bioautoml auto`; needs a Chromium.
+pictures: install
+	test -d runs/sample/export || $(BIN)/bioautoml export runs/sample --int8
+	$(BIN)/python docs/_make/pictures.py runs/sample
 
 bench: install
 	$(BIN)/python benchmarks/search_step.py

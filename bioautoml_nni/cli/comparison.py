@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from .shared import Overrides, app, console
+from .shared import LOOK, Overrides, app, console
 
 WIDE = 150
 """Columns of a terminal that all of the table needs; below it, `NARROW_COLUMNS` are shown."""
@@ -20,7 +20,7 @@ BETWEEN_ROWS = re.compile(r",(?![^\[{]*[\]}])")
 DEFAULT_ROWS = "as_configured,random,majority"
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def compare(
     experiment: Annotated[Path, typer.Argument(help="An experiment.yml.", metavar="EXPERIMENT")],
     rows: Annotated[
@@ -28,7 +28,9 @@ def compare(
     ] = DEFAULT_ROWS,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds.")] = 3,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="How many runs at a time.")] = 1,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder [comparisons/NAME].")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder.", show_default="comparisons/NAME")
+    ] = None,
     overrides: Overrides = None,
 ) -> None:
     """Compare the experiment with other searches and baselines under one protocol; resumes where it stopped.

@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .shared import RunPath, app, console
+from .shared import DEPLOY, RunPath, app, console
 
 
-@app.command()
+@app.command(rich_help_panel=DEPLOY)
 def export(
     directory: RunPath,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the files [RUN/export].")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the files.", show_default="RUN/export")
+    ] = None,
     target: Annotated[
         str | None, typer.Option("--target", help="Refuse what does not fit: trap, pi or station.")
     ] = None,
@@ -54,15 +56,19 @@ def export(
     )
 
 
-@app.command()
+@app.command(rich_help_panel=DEPLOY)
 def predict(
     model: Annotated[Path, typer.Argument(help="An export, or a run that has one.", metavar="MODEL")],
     source: Annotated[
         Path, typer.Argument(help="A table, an image, or a folder of images.", metavar="TABLE_OR_FOLDER")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File: .csv or .parquet.")],
-    image_column: Annotated[str | None, typer.Option(help="Column with image paths [as in training].")] = None,
-    image_root: Annotated[Path | None, typer.Option(help="Folder below which images lie [the table's].")] = None,
+    image_column: Annotated[
+        str | None, typer.Option(help="Column with image paths.", show_default="as in training")
+    ] = None,
+    image_root: Annotated[
+        Path | None, typer.Option(help="Folder below which images lie.", show_default="the table's")
+    ] = None,
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Below this confidence: a coarser taxon, or no answer.")
     ] = 0.0,
@@ -110,9 +116,15 @@ def predict(
     parts += [f"{outcome.failed} unreadable (see column error)"] if outcome.failed else []
     parts += [f"{outcome.unsure} unsure"] if outcome.unsure else []
     console.print(f"Wrote {output}: {', '.join(parts)}.", highlight=False, soft_wrap=True)
+    further = (
+        "sort by confidence and look at the lowest" if threshold else "--threshold 0.8 leaves open what is not sure"
+    )
+    console.print(
+        f"Next: {further}; bioautoml serve {model} names images in the browser.", highlight=False, soft_wrap=True
+    )
 
 
-@app.command()
+@app.command(rich_help_panel=DEPLOY)
 def serve(
     model: Annotated[Path, typer.Argument(help="An export, or a run that has one.", metavar="MODEL")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",

@@ -10,15 +10,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..utils.errors import BioAutoMLError
-from .shared import Overrides, app, console
+from .shared import NNI, Overrides, app, console
 
 
-@app.command()
+@app.command(rich_help_panel=NNI)
 def trial(
     config: Annotated[Path, typer.Option("--config", "-c", help="An experiment.yml.")],
     overrides: Overrides = None,
 ) -> None:
-    """Run an experiment as a trial of NNI, with the tuner's settings; `bioautoml nni-config` writes who calls this."""
+    """Run an experiment as a trial of NNI, with the tuner's settings; `bioautoml nni-config` writes who calls this.
+
+    Example: bioautoml trial --config my-data/experiment.yml
+    """
     import logging
 
     from ..nni_jobs.trial import run_trial
@@ -33,7 +36,7 @@ def trial(
         raise
 
 
-@app.command("nni-config")
+@app.command("nni-config", rich_help_panel=NNI)
 def nni_config(
     experiment: Annotated[Path, typer.Argument(help="An experiment.yml.", metavar="EXPERIMENT")],
     tuner: Annotated[str, typer.Option(help="TPE, Random, Evolution or GridSearch.")] = "TPE",
@@ -56,10 +59,10 @@ def nni_config(
 ) -> None:
     """Write nni.yml and search_space.json beside an experiment, so that NNI tunes its settings or its architecture.
 
-    With --architectures every trial trains one architecture, and the tuner chooses the next: classic NAS, in whose web
-    UI each edge of a cell is an axis.
+    With --architectures every trial trains one architecture: classic NAS.
 
     Example: bioautoml nni-config my-data/experiment.yml --max-trials 30
+
     On other machines: bioautoml nni-config my-data/experiment.yml --machine ana@lab1 --machine ana@lab2 --concurrency 2
     """
     from ..config import load_experiment
@@ -76,7 +79,10 @@ def nni_config(
     console.print(f"Next: bioautoml nnictl create --config {written[0]} --port 8080", soft_wrap=True)
 
 
-@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})
+@app.command(
+    rich_help_panel=NNI,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+)
 def nnictl(context: typer.Context) -> None:
     """NNI's own nnictl, with a web UI that only this machine can reach (BIOAUTOML_NNI_HOST opens it).
 
@@ -88,7 +94,7 @@ def nnictl(context: typer.Context) -> None:
     raise typer.Exit(run_nnictl(list(context.args), listening_host()))
 
 
-@app.command()
+@app.command(rich_help_panel=NNI)
 def ui(
     experiment: Annotated[str, typer.Argument(help="An NNI experiment: its id, folder or name.", metavar="EXPERIMENT")],
     port: Annotated[int, typer.Option(help="Of the web UI of an experiment that has ended.")] = 8080,
@@ -125,11 +131,14 @@ def ui(
     console.print(f"To end it: bioautoml nnictl stop {known.identity}")
 
 
-@app.command()
+@app.command(rich_help_panel=NNI)
 def trials(
     experiment: Annotated[str, typer.Argument(help="An NNI experiment: its id or its folder.", metavar="EXPERIMENT")],
 ) -> None:
-    """List the runs of an NNI experiment, best first; each is a run directory for export, report and the rest."""
+    """List the runs of an NNI experiment, best first; each is a run directory for export, report and the rest.
+
+    Example: bioautoml trials a1b2c3d4
+    """
     from ..nni_jobs.trial import trial_runs
     from ..nni_jobs.web_ui import manager_is_gone
 

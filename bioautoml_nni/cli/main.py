@@ -14,7 +14,7 @@ from .._version import __version__
 from ..utils.errors import BioAutoMLError, outside_cause
 from ..utils.quiet import quiet
 from .estimating import is_long, show_estimate
-from .shared import Overrides, RunPath, app, console, errors
+from .shared import LOOK, STAGES, START, Overrides, RunPath, app, console, errors
 
 if TYPE_CHECKING:
     from ..config import Experiment
@@ -26,18 +26,32 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
+FIRST_STEPS = """BioAutoML-NNI finds a small classifier for your specimen images and their metadata. Three first steps:
+
+  bioautoml init my-data/table.csv                          guesses what your columns are, and writes experiment.yml
+  bioautoml check my-data/experiment.yml                    says what is wrong with the data, before anything is trained
+  bioautoml auto my-data/experiment.yml --minutes 30        tries candidates and keeps the best that fits
+
+No data at hand? bioautoml run examples/sample/experiment.yml, or make demo. All commands: bioautoml --help"""
+
+
 @app.callback()
 def root(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
     """Search, train and evaluate small classifiers for specimen images and their metadata."""
+    if context.invoked_subcommand is None:
+        console.print(FIRST_STEPS, highlight=False, soft_wrap=True)
 
 
-@app.command()
+@app.command(rich_help_panel=START)
 def run(
     experiment: Annotated[Path, typer.Argument(help="An experiment.yml.", metavar="EXPERIMENT")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run directory [runs/NAME].")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Run directory.", show_default="runs/NAME")
+    ] = None,
     overrides: Overrides = None,
 ) -> None:
     """Do everything from data to report; a killed run continues when the command is given again.
@@ -46,7 +60,8 @@ def run(
     """
     from ..config import load_experiment
     from ..config.load import import_plugins
-    from ..runs.directory import STAGES, RunDirectory
+    from ..runs.directory import STAGES as stages
+    from ..runs.directory import RunDirectory
 
     if experiment.is_dir():
         experiment = experiment / "experiment.yml"
@@ -56,11 +71,17 @@ def run(
     _execute(directory, ["prepare"])
     if is_long(directory):
         show_estimate(loaded)
-    _execute(directory, list(STAGES)[1:])
+    _execute(directory, list(stages)[1:])
     _summary(directory)
+    console.print(
+        f"Report: {directory / 'report.html'}. Next: bioautoml export {directory.path}, or bioautoml doctor "
+        f"{directory.path}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
-@app.command()
+@app.command(rich_help_panel=START)
 def estimate(
     experiment: Annotated[Path, typer.Argument(help="An experiment.yml.", metavar="EXPERIMENT")],
     overrides: Overrides = None,
@@ -86,20 +107,34 @@ def _stage_command(name: str, text: str, before: tuple[str, ...]) -> None:
         _execute(opened, [*(["prepare"] if name == "search" else []), name, *(["derive"] if name == "search" else [])])
 
     command.__doc__ = text
-    app.command(name)(command)
+    app.command(name, rich_help_panel=STAGES)(command)
 
 
-_stage_command("search", "Search an architecture on a run directory (data are prepared if need be).", ())
+_stage_command(
+    "search",
+    "Search an architecture on a run directory (data are prepared if need be).\n\n"
+    "Example: bioautoml search runs/moths --set search.epochs=30",
+    (),
+)
 _stage_command(
     "derive",
-    "Choose the architecture of a finished search anew, such as --set derivation.method=perturbation.",
+    "Re-derive the architecture of a finished search by another method.\n\n"
+    "Example: bioautoml derive runs/moths --set derivation.method=perturbation",
     ("search",),
 )
-_stage_command("retrain", "Train the derived network of a run.", ("derive",))
-_stage_command("evaluate", "Score the trained network of a run on its test part.", ("derive", "retrain"))
+_stage_command(
+    "retrain",
+    "Train the derived network of a run.\n\nExample: bioautoml retrain runs/moths --set training.epochs=80",
+    ("derive",),
+)
+_stage_command(
+    "evaluate",
+    "Score the trained network of a run on its test part.\n\nExample: bioautoml evaluate runs/moths",
+    ("derive", "retrain"),
+)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def report(
     directory: RunPath,
     compared: Annotated[
@@ -124,7 +159,7 @@ def report(
         show_comparison(opened, compared, console)
 
 
-@app.command()
+@app.command(rich_help_panel=START)
 def check(
     experiment: Annotated[Path, typer.Argument(help="An experiment.yml.", metavar="EXPERIMENT")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File for the audit as JSON.")] = Path("audit.json"),
@@ -148,6 +183,12 @@ def check(
     write_json(output, found.audit)
     present(found.audit, console)
     console.print(f"[dim]Everything in detail: {output}")
+    if found.verdict == "refused":
+        console.print("Next: mend what is refused above, then check again.")
+    else:
+        console.print(
+            f"Next: bioautoml auto {experiment}, or bioautoml run {experiment}", highlight=False, soft_wrap=True
+        )
     raise typer.Exit({"clean": 0, "warnings": 1, "refused": 2}[found.verdict])
 
 
@@ -163,11 +204,13 @@ def _files_of(experiment: Experiment) -> list[Path]:
     return [] if root is None else [root / name for name in named if isinstance(name, str) and (root / name).is_file()]
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def doctor(directory: RunPath) -> None:
     """Explain a search in plain words: converged, collapsed, too short, and what helps.
 
     Exit code 0: well, 1: something to watch or ill.
+
+    Example: bioautoml doctor runs/moths
     """
     import json
 
@@ -209,11 +252,14 @@ def doctor(directory: RunPath) -> None:
     raise typer.Exit(int(any(finding.level != "well" for finding in found)))
 
 
-@app.command("ls")
+@app.command("ls", rich_help_panel=LOOK)
 def list_plugins(
     kind: Annotated[str | None, typer.Argument(help="one kind, such as sources")] = None,
 ) -> None:
-    """List plug-ins, all or of one kind; one that cannot be used stands there as broken, with the reason."""
+    """List plug-ins, all or of one kind; one that cannot be used stands there as broken, with the reason.
+
+    Example: bioautoml ls operations
+    """
     from ..registry import KINDS, plugins
 
     for name in [kind] if kind else KINDS:
@@ -248,7 +294,7 @@ def _figure(encoder: object, attribute: str) -> str:
     return value if isinstance(value, str) else "by network"
 
 
-@app.command()
+@app.command(rich_help_panel=START)
 def init(
     target: Annotated[
         Path,

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from .shared import Overrides, app, console
+from .shared import START, Overrides, app, console
 
 SHOWN = {
     "candidate": "candidate", "status": "status", "validation_macro_f1": "macro-F1, validation",
@@ -20,28 +20,31 @@ SHOWN = {
 """Columns of the leaderboard on a terminal, with their headings."""
 
 
-@app.command()
+@app.command(rich_help_panel=START)
 def auto(
     source: Annotated[
         Path, typer.Argument(help="A table, a folder, an archive, or an experiment.yml.", metavar="TABLE_OR_FOLDER")
     ],
-    image: Annotated[str | None, typer.Option("--image", help="Column of image paths [guessed].")] = None,
-    label: Annotated[str | None, typer.Option("--label", help="Column to learn [guessed].")] = None,
+    image: Annotated[str | None, typer.Option("--image", help="Column of image paths.", show_default="guessed")] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Column to learn.", show_default="guessed")] = None,
     group: Annotated[
-        str | None, typer.Option("--group", help="Column whose rows stay together, or none [guessed].")
+        str | None, typer.Option("--group", help="Column whose rows stay together, or none.", show_default="guessed")
     ] = None,
     rank: Annotated[str | None, typer.Option("--rank", help="Rank to learn, of an archive or a column.")] = None,
     target: Annotated[
-        str | None, typer.Option("--target", help="Where the model will run: trap, pi or station [station].")
+        str | None,
+        typer.Option("--target", help="Where the model will run: trap, pi or station.", show_default="station"),
     ] = None,
     max_parameters: Annotated[int | None, typer.Option(min=1, help="Hard limit of the model.")] = None,
     max_mflops: Annotated[float | None, typer.Option(help="Hard limit, of one specimen.")] = None,
     max_latency_ms: Annotated[
         float | None, typer.Option(help="Hard limit, of one specimen in onnxruntime on one thread of this machine.")
     ] = None,
-    minutes: Annotated[float | None, typer.Option("--minutes", help="For everything [what the plan says].")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder [runs/NAME].")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of split and training [0].")] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", help="For everything.", show_default="what the plan says")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder.", show_default="runs/NAME")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of split and training.", show_default="0")] = None,
     overrides: Overrides = None,
 ) -> None:
     """From a table to the best model for its device: try candidates, choose one, export it; resumes where it stopped.

@@ -7,12 +7,29 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
+
+START, STAGES, DEPLOY, NNI, LOOK = "Start here", "One stage at a time", "Deploy", "NNI", "Look and compare"
+"""Panels of the help, in this order."""
+ORDER = (
+    "init", "check", "auto", "run", "estimate", "search", "derive", "retrain", "evaluate", "report", "export",
+    "predict", "serve", "nni-config", "nnictl", "trials", "ui", "trial", "doctor", "compare", "ls",
+)  # fmt: skip
+"""Commands as the help lists them; one that is not here comes last."""
+
+
+class Commands(TyperGroup):
+    """The commands, listed in the order in which people need them."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        return sorted(super().list_commands(ctx), key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
 
 app = typer.Typer(
     name="bioautoml",
+    cls=Commands,
     help="Search, train and evaluate small classifiers for specimen images and their metadata.",
-    no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
