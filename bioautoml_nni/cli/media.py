@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from .shared import app, console
+from .shared import START, app, console
 
 if TYPE_CHECKING:
     from ..media.download import Outcome
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
-@app.command()
+@app.command(rich_help_panel=START)
 def media(
     archive: Annotated[
         Path, typer.Argument(help="A Darwin Core archive, or an export of GBIF or iNaturalist.", metavar="ARCHIVE")

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 START, STAGES, DEPLOY, NNI, LOOK = "Start here", "One stage at a time", "Deploy", "NNI", "Look and compare"
 """Panels of the help, in this order."""
 ORDER = (
-    "init", "check", "auto", "run", "estimate", "search", "derive", "retrain", "evaluate", "report", "export",
+    "init", "media", "check", "auto", "run", "estimate", "search", "derive", "retrain", "evaluate", "report", "export",
     "predict", "serve", "nni-config", "nnictl", "trials", "ui", "trial", "doctor", "compare", "ls",
 )  # fmt: skip
 """Commands as the help lists them; one that is not here comes last."""

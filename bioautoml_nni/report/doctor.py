@@ -97,7 +97,8 @@ def _skips(epochs: Sequence[Shares], skips: frozenset[str]) -> list[Diagnosis]:
                 "strategy.most_skips: 2, which keeps the last architecture before the collapse.",
             )
         ]
-    return [Diagnosis("well", "skip connections", f"At most {count} edges of a cell prefer a skip connection.")]
+    edges = "edge of a cell prefers" if count == 1 else "edges of a cell prefer"
+    return [Diagnosis("well", "skip connections", f"At most {count} {edges} a skip connection.")]
 
 
 def _zero(epochs: Sequence[Shares], zeros: frozenset[str]) -> list[Diagnosis]:

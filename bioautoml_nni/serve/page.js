@@ -103,8 +103,27 @@ function add(files) {
   answer(fresh);
 }
 
+function asCsv() {
+  const quoted = (value) => /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
+  const lines = [["image", "prediction", "rank", "confidence", "classification", "set", "error"]];
+  for (const { file, found, error } of items) {
+    if (!found && !error) continue;
+    const answer = found?.answer ?? {};
+    lines.push([file.name, answer.prediction ?? "", answer.rank ?? "", answer.confidence ?? "", found?.classification ?? "",
+      (answer.set ?? []).join("; "), error ?? ""]);
+  }
+  return lines.map((line) => line.map((value) => quoted(String(value))).join(",")).join("\r\n") + "\r\n";
+}
+
+function download() {
+  const url = URL.createObjectURL(new Blob([asCsv()], { type: "text/csv;charset=utf-8" }));
+  make("a", undefined, { href: url, download: "answers.csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
 function show() {
   byId("empty").hidden = items.length > 0;
+  byId("download").hidden = !items.some((item) => item.found || item.error);
   byId("strip").replaceChildren(...(items.length > 1 ? items.map(thumbnail) : []));
   const found = chosen?.found;
   byId("answer").hidden = !found;
@@ -123,7 +142,7 @@ function show() {
   const looked = explanation && byId("look").checked;
   byId("picture").src = looked ? explanation.overlay : (explanation?.seen ?? chosen.url);
   byId("legend").textContent = !looked ? chosen.file.name
-    : `${explanation.found ? "Brighter: speaks more for" : "No part of the picture speaks for"} ${explanation.label}`;
+    : `${explanation.found ? "Brighter: speaks more for" : "No part of the image speaks for"} ${explanation.label}`;
 }
 
 function thumbnail(item) {
@@ -159,7 +178,11 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
     if (kind === "drop") add(event.dataTransfer.files);
   });
 }
+byId("camera").hidden = !matchMedia("(pointer: coarse)").matches;
+byId("shot").addEventListener("change", (event) => { add(event.target.files); event.target.value = ""; });
+byId("download").addEventListener("click", download);
 byId("threshold").addEventListener("input", (event) => { byId("least").textContent = percent(Number(event.target.value)); });
+byId("threshold").addEventListener("change", () => { if (items.length) answer(items); });
 byId("again").addEventListener("click", () => answer(items));
 byId("look").addEventListener("change", show);
 for (const form of document.forms) form.addEventListener("submit", (event) => { event.preventDefault(); if (items.length) answer(items); });

@@ -136,7 +136,7 @@ def main() -> None:
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for scheme, name in (("light", "report.png"), ("dark", "report-dark.png")):
-            report = page(browser, (given.run / "report.html").resolve().as_uri(), 960, 620, scheme)
+            report = page(browser, (given.run / "report.html").resolve().as_uri(), 960, 780, scheme)
             small(report.screenshot(), IMAGES / name)
         if (given.run / "export").is_dir():
             of_the_service(browser, given.run / "export", test_images(given.run, 3))

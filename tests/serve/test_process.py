@@ -1,5 +1,6 @@
 """The service as a process: its command, its page in a browser, its schema, and its end."""
 
+import csv
 import os
 import re
 import shutil
@@ -91,7 +92,19 @@ def test_a_person_drops_images_and_sees_names(served, exported, tmp_path):
         page.locator("#again:enabled").wait_for()
         names.nth(0).click()
         expect(page.locator("#name")).to_have_text("Not sure")
+        page.locator("#threshold").fill("0")
+        page.locator("#threshold").dispatch_event("change")  # at once, without the button
+        expect(page.locator("#name")).to_have_text(re.compile("ant|bee|cicada"))
+        page.locator("#again:enabled").wait_for()
+        with page.expect_download() as saved:
+            page.click("#download")
+        with open(saved.value.path(), newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["image"] for row in rows] == ["0.png", "1.png", "broken.png"]
+        assert rows[0]["prediction"] == page.locator("#name").inner_text() and 0 < float(rows[0]["confidence"]) <= 1
+        assert rows[2]["prediction"] == "" and rows[2]["error"]
         assert not mistakes
+        expect(page.locator("#camera")).to_be_hidden()  # a desk has none; on a phone it opens the camera
         for width in (390, 1200):
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate("document.documentElement.scrollWidth") <= width
