@@ -27,6 +27,7 @@ suppress_warnings = ["myst.strikethrough"]
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline", "attrs_block"]
 myst_heading_anchors = 4
 nb_execution_mode = "cache"
+nb_execution_in_temp = True
 nb_execution_cache_path = str(Path(__file__).parents[1] / "build/notebooks")
 nb_execution_timeout = 900
 nb_execution_raise_on_error = True

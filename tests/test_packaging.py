@@ -6,6 +6,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,25 @@ from bioautoml_nni.config import load_experiment, parse_experiment
 from bioautoml_nni.nni_jobs.template import Remote, nni_files
 
 ROOT = Path(__file__).parents[1]
+
+
+def files_of(wheel):
+    """Names below the package in a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if name.startswith("bioautoml_nni/")}
+
+
+def expected_files(source):
+    """Every file of the three packages, where the wheel should have it."""
+    found = set()
+    for package, place in [
+        ("bioautoml_nni", ""),
+        ("search_spaces", "bioautoml_nni/"),
+        ("strategies", "bioautoml_nni/"),
+    ]:
+        kept = [path for path in (source / package).rglob("*") if path.is_file() and path.suffix != ".md"]
+        found |= {place + path.relative_to(source).as_posix() for path in kept}
+    return found
 
 
 @pytest.mark.slow
@@ -37,6 +57,9 @@ def test_the_wheel_works_in_a_clean_environment(tmp_path):
     ]
     subprocess.run(build, check=True, capture_output=True, cwd=tmp_path)
     [wheel] = (tmp_path / "dist").glob("*.whl")
+    checked = [sys.executable, "-m", "twine", "check", "--strict", str(wheel)]
+    subprocess.run(checked, check=True, capture_output=True, cwd=tmp_path)
+    assert files_of(wheel) >= expected_files(source)
     environment = tmp_path / "environment"
     venv.create(environment)
     python = environment / "bin" / "python"
