@@ -10,12 +10,16 @@ from bioautoml_nni.auto._base import Candidate, Work, scaled_epochs
 ENCODER = "efficientnet_lite0"
 ENCODER_PARAMETERS, ENCODER_FLOPS = 3.37e6, 0.39e9
 """Of the whole encoder without classifier; FLOPs at `SIZE` pixels."""
+TRUNK_PARAMETERS, TRUNK_FLOPS = 2.36e6, 0.34e9
+"""Of its stages up to the fifth."""
 SIZE = 160
 """Edge of the images, as in examples/pitfall/probe.yml."""
-LOOKING = 0.015
+LOOKING = 0.01
 """Seconds in which the encoder looks at one image, on two cores."""
-SEARCHING, TRAINING, TUNING = 4e-3, 3e-3, 0.06
+SEARCHING, TRAINING, TUNING = 1.5e-3, 1e-3, 0.04
 """Seconds of one specimen and epoch: cells on stored maps, searched and trained; the encoder itself, trained."""
+REFITTED = 2.2
+"""Times that a training takes which is repeated with the validation part."""
 
 
 class _OnEncoder(Candidate):
@@ -49,28 +53,35 @@ class ProbeCandidate(_OnEncoder):
 
 
 class TrunkCandidate(_OnEncoder):
-    """Searched cells and fusion on a frozen encoder's feature maps, its embedding beside them."""
+    """Searched cells and fusion on a frozen encoder's feature maps, beside its embedding where the device has room."""
 
     row = "as_configured"
     needs = ("image",)
     requires = ("encoders:efficientnet_lite0",)
     least = 0.4
-    training_share = 0.6
+    training_share = 0.3  # it is trained twice, the second time with the validation part
 
     search_epochs, training_epochs = 8, 15
+    number = 0
+
+    def cost(self, work: Work) -> tuple[float, float] | None:
+        if self._whole(work):
+            return super().cost(work)
+        return TRUNK_PARAMETERS, TRUNK_FLOPS * (image_size(work) / SIZE) ** 2
 
     def seconds(self, work: Work) -> float:
         pixels = (image_size(work) / SIZE) ** 2
-        epochs = SEARCHING * self.search_epochs + TRAINING * self.training_epochs
-        return pixels * (LOOKING * work.total + epochs * work.trained)
+        epochs = SEARCHING * self.search_epochs + REFITTED * TRAINING * self.training_epochs
+        return pixels * ((0 if self.number else LOOKING) * work.total + epochs * work.trained)
 
     def settings(self, work: Work, share: float) -> Mapping[str, Any]:
         search = scaled_epochs(self.search_epochs, share, 4)
         return {
+            **self._seeds(work),
             "data.image_size": image_size(work),
             "space": {
                 "name": "multimodal", "channels": 32, "cells": 2,
-                "trunk": {"encoder": ENCODER, "stage": [5, "4+5"], "embedding": True},
+                "trunk": {"encoder": ENCODER, "stage": [5, "4+5"], "embedding": self._whole(work)},
             },
             "strategy": {
                 "name": "alternating_darts", "alpha_learning_rate": 0.02, "warmup_epochs": min(2, search - 1),
@@ -79,12 +90,37 @@ class TrunkCandidate(_OnEncoder):
             "loss": {"name": "logit_adjusted", "tau": 0.5},
             "search.epochs": search, "search.batch_size": 64, "search.learning_rate": 0.05,
             "search.score_derived": False, "search.image_sizes": [],
-            "retrain.cells": None, "retrain.channels": 64, "retrain.initial_weights": "scratch",
-            "training.epochs": scaled_epochs(self.training_epochs, share, 6), "training.batch_size": 128,
+            "retrain.cells": None, "retrain.channels": 64, "retrain.initial_weights": "scratch", "retrain.refit": True,
+            "training.distillation": None, "training.batch_size": 128,
+            "training.epochs": scaled_epochs(self.training_epochs, share, 6),
             "training.learning_rate": 0.003, "training.weight_decay": 0.05, "training.warmup_steps": 30,
             "training.ema_decay": 0.97, "training.mixup": 0.2, "training.cutmix": 0.0, "training.keep": "last",
             "training.drop_path": 0.0, "training.auxiliary_weight": 0.0, "training.patience": None,
         }  # fmt: skip
+
+    def _whole(self, work: Work) -> bool:
+        """Whether the device has room for the whole encoder, whose embedding then stands beside the cells."""
+        budget, cost = work.experiment.derivation.budget, super().cost(work)
+        return budget is None or cost is None or not budget.overrun(*cost)
+
+    def _seeds(self, work: Work) -> dict[str, Any]:
+        """Return another seed of search and training for a repetition, with the same parts of the data."""
+        if not self.number:
+            return {}
+        seed, split = work.experiment.seed, work.experiment.data.split.seed
+        return {"seed": seed + self.number, "data.split.seed": seed if split is None else split}
+
+
+class SecondTrunkCandidate(TrunkCandidate):
+    """Searched cells on a frozen encoder once more with another seed: together they are better than each."""
+
+    number = 1
+
+
+class ThirdTrunkCandidate(TrunkCandidate):
+    """Searched cells on a frozen encoder with a third seed."""
+
+    number = 2
 
 
 class FineTunedCandidate(_OnEncoder):

@@ -79,6 +79,7 @@ def tiny_experiment(root: Path, **changes: object) -> dict:
         "strategy": {"name": "alternating_darts", "alpha_learning_rate": 0.05},
         "search": {"epochs": 2, "batch_size": 8},
         "training": {"epochs": 2, "batch_size": 8, "warmup_steps": 2},
+        "evaluation": {"baselines": []},
         **changes,
     }
 

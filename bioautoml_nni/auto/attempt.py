@@ -121,13 +121,14 @@ def scores_of(target: np.ndarray, logits: np.ndarray) -> dict[str, float]:
 
 def write_fitted(
     folder: Path, data: PreparedData, validation: np.ndarray, test: np.ndarray, parameters: int, flops: int,
-    modalities: tuple[str, ...], model: Path | None,
+    modalities: tuple[str, ...], model: Path | None, reference: np.ndarray | None = None,
 ) -> None:  # fmt: skip
     """Evaluate and export what is no network of ours.
 
     Args:
         validation, test: probabilities (N, K).
         model: ONNX file; None for what is never exported.
+        reference: what the file must answer on the first specimens of the test part, by default as in `test`.
     """
     answers_test, answers_validation = (np.log(np.maximum(values, LEAST_PROBABILITY)) for values in (test, validation))
     # The file's latency is measured where it is exported; the figure here is that of nothing.
@@ -137,7 +138,8 @@ def write_fitted(
     )  # fmt: skip
     write_evaluation(folder / "evaluation", data, answers)
     if model is not None:
-        export_file(data, model, test, folder / "evaluation", modalities, folder / "export")
+        answers_of_file = test if reference is None else reference
+        export_file(data, model, answers_of_file, folder / "evaluation", modalities, folder / "export")
 
 
 def _fit(contender: PredictingContender, base: PreparedData, folder: Path, seed: int) -> None:

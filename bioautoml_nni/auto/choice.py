@@ -10,6 +10,8 @@ import numpy as np
 from ..evaluation.intervals import NAMES, bootstrap
 
 MACRO_F1 = NAMES.index("macro_f1")
+ALIKE = 1.1
+"""Up to so many times the parameters and FLOPs of the smallest, a model is about as small."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Scored:
         macro_f1: of the whole validation part.
         resampled: macro-F1 (R,) of bootstrap samples, which must be the same samples for all candidates.
         parameters, flops, latency_ms: of one specimen's prediction.
+        log_loss: mean negative log-likelihood of the validation part.
     """
 
     name: str
@@ -28,6 +31,7 @@ class Scored:
     parameters: float
     flops: float
     latency_ms: float
+    log_loss: float = 0.0
 
     @property
     def standard_error(self) -> float:
@@ -58,11 +62,12 @@ def resampled_macro_f1(target: np.ndarray, predicted: np.ndarray, groups: np.nda
 
 
 def choose(candidates: Sequence[Scored], unit: str) -> Choice:
-    """Return the smallest candidate within one standard error of the best.
+    """Return the smallest candidate within one standard error of the best; of about equally small ones the likeliest.
 
     The rule of one standard error (Breiman et al., Classification and Regression Trees, 1984, section 3.4.3), with the
     standard error of the difference: all are scored on the same specimens, so that what is easy for one is easy for the
-    others, and the spread of one alone would overstate the doubt.
+    others, and the spread of one alone would overstate the doubt. Among candidates of about the same size that macro-F1
+    does not tell apart, the one with the smallest log-loss is taken, which every specimen decides, not rare classes.
 
     Args:
         candidates: at least one.
@@ -70,27 +75,41 @@ def choose(candidates: Sequence[Scored], unit: str) -> Choice:
     """
     best = max(candidates, key=lambda candidate: (candidate.macro_f1, -candidate.parameters))
     within = [candidate for candidate in candidates if _not_told_apart(candidate, best)]
-    winner = min(within, key=lambda candidate: (candidate.parameters, candidate.flops, -candidate.macro_f1))
+    smallest = min(within, key=lambda candidate: (candidate.parameters, candidate.flops, -candidate.macro_f1))
+    alike = [candidate for candidate in within if _about_as_small(candidate, smallest)]
+    winner = min(alike, key=lambda candidate: (candidate.log_loss, -candidate.macro_f1, candidate.parameters))
     names = tuple(candidate.name for candidate in within)
-    if winner is best:
-        smaller = [candidate for candidate in candidates if candidate.parameters < best.parameters]
-        reason = f"{best.name} has the highest macro-F1 on validation, {best.macro_f1:.3f}"
-        reason += ", and is the smallest of all." if not smaller else ""
-        if smaller:
-            nearest = max(smaller, key=lambda candidate: candidate.macro_f1)
-            gap, error = _gap(nearest, best)
-            reason += (
-                f"; the best smaller one, {nearest.name}, is {gap:.3f} behind, more than the standard error of the "
-                f"difference over {unit}, {error:.3f}."
-            )
-    else:
-        gap, error = _gap(winner, best)
-        reason = (
-            f"{best.name} has the highest macro-F1 on validation, {best.macro_f1:.3f}, but {winner.name} is only "
-            f"{gap:.3f} behind, within the standard error of the difference over {unit}, {error:.3f}, and is smaller "
-            f"({winner.parameters:,.0f} parameters instead of {best.parameters:,.0f})."
-        )
+    reason = _reason(candidates, winner, best, unit)
+    if len(alike) > 1:
+        others = ", ".join(candidate.name for candidate in alike if candidate is not winner)
+        reason += f" Of about the same size and not told apart from it are {others}, whose log-loss is larger."
     return Choice(winner.name, best.name, names, reason)
+
+
+def _reason(candidates: Sequence[Scored], winner: Scored, best: Scored, unit: str) -> str:
+    score = f"{best.name} has the highest macro-F1 on validation, {best.macro_f1:.3f}"
+    if winner is not best:
+        gap, error = _gap(winner, best)
+        smaller = winner.parameters < best.parameters
+        size = f"({winner.parameters:,.0f} parameters instead of {best.parameters:,.0f})"
+        return (
+            f"{score}, but {winner.name} is only {gap:.3f} behind, within the standard error of the difference over "
+            f"{unit}, {error:.3f}, and is {'smaller' if smaller else 'about as small'} {size}."
+        )
+    others = [candidate for candidate in candidates if candidate.parameters < best.parameters]
+    if not others:
+        return f"{score}, and is the smallest of all."
+    nearest = max(others, key=lambda candidate: candidate.macro_f1)
+    gap, error = _gap(nearest, best)
+    far = "more than" if gap > error else "not more than"
+    return (
+        f"{score}; the best smaller one, {nearest.name}, is {gap:.3f} behind, {far} the standard error of the "
+        f"difference over {unit}, {error:.3f}."
+    )
+
+
+def _about_as_small(candidate: Scored, smallest: Scored) -> bool:
+    return candidate.parameters <= ALIKE * smallest.parameters and candidate.flops <= ALIKE * smallest.flops
 
 
 def _not_told_apart(candidate: Scored, best: Scored) -> bool:

@@ -1,7 +1,9 @@
 """A weighted mean of candidates, by greedy selection on validation.
 
 Caruana et al., Ensemble Selection from Libraries of Models, ICML 2004: starting from nothing, add (with replacement)
-the candidate that makes the mean's score highest; how often each was added is its weight.
+the candidate that makes the mean's score highest; how often each was added is its weight. Rare classes of a few
+validation specimens decide macro-F1, and weights that follow it follow chance; the log-likelihood, which every specimen
+decides, gives steadier ones, and macro-F1 has the last word.
 """
 
 from __future__ import annotations
@@ -9,17 +11,38 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from sklearn.metrics import f1_score, log_loss
-from sklearn.model_selection import GroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, KFold
+
+from .choice import resampled_macro_f1
 
 ROUNDS, FOLDS = 20, 5
+LEAST_PROBABILITY = 1e-12
 
 Fits = Callable[[np.ndarray], bool]
 """Whether the device has room for the candidates with these weights (C,)."""
 
 
+def by_macro_f1(probabilities: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+    """Return macro-F1 over classes that occur or are named and, which decides between equals, the log-likelihood."""
+    classes, predicted = probabilities.shape[1], probabilities.argmax(1)
+    right = np.bincount(target[predicted == target], minlength=classes)
+    both = np.bincount(target, minlength=classes) + np.bincount(predicted, minlength=classes)
+    score = float((2 * right[both > 0] / both[both > 0]).mean())
+    return round(score, 12), by_likelihood(probabilities, target)[0]
+
+
+def by_likelihood(probabilities: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+    """Return the mean log-likelihood; nothing decides between equals."""
+    own = probabilities[np.arange(len(target)), target] / probabilities.sum(1)
+    return float(np.log(np.maximum(own, LEAST_PROBABILITY)).mean()), 0.0
+
+
 def select(
-    probabilities: Sequence[np.ndarray], target: np.ndarray, fits: Fits = lambda weights: True, rounds: int = ROUNDS
+    probabilities: Sequence[np.ndarray],
+    target: np.ndarray,
+    fits: Fits = lambda weights: True,
+    rounds: int = ROUNDS,
+    score: Callable[[np.ndarray, np.ndarray], tuple[float, float]] = by_macro_f1,
 ) -> np.ndarray:
     """Return weights (C,) that sum to one; the best of all rounds, the earliest of equals.
 
@@ -27,16 +50,17 @@ def select(
         probabilities: (M, K) of each candidate.
         target: class indices (M,).
         fits: candidates are not added where it says no.
+        score: of a mean, the higher the better.
     """
     counts = np.zeros(len(probabilities))
-    best, best_counts = (-1.0, 0.0), counts
+    best, best_counts = (-np.inf, -np.inf), counts
     for _ in range(rounds):
         total = sum((count * values for count, values in zip(counts, probabilities, strict=True)), start=0.0)
         trials = []
         for index, values in enumerate(probabilities):
             added = counts + (np.arange(len(counts)) == index)
             if fits(added / added.sum()):
-                trials.append((*_quality((total + values) / added.sum(), target), -index))
+                trials.append((*score((total + values) / added.sum(), target), -index))
         if not trials:
             break
         *found, index = max(trials)
@@ -44,6 +68,41 @@ def select(
         if tuple(found) > best:
             best, best_counts = (found[0], found[1]), counts
     return best_counts / max(1.0, best_counts.sum())
+
+
+def weigh(probabilities: Sequence[np.ndarray], target: np.ndarray, fits: Fits = lambda weights: True) -> np.ndarray:
+    """Return weights (C,) that sum to one: half by likelihood, half alike for all that it selects.
+
+    A few hundred specimens know little about weights, so that these are shrunk towards equal ones. Where the best
+    candidate alone has a higher macro-F1, weights are those by likelihood, or by macro-F1 where these have less too.
+    """
+    steady = select(probabilities, target, fits, score=by_likelihood)
+    alone = select(probabilities, target, fits, rounds=1)
+    least = by_macro_f1(mix(probabilities, alone), target)[0]
+    used = steady > 0
+    trials = [(steady + used / used.sum()) / 2, steady] if used.any() else []
+    for weights in trials:
+        if by_macro_f1(mix(probabilities, weights), target)[0] >= least:
+            return weights
+    return select(probabilities, target, fits)
+
+
+def promising(
+    probabilities: Sequence[np.ndarray], target: np.ndarray, groups: np.ndarray | None, errors: float = 3.0
+) -> list[int]:
+    """Return the indices of candidates that are not clearly worse than the best.
+
+    Args:
+        errors: standard errors of the difference in macro-F1, over specimens or groups, that are clear.
+    """
+    scores = [by_macro_f1(values, target)[0] for values in probabilities]
+    drawn = [resampled_macro_f1(target, values.argmax(1), groups) for values in probabilities]
+    best = int(np.argmax(scores))
+    return [
+        index
+        for index, score in enumerate(scores)
+        if scores[best] - score <= errors * float((drawn[best] - drawn[index]).std(ddof=1))
+    ]
 
 
 def cross_fitted(
@@ -62,16 +121,12 @@ def cross_fitted(
     """
     units = len(target) if groups is None else len(np.unique(groups))
     folds = min(FOLDS, units)
-    smallest = int(np.bincount(target)[np.unique(target)].min())
-    if folds < 2 or (groups is None and smallest < 2):
+    if folds < 2:
         return None
-    if groups is None:
-        splitter = StratifiedKFold(min(folds, smallest), shuffle=True, random_state=0).split(target, target)
-    else:
-        splitter = GroupKFold(folds).split(target, target, groups)
+    splitter = KFold(folds, shuffle=True, random_state=0) if groups is None else GroupKFold(folds)
     mixed = np.zeros_like(probabilities[0])
-    for chosen_on, answered in splitter:
-        weights = select([values[chosen_on] for values in probabilities], target[chosen_on], fits)
+    for chosen_on, answered in splitter.split(target, target, groups):
+        weights = weigh([values[chosen_on] for values in probabilities], target[chosen_on], fits)
         mixed[answered] = mix([values[answered] for values in probabilities], weights)
     return mixed
 
@@ -79,9 +134,3 @@ def cross_fitted(
 def mix(probabilities: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
     """Return the weighted mean (M, K)."""
     return np.tensordot(weights, np.stack(probabilities), axes=1)
-
-
-def _quality(probabilities: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    """Return macro-F1 and, which decides between equals, the mean log-likelihood."""
-    score = float(f1_score(target, probabilities.argmax(1), average="macro", zero_division=0))
-    return round(score, 12), -float(log_loss(target, probabilities, labels=np.arange(probabilities.shape[1])))

@@ -91,13 +91,13 @@ def run(
         bioautoml_nni.utils.errors.ConfigError: no-such-experiment.yml: 1 configuration mistake
           - there is no such file; `bioautoml init DIR` writes one
     """
-    from ..runs.directory import STAGES, RunDirectory
-    from ..stages.run import run_stages
+    from ..runs.directory import RunDirectory
+    from .baselines import run_with_baselines
 
     loaded = _load(config, overrides)
     import_plugins(loaded)
     directory = RunDirectory.create(Path(output) if output is not None else Path("runs") / loaded.name, loaded)
-    run_stages(directory, list(STAGES), Console(quiet=not verbose))
+    run_with_baselines(directory, Console(quiet=not verbose))
     metrics = json.loads((directory / "evaluation/metrics.json").read_text(encoding="utf-8"))
     return Run(directory.path, metrics)
 

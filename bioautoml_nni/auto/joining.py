@@ -3,120 +3,184 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..data import splits
 from ..evaluation.calibration import calibrated
+from ..export.onnx_files import run_onnx
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
+from ..stages.export import PARITY_SPECIMENS, model_inputs
 from ..utils.errors import ExportError
-from .attempt import candidate_logits, measured, scores_of, validation_groups, validation_target, write_fitted
+from .attempt import (
+    LEAST_PROBABILITY,
+    candidate_logits,
+    measured,
+    scores_of,
+    validation_groups,
+    validation_target,
+    write_fitted,
+)
 from .choice import resampled_macro_f1
-from .ensemble import cross_fitted, mix, select
-from .ensemble_file import write_ensemble
+from .ensemble import cross_fitted, mix, promising, weigh
+from .ensemble_file import Member, member_fingerprint, write_ensemble, write_member
 from .limits import Limits
 from .records import Record
+from .shared_graph import Fingerprint, saved
 
 ENSEMBLE = "ensemble"
+BATCH = 256
 CROSS_FITTED = "cross_fitted.npy"
 """File with its cross-fitted probabilities (M, K) of the validation part."""
 
 
 def join(
-    base: PreparedData, members: Sequence[Record], candidates: Path, limits: Limits
+    base: PreparedData, records: Sequence[Record], candidates: Path, limits: Limits
 ) -> tuple[dict[str, Any] | None, dict[str, float]]:
     """Write the ensemble's folder, and return what was measured of it and the weight of each member.
 
     Its validation scores are cross-fitted by group (`ensemble.cross_fitted`), so that they compare with those of its
-    members; the weights that ship are chosen on the whole validation part.
+    members; the weights that ship are chosen on the whole validation part. It reads images of the largest size that a
+    member reads, and makes them smaller for the others.
+
+    Candidates that are clearly worse than the best are no members.
 
     Returns:
-        None and no weights where a single member is best, or where images of several sizes would be needed.
+        None and no weights where a single member is best, or validation has too few groups to tell.
     """
-    members = _of_one_size(members, candidates)
-    if len(members) < 2:
-        return None, {}
-    folders = [candidates / member.name for member in members]
-    temperatures = [_temperature(folder) for folder in folders]
-    answers = [candidate_logits(folder) for folder in folders]
-    validation = [calibrated(found[0], t) for found, t in zip(answers, temperatures, strict=True)]
-    test = [calibrated(found[1], t) for found, t in zip(answers, temperatures, strict=True)]
+    members = [_Joining.of(record, candidates) for record in records]
+    validation = [calibrated(candidate_logits(m.folder)[0], m.temperature) for m in members]
     target, groups = validation_target(base), validation_groups(base)
+    kept = promising(validation, target, groups)
+    members, validation = [members[index] for index in kept], [validation[index] for index in kept]
+    size = max((member.image_size for member in members if member.image_size), default=None)
+    costs = Costs([m.record for m in members], [member_fingerprint(m.part(1.0, size)) for m in members])
 
     def fits(weights: np.ndarray) -> bool:
-        return not limits.broken(*(_sum(members, weights, name) for name in ("parameters", "flops", "latency_ms")))
+        return not limits.broken(*costs.of(weights))
 
-    weights = select(validation, target, fits)
-    if (weights > 0).sum() < 2:
-        return None, {}
-    unbiased = cross_fitted(validation, target, groups, fits)
+    weights = weigh(validation, target, fits)
+    unbiased = cross_fitted(validation, target, groups, fits) if (weights > 0).sum() > 1 else None
     if unbiased is None:
         return None, {}
-    used = [index for index, weight in enumerate(weights) if weight > 0]
+    used = np.flatnonzero(weights)
     folder = candidates / ENSEMBLE
     folder.mkdir(exist_ok=True)
-    models = [folders[index] / "export/model.onnx" for index in used]
-    write_ensemble(models, [temperatures[index] for index in used], weights[used], folder / "model.onnx")
-    modalities = {name for index in used for name in _modalities(folders[index])}
-    data = _with_images(base, [folders[index] for index in used]) if "image" in modalities else base
+    parts = [members[index].part(float(weights[index]), size) for index in used]
+    write_ensemble(parts, folder / "model.onnx")
+    data = _with_images(base, [members[index].folder for index in used], size)
+    test = [
+        calibrated(_test_logits(members[index], part, data, folder), part.temperature)
+        for index, part in zip(used, parts, strict=True)
+    ]
+    # Stored features of an encoder are rounded, so that files are compared with files, not with what was scored.
+    reference = [calibrated(file_logits(part, data, PARITY_SPECIMENS, folder), part.temperature) for part in parts]
+    parameters, flops, _ = costs.of(weights)
+    modalities = {name for index in used for name in members[index].modalities}
     write_fitted(
-        folder, data, mix(validation, weights), mix(test, weights), int(_sum(members, weights, "parameters")),
-        int(_sum(members, weights, "flops")), tuple(sorted(modalities)), folder / "model.onnx",
+        folder, data, mix(validation, weights), mix(test, weights[used]), int(parameters), int(flops),
+        tuple(sorted(modalities)), folder / "model.onnx", mix(reference, weights[used]),
     )  # fmt: skip
     found = measured(data, folder)
-    found["validation"] = scores_of(target, np.log(np.maximum(unbiased, 1e-12)))
+    found["validation"] = scores_of(target, np.log(np.maximum(unbiased, LEAST_PROBABILITY)))
     error = resampled_macro_f1(target, unbiased.argmax(1), groups).std(ddof=1)
     found["validation_macro_f1_se"] = float(error)
     np.save(folder / CROSS_FITTED, unbiased)
-    return found, {member.name: float(weight) for member, weight in zip(members, weights, strict=True)}
+    return found, {m.record.name: float(weight) for m, weight in zip(members, weights, strict=True)}
 
 
-def _sum(members: Sequence[Record], weights: np.ndarray, name: str) -> float:
-    return sum(float(getattr(member, name) or 0) for member, weight in zip(members, weights, strict=True) if weight > 0)
+@dataclass(frozen=True)
+class _Joining:
+    """A candidate that may become a member.
+
+    Attributes:
+        image_size: edge of the images that it reads, None without.
+    """
+
+    record: Record
+    folder: Path
+    temperature: float
+    modalities: tuple[str, ...]
+    image_size: int | None
+
+    @classmethod
+    def of(cls, record: Record, candidates: Path) -> _Joining:
+        folder = candidates / record.name
+
+        def read(name: str) -> Any:
+            return json.loads((folder / name).read_text(encoding="utf-8"))
+
+        modalities = tuple(read("export/export.json")["modalities"])
+        size = int(read("export/preprocessing.json")["image"]["size"]) if "image" in modalities else None
+        return cls(record, folder, float(read("evaluation/calibration.json")["temperature"]), modalities, size)
+
+    def part(self, weight: float, size: int | None) -> Member:
+        """Return it as a member of an ensemble that reads images of `size`."""
+        smaller = size if self.image_size not in (None, size) else None
+        return Member(self.folder / "export/model.onnx", self.temperature, weight, smaller)
 
 
-def _info(folder: Path) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads((folder / "export/export.json").read_text(encoding="utf-8"))
-    return found
+class Costs:
+    """What ensembles cost: the sum over their members, without what several of them compute alike.
+
+    Args:
+        records: of all candidates.
+        fingerprints: see `shared_graph.fingerprint`.
+    """
+
+    def __init__(self, records: Sequence[Record], fingerprints: Sequence[Fingerprint]) -> None:
+        self.records = records
+        self.fingerprints = fingerprints
+        self.known: dict[tuple[int, ...], tuple[float, float, float]] = {}
+
+    def of(self, weights: np.ndarray) -> tuple[float, float, float]:
+        """Return parameters, FLOPs and, as an upper bound, milliseconds of those with a weight."""
+        used = tuple(int(index) for index in np.flatnonzero(weights))
+        if used not in self.known:
+            less = saved(self.fingerprints[index] for index in used)
+            found = [self.records[index] for index in used]
+            self.known[used] = (
+                sum(record.parameters or 0 for record in found) - less.parameters,
+                sum(record.flops or 0 for record in found) - less.flops,
+                sum(record.latency_ms or 0.0 for record in found),
+            )
+        return self.known[used]
 
 
-def _modalities(folder: Path) -> list[str]:
-    return list(_info(folder)["modalities"])
+def _test_logits(member: _Joining, part: Member, data: PreparedData, folder: Path) -> np.ndarray:
+    """Return logits of the test part (N, K): those that were scored, or of its file where images are made smaller."""
+    if part.image_size is None:
+        return candidate_logits(member.folder)[1]
+    return file_logits(part, data, len(data.part), folder)
 
 
-def _temperature(folder: Path) -> float:
-    return float(json.loads((folder / "evaluation/calibration.json").read_text(encoding="utf-8"))["temperature"])
+def file_logits(part: Member, data: PreparedData, most: int, folder: Path) -> np.ndarray:
+    """Return logits (N, K) of a member's file for the first specimens of the test part."""
+    file = folder / "member.onnx"
+    write_member(part, file)
+    inputs = {name: value.numpy() for name, value in model_inputs(data, splits.TEST, most).items()}
+    count = len(next(iter(inputs.values())))
+    batches = ({name: value[at : at + BATCH] for name, value in inputs.items()} for at in range(0, count, BATCH))
+    found = np.concatenate([run_onnx(file, batch) for batch in batches])
+    file.unlink()
+    return found.astype(np.float64)
 
 
-def _image_size(folder: Path) -> int | None:
-    if "image" not in _modalities(folder):
-        return None
-    text = (folder / "export/preprocessing.json").read_text(encoding="utf-8")
-    return int(json.loads(text)["image"]["size"])
-
-
-def _of_one_size(members: Sequence[Record], candidates: Path) -> list[Record]:
-    """Return the members that can read the same images: those of the size that the best of them has, and of none."""
-    sizes = {member.name: _image_size(candidates / member.name) for member in members}
-    best = max(
-        (member for member in members if sizes[member.name] is not None),
-        key=lambda member: member.validation["macro_f1"], default=None,
-    )  # fmt: skip
-    size = None if best is None else sizes[best.name]
-    return [member for member in members if sizes[member.name] in (None, size)]
-
-
-def _with_images(base: PreparedData, folders: Sequence[Path]) -> PreparedData:
-    """Return data with images of the size that the members read."""
-    size = next(size for size in map(_image_size, folders) if size is not None)
-    if base.image_size == size:
+def _with_images(base: PreparedData, folders: Sequence[Path], size: int | None) -> PreparedData:
+    """Return data with images of the size that the ensemble reads, and all metadata."""
+    if size is None or base.image_size == size:
         return base
     for folder in folders:
         if (folder / "experiment.yml").is_file():
             run = RunDirectory.open(folder)
-            if PreparedData.load(run).image_size == size and "metadata" in run.experiment.data.modalities:
-                return PreparedData.load(run)
+            if (
+                PreparedData.load(run).image_size == size
+                and run.experiment.data.modalities == base.run.experiment.data.modalities
+            ):
+                return PreparedData.load(run).as_images()
     raise ExportError(f"{folders[0].parent}: no member of the ensemble has images of {size} pixels and all metadata.")

@@ -11,7 +11,9 @@ import numpy as np
 
 from ..compare._base import PredictingContender
 from ..compare.rows import find_contender
+from ..data import splits
 from ..registry import get, plugins
+from ..runs.prepared import PreparedData
 from ..utils.errors import BioAutoMLError
 from ..utils.progress import duration
 from ._base import Candidate, Work
@@ -83,14 +85,21 @@ def slowness(rounds: int = 5) -> float:
     return float(np.clip(min(seconds) / REFERENCE_PASS, 0.05, 10))
 
 
+def work_of(data: PreparedData) -> Work:
+    """Return what candidates are asked to learn from."""
+    sizes = {part: int((data.part == part).sum()) for part in splits.PARTS}
+    columns, size = len(data.metadata_columns), data.image_size or 0
+    return Work(data.run.experiment, sizes, len(data.classes), columns, size)
+
+
 def make_plan(work: Work, limits: Limits, clock: Clock) -> list[Step]:
     """Return all candidates, the quickest first and those that need a teacher last; and with reasons those left out."""
     steps = []
     for name, plugin in plugins("candidates").items():
         try:
-            missing = _missing(plugin.attribute("needs", ()), plugin.attribute("requires", ()), work)
-            if missing:
-                steps.append(Step(name, None, reason=missing))
+            lacking = missing(plugin.attribute("needs", ()), plugin.attribute("requires", ()), work)
+            if lacking:
+                steps.append(Step(name, None, reason=lacking))
                 continue
             candidate: Candidate = plugin.target()
             find_contender(candidate.row)
@@ -110,7 +119,7 @@ def _order(step: Step) -> tuple[bool, bool, float]:
     return step.seconds is None, taught, step.seconds or 0.0
 
 
-def _missing(needs: tuple[str, ...], requires: tuple[str, ...], work: Work) -> str:
+def missing(needs: tuple[str, ...], requires: tuple[str, ...], work: Work) -> str:
     """Return what a candidate lacks, in a phrase, or an empty text."""
     if "image" in needs and "image" not in work.experiment.data.modalities:
         return "needs images"

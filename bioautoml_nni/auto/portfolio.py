@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 import time
 import traceback
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -24,19 +24,21 @@ from ..compare.rows import prepared
 from ..config import Experiment
 from ..data import splits
 from ..data.tables import csv_text
+from ..evaluation.calibration import fit_temperature, negative_log_likelihood
 from ..runs.directory import RunDirectory
 from ..runs.lock import locked
 from ..runs.prepared import PreparedData
+from ..runs.probe import learned_parts
 from ..stages.prepare import prepare
 from ..utils.atomic import remove_leftovers, replacing_folder, write_json, write_text
 from ..utils.errors import BioAutoMLError, RunDirectoryError
 from ..utils.progress import duration
 from ._base import Work
-from .attempt import attempt, candidate_logits, doubt_unit, validation_groups, validation_target
+from .attempt import LEAST_PROBABILITY, attempt, candidate_logits, doubt_unit, validation_groups, validation_target
 from .choice import Choice, Scored, choose, resampled_macro_f1
 from .joining import CROSS_FITTED, ENSEMBLE, join
 from .limits import Limits
-from .plan import Clock, Slot, Step, fit_into, make_plan, plan_settings, slowness
+from .plan import Clock, Slot, Step, fit_into, make_plan, plan_settings, slowness, work_of
 from .records import Record, leaderboard, load_record
 
 DATA, CANDIDATES = "data", "candidates"
@@ -185,13 +187,7 @@ class _Portfolio:
             BioAutoMLError: if there is no time for any that could be chosen.
         """
         self.clock = Clock(slowness())
-        self.work = Work(
-            self.experiment,
-            {part: int((self.data.part == part).sum()) for part in splits.PARTS},
-            len(self.data.classes),
-            len(self.data.metadata_columns),
-            self.data.image_size or 0,
-        )
+        self.work = work_of(self.data)
         self.steps = make_plan(self.work, self.limits, self.clock)
         self.candidates.mkdir(exist_ok=True)
         for step in self.steps:
@@ -250,9 +246,8 @@ class _Portfolio:
                 continue
             work = dataclasses.replace(self.work, teacher=self._teacher())
             if "teacher" in step.candidate.needs and work.teacher is None:
-                self._note(
-                    Record(step.name, row, "left out", "needs a teacher, and no network beats the most frequent class")
-                )
+                reason = "needs a teacher, and no network that has not seen validation beats the most frequent class"
+                self._note(Record(step.name, row, "left out", reason).save(self.candidates))
                 continue
             learning, overhead = self.clock.estimate(step.candidate, work)
             slot = fit_into(step.candidate, learning, overhead, self.left)
@@ -273,7 +268,7 @@ class _Portfolio:
             record = dataclasses.replace(record, settings=plan_settings(step.candidate, work, slot))
             with self.console.status(f"{step.name}: log in {self.candidates / step.name}.log"):
                 found = attempt(
-                    row, record.settings, self.data, self.candidates / step.name, os.cpu_count() or 1,
+                    row, record.settings, self.data, self.candidates / step.name, torch.get_num_threads(),
                     max(60.0, GRACE * left),
                 )  # fmt: skip
         except TimeoutError as error:
@@ -316,12 +311,19 @@ class _Portfolio:
     def _teacher(self) -> Path | None:
         networks = [
             record for record in self.records.values()
-            if record.scored and (self.candidates / record.name / "retrain/model.pt").is_file()
+            if record.scored and self._may_teach(record.name)
         ]  # fmt: skip
         floor = max((r.validation["macro_f1"] for r in self.records.values() if r.status == "baseline"), default=0.0)
         networks = [record for record in networks if record.validation["macro_f1"] > floor]
         best = max(networks, key=lambda record: record.validation["macro_f1"], default=None)
         return None if best is None else (self.candidates / best.name).absolute()
+
+    def _may_teach(self, name: str) -> bool:
+        """Whether a candidate is a network that has not learned from the validation part."""
+        folder = self.candidates / name
+        if not (folder / "retrain/model.pt").is_file():
+            return False
+        return splits.VALIDATION not in learned_parts(RunDirectory.open(folder))
 
     def _eligible(self) -> list[Record]:
         return [record for record in self.records.values() if record.scored and record.status in ("done", "winner")]
@@ -369,14 +371,7 @@ class _Portfolio:
         if not eligible:
             raise BioAutoMLError(self._none_left())
         target, groups = validation_target(self.data), validation_groups(self.data)
-        scored = [
-            Scored(
-                record.name, record.validation["macro_f1"],
-                resampled_macro_f1(target, self._answers(record.name).argmax(1), groups),
-                record.parameters or 0, record.flops or 0, record.latency_ms or 0.0,
-            )
-            for record in eligible
-        ]  # fmt: skip
+        scored = [self._scored(record, target, groups) for record in eligible]
         choice = choose(scored, doubt_unit(self.data))
         winner = dataclasses.replace(self.records[choice.winner], status="winner")
         self.records[choice.winner] = winner
@@ -388,11 +383,16 @@ class _Portfolio:
         write_report(finished, self.data, list(self.records.values()), self.limits, self.guesses)
         return finished
 
-    def _answers(self, name: str) -> np.ndarray:
-        """Return scores (M, K) of the validation part by which a candidate is chosen."""
-        if name == ENSEMBLE:
-            return np.load(self.candidates / ENSEMBLE / CROSS_FITTED)
-        return candidate_logits(self.candidates / name)[0]
+    def _scored(self, record: Record, target: np.ndarray, groups: np.ndarray | None) -> Scored:
+        if record.name == ENSEMBLE:
+            logits = np.log(np.maximum(np.load(self.candidates / ENSEMBLE / CROSS_FITTED), LEAST_PROBABILITY))
+        else:
+            logits = candidate_logits(self.candidates / record.name)[0]
+        return Scored(
+            record.name, record.validation["macro_f1"], resampled_macro_f1(target, logits.argmax(1), groups),
+            record.parameters or 0, record.flops or 0, record.latency_ms or 0.0,
+            negative_log_likelihood(logits, target, fit_temperature(logits, target)),
+        )  # fmt: skip
 
     def _none_left(self) -> str:
         over = [record for record in self.records.values() if record.status == "over the limits"]

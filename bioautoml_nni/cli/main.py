@@ -53,6 +53,9 @@ def run(
         Path | None, typer.Option("--output", "-o", help="Run directory.", show_default="runs/NAME")
     ] = None,
     overrides: Overrides = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="Whether evaluation.baselines are tried.")
+    ] = True,
 ) -> None:
     """Do everything from data to report; a killed run continues when the command is given again.
 
@@ -71,7 +74,9 @@ def run(
     _execute(directory, ["prepare"])
     if is_long(directory):
         show_estimate(loaded)
-    _execute(directory, list(stages)[1:])
+    _execute(directory, [name for name in list(stages)[1:] if name != "report"])
+    news = baselines and _baselines(directory)
+    _execute(directory, ["report"], force="report" if news else None)
     _summary(directory)
     console.print(
         f"Report: {directory / 'report.html'}. Next: bioautoml export {directory.path}, or bioautoml doctor "
@@ -354,12 +359,20 @@ def init(
 from . import comparison, deploy, jobs, media, portfolio  # noqa: E402, F401  (they register their commands, after those above in the help)
 
 
-def _execute(directory: object, names: list[str]) -> None:
+def _execute(directory: object, names: list[str], force: str | None = None) -> None:
     from ..runs.directory import RunDirectory
     from ..stages.run import run_stages
 
     assert isinstance(directory, RunDirectory)
-    run_stages(directory, names, console)
+    run_stages(directory, names, console, force)
+
+
+def _baselines(directory: object) -> bool:
+    from ..auto.baselines import add_baselines
+    from ..runs.directory import RunDirectory
+
+    assert isinstance(directory, RunDirectory)
+    return add_baselines(directory, console)
 
 
 def _summary(directory: object) -> None:

@@ -56,7 +56,7 @@ def run_process(run: RunDirectory, threads: int, seconds: float | None = None, a
     """
     log = run.path.with_suffix(".log")
     command = [sys.executable, "-c", "from bioautoml_nni.cli.main import main; main()"]
-    command += arguments or ["run", str(run / "experiment.yml"), "--output", str(run.path)]
+    command += arguments or ["run", str(run / "experiment.yml"), "--output", str(run.path), "--no-baselines"]
     with open(log, "a" if arguments else "w", encoding="utf-8") as file:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "COLUMNS": "120"}
         try:

@@ -247,6 +247,13 @@ def _contradictions(experiment: Experiment) -> list[str]:
         problems.append("data.root: this source needs the folder of its data, such as `root: ../my-data`.")
     if len(set(experiment.data.modalities)) < len(experiment.data.modalities):
         problems.append("data.modalities: each modality may stand once only.")
+    known_candidates = plugins("candidates")
+    problems += [
+        f"evaluation.baselines: there is no candidate {name!r}{suggestion(name, known_candidates)}; choose among "
+        f"{', '.join(known_candidates)}."
+        for name in _texts(experiment.evaluation.baselines)
+        if name not in known_candidates
+    ]
     return problems + _recipe_problems(experiment) + _trunk_problems(experiment)
 
 

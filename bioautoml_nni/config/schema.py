@@ -48,6 +48,10 @@ class SplitConfig(_Section):
     test_fraction: float = Field(0.2, gt=0, lt=1)
     validation_fraction: float = Field(0.15, gt=0, lt=1)
     alpha_fraction: float = Field(0.5, gt=0, lt=1)
+    seed: int | None = Field(
+        None,
+        description="of the parts that are drawn; the experiment's by default",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> SplitConfig:
@@ -345,6 +349,11 @@ class EvaluationConfig(_Section):
     examples: int = Field(12, ge=0, le=60, description="right, wrong and unsure answers that the report shows")
     confusion_examples: int = Field(
         96, ge=0, le=400, description="images behind the cells of the report's confusion matrix; none without examples"
+    )
+    baselines: Literal["auto"] | list[str] = Field(
+        "auto",
+        description="candidates of `bioautoml auto` that the report of `bioautoml run` shows beside the network; auto "
+        "is a probe and boosting on the metadata, each if it takes two minutes at most, or a quarter of the run's time",
     )
 
 

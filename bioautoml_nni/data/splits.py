@@ -26,11 +26,12 @@ def divide(table: pd.DataFrame, settings: DataConfig, seed: int) -> pd.Series:
     Args:
         table: a manifest's rows.
         settings: of the data: `split` and `hold_out`.
-        seed: of the random parts.
+        seed: of the experiment, by which parts are drawn unless `split.seed` says otherwise.
 
     Raises:
         DataError: if a column is missing, a value is not assigned, or a part stays empty.
     """
+    seed = seed if settings.split.seed is None else settings.split.seed
     learned = ~table[LABEL].isin(settings.hold_out)
     return assign(table[learned], settings.split, seed).reindex(table.index, fill_value=UNKNOWN)
 

@@ -13,6 +13,7 @@ from ..evaluation.metrics import read_per_class
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
 from ..training.history import read_history
+from .baselines import shown_baselines
 from .epochs import evenly_spread
 from .examples import gallery, of_cells, read_answers
 from .figures import Scored, confusion, learning_curves, reliability_chart, risk_chart, roc_chart
@@ -56,6 +57,7 @@ def build_report(
         halving=halving_table(run),
         evolution=evolution_table(run),
         comparison=comparison_table(run),
+        baselines=shown_baselines(run, metrics),
         trained_epochs=len(read_history(run / "retrain/history.jsonl")),
         curves={stage: learning_curves(run, stage) for stage in ("search", "retrain")},
         per_class=per_class.astype(object).where(per_class.notna(), None).to_dict("records"),

@@ -1,11 +1,13 @@
 """The rule of one standard error, and greedy ensembles."""
 
+import dataclasses
+
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, log_loss
 
 from bioautoml_nni.auto.choice import Scored, choose, resampled_macro_f1
-from bioautoml_nni.auto.ensemble import cross_fitted, mix, select
+from bioautoml_nni.auto.ensemble import by_macro_f1, cross_fitted, mix, promising, select, weigh
 
 RNG = np.random.default_rng(0)
 TARGET = RNG.integers(3, size=300)
@@ -60,6 +62,37 @@ def test_greedy_selection_equals_an_exhaustive_search_for_two_rounds():
     assert found == pytest.approx(max(second, f1_score(TARGET, members[first].argmax(1), average="macro")))
 
 
+def test_weights_by_likelihood_are_never_below_the_best_member_in_macro_f1():
+    for first in (0.55, 0.6, 0.8):
+        members = [answers(first, 0), *(answers(0.6, seed) for seed in range(1, 4))]
+        weights = weigh(members, TARGET)
+        best = max(f1_score(TARGET, values.argmax(1), average="macro") for values in members)
+        assert f1_score(TARGET, mix(members, weights).argmax(1), average="macro") >= best
+        assert weights.sum() == pytest.approx(1)
+    assert (weigh(members, TARGET, lambda weights: bool((weights > 0).sum() == 1)) > 0).sum() == 1
+
+
+def test_candidates_that_are_clearly_worse_are_no_members():
+    members = [answers(0.9, 0), answers(0.89, 1), answers(0.5, 2)]
+    assert promising(members, TARGET, GROUPS) == [0, 1]
+
+
+def test_scores_of_a_mean_are_those_of_scikit_learn():
+    probabilities = answers(0.6, 0)
+    score, likelihood = by_macro_f1(probabilities, TARGET)
+    assert score == pytest.approx(f1_score(TARGET, probabilities.argmax(1), average="macro"))
+    assert likelihood == pytest.approx(-log_loss(TARGET, probabilities))
+
+
+def test_of_about_equally_small_candidates_that_are_not_told_apart_the_likeliest_wins():
+    probabilities = answers(0.8, 1)
+    probe, both = scored("probe", probabilities, 1000), scored("both", probabilities, 1050)
+    taken = choose([dataclasses.replace(probe, log_loss=0.9), dataclasses.replace(both, log_loss=0.8)], "specimens")
+    assert taken.winner == "both" and "log-loss is larger" in taken.reason
+    larger = dataclasses.replace(both, log_loss=0.8, parameters=1200)
+    assert choose([dataclasses.replace(probe, log_loss=0.9), larger], "specimens").winner == "probe"
+
+
 def test_what_does_not_fit_the_device_is_not_added():
     members = [answers(0.6, 0), answers(0.6, 1), answers(0.9, 2)]
     weights = select(members, TARGET, lambda weights: bool(weights[2] == 0))
@@ -74,7 +107,7 @@ def test_the_cross_fitted_score_uses_no_weights_that_saw_the_group(monkeypatch):
         seen.append(len(target))
         return np.array([1.0, 0.0])
 
-    monkeypatch.setattr("bioautoml_nni.auto.ensemble.select", remember)
+    monkeypatch.setattr("bioautoml_nni.auto.ensemble.weigh", remember)
     members = [answers(0.6, 0), answers(0.6, 1)]
     assert np.array_equal(cross_fitted(members, TARGET, GROUPS), members[0])
     assert seen == [240] * 5

@@ -1,0 +1,141 @@
+"""Baselines beside the network of `bioautoml run`: the probe and boosting on the metadata, on the same split."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from ..compare._base import PredictingContender
+from ..compare.rows import find_contender, predicted
+from ..config.load import changed
+from ..data import splits
+from ..registry import get, plugins
+from ..report.baselines import FILE, beaten_by
+from ..runs.directory import STAGES, RunDirectory
+from ..runs.networks import load_model, predict_logits
+from ..runs.prepared import PreparedData
+from ..stages.run import run_stages
+from ..utils.atomic import write_json
+from ..utils.errors import DataError
+from ..utils.progress import duration
+from ._base import Candidate
+from .attempt import LEAST_PROBABILITY, adopt_prepared, scores_of
+from .plan import Clock, missing, slowness, work_of
+
+CHEAP = ("probe", "metadata_boosting")
+"""Candidates that `evaluation.baselines: auto` asks for."""
+CHEAP_SECONDS, CHEAP_SHARE = 120.0, 0.25
+"""What one of them may take: so many seconds, or such a share of what the run itself took."""
+STARTING = 5.0
+"""Seconds of a baseline beside its learning; it needs no process of its own."""
+
+Line = dict[str, Any]
+
+
+def run_with_baselines(run: RunDirectory, console: Console) -> None:
+    """Run all stages that are not done, and the baselines before the report."""
+    run_stages(run, [name for name in STAGES if name != "report"], console)
+    news = add_baselines(run, console)
+    run_stages(run, ["report"], console, force="report" if news else None)
+
+
+def add_baselines(run: RunDirectory, console: Console) -> bool:
+    """Write evaluation/baselines.json of an evaluated run; what fails is told in it, and fails nothing else.
+
+    Returns:
+        Whether there is anything new.
+    """
+    wanted = run.experiment.evaluation.baselines
+    facts: dict[str, Any] = {
+        "prepared": run.key("prepare"),
+        "decision": run.experiment.evaluation.decision,
+        "wanted": wanted,
+    }
+    facts["seed"] = run.experiment.seed
+    if _known(run, facts):
+        return False
+    if not wanted:
+        (run / FILE).unlink(missing_ok=True)
+        return False
+    data = PreparedData.load(run).as_images()
+    lines = [line for name in (CHEAP if wanted == "auto" else wanted) if (line := _line(name, data, console))]
+    shutil.rmtree(run / "baselines", ignore_errors=True)
+    write_json(run / FILE, {**facts, "lines": lines})
+    metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    warning = beaten_by(metrics, lines)
+    if warning:
+        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
+    return bool(lines)
+
+
+def _known(run: RunDirectory, facts: dict[str, Any]) -> bool:
+    """Whether the file holds these baselines, all of them tried with success or left out."""
+    if not (run / FILE).is_file():
+        return False
+    record = json.loads((run / FILE).read_text(encoding="utf-8"))
+    return all(record.get(key) == value for key, value in facts.items()) and not any(
+        line["failed"] for line in record["lines"]
+    )
+
+
+def _line(name: str, data: PreparedData, console: Console) -> Line | None:
+    """Return a baseline's line, None where it says nothing beside this network."""
+    run, asked = data.run, data.run.experiment.evaluation.baselines != "auto"
+    plugin = plugins("candidates").get(name)
+    if plugin is None:  # `auto` names what is not installed; names that a user wrote were checked
+        return None
+    line: Line = {"name": name, "words": plugin.description, "test": None, "failed": False}
+    work = work_of(data)
+    reason = missing(plugin.attribute("needs", ()), plugin.attribute("requires", ()), work)
+    if not asked and (reason or name == run.experiment.space.name):
+        return None
+    if reason:
+        return {**line, "note": f"left out: it {reason}"}
+    try:
+        candidate: Candidate = get("candidates", name).target()
+        seconds = STARTING + Clock(slowness()).estimate(candidate, work)[0]
+        if not asked and seconds > _affordable(run):
+            told = f"left out: it takes about {duration(seconds)}; evaluation.baselines: [{name}] asks for it"
+            return {**line, "note": told}
+        console.print(f"baseline {name}: about {duration(seconds)}", highlight=False)
+        logits = _test_logits(candidate, name, data)
+    except Exception as error:  # whatever becomes of a baseline, the run is finished
+        note = " ".join(f"{type(error).__name__}: {error}".split())
+        console.print(f"[yellow]warning:[/] baseline {name} failed: {escape(note)}", highlight=False, soft_wrap=True)
+        return {**line, "failed": True, "note": f"failed: {note}"}
+    return {**line, "test": scores_of(data.targets[(data.part == splits.TEST).to_numpy()], logits), "note": ""}
+
+
+def _affordable(run: RunDirectory) -> float:
+    taken = sum(stage["seconds"] for stage in run.provenance()["stages"].values())
+    return max(CHEAP_SECONDS, CHEAP_SHARE * taken)
+
+
+def _test_logits(candidate: Candidate, name: str, data: PreparedData) -> np.ndarray:
+    """Return logits of the test part (N, K) by what learned from the parts that the network learned from.
+
+    Raises:
+        DataError: if it was trained on other parts.
+    """
+    run, contender = data.run, find_contender(candidate.row)
+    seed = run.experiment.seed
+    if isinstance(contender, PredictingContender):
+        return np.log(np.maximum(predicted(data, contender, seed)[0].probabilities, LEAST_PROBABILITY))
+    settings = {**contender.settings(seed), **candidate.settings(work_of(data), 1.0)}
+    if "probe" in get("search_spaces", settings.get("space", {}).get("name", run.experiment.space.name)).capabilities:
+        settings["space.refit"] = run.experiment.retrain.refit  # validation specimens only where the network has them
+        settings["retrain.refit"] = False
+    own = RunDirectory.create(run / "baselines" / name, changed(run.experiment, settings, f"baseline {name}"))
+    adopt_prepared(run, own)
+    run_stages(own, ["prepare", "search", "derive", "retrain"], Console(quiet=True))
+    theirs = PreparedData.load(own)
+    if not theirs.part.equals(data.part) or theirs.classes != data.classes:
+        raise DataError("it was trained on another split than the network, so that they cannot be compared")
+    logits, _ = predict_logits(theirs, load_model(own, theirs), splits.TEST)
+    natural = own.experiment.evaluation.decision == "natural"
+    return (theirs.loss().natural_logits(logits) if natural else logits).double().numpy()

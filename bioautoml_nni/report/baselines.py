@@ -1,0 +1,40 @@
+"""Simple baselines beside a run's own network, as its report and its console tell of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ..runs.directory import RunDirectory
+
+FILE = "evaluation/baselines.json"
+
+
+def shown_baselines(run: RunDirectory, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the lines of a run's baselines and a warning, None where there are none about the data of today.
+
+    Returns:
+        ``lines``: name, words, test scores (None where it has none) and note of each; ``warning``: see `beaten_by`.
+    """
+    file = run / FILE
+    if not file.is_file():
+        return None
+    record = json.loads(file.read_text(encoding="utf-8"))
+    if record["prepared"] != run.key("prepare") or not record["lines"]:
+        return None
+    return {"lines": record["lines"], "warning": beaten_by(metrics, record["lines"])}
+
+
+def beaten_by(metrics: Mapping[str, Any], lines: list[dict[str, Any]]) -> str:
+    """Return a sentence on the best baseline whose test macro-F1 exceeds the network's, or an empty text."""
+    scored = [line for line in lines if line["test"] is not None]
+    best = max(scored, key=lambda line: line["test"]["macro_f1"], default=None)
+    own = metrics["macro"]["f1"]
+    if best is None or best["test"]["macro_f1"] <= own:
+        return ""
+    return (
+        f"A simple baseline beats this network: {best['name']} reaches a macro-F1 of {best['test']['macro_f1']:.3f} on "
+        f"the same test specimens, the network {own:.3f}. `bioautoml auto` tries both and others, and chooses by "
+        "validation."
+    )
