@@ -2,7 +2,7 @@
 
 Runs `bioautoml auto examples/pitfall/experiment.yml` once per fold of `fold_event` (that fold for test, the others for
 training and validation), and puts the test parts together, so that every specimen is predicted by a model that saw
-nothing of its trap event. Each fold has its own minutes. Folders lie in --runs; a stopped portfolio goes on where it was.
+nothing of its trap event. Each fold has its own minutes. Folders lie in --runs; a stopped portfolio is continued.
 A line for each fold and candidate, and for all folds together one for what was chosen and one for each candidate that
 every fold has, is added to --results: scores over the classes that occur.
 """
