@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from bioautoml_nni.auto._base import Candidate, Work, scaled_epochs
 
@@ -25,7 +25,7 @@ REFITTED = 2.2
 class _OnEncoder(Candidate):
     """What candidates on the encoder share."""
 
-    needs = ("image",)
+    needs: ClassVar[tuple[str, ...]] = ("image",)
 
     def cost(self, work: Work) -> tuple[float, float] | None:
         return ENCODER_PARAMETERS, ENCODER_FLOPS * (image_size(work) / SIZE) ** 2
@@ -40,7 +40,7 @@ class ProbeCandidate(_OnEncoder):
     """A logistic regression on a frozen encoder's features and the metadata."""
 
     row = "probe"
-    needs = ("image",)
+    needs: ClassVar[tuple[str, ...]] = ("image",)
     requires = ("encoders:efficientnet_lite0", "search_spaces:probe")
 
     def seconds(self, work: Work) -> float:
@@ -56,7 +56,7 @@ class TrunkCandidate(_OnEncoder):
     """Searched cells and fusion on a frozen encoder's feature maps, beside its embedding where the device has room."""
 
     row = "as_configured"
-    needs = ("image",)
+    needs: ClassVar[tuple[str, ...]] = ("image",)
     requires = ("encoders:efficientnet_lite0",)
     least = 0.4
     training_share = 0.3  # it is trained twice, the second time with the validation part
@@ -72,7 +72,7 @@ class TrunkCandidate(_OnEncoder):
     def seconds(self, work: Work) -> float:
         pixels = (image_size(work) / SIZE) ** 2
         epochs = SEARCHING * self.search_epochs + REFITTED * TRAINING * self.training_epochs
-        return pixels * ((0 if self.number else LOOKING) * work.total + epochs * work.trained)
+        return pixels * (LOOKING * work.total + epochs * work.trained) + self.number  # after those with smaller numbers
 
     def settings(self, work: Work, share: float) -> Mapping[str, Any]:
         search = scaled_epochs(self.search_epochs, share, 4)
@@ -123,11 +123,28 @@ class ThirdTrunkCandidate(TrunkCandidate):
     number = 2
 
 
+class StudentCandidate(TrunkCandidate):
+    """Searched cells on a frozen encoder's early maps that learn from all networks together, for a small device."""
+
+    needs: ClassVar[tuple[str, ...]] = ("image", "teacher", "outgrown")
+    training_share = 0.6
+    training_epochs = 25
+
+    def cost(self, work: Work) -> tuple[float, float] | None:
+        return TRUNK_PARAMETERS, TRUNK_FLOPS * (image_size(work) / SIZE) ** 2
+
+    def settings(self, work: Work, share: float) -> Mapping[str, Any]:
+        taught = {"teacher": str(work.teacher), "weight": 0.5, "temperature": 2.0}
+        values = {**super().settings(work, share), "retrain.refit": False, "training.distillation": taught}
+        values["space"]["trunk"]["embedding"] = False
+        return values
+
+
 class FineTunedCandidate(_OnEncoder):
     """A pretrained encoder, trained along with a linear classifier on its embedding and the metadata."""
 
     row = "as_configured"
-    needs = ("image",)
+    needs: ClassVar[tuple[str, ...]] = ("image",)
     requires = ("encoders:efficientnet_lite0",)
     least = 0.3
 

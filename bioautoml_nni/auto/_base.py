@@ -22,7 +22,8 @@ class Work:
         classes: number of classes.
         metadata_columns: that are used, 0 without metadata.
         image_size: edge of the decoded images in pixels, 0 without images.
-        teacher: run directory of the best network so far, None before there is one.
+        teacher: table of what the networks so far would teach together, None before there is one.
+        outgrown: whether candidates are too large for the device.
     """
 
     experiment: Experiment
@@ -31,6 +32,7 @@ class Work:
     metadata_columns: int
     image_size: int
     teacher: Path | None = None
+    outgrown: bool = False
 
     @property
     def trained(self) -> int:
@@ -50,7 +52,8 @@ class Candidate(ABC):
 
     Attributes:
         row: contender, a name or ``name:argument``; a candidate whose contender is not installed is left out.
-        needs: "image", "metadata" (what the data must have) or "teacher" (a network that was tried before).
+        needs: "image", "metadata" (what the data must have), "teacher" (networks that were tried before), or "outgrown"
+            (a device that has no room for some candidates, which then are tried as teachers where they are quick).
         requires: plug-ins without which it is left out, each ``kind:name``.
         baseline: whether it is only shown for comparison and never chosen.
         least: smallest share of its full length at which it is worth its time; 1 where it cannot be shortened.

@@ -23,6 +23,10 @@ RUN_OVERHEAD, FIT_OVERHEAD = 25.0, 1.5
 """Seconds beside the learning: of a run, which has a process, an evaluation and an export; of another candidate."""
 REFERENCE_PASS = 0.020
 """Seconds of the pass that `slowness` times, on the machine on which the candidates' constants were measured."""
+LEAST_FACTOR = 0.75
+"""Of the benchmark's, below which measured times do not bring it: features that were stored before teach nothing."""
+TEACHING_SHARE = 0.25
+"""Most that a candidate which may only teach takes of the time."""
 LEARNT_FROM = 5.0
 """Seconds that a candidate's learning must take at least, so that the others' times are corrected by it."""
 
@@ -33,13 +37,15 @@ class Step:
 
     Attributes:
         seconds: that it takes at full length, None where it is left out.
-        reason: why it is left out.
+        reason: why it is left out, or tried as a teacher alone.
+        teaches: whether it is too large for the device, but may teach a smaller one.
     """
 
     name: str
     candidate: Candidate | None
     seconds: float | None = None
     reason: str = ""
+    teaches: bool = False
 
 
 class Clock:
@@ -61,7 +67,8 @@ class Clock:
     @property
     def factor(self) -> float:
         """By what the reference's seconds are multiplied: as measured where something was, with the benchmark else."""
-        return self._taken / self._expected if self._expected else self.slowness
+        measured = self._taken / self._expected if self._expected else self.slowness
+        return max(measured, LEAST_FACTOR * self.slowness)
 
     def learn(self, reference_seconds: float, taken: float) -> None:
         """Take note of a candidate's learning that should have taken so many seconds on the reference machine."""
@@ -94,29 +101,45 @@ def work_of(data: PreparedData) -> Work:
 
 def make_plan(work: Work, limits: Limits, clock: Clock) -> list[Step]:
     """Return all candidates, the quickest first and those that need a teacher last; and with reasons those left out."""
-    steps = []
-    for name, plugin in plugins("candidates").items():
-        try:
-            lacking = missing(plugin.attribute("needs", ()), plugin.attribute("requires", ()), work)
-            if lacking:
-                steps.append(Step(name, None, reason=lacking))
-                continue
-            candidate: Candidate = plugin.target()
-            find_contender(candidate.row)
-            cost = candidate.cost(work)
-            too_much = limits.broken(*cost) if cost else []
-            if too_much:
-                steps.append(Step(name, candidate, reason=f"has {' and '.join(too_much)} on the device"))
-                continue
-            steps.append(Step(name, candidate, sum(clock.estimate(candidate, work))))
-        except BioAutoMLError as error:
-            steps.append(Step(name, None, reason=str(error)))
+    steps = [_step(name, work, limits, clock) for name in plugins("candidates")]
+    outgrown = any(step.teaches for step in steps)
+    for step in steps:
+        if step.candidate is not None and "outgrown" in step.candidate.needs and not outgrown:
+            step.seconds, step.reason = None, "is for devices that have no room for other candidates"
+    learns = any(_needs(step, "outgrown") for step in steps if step.seconds is not None)
+    for step in steps:
+        if step.teaches and not learns:
+            step.seconds, step.teaches = None, False
+        elif step.teaches:
+            step.reason = f"only to teach a smaller one: {step.reason}"
     return sorted(steps, key=_order)
 
 
+def _step(name: str, work: Work, limits: Limits, clock: Clock) -> Step:
+    plugin = plugins("candidates")[name]
+    try:
+        lacking = missing(plugin.attribute("needs", ()), plugin.attribute("requires", ()), work)
+        if lacking:
+            return Step(name, None, reason=lacking)
+        candidate: Candidate = plugin.target()
+        contender = find_contender(candidate.row)
+        cost = candidate.cost(work)
+        too_much = limits.broken(*cost) if cost else []
+        seconds = sum(clock.estimate(candidate, work))
+        if too_much:
+            reason = f"has {' and '.join(too_much)} on the device"
+            return Step(name, candidate, seconds, reason, teaches=not isinstance(contender, PredictingContender))
+        return Step(name, candidate, seconds)
+    except BioAutoMLError as error:
+        return Step(name, None, reason=str(error))
+
+
+def _needs(step: Step, what: str) -> bool:
+    return step.candidate is not None and what in step.candidate.needs
+
+
 def _order(step: Step) -> tuple[bool, bool, float]:
-    taught = step.candidate is not None and "teacher" in step.candidate.needs
-    return step.seconds is None, taught, step.seconds or 0.0
+    return step.seconds is None, _needs(step, "teacher"), step.seconds or 0.0
 
 
 def missing(needs: tuple[str, ...], requires: tuple[str, ...], work: Work) -> str:

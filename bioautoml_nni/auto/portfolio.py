@@ -22,13 +22,11 @@ from rich.table import Table
 
 from ..compare.rows import prepared
 from ..config import Experiment
-from ..data import splits
 from ..data.tables import csv_text
 from ..evaluation.calibration import fit_temperature, negative_log_likelihood
 from ..runs.directory import RunDirectory
 from ..runs.lock import locked
 from ..runs.prepared import PreparedData
-from ..runs.probe import learned_parts
 from ..stages.prepare import prepare
 from ..utils.atomic import remove_leftovers, replacing_folder, write_json, write_text
 from ..utils.errors import BioAutoMLError, RunDirectoryError
@@ -38,8 +36,9 @@ from .attempt import LEAST_PROBABILITY, attempt, candidate_logits, doubt_unit, v
 from .choice import Choice, Scored, choose, resampled_macro_f1
 from .joining import CROSS_FITTED, ENSEMBLE, join
 from .limits import Limits
-from .plan import Clock, Slot, Step, fit_into, make_plan, plan_settings, slowness, work_of
+from .plan import TEACHING_SHARE, Clock, Slot, Step, fit_into, make_plan, plan_settings, slowness, work_of
 from .records import Record, leaderboard, load_record
+from .teaching import TEACHER, is_network, write_teacher
 
 DATA, CANDIDATES = "data", "candidates"
 MARKER = "auto.json"
@@ -211,7 +210,7 @@ class _Portfolio:
             )
 
     def _could_win(self, step: Step) -> bool:
-        if step.candidate is None or step.candidate.baseline or step.seconds is None:
+        if step.candidate is None or step.candidate.baseline or step.seconds is None or step.teaches:
             return False
         slot = fit_into(step.candidate, *self.clock.estimate(step.candidate, self.work), self.left)
         return step.name in self.records or ("teacher" not in step.candidate.needs and slot.share is not None)
@@ -227,7 +226,7 @@ class _Portfolio:
             elif step.candidate is None or step.seconds is None:
                 note = f"left out: {step.reason}"
             else:
-                note = "for comparison, never chosen" if step.candidate.baseline else ""
+                note = "for comparison, never chosen" if step.candidate.baseline else step.reason
             table.add_row(step.name, "" if step.seconds is None else duration(step.seconds), escape(note))
         self.console.print(table)
         if not given:
@@ -244,13 +243,20 @@ class _Portfolio:
             if step.candidate is None or step.seconds is None:
                 self._note(Record(step.name, row, "left out", step.reason).save(self.candidates))
                 continue
-            work = dataclasses.replace(self.work, teacher=self._teacher())
-            if "teacher" in step.candidate.needs and work.teacher is None:
-                reason = "needs a teacher, and no network that has not seen validation beats the most frequent class"
+            taught = "teacher" in step.candidate.needs
+            work = dataclasses.replace(self.work, teacher=self._teacher() if taught else None)
+            if taught and work.teacher is None:
+                reason = "needs a teacher, and no network beats the most frequent class"
                 self._note(Record(step.name, row, "left out", reason).save(self.candidates))
                 continue
             learning, overhead = self.clock.estimate(step.candidate, work)
             slot = fit_into(step.candidate, learning, overhead, self.left)
+            if (
+                slot.share is not None
+                and step.teaches
+                and (slot.share < 1 or slot.estimate > TEACHING_SHARE * self.left)
+            ):
+                slot = Slot(None, slot.estimate, "takes too long for one that may only teach")
             if slot.share is None:
                 self._note(Record(step.name, row, "left out", slot.note, slot.estimate))
                 continue
@@ -309,21 +315,20 @@ class _Portfolio:
         return table
 
     def _teacher(self) -> Path | None:
-        networks = [
-            record for record in self.records.values()
-            if record.scored and self._may_teach(record.name)
-        ]  # fmt: skip
+        """Return the table of what the networks so far would teach, None where none beats the most frequent class."""
         floor = max((r.validation["macro_f1"] for r in self.records.values() if r.status == "baseline"), default=0.0)
-        networks = [record for record in networks if record.validation["macro_f1"] > floor]
-        best = max(networks, key=lambda record: record.validation["macro_f1"], default=None)
-        return None if best is None else (self.candidates / best.name).absolute()
-
-    def _may_teach(self, name: str) -> bool:
-        """Whether a candidate is a network that has not learned from the validation part."""
-        folder = self.candidates / name
-        if not (folder / "retrain/model.pt").is_file():
-            return False
-        return splits.VALIDATION not in learned_parts(RunDirectory.open(folder))
+        folders = [
+            self.candidates / record.name for record in self.records.values()
+            if record.scored and record.name != ENSEMBLE and record.validation["macro_f1"] > floor
+        ]  # fmt: skip
+        folders = [folder for folder in folders if is_network(folder)]
+        if not folders:
+            return None
+        path = (self.folder / TEACHER).absolute()
+        weights = write_teacher(self.data, folders, path)
+        told = ", ".join(f"{weight:.2f} {name}" for name, weight in weights.items())
+        self.console.print(f"teacher: {told}", highlight=False)
+        return path
 
     def _eligible(self) -> list[Record]:
         return [record for record in self.records.values() if record.scored and record.status in ("done", "winner")]

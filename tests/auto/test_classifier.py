@@ -1,9 +1,12 @@
 """SpecimenClassifier: scikit-learn's conventions, what goes in, what comes out."""
 
+import configparser
 import doctest
 import importlib
 import subprocess
 import sys
+from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -164,6 +167,13 @@ def test_importing_the_package_is_quick_and_lists_what_there_is():
         assert getattr(bioautoml_nni, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = bioautoml_nni.nothing
+
+
+def test_type_checkers_read_the_annotations_of_the_package():
+    settings = configparser.ConfigParser()
+    settings.read(Path(__file__).parents[2] / "setup.cfg")
+    assert settings["options.package_data"]["bioautoml_nni"] == "py.typed"
+    assert (resources.files(bioautoml_nni) / "py.typed").is_file()
 
 
 @pytest.mark.parametrize("name", ["auto.classifier", "auto.functions"])

@@ -1,0 +1,77 @@
+"""What candidates together would teach a student: natural logits of the training part, as a table of a distillation.
+
+A teacher that had learned from the validation part would give away its labels, so that candidates which are fitted once
+more with it teach as they were before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from ..data import splits
+from ..data.manifest import ID
+from ..evaluation.calibration import calibrated
+from ..registry import get
+from ..runs.directory import RunDirectory
+from ..runs.networks import load_model, predict_logits, starting_network
+from ..runs.prepared import PreparedData
+from ..runs.probe import fit_classifier, learned_parts
+from ..runs.teacher_table import LEARNED, LOGIT
+from ..training.weights import load_weights
+from ..utils.atomic import replacing
+from .attempt import LEAST_PROBABILITY, candidate_logits, validation_groups, validation_target
+from .ensemble import mix, promising, weigh
+
+TEACHER = "teacher.parquet"
+TRAINED = (splits.WEIGHTS, splits.ALPHA)
+
+
+def write_teacher(base: PreparedData, folders: Sequence[Path], path: Path) -> dict[str, float]:
+    """Write the logits of the ensemble of some candidates, whatever it costs, and return the weight of each.
+
+    Args:
+        folders: of candidates that are networks.
+    """
+    target, groups = validation_target(base), validation_groups(base)
+    validation = [calibrated(candidate_logits(folder)[0], 1.0) for folder in folders]
+    kept = promising(validation, target, groups)
+    weights = weigh([validation[index] for index in kept], target)
+    used = {kept[place]: float(weight) for place, weight in enumerate(weights) if weight > 0}
+    taught = [_training_probabilities(folders[index]) for index in used]
+    together = mix(taught, np.array(list(used.values())))
+    rows = np.concatenate([np.flatnonzero((base.part == part).to_numpy()) for part in TRAINED])
+    logits = np.log(np.maximum(together, LEAST_PROBABILITY))
+    table = pd.DataFrame(logits, columns=[f"{LOGIT}{name}" for name in base.classes])
+    table.insert(0, "id", base.table[ID].iloc[rows].astype(str).to_numpy())
+    table[LEARNED] = True
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, index=False)
+    return {folders[index].name: weight for index, weight in used.items()}
+
+
+def is_network(folder: Path) -> bool:
+    """Whether a candidate is a network whose training part can be answered anew."""
+    return (folder / "retrain/model.pt").is_file()
+
+
+def _training_probabilities(folder: Path) -> np.ndarray:
+    """Return natural probabilities of weights-train, then alpha-train (N, K), by what has not seen validation."""
+    run = RunDirectory.open(folder)
+    data = PreparedData.load(run)
+    if splits.VALIDATION not in learned_parts(run):
+        network = load_model(run, data)
+    else:
+        network, _ = starting_network(run, data)
+        if "probe" in get("search_spaces", run.experiment.space.name).capabilities:
+            fit_classifier(data, network, Console(quiet=True), refit=False)
+        else:
+            network.load_state_dict(load_weights(folder / "retrain/best.pt"))
+        network.eval()
+    loss = data.loss()
+    logits = [loss.natural_logits(predict_logits(data, network, part)[0]).double().numpy() for part in TRAINED]
+    return calibrated(np.concatenate(logits), 1.0)

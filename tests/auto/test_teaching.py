@@ -1,0 +1,87 @@
+"""What candidates teach a student, and which candidates are tried as teachers alone."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import write_experiment, write_table
+from rich.console import Console
+
+import bioautoml_nni.auto.teaching as teaching
+from bioautoml_nni.architecture.budgets import BUDGETS
+from bioautoml_nni.auto._base import Work
+from bioautoml_nni.auto.limits import Limits
+from bioautoml_nni.auto.plan import Clock, make_plan
+from bioautoml_nni.config import load_experiment
+from bioautoml_nni.config.load import changed
+from bioautoml_nni.config.schema import DataConfig, SplitConfig
+from bioautoml_nni.data import splits
+from bioautoml_nni.data.manifest import LABEL
+from bioautoml_nni.runs.directory import RunDirectory
+from bioautoml_nni.runs.networks import load_model, predict_logits
+from bioautoml_nni.runs.prepared import PreparedData
+from bioautoml_nni.runs.teacher_table import table_logits
+
+
+def test_the_table_holds_natural_logits_of_the_training_part(finished, tmp_path, monkeypatch):
+    run = RunDirectory.open(finished[0])
+    data = PreparedData.load(run)
+    weights = teaching.write_teacher(data, [run.path], tmp_path / "teacher.parquet")
+    assert weights == {run.path.name: 1.0}
+    found = table_logits(tmp_path / "teacher.parquet", "key", data, Console(quiet=True))
+    network = load_model(run, data)
+    for part in ("weights_train", "alpha_train"):
+        logits = data.loss().natural_logits(predict_logits(data, network, part)[0]).double().log_softmax(1).numpy()
+        assert np.allclose(found[(data.part == part).to_numpy()], logits, atol=1e-5)
+    assert np.isnan(found[(data.part == "validation").to_numpy()]).all()
+    table = pd.read_parquet(tmp_path / "teacher.parquet")
+    monkeypatch.setattr(teaching, "learned_parts", lambda run: ["validation"])
+    teaching.write_teacher(data, [run.path], tmp_path / "again.parquet")  # of best.pt, which had not seen validation
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "again.parquet"), table)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    experiment = load_experiment(write_experiment(folder, write_table(folder / "data").parent))
+    sizes = {"weights_train": 1000, "alpha_train": 1000, "validation": 400, "test": 600}
+    return Work(experiment, sizes, 10, 5, 64)
+
+
+def plan_for(work, target):
+    fitting = dataclasses.replace(work, experiment=changed(work.experiment, {"derivation.target": target}, "test"))
+    limits = Limits.of(fitting.experiment.derivation)
+    return fitting, {step.name: step for step in make_plan(fitting, limits, Clock(1.0))}
+
+
+def test_a_small_device_has_a_student_and_teachers_that_are_not_chosen(work):
+    fitting, steps = plan_for(work, "trap")
+    assert steps["probe"].teaches and "only to teach a smaller one" in steps["probe"].reason
+    student, cells = steps["ensemble_student"], steps["searched_on_trunk"]
+    assert student.seconds is not None and not student.teaches and not cells.teaches
+    taught = dataclasses.replace(fitting, teacher=Path("teacher.parquet"))
+    values = student.candidate.settings(taught, 1.0)
+    assert values["training.distillation"]["teacher"] == "teacher.parquet" and not values["retrain.refit"]
+    for step, of in ((student, taught), (cells, fitting)):
+        assert step.candidate.settings(of, 1.0)["space"]["trunk"]["embedding"] is False
+        assert not BUDGETS["trap"].overrun(*step.candidate.cost(of))
+        changed(of.experiment, step.candidate.settings(of, 1.0), step.name)  # an experiment that is valid
+
+
+def test_a_large_device_needs_no_student_and_repetitions_keep_the_split(work):
+    fitting, steps = plan_for(work, "station")
+    assert steps["ensemble_student"].seconds is None and "no room" in steps["ensemble_student"].reason
+    assert not any(step.teaches for step in steps.values())
+    values = [steps[name].candidate.settings(fitting, 1.0) for name in ("searched_on_trunk", "searched_on_trunk_2")]
+    assert values[0]["space"] == values[1]["space"] and values[0]["space"]["trunk"]["embedding"] is True
+    first, second = (changed(fitting.experiment, each, "test") for each in values)
+    assert first.seed != second.seed and second.data.split.seed == first.seed
+
+
+def test_another_seed_with_that_of_the_split_draws_the_same_parts():
+    table = pd.DataFrame({LABEL: ["a", "b"] * 50})
+    plain, fixed = DataConfig(source="csv"), DataConfig(source="csv", split=SplitConfig(seed=0))
+    assert splits.divide(table, fixed, 5).equals(splits.divide(table, plain, 0))
+    assert not splits.divide(table, plain, 5).equals(splits.divide(table, plain, 0))
