@@ -159,7 +159,9 @@ def _run(settings: Mapping[str, Any], base: PreparedData, folder: Path, threads:
     else:
         run = RunDirectory.create(folder, changed(base.run.experiment, settings, folder.name))
     if not run.done("prepare"):
-        adopt_prepared(base.run, run)
+        others = sorted(path.parent for path in folder.parent.glob("*/experiment.yml") if path.parent != folder)
+        for source in (base.run, *map(RunDirectory.open, others)):
+            adopt_prepared(source, run)
     if not run.done("report"):
         run_process(run, threads, seconds)
     data = PreparedData.load(run).as_images()
@@ -171,8 +173,8 @@ def _run(settings: Mapping[str, Any], base: PreparedData, folder: Path, threads:
 
 
 def adopt_prepared(source: RunDirectory, run: RunDirectory) -> None:
-    """Take over another run's prepared data, if this one's would be the same."""
-    if run.key("prepare") != source.key("prepare"):
+    """Take over another run's prepared data, if this one's would be the same and are not there yet."""
+    if run.key("prepare") != source.key("prepare") or not source.done("prepare") or run.done("prepare"):
         return
     for name in (*STAGES["prepare"][1], "unreadable.csv"):
         shutil.copyfile(source / name, run / name)

@@ -243,23 +243,20 @@ class _Portfolio:
             if step.candidate is None or step.seconds is None:
                 self._note(Record(step.name, row, "left out", step.reason).save(self.candidates))
                 continue
-            taught = "teacher" in step.candidate.needs
-            work = dataclasses.replace(self.work, teacher=self._teacher() if taught else None)
-            if taught and work.teacher is None:
-                reason = "needs a teacher, and no network beats the most frequent class"
-                self._note(Record(step.name, row, "left out", reason).save(self.candidates))
-                continue
-            learning, overhead = self.clock.estimate(step.candidate, work)
+            learning, overhead = self.clock.estimate(step.candidate, self.work)
             slot = fit_into(step.candidate, learning, overhead, self.left)
-            if (
-                slot.share is not None
-                and step.teaches
-                and (slot.share < 1 or slot.estimate > TEACHING_SHARE * self.left)
-            ):
+            if step.teaches and ((slot.share or 0) < 1 or slot.estimate > TEACHING_SHARE * self.left):
                 slot = Slot(None, slot.estimate, "takes too long for one that may only teach")
             if slot.share is None:
                 self._note(Record(step.name, row, "left out", slot.note, slot.estimate))
                 continue
+            work = self.work
+            if "teacher" in step.candidate.needs:
+                work = dataclasses.replace(work, teacher=self._teacher())
+                if work.teacher is None:
+                    reason = "needs a teacher, and no network beats the most frequent class, or can be asked"
+                    self._note(Record(step.name, row, "left out", reason).save(self.candidates))
+                    continue
             self._note(self._try(step, work, slot, overhead))
         self._join()
 
@@ -325,7 +322,11 @@ class _Portfolio:
         if not folders:
             return None
         path = (self.folder / TEACHER).absolute()
-        weights = write_teacher(self.data, folders, path)
+        try:
+            weights = write_teacher(self.data, folders, path)
+        except Exception as error:  # what cannot be asked cannot teach; the others go on
+            self.console.print(f"[yellow]teacher: failed: {escape(str(error))}", highlight=False, soft_wrap=True)
+            return None
         told = ", ".join(f"{weight:.2f} {name}" for name, weight in weights.items())
         self.console.print(f"teacher: {told}", highlight=False)
         return path

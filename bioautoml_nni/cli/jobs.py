@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ..utils.errors import BioAutoMLError
+from ..utils.errors import BioAutoMLError, ConfigError
 from .shared import NNI, Overrides, app, console
 
 
@@ -17,6 +17,9 @@ from .shared import NNI, Overrides, app, console
 def trial(
     config: Annotated[Path, typer.Option("--config", "-c", help="An experiment.yml.")],
     overrides: Overrides = None,
+    portfolio: Annotated[
+        bool, typer.Option("--portfolio", help="The tuner draws candidates of `bioautoml auto`, not settings.")
+    ] = False,
 ) -> None:
     """Run an experiment as a trial of NNI, with the tuner's settings; `bioautoml nni-config` writes who calls this.
 
@@ -27,7 +30,12 @@ def trial(
     from ..nni_jobs.trial import run_trial
 
     try:
-        run_trial(config, console, overrides or [])
+        parameters = None
+        if portfolio:
+            from ..auto.tuned import drawn_settings
+
+            parameters = drawn_settings(config, overrides or [])
+        run_trial(config, console, overrides or [], parameters)
     except BioAutoMLError as error:
         logging.getLogger("nni").error("%s", error)  # the log that the web UI shows
         raise
@@ -47,6 +55,9 @@ def nni_config(
     architectures: Annotated[
         bool, typer.Option("--architectures", help="Search the architecture by trials, without a supernet.")
     ] = False,
+    portfolio: Annotated[
+        bool, typer.Option("--portfolio", help="Tune the candidate of `bioautoml auto`, its encoder and trunk's stage.")
+    ] = False,
     machines: Annotated[
         list[str] | None,
         typer.Option("--machine", help="Run trials on USER@HOST[:PORT] by SSH; repeat it for several.", metavar="HOST"),
@@ -59,7 +70,8 @@ def nni_config(
 ) -> None:
     """Write nni.yml and search_space.json beside an experiment, so that NNI tunes its settings or its architecture.
 
-    With --architectures every trial trains one architecture: classic NAS.
+    With --architectures every trial trains one architecture: classic NAS. With --portfolio every trial is a candidate of
+    `bioautoml auto`.
 
     Example: bioautoml nni-config my-data/experiment.yml --max-trials 30
 
@@ -68,11 +80,18 @@ def nni_config(
     from ..config import load_experiment
     from ..nni_jobs.template import Remote, write_nni_files
 
+    if portfolio and architectures:
+        raise ConfigError(["--portfolio and --architectures: are two search spaces; give one of them"], "nni-config")
+    loaded, axes = load_experiment(experiment, []), None
+    if portfolio:
+        from ..auto.tuned import portfolio_axes
+
+        axes = portfolio_axes(loaded)
     remote = Remote(machines, ssh_key, remote_python) if machines else None
     written = write_nni_files(
-        load_experiment(experiment, []), experiment, tuner=tuner, assessor=assessor, trials=max_trials,
+        loaded, experiment, tuner=tuner, assessor=assessor, trials=max_trials,
         concurrency=concurrency, gpus=gpus_per_trial, architectures=architectures,
-        remote=remote, force=force,
+        remote=remote, force=force, portfolio=axes,
     )  # fmt: skip
     for path in written:
         console.print(f"Wrote {path}.", soft_wrap=True)

@@ -12,6 +12,8 @@ import yaml
 from ..config.load import load_experiment_with
 from ..utils.errors import ConfigError
 
+PORTFOLIO = "--portfolio"
+"""Option of `bioautoml trial` whose search space has candidates, and no settings."""
 BETWEEN = frozenset({"uniform", "quniform", "loguniform", "qloguniform", "randint"})
 """Types of a search space with a lowest and a highest value."""
 
@@ -61,7 +63,7 @@ def check_nni_file(config: Path) -> None:
             space = yaml.safe_load((config.parent / content["searchSpaceFile"]).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         return
-    if words[:2] != ["bioautoml", "trial"] or not isinstance(space, Mapping):
+    if words[:2] != ["bioautoml", "trial"] or PORTFOLIO in words or not isinstance(space, Mapping):
         return
     experiment = _option(words, "--config", "-c")
     if experiment:

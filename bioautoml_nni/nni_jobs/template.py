@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..registry import get
 from ..utils.atomic import write_text
 from ..utils.errors import ConfigError
 from .candidates import GIVEN, choice_keys
-from .settings import check_settings
+from .settings import PORTFOLIO, check_settings
 
 TUNERS = {"TPE": True, "Random": False, "Evolution": True, "GridSearch": False}
 """Tuners that work here, and whether they take optimize_mode."""
@@ -66,6 +66,7 @@ def nni_files(
     gpus: int = 0,
     architectures: bool = False,
     remote: Remote | None = None,
+    portfolio: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """Return the texts of nni.yml and search_space.json.
 
@@ -73,6 +74,7 @@ def nni_files(
         config_name: name of the experiment's file in the same folder.
         architectures: whether the tuner chooses operations, inputs and fusion, and not settings.
         remote: machines for the trials; None is this one.
+        portfolio: search space whose points are candidates of `bioautoml auto`.
 
     Raises:
         ConfigError: for a tuner or assessor that does not work or is unknown, machines that are not written as
@@ -91,6 +93,7 @@ def nni_files(
         if not MACHINE.fullmatch(machine):
             problems.append(f"--machine {machine}: write it as USER@HOST or USER@HOST:PORT")
     space = architecture_search_space(experiment) if architectures else default_search_space(experiment)
+    space = dict(portfolio) if portfolio is not None else space
     if not space:
         problems.append("--architectures: this space leaves nothing open; use a space with cells, such as multimodal")
     if problems:
@@ -98,16 +101,16 @@ def nni_files(
     mode = "\n  classArgs:\n    optimize_mode: maximize" if TUNERS[tuner] else ""
     judge = ""
     if assessor:
-        searched = 0 if architectures else experiment.search.epochs
+        searched = 0 if architectures or portfolio is not None else experiment.search.epochs
         total = searched + experiment.training.epochs
         told = ASSESSORS[assessor].format(epochs=total)
         judge = (
             f"\nassessor:\n  name: {assessor}\n  classArgs:\n    {told}\n"
-            f"    start_step: {searched + 1}{'' if architectures else '          # only training, not search'}\n"
+            f"    start_step: {searched + 1}{'          # only training, not search' if searched else ''}\n"
         )
     devices = f"\ntrialGpuNumber: {gpus}"
-    what = "Architectures for" if architectures else "Settings of"
-    given = f" --set {GIVEN}" if architectures else ""
+    what = "Architectures for" if architectures else "Settings of" if portfolio is None else "Candidates for"
+    given = f" --set {GIVEN}" if architectures else "" if portfolio is None else f" {PORTFOLIO}"
     yaml = f"""# {what} {config_name} tuned by NNI; every trial is a whole run.
 {_header(remote)}
 experimentName: {experiment.name}
@@ -215,7 +218,8 @@ def write_nni_files(experiment: Experiment, config: Path, *, force: bool = False
     """
     texts = nni_files(experiment, config.name, **options)
     given = [GIVEN] if options.get("architectures") else []
-    check_settings(config, json.loads(texts["search_space.json"]), given)
+    if options.get("portfolio") is None:  # whose axes are no settings, and were checked as what they stand for
+        check_settings(config, json.loads(texts["search_space.json"]), given)
     paths = {config.parent / name: text for name, text in texts.items()}
     other = [] if force else [path for path, text in paths.items() if path.is_file() and _differs(path, text)]
     if other:
