@@ -15,7 +15,7 @@ import bioautoml_nni.auto.joining
 from bioautoml_nni.auto._base import Candidate
 from bioautoml_nni.auto.plan import fit_into
 from bioautoml_nni.auto.records import COLUMNS
-from bioautoml_nni.compare.contenders import MetadataBoosting
+from bioautoml_nni.compare.contenders import MetadataBoosting, MetadataLogistic
 from bioautoml_nni.runs.directory import STAGES
 from bioautoml_nni.runtime.model import Model
 from bioautoml_nni.stages.run import run_stages
@@ -117,7 +117,8 @@ def test_an_ensemble_is_one_exported_file_of_the_weighted_mean(tried, tmp_path, 
     shutil.copytree(tried[0], tmp_path / "out")
     (tmp_path / "out/candidates/ensemble.json").unlink(missing_ok=True)
     even = np.full(3, 1 / 3)
-    monkeypatch.setattr(bioautoml_nni.auto.joining, "select", lambda *arguments: even)
+    monkeypatch.setattr(bioautoml_nni.auto.joining, "weigh", lambda *arguments: even)
+    monkeypatch.setattr(bioautoml_nni.auto.joining, "promising", lambda *arguments: [0, 1, 2])
     only(monkeypatch, *CANDIDATES)
     done = here(*tried[1][:2], "--output", tmp_path / "out", *tried[1][4:])
     assert done.returncode == 0, done.stderr
@@ -189,6 +190,27 @@ def test_a_candidate_that_crashes_leaves_the_others_and_is_tried_again(table_roo
     assert here(*command).returncode == 0
     again = pd.read_csv(tmp_path / "out/leaderboard.csv").set_index("candidate")
     assert again.loc["metadata_boosting", "status"] in ("done", "winner")
+
+
+def test_a_killed_call_goes_on_and_does_nothing_again_that_was_done(table_root, tmp_path, monkeypatch):
+    only(monkeypatch, "majority", "metadata_boosting", "metadata_logistic")
+    command = ("auto", table_root, "--output", tmp_path / "out", "--minutes", 20, *SMALL)
+
+    def killed(self, data, seed):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetadataBoosting, "predict", killed)
+        assert here(*command).returncode == 130
+    done = tmp_path / "out/candidates/metadata_logistic.json"
+    before = done.stat().st_mtime_ns, (tmp_path / "out/candidates/metadata_logistic/model.onnx").stat().st_mtime_ns
+    assert not (tmp_path / "out/candidates/metadata_boosting.json").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(MetadataLogistic, "predict", lambda *arguments: pytest.fail("done again"))
+        assert here(*command).returncode == 0
+    after = done.stat().st_mtime_ns, (tmp_path / "out/candidates/metadata_logistic/model.onnx").stat().st_mtime_ns
+    table = pd.read_csv(tmp_path / "out/leaderboard.csv").set_index("candidate")
+    assert after == before and table.loc["metadata_boosting", "status"] in ("done", "winner")
 
 
 def test_limits_that_nothing_meets_and_time_for_nothing_are_one_sentence(table_root, tmp_path, monkeypatch):
