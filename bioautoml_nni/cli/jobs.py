@@ -70,8 +70,8 @@ def nni_config(
 ) -> None:
     """Write nni.yml and search_space.json beside an experiment, so that NNI tunes its settings or its architecture.
 
-    With --architectures every trial trains one architecture: classic NAS. With --portfolio every trial is a candidate of
-    `bioautoml auto`.
+    With --architectures every trial trains one architecture: classic NAS. With --portfolio every trial is a candidate
+    of `bioautoml auto`.
 
     Example: bioautoml nni-config my-data/experiment.yml --max-trials 30
 
