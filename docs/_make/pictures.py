@@ -23,11 +23,14 @@ from diagrams import DIAGRAMS
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
+from bioautoml_nni.architecture import Architecture
+from bioautoml_nni.architecture.draw import draw
+
 IMAGES = Path(__file__).parents[1] / "images"
 COLOURS = 96
 DARK = {
     "#1b1f24": "#e6edf3", "#57606a": "#9aa4af", "#eaf2fb": "#13233a", "#0b5cad": "#6cb0f5", "#8c959f": "#6e7681",
-    "stroke:#fff": "stroke:#0d1117", 'fill="#fff"': 'fill="#0d1117"',
+    "stroke:#fff": "stroke:#0d1117", "fill:#fff": "fill:#0d1117",
 }  # fmt: skip
 SECONDS_PER_EPOCH = 0.8
 
@@ -58,9 +61,10 @@ def animated(drawings: list[str]) -> str:
             f"after epoch {number + 1}</text></g>"
         )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {height}" role="img" aria-label="The cells that '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="architecture" viewBox="0 0 760 {height}" role="img" '
+        f'aria-label="The cells that '
         f'would be derived after each of {count} epochs of the search"><style>{head[1]}</style>{head[2]}'
-        f'<rect width="760" height="{height}" fill="#fff"/>{"".join(frames)}</svg>'
+        f'<rect width="760" height="{height}" class="ground"/>{"".join(frames)}</svg>'
     )
 
 
@@ -127,7 +131,7 @@ def main() -> None:
     given = parser.parse_args()
     for name, drawing in DIAGRAMS.items():
         (IMAGES / f"{name}.svg").write_text(drawing() + "\n", encoding="utf-8")
-    cell = (given.run / "architecture.svg").read_text(encoding="utf-8")
+    cell = draw(Architecture.load(given.run / "architecture.json"))
     (IMAGES / "cell.svg").write_text(cell + "\n", encoding="utf-8")
     (IMAGES / "cell-dark.svg").write_text(dark(cell) + "\n", encoding="utf-8")
     epochs = [path.read_text(encoding="utf-8") for path in sorted((given.run / "search/cells").glob("epoch-*.svg"))]
@@ -136,7 +140,7 @@ def main() -> None:
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for scheme, name in (("light", "report.png"), ("dark", "report-dark.png")):
-            report = page(browser, (given.run / "report.html").resolve().as_uri(), 960, 780, scheme)
+            report = page(browser, (given.run / "report.html").resolve().as_uri(), 960, 738, scheme)
             small(report.screenshot(), IMAGES / name)
         if (given.run / "export").is_dir():
             of_the_service(browser, given.run / "export", test_images(given.run, 3))
