@@ -1,9 +1,9 @@
 """`make pictures`: the images of README and documentation, from a finished run and its export.
 
-    python docs/_make/pictures.py RUN [--portfolio FOLDER] [--web-ui SCREENSHOT]
+    python docs/_make/pictures.py RUN [--web-ui SCREENSHOT]
 
-RUN is a run with an export (`make demo`, then `bioautoml export runs/sample`), FOLDER what `bioautoml auto` wrote.
-Every image is made anew from what these hold; Chromium takes the screenshots.
+RUN is a run with an export (`make demo`, then `bioautoml export runs/sample`). Every image is made anew from what it
+holds, the leaderboard from benchmarks/results/sample_compare.csv; Chromium takes the screenshots.
 """
 
 from __future__ import annotations
@@ -14,19 +14,24 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from diagrams import DIAGRAMS
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from bioautoml_nni.architecture import Architecture
 from bioautoml_nni.architecture.draw import draw
+from bioautoml_nni.compare.tables import write_tables
+from bioautoml_nni.config import load_experiment
 
-IMAGES = Path(__file__).parents[1] / "images"
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "docs/images"
 COLOURS = 96
 DARK = {
     "#1b1f24": "#e6edf3", "#57606a": "#9aa4af", "#eaf2fb": "#13233a", "#0b5cad": "#6cb0f5", "#8c959f": "#6e7681",
@@ -109,10 +114,18 @@ def of_the_service(browser: Browser, export: Path, images: list[Path]) -> None:
         small(opened.screenshot(), IMAGES / "service.png")
 
 
+def leaderboard(browser: Browser) -> None:
+    """Show the table that `bioautoml compare` writes, of the runs that benchmarks/ keeps."""
+    runs = pd.read_csv(ROOT / "benchmarks/results/sample_compare.csv")
+    with tempfile.TemporaryDirectory() as folder:
+        write_tables(runs, load_experiment(ROOT / "examples/sample/experiment.yml"), Path(folder), "")
+        board = page(browser, (Path(folder) / "compare.html").as_uri(), 1660, 600)
+        board.add_style_tag(content="body { max-width: none; }")
+        small(board.screenshot(full_page=True), IMAGES / "leaderboard.png")
+
+
 def test_images(run: Path, count: int) -> list[Path]:
     """Return files of test specimens that were answered rightly and surely."""
-    import pandas as pd
-
     answers = pd.read_csv(run / "evaluation/predictions.csv", dtype={"id": str})
     right = answers[answers["label"] == answers["predicted"]].sort_values("confidence", ascending=False)
     cache = Path.home() / ".cache/bioautoml-nni"
@@ -124,7 +137,6 @@ def test_images(run: Path, count: int) -> list[Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--portfolio", type=Path, help="folder of `bioautoml auto`, for the leaderboard")
     parser.add_argument(
         "--web-ui", type=Path, help="screenshot of NNI's web UI, as the browser test leaves in artifacts/"
     )
@@ -144,9 +156,7 @@ def main() -> None:
             small(report.screenshot(), IMAGES / name)
         if (given.run / "export").is_dir():
             of_the_service(browser, given.run / "export", test_images(given.run, 3))
-        if given.portfolio is not None:
-            board = page(browser, (given.portfolio / "report.html").resolve().as_uri(), 1240, 620)
-            small(board.screenshot(), IMAGES / "leaderboard.png")
+        leaderboard(browser)
         browser.close()
     if given.web_ui is not None:
         small(given.web_ui.read_bytes(), IMAGES / "web-ui.png")
