@@ -5,8 +5,8 @@ NNI is archived upstream; whatever has to change because of it changes here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, chdir, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from nni.nas.evaluator import FunctionalEvaluator
 from nni.nas.evaluator.pytorch import Lightning
 from nni.nas.experiment import NasExperiment
 from nni.nas.experiment.config import NasExperimentConfig
+from nni.runtime.log import silence_stdout, start_stdout_logging
 from torch import Tensor, nn
 
+from .utils.interruption import interruptible
 from .utils.quiet import quiet
 
 
@@ -38,10 +40,21 @@ def run_one_shot(
     """
     experiment = one_shot_experiment(space, evaluator, strategy, working_directory, resume_from)
     try:
-        experiment.run()
+        with _silent(), interruptible(lambda: evaluator.trainer.interrupted):
+            experiment.run()
         return strategy.oneshot_module.export_probs(), strategy.supernet.state_dict()
     finally:
         experiment.stop()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep NNI's messages out of the console; they stay in its log file, and what fails is raised."""
+    silence_stdout()
+    try:
+        yield
+    finally:
+        start_stdout_logging()
 
 
 class SurroundedExperiment(NasExperiment):
@@ -107,7 +120,8 @@ def evolve(
     evaluator = FunctionalEvaluator(lambda model: nni.report_final_result(score(nni.get_current_parameter().sample)))
     experiment = NasExperiment(space, evaluator, strategy, config=config)
     try:
-        experiment.run()
+        with _silent():
+            experiment.run()
     finally:
         experiment.stop()
 

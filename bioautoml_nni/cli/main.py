@@ -44,6 +44,8 @@ def root(
     """Search, train and evaluate small classifiers for specimen images and their metadata."""
     if context.invoked_subcommand is None:
         console.print(FIRST_STEPS, highlight=False, soft_wrap=True)
+    if errors.is_terminal and context.invoked_subcommand and not {"-h", "--help"} & set(sys.argv):
+        errors.print(f"[dim]bioautoml {context.invoked_subcommand}: starting")  # before seconds of imports
 
 
 @app.command(rich_help_panel=START)
@@ -52,6 +54,9 @@ def run(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Run directory.", show_default="runs/NAME")
     ] = None,
+    short: Annotated[
+        bool, typer.Option("--quick", help="A few epochs, to see that everything works; scores say little.")
+    ] = False,
     overrides: Overrides = None,
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Whether evaluation.baselines are tried.")
@@ -63,12 +68,19 @@ def run(
     """
     from ..config import load_experiment
     from ..config.load import import_plugins
+    from ..config.quick import quick
     from ..runs.directory import STAGES as stages
     from ..runs.directory import RunDirectory
 
     if experiment.is_dir():
         experiment = experiment / "experiment.yml"
     loaded = load_experiment(experiment, overrides or [])
+    if short:
+        loaded = quick(loaded)
+        console.print(
+            f"Quick: {loaded.search.epochs} epochs of search and {loaded.training.epochs} of training, to see that "
+            "everything works; the scores say little.", highlight=False,
+        )  # fmt: skip
     import_plugins(loaded)
     directory = RunDirectory.create(output or Path("runs") / loaded.name, loaded)
     _execute(directory, ["prepare"])
@@ -422,6 +434,3 @@ def main() -> None:
             raise
         errors.print(f"[bold red]Error:[/] {cause}", highlight=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        errors.print("Interrupted; give the same command again to continue.")
-        sys.exit(130)

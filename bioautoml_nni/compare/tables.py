@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
 from scipy import stats
 
 from ..config import Experiment
 from ..registry import get
+from ..report.page import render
 from ..utils.atomic import write_json, write_text
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "tail_f1")
@@ -47,9 +46,7 @@ def write_tables(runs: pd.DataFrame, experiment: Experiment, output: Path, data_
     rows += ["| " + " | ".join(line) + " |" for line in lines]
     write_text(output / "compare.csv", runs.to_csv(index=False))
     write_text(output / "compare.md", "\n".join([*rows, "", caption, ""]))
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((files(__package__) / "compare.html.j2").read_text(encoding="utf-8"))
-    html = template.render(name=experiment.name, headings=headings, lines=lines, caption=caption)
+    html = render("compare.html.j2", __package__, name=experiment.name, headings=headings, lines=lines, caption=caption)
     write_text(output / "compare.html", html)
     rows_mean = {str(row): get("contenders", str(row).partition(":")[0]).description for row in runs["row"].unique()}
     table = {"data_sha256": data_sha256, "caption": caption, "headings": headings, "lines": lines, "rows": rows_mean}

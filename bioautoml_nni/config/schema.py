@@ -348,7 +348,7 @@ class EvaluationConfig(_Section):
     decision: Literal["balanced", "natural"] = "balanced"
     examples: int = Field(12, ge=0, le=60, description="right, wrong and unsure answers that the report shows")
     confusion_examples: int = Field(
-        96, ge=0, le=400, description="images behind the cells of the report's confusion matrix; none without examples"
+        200, ge=0, le=400, description="images behind the cells of the report's confusion matrix; none without examples"
     )
     baselines: Literal["auto"] | list[str] = Field(
         "auto",

@@ -15,7 +15,7 @@ THIN = "\u202f"
 """A narrow space that does not break a line, between thousands."""
 FIRM = "\u00a0"
 """A space that does not break a line, before %."""
-PLURALS = {"class": "classes", "taxon": "taxa", "is": "are", "was": "were", "has": "have", "it": "they"}
+PLURALS = {"class": "classes", "taxon": "taxa", "is": "are", "was": "were", "has": "have", "stands": "stand"}
 TERMS = {
     "accuracy": "The share of test specimens that were named correctly. Frequent classes count for most of it.",
     "balanced accuracy": "The recall of every class, averaged so that a rare class counts as much as a frequent one.",

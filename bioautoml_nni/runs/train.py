@@ -18,6 +18,7 @@ from ..training.limits import TimeLimit
 from ..training.progress import ProgressCallback
 from ..training.retraining import RetrainModule
 from ..training.weights import checkpoint_to_resume
+from ..utils.interruption import interruptible
 from .prepared import PreparedData
 from .directory import RunDirectory
 
@@ -99,7 +100,6 @@ def train(
     resume = checkpoint_to_resume(checkpoint.last) if checkpoint.best_weights.is_file() else None
     if resume and (epochs is None or refit):
         console.print(f"{task}: continues after the newest whole epoch.")
-    trainer.fit(module, train, validation, ckpt_path=str(resume) if resume else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    with interruptible(lambda: trainer.interrupted):
+        trainer.fit(module, train, validation, ckpt_path=str(resume) if resume else None, weights_only=True)
     return checkpoint

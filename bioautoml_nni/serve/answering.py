@@ -59,7 +59,7 @@ class Service:
         self.batcher = batcher
         self.labels = [str(name) for name in model.classes["name"]]
         self.algorithm = _algorithm(model, self.labels)
-        self.info = _info(model, self.algorithm)
+        self.info = {**_info(model, self.algorithm), "address": settings.address}
 
     @property
     def reference(self) -> AlgorithmReference:

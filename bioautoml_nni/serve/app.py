@@ -36,6 +36,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     }.items()
 }  # fmt: skip
 
+NO_CARD: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "The export has none."}}
+
 
 def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
     """Return the service for an exported model."""
@@ -71,6 +73,14 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
 
     for path, (name, kind) in PAGE.items():
         app.add_api_route(path, _file(name, kind), include_in_schema=False)
+
+    @app.get("/card", response_class=Response, responses=NO_CARD)
+    async def card() -> Response:
+        """Return the model card, as Markdown."""
+        file = model.folder / "MODEL_CARD.md"
+        if not file.is_file():
+            raise HTTPException(404, "This export holds no MODEL_CARD.md; export the run again.")
+        return Response(file.read_text(encoding="utf-8"), media_type="text/plain")
 
     @app.get("/livez")
     async def livez() -> dict[str, str]:

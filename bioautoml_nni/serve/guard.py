@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .measures import Measures
 from .settings import Settings
 
-PATHS = ("/", "/info", "/livez", "/readyz", "/metrics", "/process", "/upload", "/openapi.json")
+PATHS = ("/", "/card", "/info", "/livez", "/readyz", "/metrics", "/process", "/upload", "/openapi.json")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

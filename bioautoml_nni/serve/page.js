@@ -10,6 +10,8 @@ const HINTS = {
 let info = null;
 let items = [];
 let chosen = null;
+let round = 0;
+let waiting = [];
 
 function make(tag, content, properties = {}) {
   const element = document.createElement(tag);
@@ -35,6 +37,8 @@ async function begin() {
   byId("advice").textContent = "Below it the answer is a coarser taxon, or none." + (sure
     ? ` On validation specimens, ${percent(sure.accuracy)} of the answers above ${percent(sure.threshold)} were right.` : "");
   byId("switch").hidden = !info.explains;
+  byId("address").textContent = info.address ?? "";
+  byId("network").hidden = !info.address;
 }
 
 function field({ column, role, values }) {
@@ -64,7 +68,7 @@ function metadata() {
   return row;
 }
 
-async function ask(item) {
+async function ask(item, asked) {
   const form = new FormData();
   form.append("images", item.file, item.file.name);
   form.append("metadata", JSON.stringify(metadata()));
@@ -74,20 +78,28 @@ async function ask(item) {
   form.append("config", JSON.stringify(options));
   const response = await fetch("/upload", { method: "POST", body: form });
   const answer = await response.json();
+  if (asked !== round) return false;
   if (!response.ok) throw new Error(typeof answer.detail === "string" ? answer.detail : answer.detail.map((one) => `${one.loc.join(".")}: ${one.msg}`).join("; "));
   item.error = answer.errors[0]?.error ?? null;
   item.found = answer.detections[0]?.classifications[0] ?? null;
   item.coverage = options.coverage;
+  return true;
 }
 
+// Asks about images, the one that is shown first; whoever asks later ends this round, so that no answer is out of date.
 async function answer(list) {
+  const asked = ++round;
+  waiting = [...new Set([...list, ...waiting])].sort((one, other) => (other === chosen) - (one === chosen));
   byId("again").disabled = true;
-  for (const item of list) {
+  while (waiting.length) {
+    const item = waiting[0];
     try {
-      await ask(item);
+      if (!await ask(item, asked)) return;
     } catch (error) {
+      if (asked !== round) return;
       Object.assign(item, { error: error.message, found: null });
     }
+    waiting = waiting.filter((other) => other !== item);
     chosen ??= item;
     show();
   }
@@ -170,7 +182,7 @@ function complain(text) {
 }
 
 const drop = byId("drop");
-byId("files").addEventListener("change", (event) => { add(event.target.files); event.target.value = ""; });
+for (const id of ["files", "shot"]) byId(id).addEventListener("change", (event) => { add(event.target.files); event.target.value = ""; });
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
@@ -179,10 +191,13 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 byId("camera").hidden = !matchMedia("(pointer: coarse)").matches;
-byId("shot").addEventListener("change", (event) => { add(event.target.files); event.target.value = ""; });
 byId("download").addEventListener("click", download);
-byId("threshold").addEventListener("input", (event) => { byId("least").textContent = percent(Number(event.target.value)); });
-byId("threshold").addEventListener("change", () => { if (items.length) answer(items); });
+let soon = 0;
+byId("threshold").addEventListener("input", (event) => {
+  byId("least").textContent = percent(Number(event.target.value));
+  clearTimeout(soon);
+  soon = setTimeout(() => { if (items.length) answer(items); }, 120);
+});
 byId("again").addEventListener("click", () => answer(items));
 byId("look").addEventListener("change", show);
 for (const form of document.forms) form.addEventListener("submit", (event) => { event.preventDefault(); if (items.length) answer(items); });

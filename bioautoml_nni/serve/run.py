@@ -17,6 +17,8 @@ from .app import create_app
 from .settings import Settings
 
 GRACE_SECONDS = 30
+ELSEWHERE = ("192.0.2.1", 9)
+"""An address of no machine (RFC 5737), on the way to which the machine's own address is found."""
 
 
 def serve(model: Model, settings: Settings, host: str, port: int, console: Console) -> None:
@@ -41,6 +43,8 @@ def serve(model: Model, settings: Settings, host: str, port: int, console: Conso
     # an answer on a kept connection waits 40 ms for the client's delayed acknowledgement. Connections inherit it.
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = bound.getsockname()[1]
+    address = _address(host, port)
+    settings = dataclasses.replace(settings, address=address)
     if _everywhere(host):
         settings = dataclasses.replace(settings, allowed_hosts=("*",))
         console.print(
@@ -52,6 +56,8 @@ def serve(model: Model, settings: Settings, host: str, port: int, console: Conso
         console.print(f"[bold red]{escape(model.brand)}")
     name = "localhost" if _everywhere(host) else f"[{host}]" if ":" in host else host
     console.print(f"Listening on http://{name}:{port} (stop with Ctrl-C)", highlight=False, markup=False)
+    if address is not None:
+        console.print(f"In the local network: {address}", highlight=False, markup=False)
     configuration = uvicorn.Config(
         create_app(model, settings),
         log_level="warning",
@@ -64,6 +70,26 @@ def serve(model: Model, settings: Settings, host: str, port: int, console: Conso
     with bound:
         uvicorn.Server(configuration).run(sockets=[bound])
     console.print("Stopped.")
+
+
+def _address(host: str, port: int) -> str | None:
+    """Return where others in the local network find the service, None if they do not or the machine has no network."""
+    if not _everywhere(host):
+        return None if _of_this_machine(host) else f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(ELSEWHERE)  # sends nothing, but chooses the address that others would see
+        except OSError:
+            return None
+        own = probe.getsockname()[0]
+    return None if _of_this_machine(own) else f"http://{own}:{port}"
+
+
+def _of_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _everywhere(host: str) -> bool:

@@ -13,6 +13,7 @@ class Settings:
         allowed_hosts: names by which the service itself may be asked (the Host header); "*" for any.
         image_hosts: hosts from which images may be fetched by URL; none by default. ``*.example.org`` stands for all
             hosts below example.org, ``*`` for every one.
+        address: of this service in the local network, for its page; None where it listens on this machine alone.
         private_addresses: also fetch from addresses that are not public, such as a store in the same network.
         fetch_seconds: most seconds for one image by URL.
         image_bytes: most bytes of one image.
@@ -25,6 +26,7 @@ class Settings:
 
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1")
     image_hosts: tuple[str, ...] = ()
+    address: str | None = None
     private_addresses: bool = False
     fetch_seconds: float = 10.0
     image_bytes: int = 20_000_000

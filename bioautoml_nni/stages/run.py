@@ -45,6 +45,7 @@ def _run_stages(run: RunDirectory, names: Sequence[str], console: Console, force
         if name == "search" and not run.experiment.derivation.searched and name != force:
             console.print(f"[dim]search: not needed for derivation.method={run.experiment.derivation.method}.")
             continue
+        console.print(f"[bold]Stage {list(STAGES).index(name) + 1} of {len(STAGES)}:[/] {name}", highlight=False)
         with run.stage(name):
             stage_function(name)(run, console)
 

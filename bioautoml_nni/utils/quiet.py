@@ -12,6 +12,8 @@ MESSAGES = (
     ".*`training_service` will be ignored.*",
     ".*treespec.*",
     ".*number of training batches.*",
+    ".*in eval mode at the start of training.*",  # a frozen trunk stays so on purpose
+    ".*have no `val_dataloader`.*",  # a refit has no validation part left
 )
 
 

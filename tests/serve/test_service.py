@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from bioautoml_nni.runtime import Model
 from bioautoml_nni.runtime.predict import Request, predict
 from bioautoml_nni.serve.app import create_app
+from bioautoml_nni.serve.run import _address
 from bioautoml_nni.serve.settings import Settings
 
 HERE = "http://127.0.0.1"
@@ -263,6 +264,16 @@ def test_strangers_are_kept_out(client):
     page = client.get("/")
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     assert page.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_card_is_that_of_the_export_and_the_address_that_of_the_network(client, model):
+    assert client.get("/card").text == (model.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert client.get("/info").json()["address"] is None
+    shown = create_app(model, Settings(address="http://10.0.0.5:8000"))
+    with TestClient(shown, base_url=HERE) as other:
+        assert other.get("/info").json()["address"] == "http://10.0.0.5:8000"
+    assert [_address(host, 80) for host in ("127.0.0.1", "localhost", "::1")] == [None] * 3
+    assert _address("192.168.1.4", 80) == "http://192.168.1.4:80" and _address("fe80::1", 80) == "http://[fe80::1]:80"
 
 
 def test_scores_are_probabilities_whatever_metadata_say(client, data):

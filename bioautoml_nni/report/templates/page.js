@@ -138,7 +138,7 @@ if (browser) {
 const slider = document.getElementById("epoch");
 if (slider) slider.addEventListener("input", () => {
   const figure = document.getElementById("epochs"), chosen = all("template", figure)[slider.value];
-  figure.querySelector("div").replaceChildren(chosen.content.cloneNode(true));
+  figure.querySelector(".drawing").replaceChildren(chosen.content.cloneNode(true));
   figure.querySelector("output").textContent = chosen.dataset.epoch;
 });
 if (navigator.clipboard) for (const block of all(".command")) {
