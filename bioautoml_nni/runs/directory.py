@@ -175,8 +175,10 @@ class RunDirectory:
         if marker.is_file() and marker.read_text(encoding="utf-8") != self.key(stage):
             for name in ("last.ckpt", "best.pt", "history.jsonl", "outcome.json", "evolution.jsonl"):
                 (folder / name).unlink(missing_ok=True)
-            for candidate in folder.glob("candidate-*"):
-                shutil.rmtree(candidate)
+            for own in (*folder.glob("candidate-*"), *folder.glob("refit")):
+                shutil.rmtree(own)
+            for weights in folder.glob("epoch-*.pt"):
+                weights.unlink()
         write_text(marker, self.key(stage))
         return folder
 
