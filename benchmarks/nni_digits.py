@@ -1,7 +1,7 @@
 """Spaces of NNI's on a small data set: scikit-learn's 1,797 handwritten digits, 8 x 8 pixels.
 
     python benchmarks/nni_digits.py inputs        # nodes that add two of three inputs: scale of supernet and network
-    python benchmarks/nni_digits.py nasbench201   # NAS-Bench-201's space by our strategy and by NNI's DARTS
+    python benchmarks/nni_digits.py nasbench201   # NAS-Bench-201's space by our strategy, by NNI's DARTS, by chance
 
 1,000 digits train (each strategy divides them as it does by default: ours into halves, NNI's takes the 397 of
 validation for the architecture), 400 test. `derived` is the supernet's frozen network with its weights, `retrained` a
@@ -14,9 +14,14 @@ import argparse
 import logging
 import statistics
 import tempfile
+import time
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 from bioautoml_nni.strategies import AlternatingDARTS
 from bioautoml_nni.strategies.supernet import MixedInput
@@ -29,6 +34,8 @@ from nni.nas.space import model_context
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
+
+RESULTS = Path(__file__).with_name("results") / "nni_digits_nasbench201.csv"
 
 
 def digits() -> tuple[TensorDataset, TensorDataset, TensorDataset]:
@@ -136,36 +143,59 @@ def inputs(seeds: int, epochs: int) -> None:
         print(f"{name}: " + ", ".join(show(key, values) for key, values in found.items()), flush=True)
 
 
-def nasbench201(seeds: int, epochs: int) -> None:
-    """Search NAS-Bench-201's space by ours and by NNI's."""
-
-    def make() -> ModelSpace:
-        return NasBench201(8, 1, num_labels=10)
-
-    strategies = {
-        "alternating_darts": lambda seed: AlternatingDARTS(seed=seed, alpha_learning_rate=0.05),
+def nasbench201(seeds: int, epochs: int, csv: Path) -> None:
+    """Search NAS-Bench-201's space by ours, by NNI's DARTS and by chance, and write a row for each architecture."""
+    strategies: dict[str, Callable[[int], Any]] = {
+        "AlternatingDARTS": lambda seed: AlternatingDARTS(seed=seed, alpha_learning_rate=0.05),
+        "AlternatingDARTS, alpha_data: validation": lambda seed: AlternatingDARTS(
+            seed=seed, alpha_learning_rate=0.05, alpha_data="validation"
+        ),
         "NNI DARTS": lambda seed: nni_strategies.DARTS(arc_learning_rate=0.05, gradient_clip_val=5.0),
+        "drawn at random": lambda seed: None,
     }
+    rows = []
     for name, strategy in strategies.items():
-        scores, chosen = [], []
         for seed in range(seeds):
             torch.manual_seed(seed)
-            sample = trained(make(), strategy(seed), epochs, seed).oneshot_module.export()
+            space, started = NasBench201(8, 1, num_labels=10), time.process_time()
+            if name == "drawn at random":
+                sample = {}
+                space.random(sample, np.random.RandomState(seed))
+            else:
+                sample = trained(space, strategy(seed), epochs, seed).oneshot_module.export()
+            seconds = time.process_time() - started
             with model_context(sample):
-                scores.append(retrained(make(), epochs, seed))
-            chosen.append(" ".join(map(str, sample.values())))
-        print(f"{name}: {show('retrained', scores)}; " + "; ".join(chosen), flush=True)
+                network = NasBench201(8, 1, num_labels=10)
+            rows.append(
+                {
+                    "strategy": name,
+                    "seed": seed,
+                    "search_cpu_seconds": round(seconds, 1),
+                    "parameters": sum(parameter.numel() for parameter in network.parameters()),
+                    "test_accuracy": round(retrained(network, epochs, seed), 4),
+                    "architecture": " ".join(map(str, sample.values())),
+                }
+            )
+            print(rows[-1], flush=True)
+    table = pd.DataFrame(rows)
+    table.to_csv(csv, index=False)
+    means = table.groupby("strategy", sort=False)[["test_accuracy", "parameters", "search_cpu_seconds"]]
+    print(means.agg(["mean", "std"]).round(3).to_string())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["inputs", "nasbench201"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=10, help="of the search, and of each retraining")
+    parser.add_argument("--csv", type=Path, default=RESULTS, help="where nasbench201 writes a row per architecture")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.ERROR)
-    {"inputs": inputs, "nasbench201": nasbench201}[arguments.what](arguments.seeds, arguments.epochs)
+    if arguments.what == "inputs":
+        inputs(arguments.seeds, arguments.epochs)
+    else:
+        nasbench201(arguments.seeds, arguments.epochs, arguments.csv)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ from nni.nas.space import model_context
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from bioautoml_nni.utils.errors import PluginError
+
 WIDTH = 8
 CLASSES = 10
 Body = Callable[[nn.Module], Callable[[torch.Tensor], torch.Tensor]]
@@ -368,6 +370,8 @@ def attempt(space_name: str, strategy_name: str, folder: Path) -> str:
                 fresh = SPACES[space_name]()
             with torch.no_grad():
                 fresh.eval()(images[:2])
+        except PluginError as error:  # by our strategies, before the first batch
+            return f"refused: {' '.join(str(error).split())}"
         except Exception as error:  # any failure is what is measured
             return f"{step}: {' '.join(str(error).split()) or type(error).__name__}"
     return "yes"

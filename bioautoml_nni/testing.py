@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -71,7 +72,9 @@ def check(kind: str, name: str, **arguments: Any) -> None:
     plugin = get(kind, name)
     _tried(f"{name}: its entry point {plugin.entry_point.value} must be importable", lambda: plugin.target)
     assert len(plugin.description) > 10, f"{name}: needs a docstring whose first line describes it in `bioautoml ls`"
-    suites[kind](plugin.target, **arguments)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"nni\.")  # of torch's own parts, which NNI does not know
+        suites[kind](plugin.target, **arguments)
 
 
 def _tried(what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -414,8 +417,8 @@ def check_regulariser(regulariser: Callable[..., Any], **arguments: Any) -> None
 
 def check_encoder(encoder: Callable[..., Encoder], **arguments: Any) -> None:
     """Check an encoder: its figures, its normalisation, its weights, and every stage it can be cut behind."""
-    own = encoder(**arguments)
-    name = getattr(encoder, "__name__", str(encoder))
+    name = _name(encoder)
+    own = _tried(f"{name}: must be built from its arguments", encoder, **arguments)
     for attribute in ("network", "licence", "origin", "citation", "interpolation"):
         assert getattr(own, attribute), f"{name}: says nothing of its {attribute}"
     assert len(own.mean) == len(own.std) == 3 and min(own.std) > 0, f"{name}: mean and std must have three values each"

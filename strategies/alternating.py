@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
+from nni.mutable import Categorical, CategoricalMultiple
 from nni.nas.nn.pytorch import ModelSpace
 from nni.nas.strategy import DARTS
 from torch import nn
@@ -145,7 +146,7 @@ class AlternatingDARTS(DARTS):
         """
         only_categorical(model)
         tell = getattr(model, "candidate_capabilities", None)
-        model = super().mutate_model(model)
+        model = self._supernet(model)
         operations = [module for module in model.modules() if isinstance(module, MixedOperation)]
         for module in operations:
             module.relaxation = self.relaxation
@@ -162,6 +163,16 @@ class AlternatingDARTS(DARTS):
             with torch.no_grad():
                 parameter.copy_(1e-3 * torch.randn(parameter.shape, generator=generator))
         return model
+
+    def _supernet(self, model: ModelSpace) -> ModelSpace:
+        """Do as NNI's DARTS, which would refuse conditions between choices; NAS-Bench-101's cell knows its own."""
+        self._arch_parameters = {
+            label: nn.Parameter(1e-3 * torch.randn(len(mutable.values)))
+            for label, mutable in model.simplify().items()
+            if isinstance(mutable, Categorical | CategoricalMultiple)
+        }
+        made: ModelSpace = super(DARTS, self).mutate_model(model)
+        return made
 
     def _make_partial(self, operations: Sequence[MixedOperation]) -> None:
         """Make choices partial; those with nothing to narrow stay whole, and are named."""

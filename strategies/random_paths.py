@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from nni.mutable import Constraint
 from nni.nas.nn.pytorch import ModelSpace
 from nni.nas.oneshot.pytorch.sampling import RandomSamplingLightningModule
 from nni.nas.strategy import RandomOneShot
@@ -13,6 +14,7 @@ from torch import nn
 
 from bioautoml_nni.utils.seeding import derive_seed, seed_everything
 
+from .nasbench101 import SampledNasBench101
 from .supermodules import SAMPLING, named_hook, only_categorical
 
 
@@ -43,7 +45,10 @@ class RandomPathsModule(RandomSamplingLightningModule):
         rng = np.random.RandomState(derive_seed(self.seed, "path", self.trainer.global_step) % 2**32)
         drawn: dict[str, Any] = {}
         for module in self.supernet_modules():
-            for label, choice in _choices(module).items():
+            choices = _choices(module)
+            if isinstance(module, SampledNasBench101) and not set(choices) <= set(drawn):
+                drawn.update(module.drawn(rng))
+            for label, choice in choices.items():
                 if label not in drawn:
                     drawn[label] = choice.random(random_state=rng)
             module.resample(memo=drawn)
@@ -54,7 +59,8 @@ class RandomPathsModule(RandomSamplingLightningModule):
         found: dict[str, dict[Any, float]] = {}
         for module in self.supernet_modules():
             for label, choice in _choices(module).items():
-                found[label] = dict.fromkeys(choice.values, 1 / len(choice.values))
+                if not isinstance(choice, Constraint):
+                    found[label] = dict.fromkeys(choice.values, 1 / len(choice.values))
         return found
 
 

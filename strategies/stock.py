@@ -1,11 +1,12 @@
-"""NNI's own DARTS under a name of the registry: the reference that ours is compared with."""
+"""NNI's own strategies: DARTS, the reference that ours is compared with, and ENAS as it runs with today's Lightning."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nni.nas.oneshot.pytorch.differentiable import DartsLightningModule
-from nni.nas.strategy import DARTS
+from nni.nas.strategy import DARTS, ENAS
 from torch import nn
 
 from bioautoml_nni.nni_engine import named_architecture_parameters
@@ -55,3 +56,29 @@ class _InOrder(DartsLightningModule):
     def arch_parameters(self) -> list[nn.Parameter]:
         """Return the architecture parameters in the order of their labels."""
         return list(named_architecture_parameters(self.model).values())
+
+
+class NNIEnas(ENAS):
+    """NNI's ENAS, which under Lightning 2.6 takes images for a batch and their classes for its source, and fails.
+
+    Only the loader differs: it says with every batch whether it is of training or validation data, as NNI expects.
+    Needs tianshou 0.4.11 and gym 0.26.2, and takes NNI's arguments. Choices of several inputs are refused by NNI;
+    `MultimodalSpace(node_inputs="sets")` has none.
+    """
+
+    def train_dataloader(self, train_dataloader_fn: Callable[[], Any], val_dataloader_fn: Callable[[], Any]) -> Any:
+        """Return training and then validation batches, each with the name of its source."""
+        return Sourced({"train": train_dataloader_fn(), "val": val_dataloader_fn()})
+
+
+class Sourced:
+    """The batches of several loaders, one loader after the other, each batch with the loader's name."""
+
+    def __init__(self, loaders: dict[str, Any]) -> None:
+        self.loaders = loaders
+
+    def __len__(self) -> int:
+        return sum(len(loader) for loader in self.loaders.values())
+
+    def __iter__(self) -> Iterator[tuple[Any, str]]:
+        return ((batch, name) for name, loader in self.loaders.items() for batch in loader)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from nni.mutable import Categorical, CategoricalMultiple
 from nni.mutable.annotation import Constraint
+from nni.nas.hub.pytorch.modules.nasbench101 import NasBench101CellConstraint
 from nni.nas.nn.pytorch import Cell, InputChoice, ModelSpace
 from nni.nas.nn.pytorch.base import recursive_freeze
 from nni.nas.oneshot.pytorch.supermodule import differentiable, operation, sampling
@@ -19,6 +20,7 @@ from torch import nn
 
 from bioautoml_nni.utils.errors import PluginError
 
+from .nasbench101 import MixedNasBench101, SampledNasBench101
 from .supernet import weighted
 
 Hook = Callable[[nn.Module, str, dict[str, Any], dict[str, Any]], Any]
@@ -221,10 +223,16 @@ NATIVE: tuple[Hook, ...] = (
 )
 """Hooks of layers with open arguments."""
 
-DIFFERENTIABLE: tuple[Hook, ...] = (MixedCell.mutate, MixedRepeat.mutate, *NATIVE)
+DIFFERENTIABLE: tuple[Hook, ...] = (MixedNasBench101.mutate, MixedCell.mutate, MixedRepeat.mutate, *NATIVE)
 """Hooks for strategies that mix, in the order of NNI's."""
 
-SAMPLING: tuple[Hook, ...] = (SampledInput.mutate, SampledCell.mutate, SampledRepeat.mutate, *NATIVE)
+SAMPLING: tuple[Hook, ...] = (
+    SampledNasBench101.mutate,
+    SampledInput.mutate,
+    SampledCell.mutate,
+    SampledRepeat.mutate,
+    *NATIVE,
+)
 """Hooks for strategies that sample paths."""
 
 
@@ -236,6 +244,8 @@ def only_categorical(model: ModelSpace) -> None:
     """
     problems = []
     for label, mutable in model.simplify().items():
+        if isinstance(mutable, NasBench101CellConstraint):
+            continue
         if isinstance(mutable, Constraint):
             reason = f"{type(mutable).__name__} is a condition between choices, which a supernet's parts do not know"
         elif not isinstance(mutable, Categorical | CategoricalMultiple):

@@ -318,6 +318,14 @@ def test_an_image_that_is_there_is_enough(tmp_path):
     testing.check_source(source(lambda self: Manifest(**manifest(image_root=self.root))), root=tmp_path)
 
 
+def test_an_encoder_of_a_family_says_which_argument_it_lacks():
+    class Family:
+        def __init__(self, argument):
+            self.argument = argument
+
+    assert_says(testing.check_encoder, Family, "must be built from its arguments, but TypeError")
+
+
 def test_there_are_forty():
     several = [OPERATIONS, FUSIONS, LOSSES, SPACES, STRATEGIES, RELAXATIONS, SOURCES]
     assert sum(map(len, several)) >= 40

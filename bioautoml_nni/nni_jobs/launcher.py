@@ -11,8 +11,12 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 from ..utils.errors import BioAutoMLError
 from .machines import check_machines, config_of
@@ -20,6 +24,8 @@ from .settings import check_nni_file
 
 HOST_VARIABLE = "BIOAUTOML_NNI_HOST"
 LOCAL = "127.0.0.1"
+START_SECONDS = 60
+"""How long the manager may take to answer at first."""
 EVERYWHERE = ("0.0.0.0", "::", "")
 """Addresses that stand for every interface."""
 
@@ -45,7 +51,7 @@ def nnictl(arguments: list[str], host: str = LOCAL) -> int:
     """Run NNI's own command line with the patch; return its exit code.
 
     Raises:
-        BioAutoMLError: if its command line cannot be imported.
+        BioAutoMLError: if its command line cannot be imported, or its manager does not answer.
         ConfigError: if trials cannot run on a machine that the experiment names, or a setting that its tuner may draw
             makes no experiment.
     """
@@ -53,6 +59,8 @@ def nnictl(arguments: list[str], host: str = LOCAL) -> int:
     if config is not None:
         check_nni_file(config)
         check_machines(config)
+    from requests import RequestException
+
     try:
         from nni.tools.nnictl import legacy_launcher
         from nni.tools.nnictl import nnictl as command_line
@@ -61,21 +69,36 @@ def nnictl(arguments: list[str], host: str = LOCAL) -> int:
     with as_file(files(__package__) / "manager_patch.cjs") as path:
         os.environ.update(patch_environment(str(path), host))
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        before, theirs, only_host = sys.argv, legacy_launcher.get_local_urls, None
-        announcing = logging.getLogger("nni.experiment")
-        sys.argv = ["nnictl", *arguments]
-        if host not in EVERYWHERE:  # NNI's own names an address of every interface, also where nothing listens
-            legacy_launcher.get_local_urls = lambda port, prefix: [f"http://{host}:{port}{prefix}"]
-            announcing.addFilter(only_host := _OnlyAddress(host))
-        try:
-            command_line.parse_args()
-        except SystemExit as done:
-            return int(done.code or 0) if not isinstance(done.code, str) else 1
-        finally:
-            sys.argv, legacy_launcher.get_local_urls = before, theirs
-            if only_host is not None:
-                announcing.removeFilter(only_host)
+        with _mended(legacy_launcher, arguments, host):
+            try:
+                command_line.parse_args()
+            except SystemExit as done:
+                return int(done.code or 0) if not isinstance(done.code, str) else 1
+            except RequestException as error:
+                raise BioAutoMLError(
+                    f"NNI's manager does not answer ({type(error).__name__}); its log is "
+                    "~/nni-experiments/ID/log/nnimanager.log, with the id that stands above."
+                ) from error
     return 0
+
+
+@contextmanager
+def _mended(legacy_launcher: Any, arguments: list[str], host: str) -> Iterator[None]:
+    """Run NNI's command line with these arguments, more patience for its manager, and the one address it listens on."""
+    from nni.experiment import launcher
+
+    before = sys.argv, legacy_launcher.get_local_urls, launcher._check_rest_server
+    announcing, only_host = logging.getLogger("nni.experiment"), _OnlyAddress(host)
+    sys.argv = ["nnictl", *arguments]
+    launcher._check_rest_server = partial(before[2], retry=START_SECONDS)  # NNI's 3 are too few on a busy machine
+    if host not in EVERYWHERE:  # NNI's own names an address of every interface, also where nothing listens
+        legacy_launcher.get_local_urls = lambda port, prefix: [f"http://{host}:{port}{prefix}"]
+        announcing.addFilter(only_host)
+    try:
+        yield
+    finally:
+        sys.argv, legacy_launcher.get_local_urls, launcher._check_rest_server = before
+        announcing.removeFilter(only_host)
 
 
 class _OnlyAddress(logging.Filter):
