@@ -39,15 +39,21 @@ class SplitConfig(_Section):
     Whatever is not given is drawn from the training part, by `group` if there is one.
     """
 
-    method: Literal["stratified", "group", "column", "official"] = "stratified"
-    column: str | None = None
-    group: str | None = None
-    train: list[str | int] = Field(default_factory=list)
-    validation: list[str | int] = Field(default_factory=list)
-    test: list[str | int] = Field(default_factory=list)
-    test_fraction: float = Field(0.2, gt=0, lt=1)
-    validation_fraction: float = Field(0.15, gt=0, lt=1)
-    alpha_fraction: float = Field(0.5, gt=0, lt=1)
+    method: Literal["stratified", "group", "column", "official"] = Field(
+        "stratified", description="at random by class or by group, or by the values of a column or of the source"
+    )
+    column: str | None = Field(None, description="of method column: the column that says which split a row is in")
+    group: str | None = Field(None, description="column whose rows with one value stay on one side")
+    train: list[str | int] = Field(default_factory=list, description="values that mean training")
+    validation: list[str | int] = Field(
+        default_factory=list, description="values that mean validation; drawn from training without them"
+    )
+    test: list[str | int] = Field(default_factory=list, description="values that mean test")
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="of all specimens, where the test part is drawn")
+    validation_fraction: float = Field(0.15, gt=0, lt=1, description="of the others, where validation is drawn")
+    alpha_fraction: float = Field(
+        0.5, gt=0, lt=1, description="of the training part: what trains the architecture in the search"
+    )
     seed: int | None = Field(
         None,
         description="of the parts that are drawn; the experiment's by default",
@@ -73,7 +79,7 @@ class EncodingConfig(_Section):
 
     place_resolution_km: float = Field(0.0, ge=0, description="0: coordinates on the sphere alone")
     rare_below: int = Field(3, ge=1, description="categories with fewer training rows count as unknown")
-    text_width: int = Field(64, ge=2)
+    text_width: int = Field(64, ge=2, description="numbers that a text becomes")
 
 
 class DataConfig(BaseModel):
@@ -81,9 +87,11 @@ class DataConfig(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, coerce_numbers_to_str=True)
 
-    source: str
-    root: Path | None = None
-    modalities: list[Literal["image", "metadata"]] = Field(["image", "metadata"], min_length=1)
+    source: str = Field(description="`bioautoml ls sources` lists them")
+    root: Path | None = Field(None, description="folder of the data, from the place of this file")
+    modalities: list[Literal["image", "metadata"]] = Field(
+        ["image", "metadata"], min_length=1, description="what the network sees"
+    )
     image_size: Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)] | Literal["auto"] = Field(
         64,
         description="edge of the squares that images become; auto is that of the space's encoder, or less where images "
@@ -91,8 +99,10 @@ class DataConfig(BaseModel):
     )
     split: SplitConfig = SplitConfig()
     encoding: EncodingConfig = EncodingConfig()
-    max_unreadable: float = Field(0.05, ge=0, le=1)
-    rare_labels: Literal["error", "drop"] = "error"
+    max_unreadable: float = Field(0.05, ge=0, le=1, description="share of images above which the run is refused")
+    rare_labels: Literal["error", "drop"] = Field(
+        "error", description="labels with too few specimens for every split: refuse, or leave out and say so"
+    )
     hold_out: list[str] = Field(
         default_factory=list,
         description="labels that are not learned; their specimens tell whether it notices what it does not know",
@@ -107,12 +117,12 @@ class DataConfig(BaseModel):
 class Augmentation(_Section):
     """Random changes of training images; strength 0 or false switches a part off."""
 
-    flip: bool = True
+    flip: bool = Field(True, description="mirror, both ways")
     rotation: float = Field(180.0, ge=0, le=180, description="degrees")
-    scale: float = Field(0.2, ge=0, lt=1)
+    scale: float = Field(0.2, ge=0, lt=1, description="larger or smaller by up to this share")
     translation: float = Field(0.06, ge=0, lt=1, description="share of the edge")
-    brightness: float = Field(0.2, ge=0, lt=1)
-    contrast: float = Field(0.2, ge=0, lt=1)
+    brightness: float = Field(0.2, ge=0, lt=1, description="largest change")
+    contrast: float = Field(0.2, ge=0, lt=1, description="largest change")
     erasing: float = Field(0.0, ge=0, le=1, description="probability")
 
 
@@ -134,12 +144,14 @@ class SearchConfig(_Optimisation):
     """Training of the supernet: SGD with momentum and a cosine schedule over all steps, as in DARTS."""
 
     epochs: int = Field(20, ge=1)
-    batch_size: int = Field(32, ge=2)
-    learning_rate: float = Field(0.025, gt=0)
+    batch_size: int = Field(32, ge=2, description="of each process")
+    learning_rate: float = Field(
+        0.025, gt=0, description="of the weights; the architecture's is an argument of strategy"
+    )
     weight_decay: float = Field(3e-4, ge=0)
     most_restarts: int = Field(3, ge=0, description="after a loss that is not finite, each time with half the rate")
     devices: int = Field(1, ge=1, description="processes that search together, each on a GPU of its own or on the CPU")
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="bf16-mixed is for GPUs")
     image_sizes: list[int] = Field(
         default_factory=list,
         description="edges of the pictures in parts of the search that are equally long, such as [32, 48]; "
@@ -205,11 +217,11 @@ class TrainingConfig(_Optimisation):
     batch_size: int = Field(64, ge=2)
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.02, ge=0)
-    warmup_steps: int = Field(100, ge=0)
-    gradient_clip: float = Field(5.0, ge=0)
+    warmup_steps: int = Field(100, ge=0, description="over which the rate rises from 0")
+    gradient_clip: float = Field(5.0, ge=0, description="largest norm of all gradients together; 0 is off")
     accumulate: int = Field(1, ge=1, description="batches whose gradients make one step")
     ema_decay: float = Field(0.0, ge=0, lt=1, description="exponential moving average of the weights; 0 is off")
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="bf16-mixed is for GPUs")
     sampler: Literal["shuffled", "square_root", "balanced"] = Field(
         "shuffled", description="drawn anew by the square root of the class's size, or every class alike"
     )
@@ -266,14 +278,14 @@ class DerivationConfig(_Section):
         default_factory=dict,
         description="of given: a candidate for every label; for a node its inputs, such as 0+2",
     )
-    seed: int = 0
+    seed: int = Field(0, description="of method random, and of what other methods draw")
     proposals: Literal["shares", "random"] = Field("shares", description="of successive_halving")
     candidates: int = Field(8, ge=2, description="of successive_halving")
     first_epochs: int = Field(4, ge=1, description="of successive_halving: of the first round; every next has twice")
     evaluations: int = Field(200, ge=2, description="of evolution: candidates in all")
     population: int = Field(24, ge=2, description="of evolution")
     target: Target | None = Field(None, description="hard limits of the place where the model will run")
-    max_parameters: int | None = Field(None, ge=1)
+    max_parameters: int | None = Field(None, ge=1, description="hard limit of one's own")
     max_mflops: float | None = Field(None, gt=0, description="of one specimen; a multiply-add counts as two")
 
     @property
@@ -303,9 +315,11 @@ class DerivationConfig(_Section):
 class RetrainConfig(_Section):
     """The derived network: its size, if it differs from the search's, and where its weights start."""
 
-    cells: int | None = Field(None, ge=1)
-    channels: int | None = Field(None, ge=1)
-    initial_weights: Literal["scratch", "supernet"] = "scratch"
+    cells: int | None = Field(None, ge=1, description="as searched by default")
+    channels: int | None = Field(None, ge=1, description="as searched by default")
+    initial_weights: Literal["scratch", "supernet"] = Field(
+        "scratch", description="supernet: the weights that the search has trained, by name"
+    )
     refit: bool = Field(
         False,
         description="train once more on training and validation part together, for as many epochs as were kept; "
@@ -332,7 +346,7 @@ class CacheConfig(_Section):
 class AuditConfig(_Section):
     """Exceptions from the leakage screen: for each refused column that must be used, the reason."""
 
-    allow: dict[str, str] = Field(default_factory=dict)
+    allow: dict[str, str] = Field(default_factory=dict, description="column: the reason, in three words at least")
 
     @model_validator(mode="after")
     def _with_reason(self) -> AuditConfig:
@@ -345,7 +359,9 @@ class AuditConfig(_Section):
 class EvaluationConfig(_Section):
     """How test scores are made."""
 
-    decision: Literal["balanced", "natural"] = "balanced"
+    decision: Literal["balanced", "natural"] = Field(
+        "balanced", description="as if classes were equally frequent, or as frequent as in training"
+    )
     examples: int = Field(12, ge=0, le=60, description="right, wrong and unsure answers that the report shows")
     confusion_examples: int = Field(
         200, ge=0, le=400, description="images behind the cells of the report's confusion matrix; none without examples"
@@ -361,8 +377,8 @@ class Experiment(_Section):
     """One experiment, from data to report."""
 
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
-    seed: int = 0
-    threads: int | None = Field(None, ge=1)
+    seed: int = Field(0, description="of everything that is drawn")
+    threads: int | None = Field(None, ge=1, description="of the CPU; all cores by default")
     data: DataConfig
     audit: AuditConfig = AuditConfig()
     cache: CacheConfig = CacheConfig()
