@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 
 from ..config.schema import DataConfig
 from ..utils.errors import DataError
@@ -138,8 +139,9 @@ def _stratified_subset(labels: pd.Series, fraction: float, seed: int) -> np.ndar
     rng = np.random.default_rng(seed)
     codes = pd.factorize(labels, sort=True)[0]
     chosen = np.zeros(len(labels), dtype=bool)
-    for code in range(codes.max() + 1):
-        rows = rng.permutation(np.flatnonzero(codes == code))
+    by_class = np.split(np.argsort(codes, kind="stable"), np.bincount(codes).cumsum()[:-1])
+    for members in by_class:
+        rows = rng.permutation(members)
         chosen[rows[: min(int(fraction * len(rows) + rng.random()), len(rows) - 1)]] = True
     if not chosen.any():
         chosen[rng.integers(len(labels))] = True
@@ -152,24 +154,26 @@ def _group_subset(labels: pd.Series, groups: pd.Series, fraction: float, seed: i
     Groups (trap events, sites) are often few and of very different size and composition, so that folds over groups
     come out lopsided. The set chosen is the one whose class counts come nearest to `fraction` of each class, by the
     chi-square distance; a class of which the set holds nothing counts extra, one that it takes wholly ten times so.
+    Specimens are counted by group and class where there are some: no array has groups times classes.
     """
     group_codes, names = pd.factorize(groups, sort=True)
     if len(names) < 2:
         raise DataError("data.split: a single group cannot be divided; name another split.group or add data.")
     class_codes, classes = pd.factorize(labels, sort=True)
-    counts = np.zeros((len(names), len(classes)))
-    np.add.at(counts, (group_codes, class_codes), 1)
-    totals = counts.sum(axis=0)
+    shape = (len(classes), len(names))
+    counts = csr_array((np.ones(len(labels)), (class_codes, group_codes)), shape=shape)
+    totals, sizes = (np.bincount(codes).astype(np.float64) for codes in (class_codes, group_codes))
     rng = np.random.default_rng(seed)
     best, best_distance = np.zeros(len(names), dtype=bool), np.inf
     for _ in range(int(np.clip(2_000_000 // len(names), 20, TRIALS))):
         order = rng.permutation(len(names))
-        reached = counts[order].sum(axis=1).cumsum()
+        reached = sizes[order].cumsum()
         take = int(np.clip(np.abs(reached - fraction * len(labels)).argmin() + 1, 1, len(names) - 1))
-        held = counts[order[:take]].sum(axis=0)
+        chosen = np.zeros(len(names), dtype=bool)
+        chosen[order[:take]] = True
+        held = counts @ chosen.astype(np.float64)
         lost = 10 * (held == totals).sum() + (held == 0).sum()
         distance = float((((held - fraction * totals) ** 2) / (fraction * totals)).sum() + lost)
         if distance < best_distance:
-            best_distance = distance
-            best = np.isin(np.arange(len(names)), order[:take])
+            best_distance, best = distance, chosen
     return best[group_codes]

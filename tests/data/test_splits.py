@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bioautoml_nni.config.schema import SplitConfig
 from bioautoml_nni.data.manifest import LABEL
-from bioautoml_nni.data.splits import PARTS, TEST, VALIDATION, assign
+from bioautoml_nni.data.splits import PARTS, TEST, VALIDATION, _group_subset, _stratified_subset, assign
 from bioautoml_nni.utils.errors import DataError
 
 
@@ -94,3 +94,49 @@ def test_rows_without_a_group_are_groups_of_their_own():
     table["event"] = table["event"].astype(float).where(np.arange(len(table)) % 3 > 0)
     part = assign(table, SplitConfig(method="group", group="event"), seed=0)
     assert part[table["event"].isna()].nunique() > 1
+
+
+def dense_group_subset(labels, groups, fraction, seed):
+    """The same choice from a matrix of groups times classes, as the reference."""
+    group_codes, names = pd.factorize(groups, sort=True)
+    class_codes, classes = pd.factorize(labels, sort=True)
+    counts = np.zeros((len(names), len(classes)))
+    np.add.at(counts, (group_codes, class_codes), 1)
+    totals = counts.sum(axis=0)
+    rng = np.random.default_rng(seed)
+    best, best_distance = np.zeros(len(names), dtype=bool), np.inf
+    for _ in range(int(np.clip(2_000_000 // len(names), 20, 2000))):
+        order = rng.permutation(len(names))
+        reached = counts[order].sum(axis=1).cumsum()
+        take = int(np.clip(np.abs(reached - fraction * len(labels)).argmin() + 1, 1, len(names) - 1))
+        held = counts[order[:take]].sum(axis=0)
+        lost = 10 * (held == totals).sum() + (held == 0).sum()
+        distance = float((((held - fraction * totals) ** 2) / (fraction * totals)).sum() + lost)
+        if distance < best_distance:
+            best_distance, best = distance, np.isin(np.arange(len(names)), order[:take])
+    return best[group_codes]
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    st.integers(0, 2**31), st.integers(2, 60), st.integers(1, 40), st.integers(2, 200), st.floats(0.05, 0.6)
+)  # fmt: skip
+def test_sparse_counts_choose_what_the_dense_matrix_would(seed, groups, classes, rows, fraction):
+    rng = np.random.default_rng(seed)
+    group = pd.Series(np.append(rng.zipf(1.5, rows) % groups, [0, 1]))
+    label = pd.Series([f"c{code}" for code in rng.zipf(1.3, rows + 2) % classes])
+    assert (_group_subset(label, group, fraction, seed) == dense_group_subset(label, group, fraction, seed)).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 30), st.integers(2, 200))
+def test_rows_of_classes_are_drawn_as_class_by_class(seed, classes, rows):
+    labels = pd.Series(np.random.default_rng(seed).integers(classes, size=rows).astype(str))
+    rng, codes = np.random.default_rng(seed), pd.factorize(labels, sort=True)[0]
+    expected = np.zeros(rows, dtype=bool)
+    for code in range(codes.max() + 1):
+        members = rng.permutation(np.flatnonzero(codes == code))
+        expected[members[: min(int(0.3 * len(members) + rng.random()), len(members) - 1)]] = True
+    if not expected.any():
+        expected[rng.integers(rows)] = True
+    assert (_stratified_subset(labels, 0.3, seed) == expected).all()
