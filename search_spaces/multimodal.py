@@ -67,6 +67,8 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         node_inputs: how the inputs of a node are declared to NNI. "multiple" is a choice of several; "sets" one choice
             from all sets of as many, such as 0+2, for NNI's strategies ENAS, TPE and PolicyBasedRL, which stop at
             choices of several.
+        classifier_rank: of the classifier's matrix: two linear layers with so many features between them in place of
+            one, which saves parameters where there are thousands of classes. None is one full layer.
 
     Raises:
         ValueError: for arguments that contradict each other.
@@ -94,6 +96,7 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         field_dropout: Share = 0.05,
         node_inputs: Literal["multiple", "sets"] = "multiple",
         trunk: TrunkSettings | None = None,
+        classifier_rank: Count | None = None,
     ) -> None:
         super().__init__()
         if "metadata" in modalities and metadata is None:
@@ -122,6 +125,7 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         _assemble(
             self, make_cell, make_fusion, make_encoder, num_classes, metadata, modalities, channels, cells, stem_stride,
             metadata_features, fusion_features, dropout, metadata_dropout, field_dropout, plan,
+            classifier_rank,
         )  # fmt: skip
 
     @classmethod
@@ -245,6 +249,7 @@ class FixedNetwork(MultimodalForward):
         field_dropout: float = 0.05,
         node_inputs: Literal["multiple", "sets"] = "multiple",  # of the search alone
         trunk: TrunkSettings | None = None,
+        classifier_rank: int | None = None,
     ) -> None:
         super().__init__()
         names = operations or list(usable("operations"))
@@ -273,6 +278,7 @@ class FixedNetwork(MultimodalForward):
         _assemble(
             self, make_cell, make_fusion, make_encoder, num_classes, metadata, modalities, channels, cells, stem_stride,
             metadata_features, fusion_features, dropout, metadata_dropout, field_dropout, plan,
+            classifier_rank,
         )  # fmt: skip
 
     def load_pretrained(self) -> None:
@@ -330,6 +336,7 @@ def _assemble(
     metadata_dropout: float,
     field_dropout: float,
     plan: TrunkPlan | None,
+    classifier_rank: int | None,
 ) -> None:
     """Set the parts of `network`; `make_cell` and `make_fusion` decide whether they are searchable or fixed."""
     unknown = set(modalities) - {"image", "metadata"}
@@ -357,12 +364,19 @@ def _assemble(
             network.fusion, features = _path_fusion(
                 plan, network.image_encoder, make_fusion, fusion_features, metadata_features
             )
-    network.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, num_classes))
+    network.classifier = nn.Sequential(nn.Dropout(dropout), *_linear(features, num_classes, classifier_rank))
     if plan is not None:
         encoder = network.image_encoder
         first = fusion_features if network.fusion is not None else encoder.width
         paths = bool(encoder.width) and encoder.features > encoder.width
         network.classifier.insert(0, PathDropout(first if paths else features, plan.settings.path_dropout))
+
+
+def _linear(features: int, num_classes: int, rank: int | None) -> list[nn.Module]:
+    """Return the layers of a classifier; as one layer where two would not be smaller."""
+    if rank is None or rank * (features + num_classes) >= features * num_classes:
+        return [nn.Linear(features, num_classes)]
+    return [nn.Linear(features, rank, bias=False), nn.Linear(rank, num_classes)]
 
 
 def trunk_plan(

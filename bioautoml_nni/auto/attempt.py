@@ -84,7 +84,7 @@ def measured(data: PreparedData, folder: Path) -> Found:
 def candidate_logits(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return logits of the validation and of the test part (N, K) of an evaluated candidate."""
     with np.load(folder / "evaluation" / LOGITS) as found:
-        return found["validation"], found["test"]
+        return found["validation"].astype(np.float64), found["test"].astype(np.float64)
 
 
 def validation_target(data: PreparedData) -> np.ndarray:

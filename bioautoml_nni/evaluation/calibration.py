@@ -10,13 +10,18 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from ..runtime.decisions import in_prediction_set
+from .probabilities import Probabilities, row_blocks
 
 BINS = 15
 
 
 def negative_log_likelihood(logits: np.ndarray, target: np.ndarray, temperature: float = 1.0) -> float:
     """Return the mean of -log p(target) for logits (N, K) and class indices (N,), in nats."""
-    return float(-log_softmax(logits / temperature, axis=1)[np.arange(len(target)), target].mean())
+    losses = np.empty(len(target))
+    for rows in row_blocks(logits):
+        block = log_softmax(logits[rows].astype(np.float64, copy=False) / temperature, axis=1)
+        losses[rows] = -block[np.arange(len(block)), target[rows]]
+    return float(losses.mean())
 
 
 def fit_temperature(logits: np.ndarray, target: np.ndarray) -> float:
@@ -33,15 +38,19 @@ def fit_temperature(logits: np.ndarray, target: np.ndarray) -> float:
     return round(math.exp(float(found.x)), 6)
 
 
-def expected_calibration_error(probabilities: np.ndarray, target: np.ndarray, bins: int = BINS) -> float:
+def expected_calibration_error(
+    probabilities: np.ndarray | Probabilities, target: np.ndarray, bins: int = BINS
+) -> float:
     """Return the mean distance of confidence and accuracy over equally wide bins, weighted by their size."""
     rows = reliability(probabilities, target, bins)
     return sum(row["count"] * abs(row["confidence"] - row["accuracy"]) for row in rows) / len(target)
 
 
-def reliability(probabilities: np.ndarray, target: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
+def reliability(
+    probabilities: np.ndarray | Probabilities, target: np.ndarray, bins: int = BINS
+) -> list[dict[str, float]]:
     """Return mean confidence, accuracy and count of each bin of confidence that holds a specimen."""
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == target
+    confidence, right = _confidence_and_right(probabilities, target)
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     return [
         {
@@ -54,24 +63,25 @@ def reliability(probabilities: np.ndarray, target: np.ndarray, bins: int = BINS)
     ]
 
 
-def risk_by_coverage(probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
+def risk_by_coverage(probabilities: np.ndarray | Probabilities, target: np.ndarray) -> np.ndarray:
     """Return for each number 1..N of answered specimens, the surest first, the share of wrong answers (N,).
 
     The mean of these is the area under the risk-coverage curve. Geifman and El-Yaniv, arXiv 1705.08500.
     """
-    order = np.argsort(-probabilities.max(axis=1), kind="stable")
-    wrong = (probabilities.argmax(axis=1) != target)[order]
+    confidence, right = _confidence_and_right(probabilities, target)
+    order = np.argsort(-confidence, kind="stable")
+    wrong = ~right[order]
     return np.cumsum(wrong) / np.arange(1, len(order) + 1)
 
 
 def accuracy_thresholds(
-    probabilities: np.ndarray, target: np.ndarray, wanted: Sequence[float]
+    probabilities: np.ndarray | Probabilities, target: np.ndarray, wanted: Sequence[float]
 ) -> list[dict[str, float | None]]:
     """Return for each wanted accuracy the least confidence above which it holds, and the share of specimens there.
 
     The threshold is None where no confidence reaches the accuracy.
     """
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == target
+    confidence, right = _confidence_and_right(probabilities, target)
     order = np.argsort(-confidence, kind="stable")
     accuracy = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     confidence = confidence[order]
@@ -85,13 +95,15 @@ def accuracy_thresholds(
     return rows
 
 
-def conformal_levels(probabilities: np.ndarray, target: np.ndarray, coverages: Sequence[float]) -> dict[str, float]:
+def conformal_levels(
+    probabilities: np.ndarray | Probabilities, target: np.ndarray, coverages: Sequence[float]
+) -> dict[str, float]:
     """Return for each coverage the least probability with which a class belongs to the prediction set.
 
     Split conformal prediction with the score 1 - p(target). Sadinle et al., arXiv 1609.00451. A level of 0 means that
     there are too few specimens for that coverage, so that the set holds every class.
     """
-    scores = np.sort(1 - probabilities[np.arange(len(target)), target])
+    scores = np.sort(1 - Probabilities.of(probabilities).at(target))
     levels = {}
     for coverage in coverages:
         rank = math.ceil((len(scores) + 1) * coverage)
@@ -99,16 +111,23 @@ def conformal_levels(probabilities: np.ndarray, target: np.ndarray, coverages: S
     return levels
 
 
-def prediction_sets(probabilities: np.ndarray, target: np.ndarray, level: float) -> dict[str, float]:
+def prediction_sets(probabilities: np.ndarray | Probabilities, target: np.ndarray, level: float) -> dict[str, float]:
     """Return the level, how often the sets of it hold the truth, and how many classes they have on average."""
-    inside = in_prediction_set(probabilities, level)
-    return {
-        "level": level,
-        "held": float(inside[np.arange(len(target)), target].mean()),
-        "mean_size": float(inside.sum(axis=1).mean()),
-    }
+    held, sizes = np.empty(len(target), bool), np.empty(len(target), np.int64)
+    for rows, block in Probabilities.of(probabilities).blocks():
+        inside = in_prediction_set(block, level)
+        held[rows] = inside[np.arange(len(inside)), target[rows]]
+        sizes[rows] = inside.sum(axis=1)
+    return {"level": level, "held": float(held.mean()), "mean_size": float(sizes.mean())}
 
 
 def calibrated(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Return probabilities (N, K) of logits at a temperature."""
+    """Return probabilities (N, K) of logits at a temperature, all at once."""
     return softmax(logits / temperature, axis=1)
+
+
+def _confidence_and_right(
+    probabilities: np.ndarray | Probabilities, target: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    found = Probabilities.of(probabilities)
+    return found.confidence, found.predicted == target

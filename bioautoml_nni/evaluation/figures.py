@@ -9,20 +9,26 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from sklearn.metrics import confusion_matrix, roc_curve
+from sklearn.metrics import roc_curve
 
 from ..utils.atomic import replacing
+from .probabilities import Probabilities
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
 """Colours that remain apart for colour-blind eyes (Okabe and Ito)."""
 STYLES = ("-", "--", ":", "-.")
+MOST_CURVES = 2 * len(PALETTE)
+"""ROC curves that can be told apart."""
 
 
-def confusion_figure(
-    path: Path, target: np.ndarray, predicted: np.ndarray, classes: Sequence[str], brand: str = ""
-) -> None:
-    """Draw the row-normalised confusion matrix; cells show counts. `brand` stands over the picture."""
-    counts = confusion_matrix(target, predicted, labels=np.arange(len(classes)))
+def confusion_figure(path: Path, counts: np.ndarray, classes: Sequence[str], brand: str = "") -> None:
+    """Draw the row-normalised confusion matrix; cells show counts.
+
+    Args:
+        counts: specimens (k, k) by true and predicted class; see `confusion.drawable`.
+        classes: names of rows and columns.
+        brand: stands over the figure.
+    """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     edge = min(14.0, max(5.0, 0.48 * len(classes) + 2))
     figure = Figure(figsize=(edge + 0.6, edge), layout="constrained")
@@ -41,21 +47,39 @@ def confusion_figure(
 
 
 def roc_figure(
-    path: Path, target: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], brand: str = ""
+    path: Path,
+    target: np.ndarray,
+    probabilities: np.ndarray | Probabilities,
+    classes: Sequence[str],
+    brand: str = "",
+    areas: np.ndarray | None = None,
 ) -> None:
-    """Draw one-vs-rest ROC curves of the classes with at least ten positives in the test part."""
+    """Draw one-vs-rest ROC curves of the classes with at least ten positives in the test part.
+
+    Of more classes than there are line styles, those with the smallest and the largest areas are drawn.
+
+    Args:
+        areas: under the curve of each class (K,), where they are known; missing values are no curves.
+    """
+    found = Probabilities.of(probabilities)
     figure = Figure(figsize=(8.2, 5.2), layout="constrained")
     axes = figure.add_subplot()
-    drawn = [label for label in range(len(classes)) if 10 <= (target == label).sum() < len(target)]
+    support = np.bincount(target, minlength=len(classes))
+    drawn = np.flatnonzero((support >= 10) & (support < len(target)))
+    left_out = len(drawn) - MOST_CURVES
+    if left_out > 0 and areas is not None:
+        ranked = drawn[np.argsort(areas[drawn], kind="stable")]
+        drawn = np.concatenate([ranked[: MOST_CURVES // 2], ranked[-MOST_CURVES // 2 :]])
+        axes.set_title(f"the {MOST_CURVES // 2} smallest and largest areas; {left_out} classes lie between", fontsize=9)
     for number, label in enumerate(drawn):
-        false, true, _ = roc_curve(target == label, probabilities[:, label])
+        false, true, _ = roc_curve(target == label, found.column(label))
         area = np.trapezoid(true, false)
         style = STYLES[number // len(PALETTE) % len(STYLES)]
         axes.plot(false, true, style, color=PALETTE[number % len(PALETTE)], label=f"{classes[label]} ({area:.2f})")
     axes.plot([0, 1], [0, 1], color="#8c959f", linewidth=0.8)
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate")
-    if drawn:
+    if len(drawn):
         figure.legend(loc="outside right upper", title="class (area)", fontsize=8)
     else:
         axes.set_title("no class has ten test specimens")

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics as sk
 
+from .probabilities import Probabilities
+
 SMALLEST_MEDIUM, LARGEST_MEDIUM = 20, 100
 """Training specimens of the classes between tail and head."""
 
 
-def classification_metrics(target: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+def classification_metrics(target: np.ndarray, probabilities: np.ndarray | Probabilities) -> dict[str, Any]:
     """Return the headline metrics.
 
     Args:
@@ -24,13 +26,17 @@ def classification_metrics(target: np.ndarray, probabilities: np.ndarray) -> dic
         accuracy, balanced_accuracy, top5_accuracy, and precision, recall and f1 as macro means (over all classes
         that occur among targets or predictions, as scikit-learn does) and weighted by support.
     """
-    predicted = probabilities.argmax(axis=1)
+    found = Probabilities.of(probabilities)
+    return {**answer_metrics(target, found.predicted), "top5_accuracy": float((found.places(target) < 5).mean())}
+
+
+def answer_metrics(target: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    """Return those of `classification_metrics` that the answers (N,) decide, without probabilities."""
     result: dict[str, Any] = {
         "accuracy": float(sk.accuracy_score(target, predicted)),
         "balanced_accuracy": float(
             sk.recall_score(target, predicted, average="macro", labels=np.unique(target), zero_division=0)
         ),
-        "top5_accuracy": _top_k(target, probabilities, 5),
     }
     for average in ("macro", "weighted"):
         precision, recall, f1, _ = sk.precision_recall_fscore_support(
@@ -67,20 +73,12 @@ def by_training_size(per_class: pd.DataFrame) -> dict[str, dict[str, float | int
     }
 
 
-def _top_k(target: np.ndarray, probabilities: np.ndarray, k: int) -> float:
-    classes = probabilities.shape[1]
-    if k >= classes:
-        return 1.0
-    return float(sk.top_k_accuracy_score(target, probabilities, k=k, labels=np.arange(classes)))
-
-
 def majority_baseline(target: np.ndarray, train_counts: np.ndarray) -> dict[str, Any]:
     """Return the metrics of always answering the most frequent training class."""
-    probabilities = np.zeros((len(target), len(train_counts)))
-    probabilities[:, int(np.argmax(train_counts))] = 1.0
-    scores = classification_metrics(target, probabilities)
+    largest = int(np.argmax(train_counts))
+    scores = answer_metrics(target, np.full(len(target), largest))
     return {
-        "class": int(np.argmax(train_counts)),
+        "class": largest,
         "accuracy": scores["accuracy"],
         "balanced_accuracy": scores["balanced_accuracy"],
         "macro_f1": scores["macro"]["f1"],
@@ -92,22 +90,20 @@ PER_CLASS_NUMBERS = ("train", "test", "precision", "recall", "f1", "auc")
 
 
 def per_class_table(
-    target: np.ndarray, probabilities: np.ndarray, classes: list[str], train_counts: np.ndarray
+    target: np.ndarray, probabilities: np.ndarray | Probabilities, classes: list[str], train_counts: np.ndarray
 ) -> pd.DataFrame:
     """Return one row per class: precision, recall, f1, support in test, training specimens, one-vs-rest AUC.
 
     The AUC is missing where the test part has fewer than ten positives or no negative.
     """
+    found = Probabilities.of(probabilities)
     labels = np.arange(len(classes))
     precision, recall, f1, support = sk.precision_recall_fscore_support(
-        target, probabilities.argmax(axis=1), labels=labels, zero_division=0
+        target, found.predicted, labels=labels, zero_division=0
     )
-    auc = [
-        sk.roc_auc_score(target == label, probabilities[:, label])
-        if 10 <= (target == label).sum() < len(target)
-        else np.nan
-        for label in labels
-    ]
+    auc = np.full(len(classes), np.nan)
+    for label in np.flatnonzero((support >= 10) & (support < len(target))):
+        auc[label] = sk.roc_auc_score(target == label, found.column(label))
     return pd.DataFrame(
         {
             "class": classes,

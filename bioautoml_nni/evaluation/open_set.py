@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
 from ..audit.names import RANKS, is_rank
-from .calibration import calibrated
+from .probabilities import Probabilities, row_blocks
 
 
 def known_scores(logits: np.ndarray, temperature: float) -> dict[str, np.ndarray]:
@@ -20,7 +20,8 @@ def known_scores(logits: np.ndarray, temperature: float) -> dict[str, np.ndarray
     ``max_softmax`` is the calibrated probability of the answer (Hendrycks and Gimpel, arXiv 1610.02136), ``energy`` the
     logarithm of the sum of the exponentials of the logits (Liu et al., arXiv 2010.03759, its sign turned).
     """
-    return {"max_softmax": calibrated(logits, temperature).max(axis=1), "energy": logsumexp(logits, axis=1)}
+    energy = [logsumexp(logits[rows].astype(np.float64, copy=False), axis=1) for rows in row_blocks(logits)]
+    return {"max_softmax": Probabilities(logits, temperature).confidence, "energy": np.concatenate(energy)}
 
 
 def detection(known: np.ndarray, unknown: np.ndarray) -> dict[str, float]:
@@ -76,11 +77,13 @@ def open_set(
             for row in thresholds
             if row["threshold"] is not None
         ],
-        "by_rank": _by_rank(calibrated(unknown, temperature), table, taxa),
+        "by_rank": _by_rank(unknown, temperature, table, taxa),
     }
 
 
-def _by_rank(probabilities: np.ndarray, table: pd.DataFrame, taxa: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
+def _by_rank(
+    logits: np.ndarray, temperature: float, table: pd.DataFrame, taxa: dict[str, list[str]]
+) -> dict[str, dict[str, Any]]:
     columns = {is_rank(str(name)): str(name) for name in reversed(list(table.columns))}
     found = {}
     for rank in sorted(taxa, key=RANKS.index, reverse=True):
@@ -88,6 +91,6 @@ def _by_rank(probabilities: np.ndarray, table: pd.DataFrame, taxa: dict[str, lis
         truth = table[columns[rank]].astype(str).to_numpy()
         inside = np.isin(truth, names)
         if inside.any() and len(names) > 1:
-            answer = names[(probabilities[inside] @ np.eye(len(names))[member]).argmax(axis=1)]
+            answer = names[Probabilities(logits[inside], temperature).summed(member)]
             found[rank] = {"specimens": int(inside.sum()), "accuracy": float((answer == truth[inside]).mean())}
     return found

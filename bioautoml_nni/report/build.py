@@ -18,9 +18,11 @@ from .epochs import evenly_spread
 from .examples import gallery, of_cells, read_answers
 from .figures import Scored, confusion, learning_curves, reliability_chart, risk_chart, roc_chart
 from .page import render
-from .tables import comparison_table, evolution_table, halving_table
+from .tables import class_texts, comparison_table, evolution_table, halving_table
 from .words import difference, summary_sentences
 
+PAGE = 100
+"""Classes that the table shows at once."""
 FRAMES = 40
 """Most drawings of the search's epochs."""
 
@@ -60,8 +62,9 @@ def build_report(
         baselines=shown_baselines(run, metrics),
         trained_epochs=len(read_history(run / "retrain/history.jsonl")),
         curves={stage: learning_curves(run, stage) for stage in ("search", "retrain")},
-        per_class=per_class.astype(object).where(per_class.notna(), None).to_dict("records"),
-        confusion=confusion(answers["label"].tolist(), answers["predicted"].tolist(), data.classes),
+        per_class=per_class[:PAGE].astype(object).where(per_class[:PAGE].notna(), None).to_dict("records"),
+        more_classes=class_texts(per_class[PAGE:]),
+        confusion=confusion(answers["label"].tolist(), answers["predicted"].tolist(), data.classes, data.taxa()),
         wrong=int((~answers["right"]).sum()),
         roc=None if scored is None else roc_chart(scored),
         reliability=None if scored is None else reliability_chart(scored),

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score, roc_curve
 
 from ..data import splits
-from ..evaluation.calibration import calibrated, reliability, risk_by_coverage
+from ..evaluation.calibration import reliability, risk_by_coverage
+from ..evaluation.confusion import MOST_DRAWN, drawable
+from ..evaluation.probabilities import Probabilities
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
 from ..training.history import read_history
@@ -22,8 +24,8 @@ from .words import counted
 
 LEAST_SPECIMENS = 10
 """Test specimens of a class below which its ROC curve is a few steps."""
-LARGEST_MATRIX = 60
-"""Classes above which a matrix has more cells than a page can show."""
+MOST_CURVES = 16
+"""ROC curves that can be told apart."""
 LOSSES = {"train_loss": "training", "alpha_loss": "architecture", "weights_loss": "weights", "val_loss": "validation"}
 SCORES = {"val_macro_f1": "macro-F1", "val_accuracy": "accuracy", "derived_macro_f1": "macro-F1 of what is derived"}
 
@@ -37,8 +39,8 @@ class Scored:
         target: class indices (N,).
     """
 
-    probabilities: np.ndarray
-    shipped: np.ndarray
+    probabilities: Probabilities
+    shipped: Probabilities
     target: np.ndarray
     classes: list[str]
 
@@ -53,7 +55,7 @@ class Scored:
         if logits.shape != (len(target), len(data.classes)):
             return None
         temperature = json.loads((run / "evaluation/calibration.json").read_text(encoding="utf-8"))["temperature"]
-        return cls(calibrated(logits, 1.0), calibrated(logits, temperature), target, data.classes)
+        return cls(Probabilities(logits, 1.0), Probabilities(logits, temperature), target, data.classes)
 
 
 def learning_curves(run: RunDirectory, stage: str) -> list[Markup]:
@@ -108,14 +110,23 @@ def risk_chart(scored: Scored) -> Markup | None:
 
 
 def roc_chart(scored: Scored) -> Markup | None:
-    """Return ROC curves, one class against all others; None if no class has enough test specimens."""
+    """Return ROC curves, one class against all others; None if no class has enough test specimens.
+
+    Of more classes than curves can be told apart, those with the smallest and the largest areas are drawn.
+    """
+    support = np.bincount(scored.target, minlength=len(scored.classes))
+    enough = np.flatnonzero((support >= LEAST_SPECIMENS) & (support < len(scored.target)))
+    areas = {
+        label: float(roc_auc_score(scored.target == label, scored.probabilities.column(label)))
+        for label in enough.tolist()
+    }
+    drawn = sorted(areas, key=areas.__getitem__) if len(areas) > MOST_CURVES else list(areas)
+    if len(areas) > MOST_CURVES:
+        drawn = drawn[: MOST_CURVES // 2] + drawn[-MOST_CURVES // 2 :]
     lines = []
-    for label, name in enumerate(scored.classes):
-        positive = scored.target == label
-        if LEAST_SPECIMENS <= positive.sum() < len(positive):
-            false, true, _ = roc_curve(positive, scored.probabilities[:, label])
-            area = roc_auc_score(positive, scored.probabilities[:, label])
-            lines.append(Series(name, false.tolist(), true.tolist(), note=f"{area:.3f}"))
+    for label in drawn:
+        false, true, _ = roc_curve(scored.target == label, scored.probabilities.column(label))
+        lines.append(Series(scored.classes[label], false.tolist(), true.tolist(), note=f"{areas[label]:.3f}"))
     return line_chart(
         lines, Axis("false positive rate", 0, 1), Axis("true positive rate", 0, 1), "ROC curves", guide=True
     )
@@ -127,19 +138,32 @@ class Confusion:
 
     Attributes:
         absent: classes that neither occur in the test part nor were ever answered, and are left out.
-        chart: None for more classes than a page can show.
+        rows: what its rows are: class; a coarser rank where there are too many classes for a page; or "class of the
+            worst pairs" where no rank brings their number down.
     """
 
     absent: list[str]
-    chart: Markup | None
+    chart: Markup
+    rows: str = "class"
 
 
-def confusion(labels: Sequence[str], predicted: Sequence[str], classes: list[str]) -> Confusion:
-    """Return the confusion matrix of answers."""
-    counts = confusion_matrix(labels, predicted, labels=classes)
-    present = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
+def confusion(
+    labels: Sequence[str], predicted: Sequence[str], classes: list[str], taxa: Mapping[str, Sequence[str]]
+) -> Confusion:
+    """Return the confusion matrix of answers.
+
+    Args:
+        labels, predicted: names of the true classes and of the answers.
+        classes: all of them.
+        taxa: taxon of every class by coarser rank.
+    """
+    places = {name: place for place, name in enumerate(classes)}
+    target, answer = (np.array([places[name] for name in names], dtype=np.int64) for names in (labels, predicted))
+    present = np.unique(np.concatenate([target, answer]))
+    if len(present) > MOST_DRAWN:
+        counts, names, rows = drawable(target, answer, classes, taxa)
+        return Confusion([], matrix_chart(counts, names, f"Confusion matrix by {rows}: rows are true"), rows)
     absent = [name for number, name in enumerate(classes) if number not in set(present.tolist())]
-    if len(present) > LARGEST_MATRIX:
-        return Confusion(absent, None)
-    title = "Confusion matrix: rows are true classes, columns answers"
-    return Confusion(absent, matrix_chart(counts[np.ix_(present, present)], [classes[at] for at in present], title))
+    pairs = (np.searchsorted(present, target), np.searchsorted(present, answer))
+    counts, names, _ = drawable(*pairs, [classes[place] for place in present], {})
+    return Confusion(absent, matrix_chart(counts, names, "Confusion matrix: rows are true classes, columns answers"))

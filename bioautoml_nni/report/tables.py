@@ -1,12 +1,16 @@
-"""Tables of a report that come from the files of a run: comparison, successive halving, evolution."""
+"""Tables of a report that come from the files of a run: classes, comparison, successive halving, evolution."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+import pandas as pd
+
 from ..derivation.evolution import scored_candidates
 from ..runs.directory import RunDirectory
+from .page import score
+from .words import percent, thousands
 
 SHOWN_CANDIDATES = 10
 """Of those that evolution tried."""
@@ -58,3 +62,15 @@ def evolution_table(run: RunDirectory) -> dict[str, Any] | None:
         if lines[number]["score"] >= 0
     ]
     return {"count": len(lines), "rejected": sum(line["score"] < 0 for line in lines), "best": best}
+
+
+def class_texts(per_class: pd.DataFrame) -> list[list[str]]:
+    """Return the rows of the table of classes as the page writes them."""
+    return [
+        [
+            str(row["class"]), thousands(row["train"]), thousands(row["test"]),
+            *([percent(row["precision"]), percent(row["recall"]), score(row["f1"])] if row["test"] else ["–"] * 3),
+            score(row["auc"]),
+        ]
+        for row in per_class.to_dict("records")
+    ]  # fmt: skip

@@ -15,6 +15,7 @@ import pandas as pd
 from rich.console import Console
 
 from ..architecture import Topology, topology_of
+from ..audit.names import RANKS
 from ..data import splits
 from ..data.dataset import Features, SpecimenDataset
 from ..data.image_store import ImageStore, Pixels
@@ -27,6 +28,7 @@ from ..registry import get
 from ..training.augment import FeatureTransform, ImageTransform
 from .directory import RunDirectory
 from .pooled_features import pooled_features
+from .taxonomy import coarser_taxa
 from .trunk_features import trunk_features
 
 NORMALISATION_REVISION = 2
@@ -175,10 +177,27 @@ class PreparedData:
         section = self.run.experiment.space
         return topology_of(get("search_spaces", section.name).target, {**self.space_inputs(), **section.arguments})
 
+    def taxa(self) -> dict[str, list[str]]:
+        """Return the taxon of every class by coarser rank, as the training part states them."""
+        return coarser_taxa(self.table[self.in_training], self.classes, self.rank)
+
     def loss(self) -> Any:
-        """Return the configured loss."""
+        """Return the configured loss.
+
+        Raises:
+            DataError: if it learns from coarser ranks and the table states none.
+        """
         section = self.run.experiment.loss
-        return get("losses", section.name).target(self.class_counts(), **section.arguments)
+        loss = get("losses", section.name).target(self.class_counts(), **section.arguments)
+        if "taxonomy" in getattr(loss, "capabilities", ()):
+            taxa = self.taxa()
+            if not taxa:
+                raise DataError(
+                    f"loss: {section.name}: no column states a rank above the label for every class (genus, family, "
+                    "order, ...); give them the role taxonomy under data.columns, or choose another loss."
+                )
+            loss.set_taxonomy({rank: taxa[rank] for rank in reversed(RANKS) if rank in taxa})
+        return loss
 
     @property
     def supernet_image_size(self) -> int | None:

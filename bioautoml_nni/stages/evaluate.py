@@ -17,7 +17,6 @@ from ..data.manifest import ID
 from ..data.tables import csv_text
 from ..evaluation.calibration import (
     accuracy_thresholds,
-    calibrated,
     conformal_levels,
     expected_calibration_error,
     fit_temperature,
@@ -26,13 +25,21 @@ from ..evaluation.calibration import (
     reliability,
     risk_by_coverage,
 )
+from ..evaluation.confusion import confusion_pairs, drawable, most_confused, named_pairs
 from ..evaluation.cost import count_parameters, measure_latency, one_specimen, specimen_flops
 from ..evaluation.figures import confusion_figure, roc_figure, trust_figure
 from ..evaluation.importance import metadata_importance
 from ..evaluation.intervals import intervals
-from ..evaluation.metrics import by_training_size, classification_metrics, majority_baseline, per_class_table
+from ..evaluation.metrics import (
+    answer_metrics,
+    by_training_size,
+    classification_metrics,
+    majority_baseline,
+    per_class_table,
+)
 from ..evaluation.open_set import open_set
-from ..evaluation.taxonomy import by_rank, coarser_taxa, most_confused
+from ..evaluation.probabilities import Probabilities
+from ..evaluation.taxonomy import by_rank
 from ..runs.directory import RunDirectory
 from ..runs.networks import load_model, predict_logits
 from ..runs.prepared import PreparedData
@@ -56,7 +63,7 @@ def evaluate(run: RunDirectory, console: Console) -> None:
     def decided(part: str, source: PreparedData = data) -> tuple[np.ndarray, np.ndarray]:
         """Return logits (N, K) of the decision that counts, and targets (N,)."""
         logits, target = predict_logits(source, network, part, lambda count: progress.advance(task, count))
-        return (data.loss().natural_logits(logits) if natural else logits).double().numpy(), target
+        return (data.loss().natural_logits(logits) if natural else logits).numpy(), target
 
     sizes = {part: int((data.part == part).sum()) for part in splits.PARTS}
     changed = altered_metadata(data) if set(run.experiment.data.modalities) == {"image", "metadata"} else {}
@@ -112,13 +119,14 @@ def write_evaluation(folder: Path, data: PreparedData, answers: Answers) -> None
     sizes = {part: int((data.part == part).sum()) for part in splits.PARTS}
     unlearned = (data.part == splits.UNKNOWN).to_numpy()
     temperature = calibration["temperature"]
-    probabilities = calibrated(logits, 1.0)
-    shipped = calibrated(logits, temperature)
+    probabilities, shipped = Probabilities(logits, 1.0), Probabilities(logits, temperature)
+    predicted = probabilities.predicted
     counts = np.array(data.class_counts())
     folder.mkdir(parents=True, exist_ok=True)
     present = np.unique(target)
-    taxa = coarser_taxa(data.table[data.in_training], data.classes, data.rank)
+    taxa = data.taxa()
     per_class = per_class_table(target, probabilities, data.classes, counts)
+    matrix, names, drawn_as = drawable(target, predicted, data.classes, taxa)
     metrics: dict[str, Any] = {
         "rank": data.rank,
         "split": {
@@ -138,17 +146,18 @@ def write_evaluation(folder: Path, data: PreparedData, answers: Answers) -> None
         **classification_metrics(target, probabilities),
         "intervals": {
             "unit": run.experiment.data.split.group or "specimen",
-            **intervals(target, probabilities.argmax(axis=1), _test_groups(data), seed=run.experiment.seed),
+            **intervals(target, predicted, _test_groups(data), seed=run.experiment.seed),
         },
         "by_training_size": by_training_size(per_class),
         "by_rank": by_rank(target, probabilities, taxa),
-        "most_confused": most_confused(target, probabilities.argmax(axis=1), data.classes),
+        "most_confused": most_confused(target, predicted, data.classes),
+        "confusion": {"rows": drawn_as, "drawn": len(names)},
         "ablations": answers.ablations,
         "calibration": {
             "temperature": temperature,
             "fitted_on": splits.VALIDATION,
-            "before": trust(logits, 1.0, target),
-            "after": trust(logits, temperature, target),
+            "before": trust(probabilities, target),
+            "after": trust(shipped, target),
         },
         "prediction_sets": {
             coverage: prediction_sets(shipped, target, level)
@@ -166,19 +175,20 @@ def write_evaluation(folder: Path, data: PreparedData, answers: Answers) -> None
     }
     metrics["majority_baseline"]["class"] = data.classes[metrics["majority_baseline"]["class"]]
     write_text(folder / "per_class.csv", csv_text(per_class))
-    predicted = probabilities.argmax(axis=1)
+    pairs = confusion_pairs(target, predicted, len(data.classes))
+    write_text(folder / "confusion.csv", csv_text(named_pairs(pairs, data.classes)))
     rows = data.table[in_test]
     table = pd.DataFrame(
         {
             "id": rows[ID].to_numpy(),
             "label": [data.classes[index] for index in target],
             "predicted": [data.classes[index] for index in predicted],
-            "confidence": shipped.max(axis=1).round(6),
+            "confidence": shipped.confidence.round(6),
         }
     )
     write_text(folder / "predictions.csv", csv_text(table))
-    confusion_figure(folder / "confusion.png", target, predicted, data.classes, data.brand)
-    roc_figure(folder / "roc.png", target, probabilities, data.classes, data.brand)
+    confusion_figure(folder / "confusion.png", matrix, names, data.brand)
+    roc_figure(folder / "roc.png", target, probabilities, data.classes, data.brand, per_class["auc"].to_numpy())
     curves = {"as trained": probabilities, "after temperature scaling": shipped}
     trust_figure(
         folder / "trust.png",
@@ -201,13 +211,13 @@ def _unseen_validation(run: RunDirectory, data: PreparedData, natural: bool) -> 
         return None
     logits = torch.from_numpy(found)
     target = data.targets[(data.part == splits.VALIDATION).to_numpy()]
-    return (data.loss().natural_logits(logits) if natural else logits).double().numpy(), target
+    return (data.loss().natural_logits(logits) if natural else logits).numpy(), target
 
 
 def calibration_record(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
     """Return all that validation specimens teach about trust: temperature, thresholds and levels of prediction sets."""
     temperature = fit_temperature(logits, target)
-    before, after = calibrated(logits, 1.0), calibrated(logits, temperature)
+    before, after = Probabilities(logits, 1.0), Probabilities(logits, temperature)
     return {
         "fitted_on": {"part": splits.VALIDATION, "specimens": len(target)},
         "temperature": temperature,
@@ -239,7 +249,7 @@ def altered_metadata(data: PreparedData) -> dict[str, PreparedData]:
 
 def headline(target: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     """Return accuracy, balanced accuracy and macro-F1."""
-    scores = classification_metrics(target, calibrated(logits, 1.0))
+    scores = answer_metrics(target, Probabilities(logits, 1.0).predicted)
     return {
         "accuracy": scores["accuracy"],
         "balanced_accuracy": scores["balanced_accuracy"],
@@ -247,11 +257,10 @@ def headline(target: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     }
 
 
-def trust(logits: np.ndarray, temperature: float, target: np.ndarray) -> dict[str, float]:
-    """Return negative log-likelihood, calibration error and area under the risk-coverage curve at a temperature."""
-    probabilities = calibrated(logits, temperature)
+def trust(probabilities: Probabilities, target: np.ndarray) -> dict[str, float]:
+    """Return negative log-likelihood, calibration error and area under the risk-coverage curve of logits."""
     return {
-        "nll": negative_log_likelihood(logits, target, temperature),
+        "nll": negative_log_likelihood(probabilities.values, target, probabilities.temperature or 1.0),
         "ece": expected_calibration_error(probabilities, target),
         "aurc": float(risk_by_coverage(probabilities, target).mean()),
     }

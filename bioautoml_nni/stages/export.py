@@ -24,7 +24,6 @@ from ..evaluation.calibration import calibrated
 from ..evaluation.cost import count_parameters, specimen_flops
 from ..evaluation.explanations import has_feature_map
 from ..evaluation.metrics import classification_metrics
-from ..evaluation.taxonomy import coarser_taxa
 from ..export.deployable import METADATA_INPUTS, FusedModel, ImageModel, MappedImagePart, deployable
 from ..export.explain import write_gradcam
 from ..export.int8 import Quality, write_int8
@@ -257,7 +256,7 @@ def _classes(data: PreparedData) -> pd.DataFrame:
     table = pd.DataFrame(
         {"index": range(len(data.classes)), "name": data.classes, "rank": data.rank, "train": data.class_counts()}
     )
-    for rank, taxa in coarser_taxa(data.table[data.in_training], data.classes, data.rank).items():
+    for rank, taxa in data.taxa().items():
         table[rank] = taxa
     return table
 

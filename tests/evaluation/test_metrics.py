@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import confusion_matrix
 from torch import nn
 from torchmetrics import classification as tm
 
@@ -75,7 +76,7 @@ def test_figures_are_pictures(tmp_path):
     from PIL import Image
 
     target, probabilities = make()
-    confusion_figure(tmp_path / "c.png", target, probabilities.argmax(1), list("abcdefg"))
+    confusion_figure(tmp_path / "c.png", confusion_matrix(target, probabilities.argmax(1)), list("abcdefg"))
     roc_figure(tmp_path / "r.png", target, probabilities, list("abcdefg"))
     history = [
         {"epoch": 0, "train_loss": 1.0, "val_macro_f1": 0.2},

@@ -6,7 +6,9 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from bioautoml_nni.data.manifest import LABEL
-from bioautoml_nni.evaluation.taxonomy import by_rank, coarser_taxa, most_confused
+from bioautoml_nni.evaluation.confusion import most_confused
+from bioautoml_nni.evaluation.taxonomy import by_rank
+from bioautoml_nni.runs.taxonomy import coarser_taxa
 
 CLASSES = ["Apis mellifera", "Bombus lucorum", "Musca domestica", "Carabus auratus"]
 TABLE = pd.DataFrame(

@@ -6,6 +6,7 @@ import torch
 from bioautoml_nni.losses.class_balanced import ClassBalanced
 from bioautoml_nni.losses.cross_entropy import CrossEntropy
 from bioautoml_nni.losses.focal import Focal
+from bioautoml_nni.losses.hierarchical import Hierarchical
 from bioautoml_nni.losses.ldam import LDAM
 from bioautoml_nni.losses.logit_adjusted import LogitAdjustedCrossEntropy
 from bioautoml_nni.registry import plugins
@@ -97,3 +98,44 @@ def test_settings_out_of_range_are_refused(loss, settings):
 def test_without_their_effect_they_are_plain_cross_entropy(plain):
     logits, target = torch.randn(7, 3), torch.randint(0, 3, (7,))
     torch.testing.assert_close(plain(logits, target), CrossEntropy(COUNTS)(logits, target))
+
+
+TREE = {"genus": ["Apis", "Apis", "Musca", "Bombus"], "order": ["Hymenoptera", "Hymenoptera", "Diptera", "Hymenoptera"]}
+
+
+@pytest.mark.parametrize("tau", [0.0, 1.0])
+def test_hierarchical_loss_sums_probabilities_up_the_tree(tau):
+    counts = [8, 4, 2, 1]
+    loss = Hierarchical(counts, coarse_weight=0.5, tau=tau)
+    loss.set_taxonomy(TREE)
+    logits, target = torch.randn(6, 4, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 3, 0])
+    prior = tau * torch.tensor(counts, dtype=torch.float64).div(sum(counts)).log()
+    probabilities = torch.softmax(logits + prior, dim=1)
+    expected = 0.0
+    for row, label in zip(probabilities, target, strict=True):
+        same = {rank: [names[other] == names[label] for other in range(4)] for rank, names in TREE.items()}
+        sums = [row[label], *(row[torch.tensor(mask)].sum() for mask in same.values())]
+        expected -= sum(w * math.log(p) for w, p in zip((1, 0.5, 0.25), sums, strict=True)) / 1.75 / len(target)
+    assert loss(logits, target).item() == pytest.approx(expected, rel=1e-6)
+    assert torch.equal(loss.natural_logits(logits.float()), logits.float() + loss.adjustment)
+
+
+def test_without_a_tree_or_weight_it_is_cross_entropy_and_stays_finite_where_a_taxon_is_impossible():
+    logits, target = torch.randn(5, 4), torch.randint(0, 4, (5,))
+    plain = CrossEntropy([1] * 4)(logits, target)
+    torch.testing.assert_close(Hierarchical([1] * 4, tau=0.0)(logits, target), plain)
+    weightless = Hierarchical([1] * 4, coarse_weight=0.0, tau=0.0)
+    weightless.set_taxonomy(TREE)
+    torch.testing.assert_close(weightless(logits, target), plain)
+    loss = Hierarchical([1] * 4)
+    loss.set_taxonomy(TREE)
+    sure = torch.tensor([[0.0, 0.0, 500.0, 0.0]], requires_grad=True)
+    loss(sure, torch.tensor([0])).backward()
+    assert torch.isfinite(sure.grad).all() and sure.grad[0, 0] < 0 < sure.grad[0, 2]
+
+
+def test_a_mistake_within_the_genus_costs_less_than_one_of_another_order():
+    loss = Hierarchical([1] * 4)
+    loss.set_taxonomy(TREE)
+    near, far = torch.tensor([[0.0, 5.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 5.0, 0.0]])
+    assert loss(near, torch.tensor([0])) < loss(far, torch.tensor([0]))

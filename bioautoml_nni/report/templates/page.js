@@ -69,6 +69,34 @@ const worth = (cell) => {
   const number = parseFloat(text.replace(/[\s\u202f]/g, ""));
   return text === "–" ? null : /^[-+\d]/.test(text) && !Number.isNaN(number) ? number : text.toLowerCase();
 };
+// A table that is too long for a page: its further rows lie in a list, and as many are shown at once as stand in it.
+const pagers = new Map();
+for (const store of all("script[data-rows]")) {
+  const table = document.getElementById(store.dataset.rows), body = table.tBodies[0], size = body.rows.length;
+  const further = JSON.parse(store.textContent).map((texts) => {
+    const row = make("tr");
+    row.append(...texts.map((text) => make("td", text)));
+    return row;
+  });
+  const pager = { rows: [...body.rows, ...further], part: "", page: 0 };
+  const bar = make("p", "", { className: "pager" }), place = make("span"), find = make("input", "", { type: "search", placeholder: "part of a name" });
+  find.setAttribute("aria-label", "Find a class");
+  pager.show = (page = 0) => {
+    const found = pager.rows.filter((row) => row.cells[0].textContent.toLowerCase().includes(pager.part));
+    pager.page = Math.max(0, Math.min(page, Math.ceil(found.length / size) - 1));
+    const start = pager.page * size, shown = found.slice(start, start + size);
+    body.replaceChildren(...shown);
+    place.textContent = shown.length ? ` ${start + 1} to ${start + shown.length} of ${found.length} ` : " none ";
+  };
+  find.addEventListener("input", () => { pager.part = find.value.toLowerCase(); pager.show(); });
+  const back = make("button", "Back", { type: "button" }), next = make("button", "Next", { type: "button" });
+  back.addEventListener("click", () => pager.show(pager.page - 1));
+  next.addEventListener("click", () => pager.show(pager.page + 1));
+  bar.append(find, back, place, next);
+  table.closest(".scroll").before(bar);
+  pagers.set(table, pager);
+  pager.show();
+}
 for (const table of all("table.sortable")) for (const head of all("thead th", table)) {
   const button = make("button", "", { type: "button", className: "sort" });
   button.append(...head.childNodes);
@@ -76,16 +104,17 @@ for (const table of all("table.sortable")) for (const head of all("thead th", ta
   head.setAttribute("aria-sort", "none");
   button.addEventListener("click", (event) => {
     if (event.target.closest(".term")) return;
-    const index = [...head.parentElement.children].indexOf(head), body = table.tBodies[0];
-    const falls = head.getAttribute("aria-sort") === "none" ? typeof worth(body.rows[0].cells[index]) !== "string" : head.getAttribute("aria-sort") === "ascending";
-    const rows = [...body.rows].sort((one, other) => {
+    const index = [...head.parentElement.children].indexOf(head), body = table.tBodies[0], pager = pagers.get(table), present = pager ? pager.rows : [...body.rows];
+    const falls = head.getAttribute("aria-sort") === "none" ? typeof worth(present[0].cells[index]) !== "string" : head.getAttribute("aria-sort") === "ascending";
+    const rows = [...present].sort((one, other) => {
       const a = worth(one.cells[index]), b = worth(other.cells[index]);
       if (a === null || b === null) return (a === null) - (b === null);
       return (a < b ? -1 : a > b ? 1 : 0) * (falls ? -1 : 1);
     });
     for (const other of all("thead th", table)) other.setAttribute("aria-sort", "none");
     head.setAttribute("aria-sort", falls ? "descending" : "ascending");
-    body.append(...rows);
+    if (pager) { pager.rows = rows; pager.show(); }
+    else body.append(...rows);
   });
 }
 const hints = new Map();
