@@ -86,7 +86,7 @@ def _record(
         "unreadable": data.unreadable.rename(columns={ID: "id", IMAGE: "image"}).head(1000).to_dict("records"),
         "split_sizes": {name: int((part == name).sum()) for name in splits.PARTS},
         "groups_that_cross_into_test": _crossing(table, part, group) if group else None,
-        "class_counts": {str(name): {p: int(n) for p, n in row.items()} for name, row in counts.iterrows()},
+        "class_counts": {str(name): row for name, row in counts.to_dict("index").items()},
         "tail": _tail(counts[[splits.WEIGHTS, splits.ALPHA]].sum(axis=1)),
         "columns": [
             _column(finding, data.manifest.roles.get(finding.column, "ignored"), remarks) for finding in found.findings

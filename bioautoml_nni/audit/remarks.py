@@ -57,7 +57,7 @@ def judge_split(table: pd.DataFrame, part: pd.Series, split: SplitConfig, found:
     remarks: list[Remark] = []
     counts = pd.crosstab(table[LABEL], part.replace(splits.ALPHA, splits.WEIGHTS))
     for name, words in ((splits.WEIGHTS, "training"), (splits.VALIDATION, "validation"), (splits.TEST, "test")):
-        gone = [str(label) for label in counts.index if name not in counts or counts.loc[label, name] == 0]
+        gone = [str(label) for label in (counts.index[counts[name] == 0] if name in counts else counts.index)]
         if gone:
             shown = ", ".join(gone[:8]) + (" and others" if len(gone) > 8 else "")
             count = "1 class has" if len(gone) == 1 else f"{len(gone)} classes have"

@@ -71,7 +71,7 @@ def roc_figure(
         ranked = drawn[np.argsort(areas[drawn], kind="stable")]
         drawn = np.concatenate([ranked[: MOST_CURVES // 2], ranked[-MOST_CURVES // 2 :]])
         axes.set_title(f"the {MOST_CURVES // 2} smallest and largest areas; {left_out} classes lie between", fontsize=9)
-    for number, label in enumerate(drawn):
+    for number, label in enumerate(drawn.tolist()):
         false, true, _ = roc_curve(target == label, found.column(label))
         area = np.trapezoid(true, false)
         style = STYLES[number // len(PALETTE) % len(STYLES)]

@@ -102,7 +102,7 @@ def per_class_table(
         target, found.predicted, labels=labels, zero_division=0
     )
     auc = np.full(len(classes), np.nan)
-    for label in np.flatnonzero((support >= 10) & (support < len(target))):
+    for label in np.flatnonzero((support >= 10) & (support < len(target))).tolist():
         auc[label] = sk.roc_auc_score(target == label, found.column(label))
     return pd.DataFrame(
         {

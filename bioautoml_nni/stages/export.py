@@ -23,7 +23,8 @@ from ..data.tables import csv_text
 from ..evaluation.calibration import calibrated
 from ..evaluation.cost import count_parameters, specimen_flops
 from ..evaluation.explanations import has_feature_map
-from ..evaluation.metrics import classification_metrics
+from ..evaluation.metrics import answer_metrics
+from ..evaluation.probabilities import Probabilities
 from ..export.deployable import METADATA_INPUTS, FusedModel, ImageModel, MappedImagePart, deployable
 from ..export.explain import write_gradcam
 from ..export.int8 import Quality, write_int8
@@ -291,7 +292,7 @@ def _write_int8(data: PreparedData, folder: Path, limit: float) -> dict[str, Any
         )
     test, targets = _arrays(data, splits.TEST)
     scores = {
-        name: classification_metrics(targets, calibrated(_logits(folder / name, test).astype(np.float64), 1.0))
+        name: answer_metrics(targets, Probabilities(_logits(folder / name, test), 1.0).predicted)
         for name in ("model.onnx", "model_int8.onnx")
     }
     return {
@@ -319,7 +320,7 @@ def _logits(path: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _macro_f1(targets: np.ndarray, logits: np.ndarray) -> float:
-    return float(classification_metrics(targets, calibrated(logits.astype(np.float64), 1.0))["macro"]["f1"])
+    return float(answer_metrics(targets, Probabilities(logits, 1.0).predicted)["macro"]["f1"])
 
 
 def _require_budget(run: RunDirectory, data: PreparedData, network: nn.Module, target: str) -> None:
