@@ -115,25 +115,16 @@ def _quantise(source: Path, target: Path, inputs: Mapping[str, Tensor], floats: 
     )
 
     class Reader(CalibrationDataReader):
-        """Gives one batch at a time: onnxruntime keeps every activation of all that it is given at once."""
-
         def __init__(self) -> None:
             count = len(next(iter(inputs.values())))
-            self.step = min(STEP, count)
-            self.starts = range(0, count - self.step + 1, self.step)
-            self.waiting = iter(self.starts)
-
-        def __len__(self) -> int:
-            return len(self.starts)
-
-        def set_range(self, start_index: int, end_index: int) -> None:
-            self.waiting = iter(self.starts[start_index:end_index])
+            step = min(STEP, count)  # histograms need batches of one size
+            self.batches = iter(
+                {name: value[start : start + step].numpy() for name, value in inputs.items()}
+                for start in range(0, count - step + 1, step)
+            )
 
         def get_next(self) -> Any:
-            start = next(self.waiting, None)
-            if start is None:
-                return None
-            return {name: value[start : start + self.step].numpy() for name, value in inputs.items()}
+            return next(self.batches, None)
 
     quantize_static(
         str(source),
@@ -146,7 +137,7 @@ def _quantise(source: Path, target: Path, inputs: Mapping[str, Tensor], floats: 
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.Percentile if ranges == "percentile" else CalibrationMethod.MinMax,
-        extra_options={"CalibStridedMinMax": 1} | ({"CalibPercentile": 99.99} if ranges == "percentile" else {}),
+        extra_options={"CalibPercentile": 99.99} if ranges == "percentile" else {},
     )
 
 
