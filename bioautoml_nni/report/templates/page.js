@@ -3,7 +3,7 @@ const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const make = (tag, text, properties = {}) => Object.assign(document.createElement(tag), { textContent: text ?? "" }, properties);
 
 // What a place in a chart says, while it is pointed at, touched or has the focus.
-const tip = document.body.appendChild(make("div", "", { id: "tip", hidden: true, role: "status" }));
+const tip = document.body.appendChild(make("div", "", { id: "told", hidden: true, role: "status" }));
 function say(element, x, y) {
   tip.textContent = element.dataset.tip;
   tip.hidden = false;
