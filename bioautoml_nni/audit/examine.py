@@ -5,6 +5,7 @@ Load, labels, images, split, roles: each step takes a table, and returns one wit
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,13 @@ from rich.console import Console
 
 from ..config import Experiment
 from ..data import splits
-from ..data.labels import learnable, require_labels, twin_remarks
+from ..data.classes import with_classes
+from ..data.labels import OTHER, learnable, named_settings, twin_remarks
 from ..data.load import image_size, image_store, load_manifest
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest
+from ..data.naming import Naming
 from ..data.readable import NONE_UNREADABLE, readable
-from ..data.remark import Remark
+from ..data.remark import Answer, Remark
 from ..data.roles import decide_roles
 from ..data.specimens import Specimens
 from ..utils.progress import make_progress
@@ -53,6 +56,12 @@ class Examination:
         return self.judged.verdict
 
     @property
+    def answers(self) -> list[Answer]:
+        """Lines of experiment.yml that answer what is wrong or doubtful, each once."""
+        given = [remark.answer for remark in self.judged.remarks if remark.answer and remark.level != "note"]
+        return [answer for place, answer in enumerate(given) if answer not in given[:place]]
+
+    @property
     def refusals(self) -> list[str]:
         """Why nothing may be trained on this data, in sentences."""
         return [remark.text for remark in self.judged.remarks if remark.level == "refused"]
@@ -82,8 +91,8 @@ def finish(experiment: Experiment, manifest: Manifest, console: Console) -> tupl
     Raises:
         DataError: see `examine`.
     """
-    settings = experiment.data
-    require_labels(manifest.table, settings.hold_out)
+    manifest = with_classes(manifest, experiment.data)
+    settings = named_settings(experiment.data, manifest)
     labelled = learnable(manifest.table, settings)
     remarks = [
         *(Remark("note", "table", note) for note in manifest.notes),
@@ -91,7 +100,7 @@ def finish(experiment: Experiment, manifest: Manifest, console: Console) -> tupl
         *splits.unused_split(manifest.table, settings),
         *labelled.remarks,
     ]
-    dropped, table = dict(labelled.left_out), labelled.table
+    dropped, joined, table = dict(labelled.left_out), dict(labelled.joined), labelled.table
     facts = pixels = None
     unreadable = NONE_UNREADABLE
     if "image" in settings.modalities:
@@ -99,17 +108,19 @@ def finish(experiment: Experiment, manifest: Manifest, console: Console) -> tupl
         store = image_store(experiment, manifest.image_root, size)
         seen = readable(table, store, settings.max_unreadable, console)
         again = learnable(seen.table, settings)  # an image that cannot be read may leave a label a single specimen
-        facts = seen.facts[~seen.table[LABEL].isin(list(again.left_out))].reset_index(drop=True)
+        facts = seen.facts.iloc[again.kept].reset_index(drop=True)
         remarks += [*seen.remarks, *again.remarks]
         table, unreadable, pixels = again.table, seen.unreadable, store.pixels(facts)
-        dropped |= again.left_out
+        dropped, joined = {**dropped, **again.left_out}, {**joined, **again.joined}
     part = splits.divide(table, settings, experiment.seed)
     found = _screen(experiment, manifest, table, part, console)
     roles = decide_roles(
         manifest, table, found.findings, experiment.audit.allow, uses_metadata="metadata" in settings.modalities
     )
     remarks += roles.remarks
-    data = Specimens(roles.manifest, table, part, facts, pixels, unreadable, dropped, roles.overridden, tuple(remarks))
+    naming = (manifest.naming or Naming()).joining(joined, OTHER)
+    decided = dataclasses.replace(roles.manifest, naming=naming)
+    data = Specimens(decided, table, part, facts, pixels, unreadable, dropped, joined, roles.overridden, tuple(remarks))
     return data, found
 
 

@@ -62,7 +62,7 @@ def audit(data: Specimens, found: Screen, settings: DataConfig) -> Audit:
     uses_metadata = "metadata" in settings.modalities
     remarks = (
         *data.remarks,
-        *judge_columns(found, data.manifest.roles, data.overridden, uses_metadata, data.manifest.infer),
+        *judge_columns(found, data.manifest, data.overridden, uses_metadata, settings.split),
         *(misfit_remarks(data.manifest, data.table) if uses_metadata else ()),
         *judge_split(data.table[data.learned], data.part[data.learned], settings.split, found),
         *(judge_pictures(images) if images is not None else ()),
@@ -77,11 +77,12 @@ def _record(
     counts = pd.crosstab(table[LABEL], part).reindex(columns=list(splits.PARTS), fill_value=0)
     return {
         "verdict": verdict_of(remarks),
-        "remarks": [vars(remark) for remark in remarks],
+        "remarks": [remark.record() for remark in remarks],
         "rank": data.manifest.rank,
         "specimens": len(table),
         "held_out": {str(name): int(n) for name, n in data.table[LABEL][~data.learned].value_counts().items()},
         "labels_dropped": dict(data.labels_dropped),
+        "labels_joined": dict(data.labels_joined),
         "unreadable_images": len(data.unreadable),
         "unreadable": data.unreadable.rename(columns={ID: "id", IMAGE: "image"}).head(1000).to_dict("records"),
         "split_sizes": {name: int((part == name).sum()) for name in splits.PARTS},
@@ -103,7 +104,8 @@ def _column(finding: ColumnFinding, role: Role, remarks: Sequence[Remark]) -> di
     record = {**vars(finding), "role": role}
     if finding.verdict == "pass" and role == "ignored":
         start = f"Column {finding.column!r} taken as ignored: "
-        why = next((remark.text.removeprefix(start) for remark in remarks if remark.text.startswith(start)), "")
+        said = next((remark for remark in remarks if remark.text.startswith(start)), None)
+        why = "" if said is None else said.plain.removeprefix(start)
         record |= {"verdict": "drop", "kind": "ignored", "reason": why.rstrip(".") or "its role is ignored"}
     return record
 

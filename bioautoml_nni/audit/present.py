@@ -38,6 +38,20 @@ def present(audit: dict[str, Any], console: Console) -> None:
         Panel(Group(WORDS[verdict], *lines), border_style=COLOURS[verdict], title="verdict", title_align="left"),
         highlight=False,
     )
+    _present_lines(remarks, console)
+    for remark in audit["remarks"]:
+        if remark["level"] == "note" and remark["topic"] != "columns":
+            console.print(f"[dim]note: {escape(remark['text'])}[/]", highlight=False, soft_wrap=True)
+
+
+def _present_lines(remarks: list[dict[str, Any]], console: Console) -> None:
+    """Print what experiment.yml would say, one unbroken line each, to be copied."""
+    lines = {remark["line"]: remark["sure"] for remark in remarks if "line" in remark}
+    if not lines:
+        return
+    console.print("[bold]lines of experiment.yml that answer them[/] (* written by `bioautoml check --fix`)")
+    for line, sure in lines.items():
+        console.print(f"{'*' if sure else ' '} {escape(line)}", highlight=False, soft_wrap=True)
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -9,28 +9,33 @@ import pandas as pd
 
 from ..config.schema import SplitConfig
 from ..data import splits
-from ..data.manifest import LABEL, Role
-from ..data.remark import ColumnFinding, Remark
+from ..data.manifest import LABEL, Manifest
+from ..data.remark import Answer, ColumnFinding, Remark
 from .columns import MUCH, Screen, brand
 
 
 def judge_columns(
     found: Screen,
-    roles: Mapping[str, Role],
+    manifest: Manifest,
     overridden: Mapping[str, str],
     uses_metadata: bool,
-    inferred: bool,
+    split: SplitConfig,
 ) -> list[Remark]:
     """Return remarks on refused, overridden and event columns, and on those that are used with a reservation."""
     remarks: list[Remark] = []
+    roles = manifest.roles
+    given_up = {name for name in manifest.declared if roles.get(name) in ("ignored", "taxonomy")}
 
     def named(findings: list[ColumnFinding]) -> str:
         return ", ".join(finding.column for finding in findings)
 
-    refused = [f for f in found.findings if f.verdict == "refuse" and f.column not in overridden]
+    refused = [f for f in found.findings if f.verdict == "refuse" and f.column not in {*overridden, *given_up}]
     if refused:
         text = f"Refused as features, for they give the label away: {named(refused)}."
-        remarks.append(Remark("warning" if inferred and uses_metadata else "note", "columns", text))
+        asked = manifest.infer and uses_metadata
+        said = {finding.column: roles.get(finding.column, "ignored") for finding in refused}
+        answer = Answer("data.columns", said, sure=True) if asked else None
+        remarks.append(Remark("warning" if asked else "note", "columns", text, answer))
     if overridden:
         remarks.append(
             Remark("warning", "columns", f"{brand(overridden)}. Every result of this experiment is marked so.")
@@ -42,14 +47,22 @@ def judge_columns(
             f"training specimens, so that these columns act as an event id: {named(events)}. Set data.split.group to "
             "the event's column for a score that holds for new events."
         )
-        remarks.append(Remark("warning", "columns", text))
+        remarks.append(Remark("warning", "columns", text, _by_group(found, split)))
     if not uses_metadata:
         return remarks
     for finding in found.findings:
         used = roles.get(finding.column) not in ("ignored", "group", "taxonomy")
         if used and finding.verdict in ("warn", "drop"):
-            remarks.append(Remark("warning", "columns", f"Column {finding.column!r} is used, but {finding.reason}."))
+            text = f"Column {finding.column!r} is used, but {finding.reason}."
+            remarks.append(Remark("warning", "columns", text, Answer("data.columns", {finding.column: "ignored"})))
     return remarks
+
+
+def _by_group(found: Screen, split: SplitConfig) -> Answer | None:
+    """Return the line that keeps events on one side, where one column says which they are."""
+    if found.event is None or len(found.event.key) > 1 or split.method not in ("stratified", "group"):
+        return None
+    return Answer("data.split", {"method": "group", "group": found.event.key[0]})
 
 
 def judge_split(table: pd.DataFrame, part: pd.Series, split: SplitConfig, found: Screen) -> list[Remark]:
@@ -64,16 +77,15 @@ def judge_split(table: pd.DataFrame, part: pd.Series, split: SplitConfig, found:
             remarks.append(Remark("warning", "split", f"{count} no {words} specimen: {shown}."))
     known = found.event_in_training
     if found.event and known > MUCH and not any(f.kind == "event" and f.verdict == "drop" for f in found.findings):
-        remarks.append(
-            Remark("warning", "split", f"{known:.0%} of the test specimens share {found.event.name} with training.")
-        )
+        text = f"{known:.0%} of the test specimens share {found.event.name} with training."
+        remarks.append(Remark("warning", "split", text, _by_group(found, split)))
     group = split.group
     if group and found.event and group in found.event.key and known > 0:
         text = (
             f"data.split.group {group!r}: {known:.0%} of the test specimens are of a group that training has too, "
             f"since {split.column or 'the official split'!r} divides groups."
         )
-        remarks.append(Remark("warning", "split", text))
+        remarks.append(Remark("warning", "split", text, Answer("data.split", {"method": "group", "group": group})))
     return remarks
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..architecture.budgets import BUDGETS, LARGEST_SIDE, Budget
 
@@ -82,6 +82,34 @@ class EncodingConfig(_Section):
     text_width: int = Field(64, ge=2, description="numbers that a text becomes")
 
 
+LabelWay = Literal["case", "spaces", "unicode", "authors", "qualifiers"]
+
+
+class LabelsConfig(_Section):
+    """Which labels are one, what they belong to, and how few specimens of one are too few."""
+
+    merge: list[LabelWay] = Field(
+        default_factory=list,
+        description="in what labels may differ and are one all the same: case, spaces, unicode, authors, qualifiers "
+        "(cf., sp.)",
+    )
+    strip_authors: bool = Field(False, description="the same as merge: [authors]")
+    synonyms: str | None = Field(None, description="table below data.root: a name, and the accepted one that it means")
+    taxonomy: str | None = Field(None, description="table below data.root: a label, and its genus, family, order, ...")
+    min_specimens: int = Field(2, ge=2, description="a label with fewer is rare; see rare_labels")
+
+    @field_validator("merge", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @property
+    def ways(self) -> tuple[LabelWay, ...]:
+        """In what labels may differ and are one all the same."""
+        found: list[LabelWay] = [*self.merge, *(("authors",) if self.strip_authors else ())]
+        return tuple(dict.fromkeys(found))
+
+
 class DataConfig(BaseModel):
     """Where the specimens come from; further keys are arguments of the source."""
 
@@ -100,8 +128,11 @@ class DataConfig(BaseModel):
     split: SplitConfig = SplitConfig()
     encoding: EncodingConfig = EncodingConfig()
     max_unreadable: float = Field(0.05, ge=0, le=1, description="share of images above which the run is refused")
-    rare_labels: Literal["error", "drop"] = Field(
-        "error", description="labels with too few specimens for every split: refuse, or leave out and say so"
+    labels: LabelsConfig = LabelsConfig()
+    rare_labels: Literal["error", "drop", "other"] = Field(
+        "error",
+        description="labels with fewer specimens than labels.min_specimens: refuse, leave out and say so, or make one "
+        "class of all of them",
     )
     hold_out: list[str] = Field(
         default_factory=list,

@@ -53,7 +53,8 @@ data:
                                # roles: numeric, size, fraction, categorical, date, hour, latitude, longitude,
                                # text, group, ignored
   max_unreadable: 0.05         # a larger share of unreadable images stops the run
-  rare_labels: error           # or drop: what to do with a label that has one specimen
+  rare_labels: error           # or drop, or other (one class of them all): labels that have one specimen
+  # labels: {{merge: [case, spaces]}}  # labels that are one, written in several ways (docs/tables.md)
   split:
     method: stratified         # or group, column, official
     # group: event             # specimens of one group stay on one side: set it if there are several per trap or animal

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..config import Experiment
 from ..registry import get
 from ..utils.errors import DataError
+from .classes import with_classes
 from .image_store import ImageStore
 from .manifest import ID, Manifest
 from .sizing import natural_size
@@ -17,7 +18,7 @@ LOOK = 32
 
 
 def load_manifest(experiment: Experiment) -> Manifest:
-    """Return what the experiment's source reads.
+    """Return what the experiment's source reads, with the labels of classes.
 
     Raises:
         DataError: for files that cannot be read, and for an id that several specimens have.
@@ -34,7 +35,7 @@ def load_manifest(experiment: Experiment) -> Manifest:
             f"{settings.root or settings.source}: {count} specimens share an id with another (such as {first!r}), but "
             "a run's files are joined by id; give each specimen one of its own."
         )
-    return manifest
+    return with_classes(manifest, settings)
 
 
 def image_store(experiment: Experiment, image_root: Path, size: int) -> ImageStore:

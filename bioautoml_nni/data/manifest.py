@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pandas as pd
 
+from .naming import Naming
+
 Role = Literal[
     "numeric", "size", "fraction", "categorical", "date", "hour", "latitude", "longitude", "text", "group", "taxonomy",
     "ignored",
@@ -47,6 +49,7 @@ class Manifest:
         unread: texts that were to be numbers and are none, by column.
         origin: where the data come from, for whoever cites them: ``doi``, ``title``, ``citation``, ``rights``, and
             ``image_licences`` with the number of images by licence, as far as they are known.
+        naming: how labels became classes, once that is decided.
     """
 
     table: pd.DataFrame
@@ -59,6 +62,7 @@ class Manifest:
     forms: dict[str, dict[str, str]] = field(default_factory=dict)
     unread: dict[str, Unread] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
+    naming: Naming | None = None
 
     def features(self) -> dict[str, Role]:
         """Columns that are metadata features, in the table's order."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .manifest import FEATURE_ROLES, Manifest, Role, Unread
 from .numerals import parse_numbers
-from .remark import Level, Remark
+from .remark import Answer, Level, Remark
 from .tables import cell_text
 from .times import parse_hours, parse_times, restore_form
 
@@ -43,11 +43,12 @@ def misfit_remarks(manifest: Manifest, table: pd.DataFrame) -> list[Remark]:
         many = count > MANY * total
         text = f"Column {name!r} is {role}, but {count} of its {total} values ({examples}) are no {_meant(role)}"
         if many and name in manifest.declared:
-            text += f". Convert them, or write data.columns: {{{name}: numeric}} or ignored."
+            text += ". Convert them, or give the column another role."
         else:
             text += "; they count as missing."
         level: Level = "note" if not many else "refused" if name in manifest.declared else "warning"
-        remarks.append(Remark(level, "columns", text))
+        other = "numeric" if role in RANGES and role != "numeric" and not unread.count else "ignored"
+        remarks.append(Remark(level, "columns", text, Answer("data.columns", {name: other}) if many else None))
     return remarks
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,7 +12,7 @@ from ..utils.errors import DataError
 from ..utils.progress import make_progress
 from .image_store import ImageStore
 from .manifest import ID, IMAGE
-from .remark import Remark
+from .remark import Answer, Remark
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,6 @@ def _remark(unreadable: pd.DataFrame, total: int, limit: float) -> Remark:
     text = f"{len(unreadable)} of {total} images ({share:.1%}) cannot be read"
     if share > limit:
         text += f", more than data.max_unreadable={limit:g}; the first is {first[IMAGE]} ({first['reason']})."
-        return Remark("refused", "unreadable", text)
+        return Remark("refused", "unreadable", text, Answer("data.max_unreadable", math.ceil(share * 100) / 100))
     text += f" and are left out; the first is {first[IMAGE]} ({first['reason']})."
     return Remark("warning", "unreadable", text)

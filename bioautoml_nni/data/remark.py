@@ -3,19 +3,62 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from ..utils.yaml_files import flow
 
 Level = Literal["refused", "warning", "note"]
 Verdict = Literal["pass", "warn", "drop", "refuse"]
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What experiment.yml would say to a remark.
+
+    Attributes:
+        key: dotted key of a section's entry, such as data.labels.
+        value: of it; a mapping is added to what stands there.
+        sure: whether it needs no judgement, so that `bioautoml check --fix` writes it.
+    """
+
+    key: str
+    value: Any
+    sure: bool = False
+
+    @property
+    def line(self) -> str:
+        """The line to write."""
+        return f"{self.key}: {flow(self.value)}"
+
+
+@dataclass(frozen=True)
 class Remark:
-    """One sentence; any that is "refused" forbids training."""
+    """What is said in a sentence or two; any that is "refused" forbids training.
+
+    Attributes:
+        answer: the line of experiment.yml that answers it, with which the text ends.
+    """
 
     level: Level
     topic: str
     text: str
+    answer: Answer | None = None
+
+    def __post_init__(self) -> None:
+        if self.answer is not None:
+            object.__setattr__(self, "text", f"{self.text} Write {self.answer.line}.")
+
+    @property
+    def plain(self) -> str:
+        """The text without the line that answers it."""
+        return self.text if self.answer is None else self.text.removesuffix(f" Write {self.answer.line}.")
+
+    def record(self) -> dict[str, Any]:
+        """Return it for audit.json."""
+        record: dict[str, Any] = {"level": self.level, "topic": self.topic, "text": self.text}
+        if self.answer is not None:
+            record |= {"line": self.answer.line, "sure": self.answer.sure}
+        return record
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pandas as pd
 from ..registry import suggestion
 from ..utils.errors import DataError
 from .manifest import Manifest, Role
-from .remark import ColumnFinding, Remark
+from .remark import Answer, ColumnFinding, Remark
 from .times import SHARE, decide_form, is_time, time_share
 
 DATE = re.compile(r"(^|_)(date|eventdate|day|collected|datetime|time|timestamp)($|_)", re.IGNORECASE)
@@ -84,7 +84,11 @@ def decide_roles(
             roles[name] = "ignored"
         elif stated is None:
             roles[name], reason = infer_role(name, table[name])
-            remarks.append(Remark("note", "columns", f"Column {name!r} taken as {roles[name]}: {reason}."))
+            text, answer = (
+                f"Column {name!r} taken as {roles[name]}: {reason}.",
+                Answer("data.columns", {name: roles[name]}),
+            )
+            remarks.append(Remark("note", "columns", text, answer))
         else:
             roles[name] = stated
     pair_places(roles)
@@ -110,7 +114,7 @@ def _refused(finding: ColumnFinding, rank: str) -> Remark:
         f"data.columns.{finding.column}: cannot be a feature for {rank!r}, since {finding.reason}. Remove it, or state "
         f"under audit.allow.{finding.column} why it must be used; every result is then marked."
     )
-    return Remark("refused", "columns", text)
+    return Remark("refused", "columns", text, Answer("data.columns", {finding.column: "ignored"}, sure=True))
 
 
 def infer_role(name: str, column: pd.Series) -> tuple[Role, str]:

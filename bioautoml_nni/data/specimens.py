@@ -26,6 +26,7 @@ class Specimens:
         pixels: their pixels, or None without images.
         unreadable: id, image and reason of the images that cannot be read.
         labels_dropped: number of specimens by label that was left out.
+        labels_joined: number of specimens by label that is part of the class of all rare ones.
         overridden: reason, by refused column that is used all the same.
         remarks: what was left out or decided, in words.
     """
@@ -37,6 +38,7 @@ class Specimens:
     pixels: Pixels | None
     unreadable: pd.DataFrame
     labels_dropped: Mapping[str, int]
+    labels_joined: Mapping[str, int]
     overridden: Mapping[str, str]
     remarks: tuple[Remark, ...]
 

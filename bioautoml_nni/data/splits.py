@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..config.schema import DataConfig
 from ..utils.errors import DataError
 from ..utils.seeding import derive_seed
 from .manifest import LABEL, SPLIT, as_strings
-from .remark import Remark
+from .remark import Answer, Remark
 
 WEIGHTS, ALPHA, VALIDATION, TEST = "weights_train", "alpha_train", "validation", "test"
 PARTS = (WEIGHTS, ALPHA, VALIDATION, TEST)
@@ -44,9 +45,31 @@ def unused_split(table: pd.DataFrame, settings: DataConfig) -> list[Remark]:
     names = ", ".join(sorted(str(name) for name in table[SPLIT].dropna().unique())[:6])
     text = (
         f"The source divides the data into {names}, but data.split.method is {settings.split.method!r}: all are pooled "
-        "and divided anew. Write data.split: {method: official, train: [...], test: [...]} to use its parts."
+        "and divided anew."
     )
-    return [Remark("warning", "split", text)]
+    official = official_split(str(name) for name in table[SPLIT].dropna().unique())
+    return [Remark("warning", "split", text, None if official is None else Answer("data.split", official, sure=True))]
+
+
+PART_NAMES = {"train": ("train", "training"), "validation": ("val", "valid", "validation", "dev"), "test": (
+    "test", "testing", "eval",
+)}  # fmt: skip
+
+
+def official_split(names: Iterable[str]) -> dict[str, Any] | None:
+    """Return the split that parts of these names most plainly are, None if some are called otherwise.
+
+    Where there is no test part, the validation part is tested on, and another one drawn from the training part.
+    """
+    split: dict[str, Any] = {"method": "official"}
+    for name in sorted(names):
+        part = next((part for part, known in PART_NAMES.items() if name.lower() in known), None)
+        if part is None:
+            return None
+        split.setdefault(part, []).append(name)
+    if "test" not in split and "validation" in split:
+        split["test"] = split.pop("validation")
+    return split if {"train", "test"} <= split.keys() else None
 
 
 def assign(table: pd.DataFrame, settings: Any, seed: int) -> pd.Series:

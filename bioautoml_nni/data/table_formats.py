@@ -14,6 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..utils.yaml_files import flow
+
 Row = Sequence[Any]
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
@@ -65,7 +67,10 @@ def spreadsheet_rows(path: Path, sheet: str | None, notes: list[str]) -> Iterato
         if not names:
             raise ValueError("it has no sheet")
         if sheet is None and len(names) > 1:
-            notes.append(f"{path.name}: its first sheet {names[0]!r} is read, of {', '.join(names)} (data.sheet).")
+            notes.append(
+                f"{path.name}: its first sheet {names[0]!r} is read, of {', '.join(names)}. To read another, write "
+                f"data.sheet: {flow(names[1])}."
+            )
         found = book.get_sheet_by_name(sheet or names[0])
         rows = found.to_python(skip_empty_area=False)
         merged = found.merged_cell_ranges or []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from ..utils.yaml_files import flow
 from .manifest import Role, Unread
 from .numerals import NumberReport, decide_numbers, gap_words, parse_numbers
 from .times import SHARE, FormReport, decide_form
@@ -107,7 +108,10 @@ def _dates(name: str, report: FormReport, result: Typed) -> None:
     elif report.day_first or report.month_first:
         return
     else:
-        why = f"no other says which; they are read day first. Write data.date_order: {{{name}: month_first}} if not"
+        why = (
+            "no other says which; they are read day first. If the month comes first, write data.date_order: "
+            f"{flow({name: 'month_first'})}"
+        )
     result.notes.append(f"Column {name!r}: {both}, and {why}.")
 
 
@@ -117,5 +121,5 @@ def _ask_about_gaps(name: str, column: pd.Series, result: Typed) -> None:
         told = ", ".join(f"{word!r} ({count} times)" for word, count in words.items())
         result.notes.append(
             f"Column {name!r} holds {told}, taken as values like others; if they mean that a value is missing, write "
-            f"data.missing: [{', '.join(words)}]."
+            f"data.missing: {flow(list(words))}."
         )

@@ -14,6 +14,7 @@ import pandas as pd
 from ..architecture.budgets import LARGEST_SIDE
 from ..data.decoding import ImageReference, decode, read_bytes, require_below
 from ..data.metadata import MetadataPreprocessor
+from ..data.naming import restore_naming
 from ..data.tables import read_own
 from ..utils.errors import DataError, ExportError
 from .decisions import Decisions
@@ -49,6 +50,7 @@ class Model:
         self.brand = str(info["brand"])
         self.image = preprocessing["image"]
         self.preprocessor = MetadataPreprocessor.from_dict(preprocessing["metadata"])
+        self.naming = restore_naming(preprocessing.get("labels"))
         self.session = session
         self.missing_columns: list[str] = []
         self._explainers: tuple[Any, ...] | None = None
@@ -142,7 +144,13 @@ class Model:
         return float(levels[f"{coverage:g}"])
 
     def decisions(self, **options: Any) -> Decisions:
-        """Return the rules by which probabilities become answers; see `Decisions`."""
+        """Return the rules by which probabilities become answers; see `Decisions`.
+
+        A species list may spell names in any way that was one in training, and use synonyms that were known there.
+        """
+        if (names := options.get("species_list")) is not None:
+            known = set(self.classes["name"])
+            options["species_list"] = [name if name in known else self.naming.name(name) for name in names]
         return Decisions(self.classes, str(self.info["rank"]), **options)
 
     def read_image(

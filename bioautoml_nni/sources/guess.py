@@ -16,6 +16,7 @@ import pandas as pd
 
 from ..data.image_files import SUFFIXES, list_images
 from ..data.roles import infer_role
+from ..data.splits import official_split
 from ..data.tables import TableFile, is_table
 from ..data.typed import with_types
 from ..utils.encodings import read_text
@@ -105,15 +106,8 @@ def _folder(path: Path) -> Guess:
         raise DataError(f"{path}: holds neither a table, nor folders of images, nor meta.xml; name the table itself.")
     found = Guess("imagefolder", path, rows=len(files))
     found.set("modalities", ["image"], "folders of images have no metadata")
-    if _are_parts(tops):
-        split: dict[str, Any] = {"method": "official"}
-        for part, names in (("train", PARTS[:2]), ("validation", PARTS[2:5]), ("test", PARTS[5:])):
-            if own := sorted(top.lower() for top in tops if top.lower() in names):
-                split[part] = own
-        if "test" not in split and "validation" in split:
-            split["test"] = split.pop("validation")
-        if {"train", "test"} <= split.keys():
-            found.set("split", split, "its folders are called like parts")
+    if _are_parts(tops) and (split := official_split({top.lower() for top in tops})):
+        found.set("split", split, "its folders are called like parts")
     return found
 
 

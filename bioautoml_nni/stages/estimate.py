@@ -19,7 +19,7 @@ from rich.console import Console
 from ..config import Experiment
 from ..config.load import changed
 from ..data import splits
-from ..data.labels import learnable, require_labels
+from ..data.labels import learnable, named_settings
 from ..data.load import image_size, image_store, load_manifest
 from ..data.manifest import IMAGE, SPLIT, Manifest
 from ..runs.directory import RunDirectory
@@ -90,10 +90,9 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
     Raises:
         BioAutoMLError: whatever the run itself would end with on these specimens.
     """
-    settings = experiment.data
     started = time.perf_counter()
     manifest = load_manifest(experiment)
-    require_labels(manifest.table, settings.hold_out)
+    settings = named_settings(experiment.data, manifest)
     table = learnable(manifest.table, settings).table
     part = splits.divide(table, settings, experiment.seed)
     learned = part != splits.UNKNOWN
@@ -166,7 +165,7 @@ def _dry(experiment: Experiment, cache: Path, cached: bool) -> Experiment:
             **experiment.data.split.model_dump(include={"alpha_fraction"}), "method": "official",
             "train": [splits.WEIGHTS], "validation": [splits.VALIDATION], "test": [splits.TEST],
         },
-        "data.rare_labels": "drop", "data.hold_out": [], "cache.folder": str(cache),
+        "data.rare_labels": "drop", "data.labels": {}, "data.hold_out": [], "cache.folder": str(cache),
         "cache.max_gb": experiment.cache.max_gb if cached else 0,
         "search.epochs": EPOCHS, "search.image_sizes": experiment.search.image_sizes[-1:],
         "training.epochs": EPOCHS, "training.patience": None,

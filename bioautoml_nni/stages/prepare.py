@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..audit.examine import Examination, examine
+from ..data.classes import table_of_labels
 from ..data.image_store import Pixels
 from ..data.manifest import ID, LABEL, Manifest
 from ..data.metadata import MetadataPreprocessor
+from ..data.naming import Naming
 from ..data.specimens import Specimens
 from ..data.tables import csv_text
 from ..runs.directory import RunDirectory
@@ -23,7 +25,7 @@ from ..utils.errors import DataError
 
 
 def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = None) -> None:
-    """Write manifest.parquet, splits.csv, preprocessing.json, audit.json and unreadable.csv.
+    """Write manifest.parquet, splits.csv, labels.csv, preprocessing.json, audit.json and unreadable.csv.
 
     Args:
         manifest: the source's own by default.
@@ -53,6 +55,9 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
         size = int(data.pixels.batch(np.array([0])).shape[1])
     with replacing(run / "manifest.parquet") as temporary:
         _parquet_ready(data.table).to_parquet(temporary, index=False)
+    naming = data.manifest.naming or Naming()
+    held_out = sorted(data.table[LABEL][~data.learned].unique())
+    write_text(run / "labels.csv", csv_text(table_of_labels(naming, data.labels_dropped, held_out)))
     write_text(run / "splits.csv", csv_text(pd.DataFrame({"id": data.table[ID], "part": data.part})))
     write_json(
         run / "preprocessing.json",
@@ -63,6 +68,7 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
             "image": {"size": size, "mean": mean, "std": std, "revision": NORMALISATION_REVISION},
             "image_root": str(data.manifest.image_root.resolve()),
             "metadata": preprocessor.to_dict(),
+            "labels": naming.state(),
             "brand": found.audit["brand"],
         },
     )

@@ -6,7 +6,9 @@ that wants a number or a truth value takes them all the same.
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -67,3 +69,27 @@ def load_yaml(text: str) -> Any:
     if loader.repeated:
         raise RepeatedKeys("; ".join(loader.repeated))
     return content
+
+
+def flow(value: Any) -> str:
+    """Return a value as YAML on one line, which `load_yaml` and any other reader take for the same value."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{flow(key)}: {flow(entry)}' for key, entry in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(flow, value))}]"
+    if isinstance(value, str) and PLAIN.fullmatch(value) and value.lower() not in WORDS_OF_YAML:
+        return value
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + "".join(sign if sign.isprintable() else f"\\U{ord(sign):08X}" for sign in escaped) + '"'
+    if isinstance(value, float):
+        mantissa, e, exponent = repr(value).partition("e")
+        point = "" if "." in mantissa or not e else ".0"
+        return mantissa.replace("inf", ".inf").replace("nan", ".nan") + point + e + exponent
+    return json.dumps(value)
+
+
+PLAIN = re.compile(r"[^\W\d_]\w*(?:[ .-]\w+)*")
+"""Texts that need no quotes."""
+WORDS_OF_YAML = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n"))
+"""Words that some reader of YAML takes for something else than a text, or that look so."""
