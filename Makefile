@@ -7,7 +7,7 @@ export PYTHONWARNINGS ?= ignore::DeprecationWarning
 # Containers switch bytecode off; torch, NNI and Lightning would then be compiled anew by every process that imports them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-faults fuzz audit lint docs docs-serve pictures bench bench-short bench-full clean
+.PHONY: install demo test test-faults fuzz fuzz-data audit lint docs docs-serve pictures bench bench-short bench-full clean
 
 install: $(STAMP)
 
@@ -28,9 +28,12 @@ test: install
 test-faults: install
 	$(BIN)/python -m pytest -m faults
 
-fuzz: install
+fuzz: install fuzz-data
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,fuzz]'
 	$(BIN)/python tests/coverage_fuzz.py
+
+fuzz-data: install
+	FUZZ_TIMES=$${FUZZ_TIMES:-500} $(BIN)/python -m pytest -q tests/sources/test_warts.py
 
 audit: install
 	$(BIN)/uv tool run pip-audit --strict --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')

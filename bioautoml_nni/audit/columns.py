@@ -12,8 +12,8 @@ import pandas as pd
 from ..data.remark import ColumnFinding
 from ..data.times import is_time
 from .association import Association, associate, encode
-from .events import Event, find_event, shared_share
-from .names import is_date, is_place, is_place_or_time, is_rank, proxy_by_name, snake
+from .events import Event, find_event, join, shared_share
+from .names import is_catch, is_date, is_place, is_place_or_time, is_rank, proxy_by_name, snake
 from .text import LEAST_SHARE, share_naming_own_taxon
 
 SPLIT_NAME = re.compile(r"^(split|subset|partition|cv_?fold|fold)(_.*)?$")
@@ -95,15 +95,32 @@ def _is_unique(codes: np.ndarray) -> bool:
 def _event_beyond(
     codes: Mapping[str, np.ndarray], group: str, test: np.ndarray, train: np.ndarray
 ) -> tuple[Event, float] | None:
-    """Return the event of date and place that unites groups of both sides, and the share of the test part in it."""
-    together = [name for name in codes if name != group and (is_place(name) or is_date(name))]
-    if not (any(map(is_place, together)) and any(map(is_date, together))):
-        return None
-    found = find_event({name: codes[name] for name in together})
-    if found is None or not (any(map(is_place, found.followers)) and any(map(is_date, found.followers))):
-        return None
-    known = shared_share(found.codes, test, train)
-    return (found, known) if known > MUCH else None
+    """Return the event that unites groups of both sides, and the share of the test part in it.
+
+    That is a column called like a catch, or date and place together; one of both alone is shared by many catches.
+    """
+    others = [name for name in codes if name != group and np.unique(codes[name]).size > 2]
+    places, days = [name for name in others if is_place(name)], [name for name in others if is_date(name)]
+    keys: list[tuple[str, ...]] = [(name,) for name in others if is_catch(name) and name not in days]
+    keys += [(*places, *days)] if places and days else []
+    for key in keys:
+        joint = join(codes, key)
+        if _is_unique(joint) or not associate(codes[group], joint.astype(np.int32)).determines(least_coverage=0.05):
+            continue
+        known = shared_share(joint, test, train)
+        if known > MUCH:
+            return Event(key, joint, (*key, *_followers(joint, codes, key))), known
+    return None
+
+
+def _followers(joint: np.ndarray, codes: Mapping[str, np.ndarray], key: tuple[str, ...]) -> list[str]:
+    """Return further columns that are the same for all specimens of an event."""
+    event = joint.astype(np.int32)
+    return [
+        name
+        for name, values in codes.items()
+        if name not in key and associate(event, values).determines(least_accuracy=0.99, least_coverage=0.5)
+    ]
 
 
 def _judge(

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..config.schema import DataConfig
 from ..data import splits
-from ..data.manifest import ID, IMAGE, LABEL, Role
+from ..data.manifest import FEATURE_ROLES, ID, IMAGE, LABEL, Role
 from ..data.misfits import misfit_remarks
 from ..data.remark import ColumnFinding, Remark
 from ..data.specimens import Specimens
@@ -102,6 +102,11 @@ def _record(
 def _column(finding: ColumnFinding, role: Role, remarks: Sequence[Remark]) -> dict[str, Any]:
     """Return what is recorded of a column; one that passed and yet is no feature says why."""
     record = {**vars(finding), "role": role}
+    used = role in FEATURE_ROLES
+    if finding.verdict == "drop" and used:
+        record["verdict"] = "warn"  # it was declared
+    if finding.verdict == "warn" and not used:
+        record["verdict"] = "drop"
     if finding.verdict == "pass" and role == "ignored":
         start = f"Column {finding.column!r} taken as ignored: "
         said = next((remark for remark in remarks if remark.text.startswith(start)), None)

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import re
 
+from ..data.roles import plain_name as snake
+
+__all__ = ["snake"]
+
 _RANKS = """
 domain realm superkingdom kingdom subkingdom superphylum phylum subphylum superclass class subclass infraclass
 superorder order suborder infraorder superfamily family subfamily supertribe tribe subtribe genus subgenus section
@@ -39,12 +43,6 @@ KINDS = {
 }
 
 
-def snake(name: str) -> str:
-    """Return a column's name in lower case with underscores: ``scientificName`` and ``Scientific-Name`` are one."""
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name).strip())
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
 def proxy_by_name(name: str) -> tuple[str, str] | None:
     """Return kind and reason if the column's name marks it as a proxy of the label."""
     normal = snake(name)
@@ -62,9 +60,18 @@ def is_rank(name: str) -> str | None:
 
 _PLACE_TIME = (
     "site|plot|transect|locality|location|habitat|country|province|state|county|region|municipality|island|lat|"
-    "latitude|lon|long|lng|longitude|elevation|altitude|date|year|month|day|week|season|event_date"
+    "latitude|lon|long|lng|longitude|elevation|altitude|date|year|month|day|week|season|event_date|"
+    "fundort|standort|ort|gemeinde|lieu|localite|commune|localidad|lugar|sitio|local|parcelle|parcela|habitat|"
+    "hohe|hoehe|[a-z]*datum|jahr|monat|tag|jour|annee|mois|fecha|dia|ano|mes|data"
 )
-_COLLECTING = "event|trap|station|sample|sampling|batch|tray|plate|deployment|session|visit|field_number|night"
+_CATCH = "event|sample|sampling|batch|deployment|session|visit|field_number|night|ereignis|evenement|evento|begehung"
+"""What is caught at one place and time."""
+_COLLECTING = f"{_CATCH}|trap|station|tray|plate|falle|piege|trampa|armadilha"
+_ONE_PLACE = (
+    r"(^|_)(site|plot|locality|location|lat|latitude|lon|lng|longitude|fundort|standort|lieu|localite|localidad|lugar|"
+    r"sitio|parcelle|parcela)(_|$)"
+)
+_ONE_DAY = r"(^|_)(date|day|datetime|time|timestamp|night|[a-z]*datum|tag|jour|fecha|dia)(_|$)"
 _PLACE_OR_TIME = re.compile(rf"(^|_)({_PLACE_TIME})(_|$)")
 _EVENT = re.compile(rf"(^|_)({_PLACE_TIME}|{_COLLECTING})(_|$)")
 
@@ -76,12 +83,17 @@ def is_place_or_time(name: str) -> bool:
 
 def is_place(name: str) -> bool:
     """Whether the name says a single place: coordinates, or a site."""
-    return bool(re.search(r"(^|_)(site|plot|locality|location|lat|latitude|lon|lng|longitude)(_|$)", snake(name)))
+    return bool(re.search(_ONE_PLACE, snake(name)))
 
 
 def is_date(name: str) -> bool:
     """Whether the name says a day or a time."""
-    return bool(re.search(r"(^|_)(date|day|datetime|time|timestamp|night)(_|$)", snake(name)))
+    return bool(re.search(_ONE_DAY, snake(name)))
+
+
+def is_catch(name: str) -> bool:
+    """Whether the name says in which catch, at one place and time, a specimen was taken."""
+    return bool(re.search(rf"(^|_)({_CATCH})(_|$)", snake(name)))
 
 
 def is_collecting(name: str) -> bool:

@@ -24,7 +24,7 @@ def judge_columns(
     """Return remarks on refused, overridden and event columns, and on those that are used with a reservation."""
     remarks: list[Remark] = []
     roles = manifest.roles
-    given_up = {name for name in manifest.declared if roles.get(name) in ("ignored", "taxonomy")}
+    given_up = {name for name in manifest.declared if roles.get(name) in ("ignored", "taxonomy", "group")}
 
     def named(findings: list[ColumnFinding]) -> str:
         return ", ".join(finding.column for finding in findings)

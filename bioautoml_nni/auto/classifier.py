@@ -19,13 +19,14 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from ..data.image_files import list_images
-from ..data.tables import read_table
+from ..data.tables import csv_text, read_own, read_table
 from ..runtime.model import Model
 from ..runtime.predict import Request
 from ..runtime.predict import predict as predict_source
-from ..utils.atomic import replacing_folder, write_json
+from ..utils.atomic import replacing_folder, write_json, write_text
 from ..utils.errors import DataError, ExportError
 from .frames import as_table, write_frame
+from .records import NUMBERS
 
 PARAMETERS = "classifier.json"
 Specimens: TypeAlias = str | Path | pd.DataFrame | Sequence[Any]
@@ -296,7 +297,7 @@ class SpecimenClassifier(BaseEstimator):
         with replacing_folder(target) as temporary:
             shutil.copytree(self.model_.folder, temporary, dirs_exist_ok=True)
             if hasattr(self, "leaderboard_"):
-                self.leaderboard_.to_csv(temporary / "leaderboard.csv", index=False)
+                write_text(temporary / "leaderboard.csv", csv_text(self.leaderboard_))
             params = {key: str(value) if isinstance(value, Path) else value for key, value in self.get_params().items()}
             params["overrides"] = list(self.overrides)
             write_json(temporary / PARAMETERS, {"params": {**params, "output": None}, "label": self.label_})
@@ -315,8 +316,7 @@ class SpecimenClassifier(BaseEstimator):
         made = cls(**known["params"])
         made.label_ = known.get("label", str(model.info["rank"]))
         if (model.folder / "leaderboard.csv").is_file():
-            board = pd.read_csv(model.folder / "leaderboard.csv")
-            made.leaderboard_ = board.assign(note=board["note"].fillna(""))
+            made.leaderboard_ = read_own(model.folder / "leaderboard.csv", NUMBERS)
         made._take(model)
         return made
 

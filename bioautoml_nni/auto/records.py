@@ -20,6 +20,7 @@ COLUMNS = (
     "candidate", "status", *(f"validation_{name}" for name in SCORES), "validation_macro_f1_se",
     *(f"test_{name}" for name in SCORES), "parameters", "mflops", "latency_ms", "seconds", "weight", "note",
 )  # fmt: skip
+NUMBERS = tuple(name for name in COLUMNS if name not in ("candidate", "status", "note"))
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,5 @@ def leaderboard(records: Iterable[Record]) -> pd.DataFrame:
         score=-pd.to_numeric(table["validation_macro_f1"]),
     ).sort_values(["place", "score", "candidate"], kind="stable")
     found = table.loc[order.index].reset_index(drop=True)
-    numbers = [name for name in COLUMNS if name not in ("candidate", "status", "note")]
-    found[numbers] = found[numbers].apply(pd.to_numeric)
+    found[list(NUMBERS)] = found[list(NUMBERS)].apply(pd.to_numeric)
     return found

@@ -12,8 +12,7 @@ LONG = 2_000_000
 
 def is_long(directory: object) -> bool:
     """Whether a run is so long that it says what it will take, and has not begun to search or train."""
-    import pandas as pd
-
+    from ..data.tables import read_own
     from ..runs.directory import RunDirectory
 
     assert isinstance(directory, RunDirectory)
@@ -21,7 +20,7 @@ def is_long(directory: object) -> bool:
     if directory.done("search") or any((directory / name).is_file() for name in begun):
         return False
     epochs = directory.experiment.search.epochs + directory.experiment.training.epochs
-    return epochs * len(pd.read_csv(directory / "splits.csv", usecols=["part"])) > LONG
+    return epochs * len(read_own(directory / "splits.csv")) > LONG
 
 
 def show_estimate(experiment: object) -> None:

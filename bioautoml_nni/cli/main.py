@@ -334,6 +334,13 @@ def _figure(encoder: object, attribute: str) -> str:
     return value if isinstance(value, str) else "by network"
 
 
+def _asked(key: str, choices: list[str]) -> str:
+    """Ask at the terminal which of several is meant; anything else is asked again."""
+    from rich.prompt import Prompt
+
+    return str(Prompt.ask(f"data.{escape(key)}", console=console, choices=choices, default=choices[0]))
+
+
 @app.command(rich_help_panel=START)
 def init(
     target: Annotated[
@@ -362,7 +369,9 @@ def init(
     from ..utils.places import require_folder
 
     holds_data = target.is_file() or (target.is_dir() and table is None and any(target.iterdir()))
-    found = guess(target) if holds_data else None
+    if target.is_file() and (there := target.parent / "experiment.yml").exists():
+        raise RunDirectoryError(f"{there}: is there already; choose another folder or remove it.")
+    found = guess(target, _asked if sys.stdin.isatty() else None) if holds_data else None
     folder = target if found is None else found.root
     file = folder / "experiment.yml"
     if file.exists():
@@ -378,10 +387,6 @@ def init(
         console.print(f"Wrote {file}. Edit its data section, then: bioautoml check {file}", soft_wrap=True)
         return
     require_folder(folder, "init")
-    if sys.stdin.isatty():
-        for key, others in found.unsure.items():
-            choices = [str(found.values[key]), *others]
-            found.set(key, typer.prompt(f"{key}: {', '.join(choices)}?", default=choices[0]), "as you said")
     write_text(file, guessed_experiment(found, target.resolve().name.partition(".")[0]))
     for key, reason in found.reasons.items():
         value = found.values.get(key, found.values.get("columns", {}).get(key.removeprefix("columns."), ""))

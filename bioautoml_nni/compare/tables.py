@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from ..config import Experiment
+from ..data.tables import csv_text
 from ..registry import get
 from ..report.page import render
 from ..utils.atomic import write_json, write_text
@@ -44,7 +45,7 @@ def write_tables(runs: pd.DataFrame, experiment: Experiment, output: Path, data_
     headings = list(HEADINGS.values())
     rows = ["| " + " | ".join(headings) + " |", "|---|" + "---:|" * (len(headings) - 1)]
     rows += ["| " + " | ".join(line) + " |" for line in lines]
-    write_text(output / "compare.csv", runs.to_csv(index=False))
+    write_text(output / "compare.csv", csv_text(runs))
     write_text(output / "compare.md", "\n".join([*rows, "", caption, ""]))
     html = render("compare.html.j2", __package__, name=experiment.name, headings=headings, lines=lines, caption=caption)
     write_text(output / "compare.html", html)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ..registry import get, plugins, suggestion
 from ..utils.encodings import read_text
 from ..utils.errors import BioAutoMLError, ConfigError, PluginError
-from ..utils.yaml_files import RepeatedKeys, load_yaml
+from ..utils.yaml_files import RepeatedKeys, load_yaml, without_spelling
 from .arguments import as_annotated, check_arguments, constructor_arguments
 from .schema import RECIPE_KEYS, DataConfig, Experiment
 
@@ -205,11 +205,11 @@ def _as_annotated(raw: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(values, dict):
             own = {key: value for key, value in values.items() if key != "name"}
             name = values.get("name", Experiment.model_fields[section].default.name)
-            result[section] = {**values, **as_annotated(kind, name, own)}
+            result[section] = {**values, **without_spelling(as_annotated(kind, name, own))}
     data = raw.get("data")
     if isinstance(data, dict) and isinstance(data.get("source"), str):
         own = {key: value for key, value in data.items() if key not in DataConfig.model_fields}
-        result["data"] = {**data, **as_annotated("sources", data["source"], own)}
+        result["data"] = {**data, **without_spelling(as_annotated("sources", data["source"], own))}
     return result
 
 

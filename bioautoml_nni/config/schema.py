@@ -39,16 +39,18 @@ class SplitConfig(_Section):
     Whatever is not given is drawn from the training part, by `group` if there is one.
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
     method: Literal["stratified", "group", "column", "official"] = Field(
         "stratified", description="at random by class or by group, or by the values of a column or of the source"
     )
     column: str | None = Field(None, description="of method column: the column that says which split a row is in")
     group: str | None = Field(None, description="column whose rows with one value stay on one side")
-    train: list[str | int] = Field(default_factory=list, description="values that mean training")
-    validation: list[str | int] = Field(
+    train: list[str] = Field(default_factory=list, description="values that mean training")
+    validation: list[str] = Field(
         default_factory=list, description="values that mean validation; drawn from training without them"
     )
-    test: list[str | int] = Field(default_factory=list, description="values that mean test")
+    test: list[str] = Field(default_factory=list, description="values that mean test")
     test_fraction: float = Field(0.2, gt=0, lt=1, description="of all specimens, where the test part is drawn")
     validation_fraction: float = Field(0.15, gt=0, lt=1, description="of the others, where validation is drawn")
     alpha_fraction: float = Field(
@@ -87,6 +89,8 @@ LabelWay = Literal["case", "spaces", "unicode", "authors", "qualifiers"]
 
 class LabelsConfig(_Section):
     """Which labels are one, what they belong to, and how few specimens of one are too few."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     merge: list[LabelWay] = Field(
         default_factory=list,
@@ -376,6 +380,8 @@ class CacheConfig(_Section):
 
 class AuditConfig(_Section):
     """Exceptions from the leakage screen: for each refused column that must be used, the reason."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     allow: dict[str, str] = Field(default_factory=dict, description="column: the reason, in three words at least")
 

@@ -54,7 +54,7 @@ data:
                                # text, group, ignored
   max_unreadable: 0.05         # a larger share of unreadable images stops the run
   rare_labels: error           # or drop, or other (one class of them all): labels that have one specimen
-  # labels: {{merge: [case, spaces]}}  # labels that are one, written in several ways (docs/tables.md)
+  # labels: {{merge: [case, spaces]}}  # labels that are one, written in several ways (docs/how-to/your-data.md)
   split:
     method: stratified         # or group, column, official
     # group: event             # specimens of one group stay on one side: set it if there are several per trap or animal

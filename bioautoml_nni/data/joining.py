@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..utils.errors import DataError
+from .tables import read_own
 
 ID_COLUMN = "id"
 
@@ -23,9 +24,7 @@ def read_by_id(path: Path, ids: pd.Series, way_out: str) -> pd.DataFrame:
     Raises:
         DataError: if an id stands twice in the file, is missing in it, or is none of `ids`.
     """
-    with open(path, "rb") as file:  # an id may hold a carriage return; ends of lines may have been made Windows'
-        ends = None if file.readline().endswith(b"\r\n") else "\n"
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, lineterminator=ends)
+    table = read_own(path)
     if ID_COLUMN not in table:
         raise DataError(f"{path}: has no column {ID_COLUMN!r}; {way_out}.")
     found, wanted = pd.Index(table[ID_COLUMN], dtype=object), pd.Index(ids.astype(str), dtype=object)

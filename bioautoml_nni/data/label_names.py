@@ -11,7 +11,7 @@ from typing import get_args
 from ..config.schema import LabelWay
 
 WAYS: tuple[LabelWay, ...] = get_args(LabelWay)
-"""In what two spellings of a label may differ; docs/tables.md explains each."""
+"""In what two spellings of a label may differ; docs/how-to/your-data.md explains each."""
 SPELLING: frozenset[LabelWay] = frozenset(("case", "spaces", "unicode"))
 """Ways that say nothing of the specimen."""
 

@@ -84,6 +84,15 @@ class Source(Protocol):
         ...
 
 
+def without_repeats(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Return rows of which none stands twice, word for word; how many were left out is noted."""
+    repeated = table.astype(str).duplicated()
+    if repeated.any():
+        first = table.loc[repeated.idxmax(), ID]
+        notes.append(f"{int(repeated.sum())} entries that repeat another word for word left out, such as {first!r}.")
+    return table[~repeated].reset_index(drop=True)
+
+
 def as_strings(column: pd.Series) -> pd.Series:
     """Return values as strings without space around them, with gaps as None; a text stays what it is, and whole floats
     lose their point, since a number has no spelling."""

@@ -7,6 +7,7 @@ what is decided by.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,11 +19,19 @@ from .manifest import Manifest, Role
 from .remark import Answer, ColumnFinding, Remark
 from .times import SHARE, decide_form, is_time, time_share
 
-DATE = re.compile(r"(^|_)(date|eventdate|day|collected|datetime|time|timestamp)($|_)", re.IGNORECASE)
-LATITUDE = re.compile(r"(^|[_-])lat(itude)?($|[_-])|decimallatitude", re.IGNORECASE)
-LONGITUDE = re.compile(r"(^|[_-])(lon|lng|long(itude)?)($|[_-])|decimallongitude", re.IGNORECASE)
-SIZE = re.compile(r"(^|_)(area|length|width|height|perimeter|mass|weight|feret|major|minor|size)(_|$)", re.IGNORECASE)
-FRACTION = re.compile(r"(^|_)(fraction|share|ratio|proportion|cover)(_|$)", re.IGNORECASE)
+DATE = re.compile(
+    r"(^|_)(date|event_?date|day|collected|datetime|time|timestamp|tag|jour|dia|fecha|data|recoltee?|zeit|zeitpunkt)(_|$)"
+    r"|datum"
+)
+LATITUDE = re.compile(r"(^|_)(lat(itude|itud)?|breitengrad)(_|$)|decimal_?latitude")
+LONGITUDE = re.compile(r"(^|_)(lon|lng|long|longitude|longitud|l(ae|a)ngengrad)(_|$)|decimal_?longitude")
+SIZE = re.compile(
+    r"(^|_)(area|length|width|height|perimeter|mass|weight|feret|major|minor|size|breite|hohe|hoehe|gewicht|flache|"
+    r"flaeche|longueur|largeur|hauteur|poids|taille|largo|ancho|alto|peso|tamano|comprimento|largura|altura|tamanho)(_|$)"
+    r"|(lange|laenge|grosse|groesse)(_|$)"
+)
+FRACTION = re.compile(r"(^|_)(fraction|share|ratio|proportion|cover|anteil|proporcion|proporcao)(_|$)")
+"""Names of columns as `plain_name` gives them, in English, German, French, Spanish and Portuguese."""
 MOST_CATEGORIES = 50
 COUNTED = {"excel": "days as spreadsheets do", "unix": "seconds since 1970", "unix_ms": "milliseconds since 1970"}
 
@@ -117,6 +126,14 @@ def _refused(finding: ColumnFinding, rank: str) -> Remark:
     return Remark("refused", "columns", text, Answer("data.columns", {finding.column: "ignored"}, sure=True))
 
 
+def plain_name(name: str) -> str:
+    """Return a column's name in small letters with underscores, without accents: ``Länge [mm]`` is lange_mm."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name).strip())
+    letters = unicodedata.normalize("NFKD", words.replace("ß", "ss").replace("ẞ", "ss"))
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
+
+
 def infer_role(name: str, column: pd.Series) -> tuple[Role, str]:
     """Return a role for a column and why."""
     values = column.dropna()
@@ -134,6 +151,7 @@ def infer_role(name: str, column: pd.Series) -> tuple[Role, str]:
 
 
 def _numeric_role(name: str, values: pd.Series) -> tuple[Role, str]:
+    name = plain_name(name)
     if DATE.search(name) and (serial := decide_form(values).form.serial):
         return "date", f"its name, and its values count {COUNTED[serial]}"
     if LATITUDE.search(name) and values.between(-90, 90).all():

@@ -82,6 +82,42 @@ def spreadsheet_rows(path: Path, sheet: str | None, notes: list[str]) -> Iterato
     yield from filled
 
 
+def sheet_names(path: Path) -> list[str]:
+    """Return the names of all sheets.
+
+    Raises:
+        ValueError: for a file that is no spreadsheet.
+    """
+    from python_calamine import CalamineError, CalamineWorkbook
+
+    try:
+        return list(CalamineWorkbook.from_path(str(path)).sheet_names)
+    except CalamineError as error:
+        raise ValueError(str(error)) from error
+
+
+def sqlite_names(path: Path) -> list[str]:
+    """Return the names of all tables and views of a database.
+
+    Raises:
+        ValueError: for a file that is no database.
+    """
+    try:
+        with closing(_connected(path)) as base:
+            return _names_in(base)
+    except sqlite3.Error as error:
+        raise ValueError(str(error)) from error
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+
+
+def _names_in(base: sqlite3.Connection) -> list[str]:
+    query = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
+    return [name for (name,) in base.execute(query) if not name.startswith("sqlite_")]
+
+
 def json_rows(file: BinaryIO, notes: list[str], name: str) -> Iterator[tuple[int, Row]]:
     """Yield the rows of a file with one JSON object a line, the names of all columns first.
 
@@ -122,9 +158,8 @@ def sqlite_rows(path: Path, table: str | None) -> Iterator[tuple[int, Row]]:
         ValueError: for a table that is not there, several without a choice, and a file that is no database.
     """
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as base:
-            query = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
-            names = [name for (name,) in base.execute(query) if not name.startswith("sqlite_")]
+        with closing(_connected(path)) as base:
+            names = _names_in(base)
             if table is None and len(names) != 1:
                 raise ValueError(f"it has {len(names)} tables; name one as data.sheet: {', '.join(names)}")
             if table is not None and table not in names:

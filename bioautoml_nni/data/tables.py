@@ -34,7 +34,9 @@ from .table_formats import (
     json_rows,
     kind_of,
     open_packed,
+    sheet_names,
     spreadsheet_rows,
+    sqlite_names,
     sqlite_rows,
 )
 
@@ -73,6 +75,21 @@ class TableFile:
             raise DataError(f"{self.path}: there is no such table; check data.table and data.root.")
         if not is_table(self.path):
             raise DataError(f"{self.path}: unknown kind of table {self.path.suffix!r}; use {', '.join(KINDS)}.")
+
+    def sheets(self) -> list[str]:
+        """Return the names of a spreadsheet's sheets or a database's tables; none of a file that is one table.
+
+        Raises:
+            DataError: if the file cannot be read.
+        """
+        kind = kind_of(self.path)
+        try:
+            if kind in SPREADSHEETS:
+                return sheet_names(self.path)
+            return sqlite_names(self.path) if kind in SQLITE else []
+        except UNREADABLE as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{self.path}: cannot be read as a table ({reason}); repair or re-export it.") from error
 
     def blocks(self, rows: int) -> Iterator[pd.DataFrame]:
         """Yield tables of at most so many rows; columns of text hold strings, gaps are missing values.
@@ -292,7 +309,9 @@ def read_names(path: Path) -> list[str]:
 
 def read_own(path: Path, numbers: Collection[str] = ()) -> pd.DataFrame:
     """Read a CSV file that this project wrote: text as it stands, and the columns named as numbers."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    with open(path, "rb") as file:  # a text may hold a carriage return; ends of lines may have been made Windows'
+        ends = None if file.readline().endswith(b"\r\n") else "\n"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, lineterminator=ends)
     for name in numbers:
         if name in table:
             table[name] = pd.to_numeric(table[name].replace("", np.nan))

@@ -55,11 +55,25 @@ YEAR_MONTH = re.compile(r"^(\d{4})[-/.:](\d{1,2})$|^(\d{1,2})[/.](\d{4})$")
 YEAR = re.compile(r"^(\d{4})$")
 YEAR_LAST = re.compile(r"^(\d{1,2})([-/.\s])\s*(\d{1,2})\2\s*(\d{4}|\d{2})$")
 DAY_RANGE = re.compile(r"^(\d{1,2})\.?\s*[-–]\s*(\d{1,2})([./\s].*)$")
-SHORT_CLOCK = re.compile(r"^(\d{8})T(\d{2})(\d{2})(?=\d{2}|Z|[+-]|$)")
+SHORT_CLOCK = re.compile(r"^(\d{8})T(\d{2})(\d{2})(\d{2})?(?=Z|[+-]|$)")
 HALF_DAY = re.compile(r"\b(?<![:.])(\d{1,2})\s*([aApP])\.?[mM]\.?$")
 SPAN = re.compile(r"\s+(?:to|bis|until|-|–)\s+")
 WORDS = re.compile(r"[^\W\d_]+\.?|\d+")
-NUMBER = re.compile(r"^\d+(\.\d+)?$")
+NUMBER = re.compile(r"^\d+([.,]\d+)?$")
+CLOCK_WORD = re.compile(r"\s*(?:uhr|hours?|hrs?|heures?|horas?|h)\.?$", re.IGNORECASE)
+TIDIED = (
+    (re.compile(r"^[^\W\d_]+\.?,\s+(?=\S)"), ""),  # a weekday
+    (re.compile(r"^[^\W\d_]{3}\s+([^\W\d_]{3})\s+(\d{1,2})\s+([\d:]+)\s+(\d{4})$"), r"\2 \1 \4 \3"),  # C's ctime
+    (re.compile(r"[\'’](\d{2})$"), r"\1"),  # a year without its century
+    (re.compile(r"\[[\w/+-]+\]$"), ""),  # the name of a zone
+    (re.compile(r"^(\d{4})-00-00$"), r"\1"),  # unknown months and days
+    (re.compile(r"^(\d{4}-\d{2})-00$"), r"\1"),
+    (re.compile(r"^1er\b"), "1"),
+    (re.compile(r"^(\d{4})\s?[-–]\s?(\d{4})$"), r"\1/\2"),  # stretches of time
+    (re.compile(r"^(\S+[./]\d{4})[-–](\d{1,2}[./]\S*\d{4})$"), r"\1 - \2"),
+    (re.compile(r"^(\d{1,2}\.\d{1,2})\.\s*[-–]\s*(\d{1,2}\.\d{1,2})\.(\d{4})$"), r"\1.\3 - \2.\3"),
+)
+"""What is changed in a text that says nothing as it stands."""
 
 
 @dataclass(frozen=True)
@@ -182,19 +196,34 @@ def parse_moment(text: str, form: DateForm) -> Moment | None:
     """Return when a text says, None if it says nothing or two things."""
     text = " ".join(text.split())
     if form.serial and NUMBER.match(text):
-        return _counted(float(text), form.serial)
-    text = SHORT_CLOCK.sub(r"\1T\2:\3", HALF_DAY.sub(r"\1:00 \2m", text))
+        return _counted(float(text.replace(",", ".")), form.serial)
+    if (moment := _stretch(text, form)) is not None:
+        return moment
+    tidy = text
+    for pattern, replacement in TIDIED:
+        tidy = pattern.sub(replacement, tidy)
+    return None if tidy == text else _stretch(tidy, form)
+
+
+def _stretch(text: str, form: DateForm) -> Moment | None:
+    """Return the moment, or the middle of the stretch of time, that a text names."""
+    text = SHORT_CLOCK.sub(_with_colons, HALF_DAY.sub(r"\1:00 \2m", text))
     if moment := _moment(text, form):
         return moment
-    first, slash, last = SPAN.sub("/", text).partition("/")
-    if not slash or not last or len(first.strip()) < 4:
+    parts = SPAN.split(text) if SPAN.search(text) else text.partition("/")[::2]
+    first, last = parts[0].strip(), parts[-1].strip()
+    if len(parts) != 2 or not last or len(first) < 4:
         return None
-    start = _moment(first.strip(), form)
-    last = last.strip()
-    end = _moment(last if len(last) >= len(first) else first[: len(first) - len(last)] + last, form)
+    start = _moment(first, form)
+    shorter = first[: len(first) - len(last)] + last  # which lacks what it has in common with the first
+    end = _moment(last, form) or (_moment(shorter, form) if len(last) < len(first) else None)
     if start is None or end is None or end.stamp < start.stamp:
         return None
     return Moment(start.stamp + (end.stamp - start.stamp) / 2, start.timed and end.stamp - start.stamp < timedelta(1))
+
+
+def _with_colons(found: re.Match[str]) -> str:
+    return f"{found[1]}T{found[2]}:{found[3]}" + (f":{found[4]}" if found[4] else "")
 
 
 def _moment(text: str, form: DateForm) -> Moment | None:
@@ -280,7 +309,10 @@ def _seconds(hour: str, minute: str, second: str | None, half: str | None) -> in
 
 def _clock(text: str) -> float | None:
     """Return the seconds that a time of day without a date names."""
-    if not (found := TIME_ONLY.match(text.strip())):
+    plain = CLOCK_WORD.sub("", text.strip())
+    if plain != text.strip() and plain.isdecimal():
+        return _seconds(plain, "0", None, None)
+    if not (found := TIME_ONLY.match(plain.replace(".", ":") if plain != text.strip() else plain)):
         return None
     if found[5]:
         return _seconds(found[5], "0", None, found[6])
@@ -321,7 +353,7 @@ def _serial(texts: Mapping[str, int]) -> Serial:
     """Return what a column of plain numbers counts, if all of them lie where such counts do."""
     if not texts or not all(NUMBER.match(text) for text in texts):
         return ""
-    numbers = [float(text) for text in texts]
+    numbers = [float(text.replace(",", ".")) for text in texts]
     for serial, (low, high) in RANGES.items():
         if all(low <= number <= high for number in numbers):
             return serial

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics as sk
 
+from ..data.tables import read_own
 from .probabilities import Probabilities
 
 SMALLEST_MEDIUM, LARGEST_MEDIUM = 20, 100
@@ -119,5 +120,4 @@ def per_class_table(
 
 def read_per_class(path: Path) -> pd.DataFrame:
     """Return what `per_class_table` gave and a CSV file keeps; names of classes are text, be they "7" or "NA"."""
-    gaps = {name: [""] for name in ("precision", "recall", "f1", "auc")}
-    return pd.read_csv(path, dtype={"class": str}, keep_default_na=False, na_values=gaps)
+    return read_own(path, numbers=("train", "test", "precision", "recall", "f1", "auc"))

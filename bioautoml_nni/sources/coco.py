@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..data.decoding import require_below
 from ..data.frames import Box, Drawn, ImageFrame, read_frame
-from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role
+from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, without_repeats
 from ..data.typed import with_types
 from ..utils.encodings import read_text
 from ..utils.errors import DataError
@@ -148,7 +148,7 @@ class CocoSource:
         ]
         if counts[CLIPPED]:
             notes.append(f"{path.name}: {counts[CLIPPED]} {CLIPPED}.")
-        return pd.DataFrame(rows)
+        return without_repeats(pd.DataFrame(rows), notes) if rows else pd.DataFrame()
 
     def _specimens(
         self, annotations: list[dict[str, Any]], image: dict[str, Any], counts: Counter[str]

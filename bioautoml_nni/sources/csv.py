@@ -22,7 +22,7 @@ class CsvSource:
     Args:
         root: folder of the table and the images.
         table: the table's file name below `root`.
-        image: column of image paths, relative to `image_root`.
+        image: column of image paths, relative to `image_root`; null for a table without images.
         label: column of labels; rows without a label are left out and counted.
         id: column that identifies specimens; the row number by default.
         image_root: folder below `root` that image paths start from.
@@ -41,7 +41,7 @@ class CsvSource:
         self,
         root: Path,
         table: str = "metadata.csv",
-        image: str = "image",
+        image: str | None = "image",
         label: str = "label",
         id: str | None = None,
         image_root: str = ".",
@@ -78,7 +78,7 @@ class CsvSource:
         self._require_columns(raw, path)
         raw = self._without_our_names(raw, notes)
         labels = as_strings(raw[self.label])
-        images = as_strings(raw[self.image])
+        images = pd.Series("", index=raw.index) if self.image is None else as_strings(raw[self.image])
         usable = labels.notna() & images.notna()
         if not usable.any():
             raise DataError(
@@ -88,15 +88,16 @@ class CsvSource:
             first = int((~usable).to_numpy().argmax()) + 2
             notes.append(f"{int((~usable).sum())} rows without image or label left out (the first is line {first}).")
         raw, labels = raw[usable], labels[usable]
-        finder = ImageFinder(image_root)
-        images = pd.Series(finder.find_all(raw[self.image].astype(str)), index=raw.index, dtype="str")
-        notes += finder.notes()
+        if self.image is not None:
+            finder = ImageFinder(image_root)
+            images = pd.Series(finder.find_all(raw[self.image].astype(str)), index=raw.index, dtype="str")
+            notes += finder.notes()
         padded = int((raw[self.label].astype(str) != labels).sum())
         if padded:
             notes.append(f"{padded} labels have spaces around them, which are no part of them.")
         table = raw.drop(columns=[name for name in (self.image, self.label, self.id) if name in raw]).copy()
         table.insert(0, LABEL, labels)
-        table.insert(0, IMAGE, images)
+        table.insert(0, IMAGE, images[usable])
         table.insert(0, ID, as_strings(raw[self.id]) if self.id else [str(row) for row in raw.index])
         typed = with_types(table.reset_index(drop=True), {ID, IMAGE, LABEL, *self.identifiers}, self.columns)
         table = typed.table
@@ -129,8 +130,8 @@ class CsvSource:
         return raw.rename(columns=renamed)
 
     def _require_columns(self, raw: pd.DataFrame, path: Path) -> None:
-        named = {"data.image": self.image, "data.label": self.label}
-        named |= {"data.id": self.id} if self.id else {}
+        named = {"data.label": self.label}
+        named |= {key: name for key, name in (("data.image", self.image), ("data.id", self.id)) if name}
         named |= {f"data.columns.{name}": name for name in self.columns}
         named |= {f"data.date_order.{name}": name for name in self.date_order}
         missing = [

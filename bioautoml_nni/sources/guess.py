@@ -6,18 +6,22 @@ Guesses are written down for a person to read and change; nothing is decided by 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from ..audit.columns import screen
+from ..data.classes import RANK_WORDS
 from ..data.image_files import SUFFIXES, list_images
-from ..data.roles import infer_role
+from ..data.numerals import decide_numbers
+from ..data.roles import infer_role, plain_name
 from ..data.splits import official_split
 from ..data.tables import TableFile, is_table
+from ..data.times import is_time, time_share
 from ..data.typed import with_types
 from ..utils.encodings import read_text
 from ..utils.errors import DataError
@@ -33,14 +37,22 @@ ROWS = 20_000
 NAMES: dict[str, str] = {
     "image": "image|img|picture|photo|foto|bild|bilddatei|imagen|imagem|fichier|archivo|arquivo|datei|file|filename|"
     "file_name|filepath|path|pfad|chemin|ruta|caminho|associated_media|url",
-    "label": "label|species|scientific_name|taxon|taxon_name|class|klasse|art|espece|especie|nom|nombre|nome|name|taxa|"
-    "order|ordnung|ordre|orden|ordem|family|familie|famille|familia|genus|gattung|genre|genero|category|target|det",
+    "label": "label|species|scientific_name|taxon|taxon_name|class|klasse|art|espece|especie|artname|nom|nombre|nome|"
+    "name|taxa|order|ordnung|ordre|orden|ordem|family|familie|famille|familia|genus|gattung|genre|genero|category|"
+    "categorie|categoria|target|det|pest|plaga|praga|ravageur|schadling|schaedling|insect|insekt|insecte|insecto|inseto",
     "id": "id|specimen_id|specimen|catalog_number|catalogue_number|catalognumber|occurrence_id|gbif_id|processid|"
-    "sample_id|nummer|inventarnummer|numero|number|no|nr|uuid|barcode",
+    "sample_id|nummer|inventarnummer|inv_nr|katalognummer|numero|number|no|nr|num|uuid|barcode|codigo",
     "group": "group|event|event_id|trap|trap_id|visit|station|falle|fallen_id|piege|trampa|armadilha|sample|"
-    "sampling_event|deployment|sequence|seq_id|individual|tray|drawer|plot|site|standort|sitio|local",
+    "sampling_event|deployment|sequence|seq_id|individual|tray|drawer|kasten|plot|parcela|parcelle|site|standort|"
+    "fundort|sitio|local|lieu|localite|specimen|individu|individuo|ejemplar|exemplar|exemplaire|tier",
 }
 """What columns are called in English, German, French, Spanish and Portuguese, and by Darwin Core; best first."""
+
+
+SOUGHT = frozenset(("image", "label", "id", "split"))
+RANKS_TOLD = ("kingdom", "phylum", "class", "order", "family", "subfamily", "tribe", "genus", "species")
+Ask = Callable[[str, list[str]], str]
+"""Given a key and what it could be, the likeliest first, returns one of them."""
 
 
 @dataclass
@@ -68,14 +80,17 @@ class Guess:
         self.values[key], self.reasons[key] = value, reason
 
 
-def guess(path: Path) -> Guess:
+def guess(path: Path, ask: Ask | None = None) -> Guess:
     """Guess how a table, a folder of images, an archive or a COCO file is to be read.
+
+    Args:
+        ask: chooses among equals, by key; the likeliest stands first, and is taken without it.
 
     Raises:
         DataError: if it is none of them.
     """
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, ask)
     if not path.is_file():
         raise DataError(f"{path}: there is no such file or folder.")
     if path.suffix.lower() == ".json":
@@ -85,11 +100,11 @@ def guess(path: Path) -> Guess:
         found.set("archive", path.name, "a ZIP file")
         return _media(found, path.parent, RANKS)
     if is_table(path):
-        return guess_table(path)
+        return guess_table(path, ask)
     raise DataError(f"{path}: is no table, COCO file or archive; name one, or a folder.")
 
 
-def _folder(path: Path) -> Guess:
+def _folder(path: Path, ask: Ask | None) -> Guess:
     if (path / "meta.xml").is_file():
         found = Guess("darwin_core", path.parent)
         found.set("archive", path.name, "it holds meta.xml")
@@ -98,9 +113,11 @@ def _folder(path: Path) -> Guess:
     tops = {name.split("/")[0] for name in files if "/" in name}
     tables = sorted(file for file in path.iterdir() if file.is_file() and is_table(file))
     if tables and not (len(tops) > 1 and _are_parts(tops)):
-        found = guess_table(tables[0])
+        names = [file.name for file in tables]
+        chosen = ask("table", names) if ask and len(names) > 1 else names[0]
+        found = guess_table(path / chosen, ask)
         if len(tables) > 1:
-            found.unsure["table"] = [file.name for file in tables[1:]]
+            found.unsure["table"] = [name for name in names if name != chosen]
         return found
     if len(tops) < 2:
         raise DataError(f"{path}: holds neither a table, nor folders of images, nor meta.xml; name the table itself.")
@@ -153,9 +170,31 @@ def _coco(path: Path) -> Guess:
     return found
 
 
-def guess_table(path: Path) -> Guess:
-    """Guess the columns of a table from their names and values."""
-    file = TableFile(path)
+def guess_table(path: Path, ask: Ask | None = None) -> Guess:
+    """Guess the columns of a table from their names and values; of several sheets, the one that has most of them."""
+    sheets = TableFile(path).sheets()
+    if len(sheets) < 2:
+        return _guess_sheet(path, None, ask)
+    guesses: dict[str, Guess] = {}
+    for sheet in sheets:
+        try:
+            guesses[sheet] = _guess_sheet(path, sheet, None)
+        except DataError:  # an empty sheet, or one with a title above its header
+            continue
+    if not guesses:
+        raise DataError(f"{path}: none of its sheets {', '.join(sheets)} is a table with a header and rows.")
+    ranked = sorted(guesses, key=lambda sheet: -len(SOUGHT & guesses[sheet].values.keys()))
+    equals = [sheet for sheet in ranked[1:] if "label" in guesses[sheet].values]
+    best = ask("sheet", [ranked[0], *equals]) if ask and equals else ranked[0]
+    found = guesses[best] if ask is None else _guess_sheet(path, best, ask)
+    found.values = {"table": found.values.pop("table"), "sheet": best, **found.values}
+    found.reasons["sheet"] = f"of the sheets {', '.join(sheets)} the one with most of what is sought"
+    found.unsure |= {"sheet": [sheet for sheet in equals if sheet != best]} if equals else {}
+    return found
+
+
+def _guess_sheet(path: Path, sheet: str | None, ask: Ask | None) -> Guess:
+    file = TableFile(path, sheet=sheet)
     table = next(file.blocks(ROWS), pd.DataFrame())
     if table.empty:
         raise DataError(f"{path}: the table has no rows.")
@@ -164,36 +203,88 @@ def guess_table(path: Path) -> Guess:
     found = Guess("csv", path.parent, rows=len(table) if len(table) < ROWS else None)
     found.set("table", path.name, f"{len(table)} rows{' and more' if found.rows is None else ''}")
     free = {str(name): table[name].dropna().astype(str) for name in table}
-    image = _choose(found, "image", free, lambda values: _image_share(values) > 0.8, by_name=False)
-    if image is not None:
-        root = _image_root(path.parent, free.pop(image)[:50].tolist())
-        if root:
-            found.set("image_root", root, "its first images are there")
-    else:
+    image = _choose(found, "image", free, lambda values: _image_share(values) > 0.8, ask, by_name=False)
+    images = free.pop(image) if image is not None else pd.Series(dtype="str")
+    if image is None:
+        found.set("image", None, "no column names images")
         found.set("modalities", ["metadata"], "no column names images")
-    different = {name: values.nunique() for name, values in free.items()}
-    label = _choose(found, "label", free, lambda values: 2 <= values.nunique() <= len(values) / 2, by_name=True)
-    if label is not None:
-        free.pop(label)
-    identifier = _choose(found, "id", free, lambda values: values.nunique() == len(table), by_name=True)
+    elif root := _image_root(path.parent, images[:50].tolist()):
+        found.set("image_root", root, "its first images are there")
+    label = _choose(found, "label", free, lambda values: 2 <= values.nunique() <= len(values) / 2, ask, by_name=True)
+    label = _label_by_values(found, free, images) if label is None else label
+    labels = free.pop(label) if label is not None else None
+    identifier = _choose(found, "id", free, lambda values: values.nunique() == len(table), ask, by_name=True)
     if identifier is not None:
         free.pop(identifier)
-    group = _choose(found, "group", free, lambda values: 5 <= values.nunique() <= len(values) / 2, by_name=True)
-    if group is not None:
-        found.values.pop("group")
-        reason = f"{found.reasons.pop('group')}; specimens of one stay on one side"
-        found.set("split", {"method": "group", "group": group}, f"{group}: {reason}, {different[group]} of them")
-        free.pop(group)
-    typed = with_types(table[list(free)])
-    for name in free:
-        role, why = infer_role(name, typed.table[name])
-        found.reasons[f"columns.{name}"] = why
-        found.values.setdefault("columns", {})[name] = role
+    groups = _groups(found, free, ask)
+    _roles(found, table, list(free), groups, labels)
     return found
 
 
-def _choose(found: Guess, key: str, free: dict[str, pd.Series], fits: Any, by_name: bool) -> str | None:
-    """Choose a column by its values, and among those by its name; note equals as alternatives."""
+def _groups(found: Guess, free: dict[str, pd.Series], ask: Ask | None) -> list[str]:
+    """Choose the column of the event, and return it with those that could be one too."""
+    different = {name: values.nunique() for name, values in free.items()}
+    group = _choose(found, "group", free, lambda values: 5 <= values.nunique() <= len(values) / 2, ask, by_name=True)
+    if group is None:
+        return []
+    found.values.pop("group")
+    reason = f"{found.reasons.pop('group')}; specimens of one stay on one side"
+    found.set("split", {"method": "group", "group": group}, f"{group}: {reason}, {different[group]} of them")
+    found.values["columns"] = {group: "group"}
+    found.reasons[f"columns.{group}"] = "the split is made by it"
+    others = found.unsure.pop("group", [])
+    if others:
+        found.unsure["split"] = others
+    free.pop(group)
+    return others
+
+
+def _label_by_values(found: Guess, free: dict[str, pd.Series], images: pd.Series) -> str | None:
+    """Choose a column as label that no name tells: the folders of the images say it, or it is the only one of words."""
+    folders = images.str.replace("\\", "/").str.split("/").str[:-1]
+    counted = {name: values for name, values in free.items() if 2 <= values.nunique() <= min(len(values) / 5, 1000)}
+    words = [
+        name for name, values in counted.items()
+        if not is_time(values) and time_share(values) < 0.5 and not decide_numbers(values).read
+    ]  # fmt: skip
+    for name in words:
+        named = [plain_name(text) in map(plain_name, parts) for text, parts in zip(free[name], folders, strict=False)]
+        if len(named) and sum(named) > 0.9 * len(named):
+            found.set("label", name, f"images lie in folders of its {counted[name].nunique()} values")
+            return name
+    if len(words) != 1:
+        found.unsure |= {"label": words} if words else {}
+        return None
+    found.set("label", words[0], f"the only column of words that repeat; {counted[words[0]].nunique()} of them")
+    return words[0]
+
+
+def _roles(
+    found: Guess, table: pd.DataFrame, names: list[str], groups: Sequence[str], labels: pd.Series | None
+) -> None:
+    """Note the role of each column; what gives the label away, or tells events apart, is none to learn from."""
+    typed = with_types(table[names]).table
+    refused = {} if labels is None else _leaks(typed.loc[labels.index], labels)
+    for name in names:
+        role, why = infer_role(name, typed[name])
+        if name in groups:
+            role, why = "group", "its name, and specimens repeat it; an event could be one of it, too"
+        elif plain_name(name) in (*RANKS_TOLD, *RANK_WORDS) or name in refused:
+            role, why = "ignored", refused.get(name, "its name says that it states the taxon")
+        found.reasons[f"columns.{name}"] = why
+        found.values.setdefault("columns", {})[name] = role
+
+
+def _leaks(table: pd.DataFrame, labels: pd.Series) -> dict[str, str]:
+    everywhere = np.ones(len(table), dtype=bool)
+    seen = screen(table.reset_index(drop=True), labels.reset_index(drop=True), everywhere, ~everywhere)
+    return {finding.column: finding.reason for finding in seen.findings if finding.verdict == "refuse"}
+
+
+def _choose(
+    found: Guess, key: str, free: dict[str, pd.Series], fits: Any, ask: Ask | None, by_name: bool
+) -> str | None:
+    """Choose a column by its values, and among those by its name; ask about equals, or note them as alternatives."""
     ranked = sorted(
         ((_by_name(key, name), place, name) for place, name in enumerate(free) if len(free[name]) and fits(free[name])),
     )
@@ -201,17 +292,17 @@ def _choose(found: Guess, key: str, free: dict[str, pd.Series], fits: Any, by_na
     candidates = named or ([] if by_name else [name for _, _, name in ranked])
     if not candidates:
         return None
-    best = candidates[0]
-    why = "its name" if best in named else "its values"
+    best = ask(key, candidates) if ask and len(candidates) > 1 else candidates[0]
+    why = "as you said" if ask and len(candidates) > 1 else "its name" if best in named else "its values"
     found.set(key, best, f"{why}; {free[best].nunique()} different values")
     if len(candidates) > 1:
-        found.unsure[key] = candidates[1:]
+        found.unsure[key] = [name for name in candidates if name != best]
     return best
 
 
 def _by_name(key: str, name: str) -> int:
     """Return how well a column's name says that it is what is sought, 0 best, 999 not at all."""
-    snake = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
+    snake = plain_name(name)
     words = NAMES[key].split("|")
     if snake in words:
         return words.index(snake)

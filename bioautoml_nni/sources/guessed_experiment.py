@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from ..config.template import experiment_template
+from ..utils.yaml_files import flow
 from .guess import Guess
 
 ROLES_TOLD = "numeric, size, fraction, categorical, date, hour, latitude, longitude, text, group, ignored"
@@ -31,7 +32,7 @@ def _data(found: Guess) -> str:
     lines = [
         "  # Guessed from names and values; `bioautoml check` says what it thinks of them.",
         _line("source", found.source, ""),
-        _line("root", ".", "relative paths start at this file's folder"),
+        "  root: .                      # relative paths start at this file's folder",
     ]
     for key, value in values.items():
         others = found.unsure.get(key, [])
@@ -50,12 +51,5 @@ def _data(found: Guess) -> str:
 
 
 def _line(key: str, value: Any, reason: str) -> str:
-    name = key if re.fullmatch(r"[A-Za-z_]\w*", key) else json.dumps(key, ensure_ascii=False)
-    if isinstance(value, dict):
-        inner = ", ".join(f"{inner}: {json.dumps(entry, ensure_ascii=False)}" for inner, entry in value.items())
-        written = f"{{{inner}}}"
-    else:
-        plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z]\w*|\.", value)
-        written = value if plain else json.dumps(value, ensure_ascii=False)
-    text = f"  {name}: {written}"
+    text = f"  {flow(key)}: {flow(value)}"
     return f"{text:<30} # {' '.join(reason.split())}" if reason else text

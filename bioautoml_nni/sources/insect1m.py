@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..data.image_files import SUFFIXES
-from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role
+from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role, without_repeats
 from ..utils.errors import DataError
 
 RANKS = (
@@ -93,7 +93,8 @@ class Insect1MSource:
             if count
         ]
         notes.append(f"{len(hidden)} words of taxon names were removed from the descriptions.")
-        return Manifest(pd.DataFrame(rows), folder, roles, rank=self.rank, infer=False, notes=notes)
+        table = without_repeats(pd.DataFrame(rows), notes)
+        return Manifest(table, folder, roles, rank=self.rank, infer=False, notes=notes)
 
     def _file(self) -> Path:
         if self.annotations is not None:

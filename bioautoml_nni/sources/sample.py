@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.manifest import Manifest
+from ..data.tables import csv_text
 from ..utils.atomic import replacing_folder, write_json
 from ..utils.errors import DataError
 from .bioscan5m import IMAGES, METADATA, Bioscan5MSource
@@ -76,7 +77,7 @@ def write_sample(root: Path, specimens: int, seed: int) -> None:
     with replacing_folder(root) as building:
         table, jobs = _specimens(specimens, seed)
         (building / METADATA).parent.mkdir(parents=True)
-        table.to_csv(building / METADATA, index=False)
+        (building / METADATA).write_text(csv_text(table), encoding="utf-8", newline="")
         for folder in {job.path.parent for job in jobs}:
             (building / folder).mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(os.cpu_count() or 1, mp_context=get_context("spawn")) as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tarfile
 from pathlib import Path
@@ -10,7 +11,10 @@ from typing import Any
 import pandas as pd
 
 from ..data.image_files import SUFFIXES
-from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role
+from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role
+from ..data.tables import cell_text
+from ..data.typed import with_types
+from ..utils.encodings import encoding_of
 from ..utils.errors import DataError
 
 
@@ -43,12 +47,14 @@ class WebDatasetSource:
         self.label = label
         self.classes = classes
         self.columns = dict(columns or {})
+        self.identifiers: frozenset[str] = frozenset()
+        """Further columns whose texts stay what they are, since the experiment divides by them."""
 
     def load(self) -> Manifest:
         """Index the shards; see `Source.load`."""
-        rows: list[dict[str, Any]] = []
-        for shard in self._files():
-            rows += [row for row in self._samples(shard) if row]
+        found = [row for shard in self._files() for row in self._samples(shard)]
+        rows = [row for row in found if row]
+        notes = [f"{len(found) - len(rows)} samples without image or label left out."] if len(rows) < len(found) else []
         if not rows:
             raise DataError(f"{self.root}: no sample of the shards has both an image and a label; check data.label.")
         table = pd.DataFrame(rows)
@@ -57,7 +63,11 @@ class WebDatasetSource:
         missing = [name for name in self.columns if name not in table]
         if missing:
             raise DataError(f"data.columns: no sample's JSON has {', '.join(missing)}.")
-        return Manifest(table, self.root, self.columns, rank=self.label, declared=frozenset(self.columns))
+        typed = with_types(table, {ID, IMAGE, LABEL, *self.identifiers}, self.columns)
+        return Manifest(
+            typed.table, self.root, self.columns, rank=self.label, declared=frozenset(self.columns),
+            notes=[*notes, *typed.notes], forms=typed.forms, unread=typed.unread,
+        )  # fmt: skip
 
     def _files(self) -> list[Path]:
         try:
@@ -88,17 +98,22 @@ class WebDatasetSource:
                         sample["image"] = f"{shard.relative_to(self.root)}::{member.offset_data}+{member.size}"
                     elif extension in ("cls", "txt", "json"):
                         content = archive.extractfile(member)
-                        sample[extension] = content.read().decode() if content else ""
-        except (tarfile.TarError, UnicodeDecodeError) as error:
+                        data = content.read() if content else b""
+                        sample[extension] = data.decode(encoding_of(io.BytesIO(data)))
+        except (tarfile.TarError, UnicodeDecodeError, OSError, ValueError) as error:
             raise DataError(f"{shard}: is no uncompressed tar file ({error}); unpack it first.") from error
         return [self._row(key, sample, shard) for key, sample in samples.items()]
 
     def _row(self, key: str, sample: dict[str, Any], shard: Path) -> dict[str, Any] | None:
         try:
             values = json.loads(sample["json"]) if "json" in sample else {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{shard}: the .json of sample {key!r} is no JSON ({error}).") from error
-        label = str(sample.get("cls", sample.get("txt", values.get(self.label) or ""))).strip()
+        if not isinstance(values, dict):
+            raise DataError(f"{shard}: the .json of sample {key!r} is no object with names and values.")
+        told = values.get(self.label)
+        plain = cell_text(told) if isinstance(told, (str, int, float)) else None
+        label = str(sample.get("cls", sample.get("txt", plain or ""))).strip()
         if self.classes is not None and label.isdigit():
             if int(label) >= len(self.classes):
                 raise DataError(
@@ -108,6 +123,8 @@ class WebDatasetSource:
         if not label or "image" not in sample:
             return None
         extra = {
-            name: value for name, value in values.items() if name != self.label and isinstance(value, (str, int, float))
+            f"{name} (json)" if name in (ID, IMAGE, LABEL, SPLIT) else name: cell_text(value)
+            for name, value in values.items()
+            if name != self.label and isinstance(value, (str, int, float))
         }
         return {ID: key, IMAGE: sample["image"], LABEL: label, **extra}

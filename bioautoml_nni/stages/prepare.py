@@ -110,7 +110,7 @@ def _parquet_ready(table: pd.DataFrame) -> pd.DataFrame:
 
 def _digest(data: Specimens) -> str:
     """Return the SHA-256 of the table and of every image's content."""
-    digest = hashlib.sha256(data.table.to_csv(index=False).encode())
+    digest = hashlib.sha256(csv_text(data.table).encode())
     if data.facts is not None:
         digest.update("".join(data.facts["digest"]).encode())
     return digest.hexdigest()

@@ -24,6 +24,43 @@ RESOLVED = (
 )  # fmt: skip
 
 
+class WrittenFloat(float):
+    """A number that knows how it was written: where a text is wanted, 1.50 is not 1.5."""
+
+    text: str
+
+    def __new__(cls, value: float, text: str = "") -> WrittenFloat:
+        made = super().__new__(cls, value)
+        made.text = text
+        return made
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class WrittenInt(int):
+    """A whole number that knows how it was written, such as +5."""
+
+    text: str
+
+    def __new__(cls, value: int, text: str = "") -> WrittenInt:
+        made = super().__new__(cls, value)
+        made.text = text
+        return made
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def without_spelling(value: Any) -> Any:
+    """Return a value of `load_yaml` with plain numbers."""
+    if isinstance(value, dict):
+        return {without_spelling(key): without_spelling(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [without_spelling(entry) for entry in value]
+    return float(value) if isinstance(value, WrittenFloat) else int(value) if isinstance(value, WrittenInt) else value
+
+
 class RepeatedKeys(yaml.YAMLError):
     """Keys that stand twice in one section, each with its lines."""
 
@@ -49,6 +86,18 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _whole(loader: _Loader, node: yaml.ScalarNode) -> int:
+    value = int(loader.construct_scalar(node))
+    return value if str(value) == node.value else WrittenInt(value, node.value)
+
+
+def _broken(loader: _Loader, node: yaml.ScalarNode) -> float:
+    value = float(loader.construct_yaml_float(node))
+    return value if repr(value) == node.value else WrittenFloat(value, node.value)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole)
+_Loader.add_constructor("tag:yaml.org,2002:float", _broken)
 for _tag, _pattern, _first in RESOLVED:
     _letters = ["" if letter == "\0" else letter for letter in _first]
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _letters)

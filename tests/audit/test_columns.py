@@ -169,3 +169,42 @@ def test_the_table_is_only_read():
     before = frame.copy()
     screen(frame, LABEL, ~TEST, TEST)
     pd.testing.assert_frame_equal(frame, before)
+
+
+def collected(**columns):
+    """240 specimens of 40 catches, two of each animal, with further columns."""
+    catch, rng = np.arange(240) // 6, np.random.default_rng(0)
+    table = {"mass": rng.normal(size=240), "animal": [f"i{n // 2}" for n in range(240)]}
+    table |= {name: [make(number) for number in catch] for name, make in columns.items()}
+    label = pd.Series(rng.choice(["a", "b", "c"], 240))
+    test = np.isin(np.arange(240) // 2, rng.choice(120, 30, replace=False))
+    return pd.DataFrame(table), label, ~test, test
+
+
+PLACE, DAY = (lambda n: f"s{n % 5}"), (lambda n: f"2016-{1 + n % 12:02d}-{1 + n // 12:02d}")
+
+
+@pytest.mark.parametrize(
+    ("columns", "key"),
+    [
+        ({"eventID": lambda n: f"e{n}"}, ("eventID",)),
+        ({"site": PLACE, "day": DAY}, ("site", "day")),
+        ({"Fundort": PLACE, "Funddatum": DAY}, ("Fundort", "Funddatum")),
+        ({"localité": PLACE, "fecha": DAY}, ("localité", "fecha")),
+        ({"site": PLACE}, None),  # a place alone is no catch
+        ({"year": lambda n: 2000 + n % 4}, None),
+    ],
+)
+def test_catches_beyond_the_declared_group_are_seen(columns, key):
+    table, label, train, test = collected(**columns)
+    found = screen(table, label, train, test, group="animal")
+    if key is None:
+        assert found.event_in_training == 0
+        return
+    assert found.event is not None and found.event.key == key and found.event_in_training > 0.5
+    assert {name for name in columns if found.of(name).verdict == "drop"} == set(columns)
+    by_catch = np.isin(np.arange(240) // 6, [3, 17, 28, 39])
+    assert (
+        screen(table.assign(catch=np.arange(240) // 6), label, ~by_catch, by_catch, group="catch").event_in_training
+        == 0
+    )

@@ -6,14 +6,19 @@ import json
 import lzma
 import sqlite3
 import zipfile
+from datetime import date
+from decimal import Decimal
 
+import openpyxl
 import pandas as pd
 import pytest
+import xlwt
 from damage import damaged, tries
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bioautoml_nni.data.tables import csv_text, read_table
+from bioautoml_nni.data.typed import with_types
 from bioautoml_nni.utils.errors import DataError
 
 ROWS = pd.DataFrame(
@@ -129,3 +134,87 @@ def test_what_is_no_table_is_named(tmp_path):
         archive.writestr("b.csv", "a\n1\n")
     with pytest.raises(DataError, match="holds 2 files"):
         read_table(tmp_path / "t.csv.zip")
+
+
+def write_workbook(path, rows, merged=None, second=None):
+    """Write rows as .xlsx or .xls; `merged` names cells such as B1:C1."""
+    if path.suffix == ".xlsx":
+        book = openpyxl.Workbook()
+        for row in rows:
+            book.active.append(row)
+        if merged:
+            book.active.merge_cells(merged)
+        for name, own in (second or {}).items():
+            sheet = book.create_sheet(name)
+            for row in own:
+                sheet.append(row)
+        book.save(path)
+        return
+    old = xlwt.Workbook()
+    day = xlwt.easyxf(num_format_str="DD.MM.YYYY")
+    for name, own in {"Sheet": rows, **(second or {})}.items():
+        sheet = old.add_sheet(name)
+        for place, row in enumerate(own):
+            for column, value in enumerate(row):
+                if value is not None:
+                    sheet.write(place, column, value, *([day] if isinstance(value, date) else []))
+        if merged and name == "Sheet":
+            sheet.merge(0, 0, 1, 2)
+    old.save(str(path))
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "xls"])
+def test_workbooks_keep_texts_days_and_numbers(tmp_path, kind):
+    path = tmp_path / f"t.{kind}"
+    rows = [
+        ["id", "", "day", "mass", "id", None, None],
+        ["007", "NA", date(2016, 6, 1), 1.5, "x", None, None],
+        [None, None, None, None, None, None, None],
+        ["12345678901234567", "1e3", date(1969, 12, 31), 3, "", None, None],
+    ]
+    write_workbook(path, rows, second={"Größen": [["a"], ["1.234,5"]]})
+    notes = []
+    table = read_table(path, notes=notes)
+    assert list(table) == ["id", "column 2", "day", "mass", "id.1"]
+    assert table["id"].tolist() == ["007", "12345678901234567"] and table["column 2"].tolist() == ["NA", "1e3"]
+    assert table["day"].str.startswith(("2016-06-01", "1969-12-31")).all()
+    assert not table["day"].str.contains("T").any() and table["mass"].tolist() == ["1.5", "3"]
+    assert "write data.sheet: Größen" in " ".join(notes) and "comes more than once" in " ".join(notes)
+    assert read_table(path, sheet="Größen")["a"].tolist() == ["1.234,5"]
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "xls"])
+def test_a_header_of_merged_cells_is_refused_with_the_reason(tmp_path, kind):
+    path = tmp_path / f"t.{kind}"
+    write_workbook(path, [["id", "place", None], ["1", "a", "b"]], merged="B1:C1")
+    with pytest.raises(DataError, match="its header in row 1 has merged cells"):
+        read_table(path)
+
+
+def test_nested_columns_are_named_in_every_kind_that_has_them(tmp_path):
+    table = pd.DataFrame({"id": ["007", "NA"], "points": [[1, 2], [3]], "mass": [Decimal("1.50"), Decimal("2.25")]})
+    table.to_parquet(tmp_path / "t.parquet")
+    table.to_feather(tmp_path / "t.feather")
+    lines = [{"id": "007", "points": [1, 2], "mass": 1.5}, {"id": "NA", "points": {"x": 1}, "mass": 2.25}]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for kind in ("parquet", "feather", "jsonl"):
+        notes = []
+        found = read_table(tmp_path / f"t.{kind}", notes=notes)
+        assert found["id"].tolist() == ["007", "NA"] and [float(mass) for mass in found["mass"]] == [1.5, 2.25]
+        assert "nested columns left out: points" in " ".join(notes)
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [
+        (["1.234,5", "12.345.678,25", "7,5"], [1234.5, 12345678.25, 7.5]),
+        (["1,234.5", "12,345,678.25", "7.5"], [1234.5, 12345678.25, 7.5]),
+        (["1 234,5", "12\u00a0345\u202f678,25", "7,5"], [1234.5, 12345678.25, 7.5]),
+        (["1'234.5", "12’345’678.25", "7.5"], [1234.5, 12345678.25, 7.5]),
+        (["−1,5", "2,25", "1,5e3"], [-1.5, 2.25, 1500]),
+    ],
+)
+def test_thousands_and_decimal_signs_are_read_alike(tmp_path, texts, numbers):
+    (tmp_path / "t.csv").write_text("x;y\n" + "".join(f'"{text}";a\n' for text in texts), encoding="utf-8")
+    typed = with_types(read_table(tmp_path / "t.csv")).table
+    assert typed["x"].tolist() == numbers

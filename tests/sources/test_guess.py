@@ -25,13 +25,13 @@ TABLES = {
     },
     "plagas": {
         "archivo": None, "especie": ["pulgón", "trips"] * 30, "trampa": [n // 4 for n in range(60)],
-        "fecha": [f"{1 + n % 28:02d}/07/2016" for n in range(60)], "ancho_mm": np.round(RNG.uniform(1, 9, 60), 2),
+        "fecha": [f"{1 + n % 27:02d}/07/2016" for n in range(60)], "ancho_mm": np.round(RNG.uniform(1, 9, 60), 2),
     },
 }  # fmt: skip
 EXPECTED = {
-    "museum": ("Bilddatei", "Art", "Inventarnummer", None, {"Datum": "date", "Körperlänge_mm": "numeric"}),
+    "museum": ("Bilddatei", "Art", "Inventarnummer", None, {"Datum": "date", "Körperlänge_mm": "size"}),
     "traps": ("photo", "species", None, "trap_id", {"timestamp": "date", "decimalLatitude": "latitude"}),
-    "plagas": ("archivo", "especie", None, "trampa", {"fecha": "date", "ancho_mm": "numeric"}),
+    "plagas": ("archivo", "especie", None, "trampa", {"fecha": "date", "ancho_mm": "size"}),
 }
 
 
