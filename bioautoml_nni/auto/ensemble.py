@@ -3,7 +3,8 @@
 Caruana et al., Ensemble Selection from Libraries of Models, ICML 2004: starting from nothing, add (with replacement)
 the candidate that makes the mean's score highest; how often each was added is its weight. Rare classes of a few
 validation specimens decide macro-F1, and weights that follow it follow chance; the log-likelihood, which every specimen
-decides, gives steadier ones, and macro-F1 has the last word.
+decides, gives steadier ones, and macro-F1 has the last word. As there, selection starts from several good candidates
+once each, so that few weights are chosen.
 """
 
 from __future__ import annotations
@@ -33,8 +34,13 @@ def by_macro_f1(probabilities: np.ndarray, target: np.ndarray) -> tuple[float, f
 
 def by_likelihood(probabilities: np.ndarray, target: np.ndarray) -> tuple[float, float]:
     """Return the mean log-likelihood; nothing decides between equals."""
+    return float(log_likelihoods(probabilities, target).mean()), 0.0
+
+
+def log_likelihoods(probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return that of each specimen (M,)."""
     own = probabilities[np.arange(len(target)), target] / probabilities.sum(1)
-    return float(np.log(np.maximum(own, LEAST_PROBABILITY)).mean()), 0.0
+    return np.log(np.maximum(own, LEAST_PROBABILITY))
 
 
 def select(
@@ -43,6 +49,7 @@ def select(
     fits: Fits = lambda weights: True,
     rounds: int = ROUNDS,
     score: Callable[[np.ndarray, np.ndarray], tuple[float, float]] = by_macro_f1,
+    start: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return weights (C,) that sum to one; the best of all rounds, the earliest of equals.
 
@@ -51,9 +58,12 @@ def select(
         target: class indices (M,).
         fits: candidates are not added where it says no.
         score: of a mean, the higher the better.
+        start: how often each candidate (C,) is there at the start; none is by default.
     """
-    counts = np.zeros(len(probabilities))
+    counts = np.zeros(len(probabilities)) if start is None else start.astype(float)
     best, best_counts = (-np.inf, -np.inf), counts
+    if counts.any():
+        best = score(mix(probabilities, counts / counts.sum()), target)
     for _ in range(rounds):
         total = sum((count * values for count, values in zip(counts, probabilities, strict=True)), start=0.0)
         trials = []
@@ -71,20 +81,46 @@ def select(
 
 
 def weigh(probabilities: Sequence[np.ndarray], target: np.ndarray, fits: Fits = lambda weights: True) -> np.ndarray:
-    """Return weights (C,) that sum to one: half by likelihood, half alike for all that it selects.
+    """Return weights (C,) that sum to one, by the log-likelihood.
 
-    A few hundred specimens know little about weights, so that these are shrunk towards equal ones. Where the best
-    candidate alone has a higher macro-F1, weights are those by likelihood, or by macro-F1 where these have less too.
+    The likeliest candidate is there first; each next one joins unless the plain mean gets clearly less likely; then
+    greedy selection adds as many again, so that weights stay near equal ones. Where the best candidate alone has a
+    higher macro-F1, weights are equal ones of fewer candidates, the likeliest of them, or follow macro-F1.
     """
-    steady = select(probabilities, target, fits, score=by_likelihood)
+    joined = _likely_together(probabilities, target, fits)
+    if not joined:
+        return np.zeros(len(probabilities))
     alone = select(probabilities, target, fits, rounds=1)
     least = by_macro_f1(mix(probabilities, alone), target)[0]
-    used = steady > 0
-    trials = [(steady + used / used.sum()) / 2, steady] if used.any() else []
+    together = _once(joined, len(probabilities))
+    trials = [select(probabilities, target, fits, len(joined), by_likelihood, together)]
+    trials += [_once(joined[:count], len(probabilities)) / count for count in range(len(joined), 1, -1)]
     for weights in trials:
-        if by_macro_f1(mix(probabilities, weights), target)[0] >= least:
+        if fits(weights) and by_macro_f1(mix(probabilities, weights), target)[0] >= least:
             return weights
     return select(probabilities, target, fits)
+
+
+def _once(joined: Sequence[int], count: int) -> np.ndarray:
+    return np.isin(np.arange(count), joined).astype(float)
+
+
+def _likely_together(probabilities: Sequence[np.ndarray], target: np.ndarray, fits: Fits) -> list[int]:
+    """Return the indices of candidates that join, the likeliest first; see `weigh`."""
+    scores = [by_likelihood(values, target)[0] for values in probabilities]
+    joined: list[int] = []
+    known: np.ndarray | None = None
+    for index in sorted(range(len(probabilities)), key=lambda index: -scores[index]):
+        weights = _once([*joined, index], len(probabilities)) / (len(joined) + 1)
+        found = log_likelihoods(mix(probabilities, weights), target)
+        if fits(weights) and (known is None or _not_clearly_less(found - known)):
+            joined, known = [*joined, index], found
+    return joined
+
+
+def _not_clearly_less(difference: np.ndarray) -> bool:
+    """Whether log-likelihoods have not fallen by more than the standard error of the difference."""
+    return bool(difference.mean() >= -difference.std() / np.sqrt(len(difference)))
 
 
 def promising(

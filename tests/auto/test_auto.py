@@ -233,9 +233,24 @@ def test_bad_input_is_one_sentence(table_root, tmp_path, monkeypatch):
         done = here("auto", table_root, "--output", tmp_path / "out", *arguments, *SMALL)
         assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
     one = table_root / "metadata.csv"
+    pd.read_csv(one).assign(place="here").to_csv(one, index=False)
+    done = here("auto", one, "--group", "place", "--output", tmp_path / "out3", *SMALL)
+    assert done.returncode == 2 and "a single group cannot be divided" in " ".join(done.stderr.split())
     pd.read_csv(one).assign(label="ant").to_csv(one, index=False)
     done = here("auto", one, "--label", "label", "--output", tmp_path / "out2", *SMALL)
     assert done.returncode == 2 and "label" in done.stderr
+
+
+def test_a_table_without_usable_images_is_one_sentence(table_root, tmp_path, monkeypatch):
+    only(monkeypatch, "majority", "metadata_logistic")
+    for file in (table_root / "pictures").iterdir():
+        file.write_bytes(b"no image")
+    done = here("auto", table_root / "metadata.csv", "--output", tmp_path / "out", *SMALL)
+    assert (
+        done.returncode == 2
+        and "None of the 72 images can be read" in " ".join(done.stderr.split())
+        and "Traceback" not in done.stderr
+    )
 
 
 def test_without_metadata_and_without_a_device_it_says_so(table_root, tmp_path, monkeypatch):

@@ -72,6 +72,11 @@ def test_weights_by_likelihood_are_never_below_the_best_member_in_macro_f1():
     assert (weigh(members, TARGET, lambda weights: bool((weights > 0).sum() == 1)) > 0).sum() == 1
 
 
+def test_equally_good_candidates_get_about_equal_weights():
+    weights = weigh([answers(0.7, seed) for seed in range(3)], TARGET)
+    assert weights.min() >= 1 / 6 and weights.max() <= 2 / 3
+
+
 def test_candidates_that_are_clearly_worse_are_no_members():
     members = [answers(0.9, 0), answers(0.89, 1), answers(0.5, 2)]
     assert promising(members, TARGET, GROUPS) == [0, 1]
