@@ -101,7 +101,7 @@ def _reason(candidates: Sequence[Scored], winner: Scored, best: Scored, unit: st
         return f"{score}, and is the smallest of all."
     nearest = max(others, key=lambda candidate: candidate.macro_f1)
     gap, error = _gap(nearest, best)
-    far = "more than" if gap > error else "not more than"
+    far = "more than" if gap > error else "within"
     return (
         f"{score}; the best smaller one, {nearest.name}, is {gap:.3f} behind, {far} the standard error of the "
         f"difference over {unit}, {error:.3f}."
