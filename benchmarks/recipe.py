@@ -24,7 +24,7 @@ from bioautoml_nni.evaluation.metrics import majority_baseline
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import build_network, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
-from bioautoml_nni.runs.teacher import teacher_logits
+from bioautoml_nni.runs.teacher import distillation
 from bioautoml_nni.runs.train import train
 from bioautoml_nni.stages.evaluate import headline
 from bioautoml_nni.training.weights import restore
@@ -64,13 +64,13 @@ def scores(run: RunDirectory, data: PreparedData, settings: dict[str, object], s
     if "training.epochs" in own:
         own["training.epochs"] = round(1.5 * run.experiment.training.epochs)
     other = RunDirectory(run.path, changed(run.experiment, {**own, "seed": seed}, "benchmark"))
-    teacher = teacher_logits(other, data, SILENT)
+    taught = distillation(other, data, SILENT)
     data.run = other
     seed_everything(derive_seed(seed, "retrain"))
     network, _ = build_network(other, data)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        kept = train(other, data, network, Path(folder), "train", SILENT, teacher=teacher)
+        kept = train(other, data, network, Path(folder), "train", SILENT, distillation=taught)
         restore(network, kept.best_weights)
     seconds = time.perf_counter() - started
     logits, target = predict_logits(data, network.eval(), splits.TEST)

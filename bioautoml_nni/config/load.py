@@ -17,8 +17,9 @@ from ..utils.yaml_files import RepeatedKeys, load_yaml, without_spelling
 from .arguments import as_annotated, check_arguments, constructor_arguments
 from .schema import RECIPE_KEYS, DataConfig, Experiment
 
-ENCODERS = (("training", "distillation", "teacher"), ("space", "encoder"), ("space", "trunk", "encoder"))
-"""Keys that may name an encoder, whose file of weights, if it has one, is such a path too."""
+TEACHERS = (("search", "distillation", "teacher"), ("training", "distillation", "teacher"))
+ENCODERS = (*TEACHERS, ("space", "encoder"), ("space", "trunk", "encoder"))
+"""Keys that may name an encoder; its file of weights, if it names one, is such a path too."""
 
 TEXTS = (str, int, float)
 """What the schema takes for a text: YAML reads a name such as 7 as a number."""
@@ -296,8 +297,7 @@ def _texts(value: Any) -> list[str]:
 def _recipe_problems(experiment: Experiment) -> list[str]:
     """Return which parts of the training's recipe the space cannot have; those for images rest where there are none."""
     recipe, problems = experiment.training, []
-    if experiment.retrain.refit and recipe.distillation is not None:
-        problems.append("retrain.refit: a teacher teaches the training part alone; remove one of them.")
+    problems += _teacher_problems(experiment)
     if experiment.space.name in plugins("search_spaces"):
         capabilities = get("search_spaces", experiment.space.name).capabilities
         problems += [
@@ -305,6 +305,25 @@ def _recipe_problems(experiment: Experiment) -> list[str]:
             for key, capability in (("drop_path", "drop_path"), ("auxiliary_weight", "auxiliary"))
             if getattr(recipe, key) and capability not in capabilities
         ]
+    return problems
+
+
+def _teacher_problems(experiment: Experiment) -> list[str]:
+    """Return why a teacher cannot see the view that its student sees."""
+    problems = []
+    trunk = experiment.space.arguments.get("trunk")
+    stored = isinstance(trunk, Mapping) and trunk.get("frozen", True) and experiment.cache.max_gb > 0
+    for section in ("search", "training"):
+        settings = getattr(experiment, section).distillation
+        if settings is None or not settings.same_view:
+            continue
+        key = f"{section}.distillation.same_view"
+        if "image" not in experiment.data.modalities:
+            problems.append(f"{key}: there are no images; remove it.")
+        elif settings.teacher.lower().endswith(".parquet"):
+            problems.append(f"{key}: a table knows the plain images only; remove it, or name a run or an encoder.")
+        elif stored and isinstance(trunk, Mapping) and not trunk.get("views"):
+            problems.append(f"{key}: maps of a frozen trunk are turned themselves; set space.trunk.views, such as 7.")
     return problems
 
 

@@ -175,6 +175,36 @@ class _Optimisation(_Section):
     frozen_batch_norm: bool = Field(False, description="keep the statistics of such a trunk's batch norms")
 
 
+class DistillationConfig(_Section):
+    """What a network learns from a teacher besides the labels."""
+
+    teacher: str = Field(
+        description="the directory of a run with the same classes, retrained at least; or an encoder, such as "
+        "efficientnet_lite0; or a .parquet of logits or embeddings by specimen id"
+    )
+    weight: float = Field(0.5, gt=0, le=1, description="of the teacher's word; the labels' has the rest")
+    temperature: float = Field(2.0, ge=1)
+    folds: int = Field(
+        0,
+        ge=0,
+        description="of an encoder: what it says of a training specimen comes from that one of so many heads which has "
+        "not learned from the specimen or others of its group; 0 is one head, which has learned from all",
+    )
+    same_view: bool = Field(
+        False,
+        description="the teacher sees images as the student does, changed at random and mixed, not the plain ones; "
+        "on a frozen trunk the same one of its stored views (space.trunk.views)",
+    )
+
+
+class SearchDistillationConfig(DistillationConfig):
+    """What the supernet learns from a teacher besides the labels."""
+
+    steps: Literal["both", "weights", "architecture"] = Field(
+        "both", description="the steps in which it teaches; strategies that update all by one batch know both only"
+    )
+
+
 class SearchConfig(_Optimisation):
     """Training of the supernet: SGD with momentum and a cosine schedule over all steps, as in DARTS."""
 
@@ -192,6 +222,7 @@ class SearchConfig(_Optimisation):
         description="edges of the pictures in parts of the search that are equally long, such as [32, 48]; "
         "data.image_size throughout by default",
     )
+    distillation: SearchDistillationConfig | None = None
     score_derived: bool = Field(
         True,
         description="after every epoch, score what the shares would derive with the supernet's weights; for up to "
@@ -209,17 +240,6 @@ class SearchConfig(_Optimisation):
         if len(self.image_sizes) > self.epochs:
             raise ValueError(f"image_sizes has {len(self.image_sizes)} sizes for {self.epochs} epochs; remove some")
         return self
-
-
-class DistillationConfig(_Section):
-    """What the network learns from a teacher besides the labels."""
-
-    teacher: str = Field(
-        description="the directory of a run with the same classes, retrained at least; or an encoder, such as "
-        "efficientnet_lite0; or a .parquet of logits or embeddings by specimen id"
-    )
-    weight: float = Field(0.5, gt=0, le=1, description="of the teacher's word; the labels' has the rest")
-    temperature: float = Field(2.0, ge=1)
 
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
@@ -268,10 +288,11 @@ class TrainingConfig(_Optimisation):
         False, description="by torch.compile, where a compiler is at hand; meant for GPUs (docs/training.md)"
     )
     patience: int | None = Field(None, ge=1, description="epochs without a better one, after which training ends")
-    keep: Literal["best", "last"] = Field(
+    keep: Literal["best", "last", "greedy"] = Field(
         "best",
-        description="the best epoch on validation, or the last one, where few groups make validation a poor judge; "
-        "with ema_decay its moving average",
+        description="the best epoch on validation; the last one, where few groups make validation a poor judge; or the "
+        "greedy average of the best ones: an epoch's weights join it where validation gains. With ema_decay each is a "
+        "moving average",
     )
     monitor: Literal["val_macro_f1", "val_loss"] = Field(
         "val_macro_f1", description="what says which epoch is best, as the mean of five epochs"

@@ -31,6 +31,14 @@ class Features(Protocol):
         ...
 
 
+class Teaching(Protocol):
+    """Gives what a batch has for a teacher."""
+
+    def batch(self, rows: np.ndarray, view: int) -> dict[str, Tensor]:
+        """Return tensors by name for rows (n,) whose features, if these are stored, are those of one view."""
+        ...
+
+
 class SpecimenDataset(Dataset[dict[str, Tensor]]):
     """Specimens by position in a run's manifest.
 
@@ -42,7 +50,7 @@ class SpecimenDataset(Dataset[dict[str, Tensor]]):
         metadata: encoded metadata of all N rows.
         targets: class index of all N rows.
         positions: rows of this part.
-        teacher: logits (N, K) that a batch has as ``teacher``, or None.
+        teacher: gives what a batch has for a teacher, or None.
         features: of a frozen trunk for all N rows, which a batch has in place of images, or None.
         views: whether a batch may have augmented views of the features, one drawn for each batch.
     """
@@ -53,7 +61,7 @@ class SpecimenDataset(Dataset[dict[str, Tensor]]):
         metadata: EncodedMetadata,
         targets: np.ndarray,
         positions: np.ndarray,
-        teacher: np.ndarray | None = None,
+        teacher: Teaching | None = None,
         features: Features | None = None,
         views: bool = False,
     ) -> None:
@@ -79,13 +87,14 @@ class SpecimenDataset(Dataset[dict[str, Tensor]]):
             "mask": torch.from_numpy(self.metadata.mask[rows]),
             "target": torch.from_numpy(self.targets[rows]),
         }
-        if self.teacher is not None:
-            batch["teacher"] = torch.from_numpy(self.teacher[rows])
+        view = 0
         if self.features is not None:
             view = int(torch.randint(1 + self.features.views, ())) if self.views and self.features.views else 0
             batch.update(self.features.batch(rows, view))
         elif self.images is not None:
             batch["image"] = torch.from_numpy(self.images.batch(rows)).permute(0, 3, 1, 2)
+        if self.teacher is not None:
+            batch.update(self.teacher.batch(rows, view))
         return batch
 
 

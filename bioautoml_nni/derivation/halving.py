@@ -19,7 +19,7 @@ from ..evaluation.cost import count_parameters
 from ..runs.directory import RunDirectory
 from ..runs.networks import starting_network
 from ..runs.prepared import PreparedData
-from ..runs.teacher import teacher_logits
+from ..runs.teacher import distillation
 from ..runs.train import train
 from ..training.history import read_history
 from ..utils.atomic import write_json
@@ -55,7 +55,7 @@ def best_by_training(
     folder, settings = run.work_folder("derive"), run.experiment.derivation
     longest = run.experiment.training.epochs
     parameters: dict[int, int] = {}
-    teacher = teacher_logits(run, data, console)
+    taught = distillation(run, data, console)
 
     def score(number: int, epochs: int) -> float:
         seed_everything(derive_seed(run.experiment.seed, "retrain"))
@@ -65,7 +65,7 @@ def best_by_training(
         history = read_history(own / "history.jsonl")
         if len(history) < limit:
             own.mkdir(exist_ok=True)
-            train(run, data, network, own, f"derive: candidate {number + 1}", console, limit, teacher=teacher)
+            train(run, data, network, own, f"derive: candidate {number + 1}", console, limit, distillation=taught)
             history = read_history(own / "history.jsonl")
         return fmean(line["val_macro_f1"] for line in history[:limit][-LAST:])
 

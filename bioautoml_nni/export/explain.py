@@ -36,6 +36,8 @@ class GradCam(nn.Module):
             return feature_gradient(lambda maps: model.head(model.image.encoder.pool(maps), *metadata), leaf, wanted)
 
         decompositions: Any = torch.export.default_decompositions()
+        # Of maps in channels_last torch pools by strides, whose gradient ONNX does not know.
+        features = features.contiguous(memory_format=torch.contiguous_format)
         self.gradient: Any = make_fx(gradient, decomposition_table=decompositions)(features, wanted, *metadata)
 
     def forward(self, features: Tensor, wanted: Tensor, *metadata: Tensor) -> Tensor:

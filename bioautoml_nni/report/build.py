@@ -41,6 +41,7 @@ def build_report(
     architecture = Architecture.load(run / "architecture.json")
     per_class = read_per_class(run / "evaluation/per_class.csv")
     answers, scored = read_answers(run, data), Scored.of(run, data)
+    network = json.loads((run / "retrain/network.json").read_text(encoding="utf-8"))
     return render(
         "report.html.j2",
         experiment=run.experiment,
@@ -48,7 +49,7 @@ def build_report(
         metrics=metrics,
         audit=json.loads((run / "audit.json").read_text(encoding="utf-8")),
         provenance=run.provenance(),
-        network=json.loads((run / "retrain/network.json").read_text(encoding="utf-8")),
+        network=network,
         sentences=summary_sentences(metrics, per_class),
         architecture=Markup(draw(architecture)),
         cells=architecture.cells,
@@ -61,6 +62,7 @@ def build_report(
         comparison=comparison_table(run),
         baselines=shown_baselines(run, metrics),
         trained_epochs=len(read_history(run / "retrain/history.jsonl")),
+        averaged_epochs=", ".join(str(epoch + 1) for epoch in network.get("averaged_epochs", [])),
         curves={stage: learning_curves(run, stage) for stage in ("search", "retrain")},
         per_class=per_class[:PAGE].astype(object).where(per_class[:PAGE].notna(), None).to_dict("records"),
         more_classes=class_texts(per_class[PAGE:]),

@@ -22,14 +22,18 @@ WORTH_TELLING = 20.0
 
 @dataclass(frozen=True)
 class PooledFeatures:
-    """Features (N, D) of all images, float16."""
+    """Features (V, N, D) float16 of all N images in 1 + `views` views."""
 
     values: np.ndarray
-    views: int = 0
+
+    @property
+    def views(self) -> int:
+        """Augmented views beside the plain one."""
+        return len(self.values) - 1
 
     def batch(self, positions: np.ndarray, view: int = 0) -> dict[str, torch.Tensor]:
         """Return the features of rows as ``embedding`` (n, D)."""
-        return {"embedding": torch.from_numpy(self.values[positions])}
+        return {"embedding": torch.from_numpy(self.values[view, positions])}
 
 
 def pooled_features(
@@ -65,5 +69,6 @@ def pooled_features(
                     f"features of {request.encoder.reference}: about {duration(left)} for {len(digests)} images"
                 )
 
-        found = store.ensure(digests, pixels, [POOLED], advance=advance)[POOLED]
-    return PooledFeatures(found.pooled(request.stages).astype(np.float16))
+        views = 1 + request.views
+        found = store.ensure(digests, pixels, [POOLED], views, advance)[POOLED]
+    return PooledFeatures(np.stack([found.pooled(request.stages, view).astype(np.float16) for view in range(views)]))

@@ -17,7 +17,7 @@ from rich.console import Console
 from ..architecture import Topology, topology_of
 from ..audit.names import RANKS
 from ..data import splits
-from ..data.dataset import Features, SpecimenDataset
+from ..data.dataset import Features, SpecimenDataset, Teaching
 from ..data.image_store import ImageStore, Pixels
 from ..data.joining import read_by_id
 from ..data.load import image_store
@@ -141,12 +141,12 @@ class PreparedData:
         return dataclasses.replace(self, reads_images=True)
 
     def dataset(
-        self, parts: Sequence[str], teacher: np.ndarray | None = None, views: bool = False
+        self, parts: Sequence[str], teacher: Teaching | None = None, views: bool = False
     ) -> SpecimenDataset:
         """Return the specimens of one or several parts.
 
         Args:
-            teacher: logits (N, K) of all rows, or None.
+            teacher: gives what a batch has for a teacher, or None.
             views: whether stored features of a frozen trunk may be those of augmented views.
         """
         positions = np.flatnonzero(self.part.isin(parts).to_numpy())
@@ -210,7 +210,7 @@ class PreparedData:
         if not self.uses_images:
             return None
         if self.features is not None:
-            return FeatureTransform(augmentation)
+            return FeatureTransform(augmentation, turns=not self.features.views)
         transform = ImageTransform(self.image["mean"], self.image["std"], augmentation)
         transform.size = size
         return transform

@@ -6,65 +6,81 @@ that the run validates or tests with.
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from rich.console import Console
 
 from ..data import splits
-from ..data.manifest import ID, IMAGE
 from ..registry import plugins
-from ..utils.errors import DataError, RunDirectoryError
-from ..utils.progress import make_progress
+from ..training.distillation import Distillation, KnownLogits, LiveTeacher, Teacher
+from ..utils.errors import RunDirectoryError
 from .directory import RunDirectory
-from .networks import load_model, predict_logits
 from .prepared import PreparedData
-from .probe import learned_parts
-from .teacher_encoder import encoder_logits
+from .teacher_asked import Asked
+from .teacher_encoder import EncoderTeacher
+from .teacher_run import RunTeacher
 from .teacher_table import read_teacher, table_logits
 
-KEY = "training.distillation.teacher"
+SECTIONS = ("search", "training")
+"""Sections of an experiment that may have a teacher."""
 
 
-def teacher_logits(run: RunDirectory, data: PreparedData, console: Console) -> np.ndarray | None:
-    """Return the teacher's natural logits (N, K) of all rows, NaN where not trained on; None without a teacher.
+def distillation(
+    run: RunDirectory, data: PreparedData, console: Console, section: str = "training", validation: bool = False
+) -> Distillation | None:
+    """Return what a section's teacher adds to the loss; None without a teacher.
 
-    A run sees each training picture once, unchanged, at its own size and with its own reading of the metadata. An
-    encoder's head is fitted to the training part alone, once, and kept in the run. A table is taken as it is.
+    A run sees each image once, unchanged, at its own size and with its own reading of the metadata, unless the section
+    says ``same_view``. An encoder's head is fitted to the training part alone, once, and kept in the run. A table is
+    taken as it is.
+
+    Args:
+        section: "training" or "search".
+        validation: whether the student learns from the validation part too, about which the teacher is then asked.
 
     Raises:
         DataError: if it names other classes, lacks specimens, or was trained on specimens that this run validates or
             tests with.
     """
-    settings = run.experiment.training.distillation
+    settings = getattr(run.experiment, section).distillation
     if settings is None:
         return None
-    if is_table(settings.teacher):
-        return table_logits(Path(settings.teacher), KEY, data, console)
-    if is_encoder(settings.teacher):
-        return encoder_logits(settings.teacher, KEY, run, data, console)
-    return _run_logits(Path(settings.teacher), data, console)
+    rows = data.in_training | ((data.part == splits.VALIDATION).to_numpy() if validation else False)
+    views = 1 + data.features.views if settings.same_view and data.features is not None else 1
+    asked = Asked(run, data, f"{section}.distillation.teacher", console, rows, views, settings.folds)
+    live = settings.same_view and data.features is None
+    return Distillation(settings, _teacher(settings.teacher, asked, live), data.loss().natural_logits)
+
+
+def teacher_logits(run: RunDirectory, data: PreparedData, console: Console) -> np.ndarray | None:
+    """Return a training's teacher's natural logits (N, K) of the plain images of all training rows, NaN elsewhere."""
+    found = distillation(run, data, console)
+    if found is None:
+        return None
+    assert isinstance(found.teacher, KnownLogits), "a teacher that sees what its student sees is asked in the training"
+    return found.teacher.values[0]
 
 
 def require_teacher(run: RunDirectory) -> None:
-    """Check what can be checked of a run's teacher before anything is trained.
+    """Check what can be checked of a run's teachers before anything is trained.
 
     Raises:
-        RunDirectoryError: if it is no run, no encoder and no table.
+        RunDirectoryError: if one is no run, no encoder and no table.
         DataError: for a table that cannot be read.
     """
-    settings = run.experiment.training.distillation
-    if settings is None or is_encoder(settings.teacher):
-        return
-    if is_table(settings.teacher):
-        read_teacher(Path(settings.teacher), KEY)
-        return
-    try:
-        RunDirectory.open(Path(settings.teacher))
-    except RunDirectoryError as error:
-        raise RunDirectoryError(f"{error} A teacher may also be an encoder or a .parquet of logits.") from error
+    for section in SECTIONS:
+        settings = getattr(run.experiment, section).distillation
+        if settings is None or is_encoder(settings.teacher):
+            continue
+        if is_table(settings.teacher):
+            read_teacher(Path(settings.teacher), f"{section}.distillation.teacher")
+            continue
+        try:
+            RunDirectory.open(Path(settings.teacher))
+        except RunDirectoryError as error:
+            raise RunDirectoryError(f"{error} A teacher may also be an encoder or a .parquet of logits.") from error
 
 
 def is_encoder(teacher: str) -> bool:
@@ -77,43 +93,11 @@ def is_table(teacher: str) -> bool:
     return Path(teacher).suffix.lower() == ".parquet"
 
 
-def _run_logits(folder: Path, data: PreparedData, console: Console) -> np.ndarray:
-    other = RunDirectory.open(folder)
-    other.require("retrain")
-    taught = PreparedData.load(other)
-    _require_fitting(folder, data, taught)
-    network = load_model(other, taught)
-    loss = taught.loss()
-    asked = dataclasses.replace(
-        taught, table=data.table, part=data.part, targets=data.targets, image_root=data.image_root,
-        metadata=taught.preprocessor.transform(data.table),
-    )  # fmt: skip
-    logits = np.full((len(data.table), len(data.classes)), np.nan, np.float32)
-    with make_progress(console) as progress:
-        task = progress.add_task("teacher", total=int(data.in_training.sum()), note="")
-        for part in (splits.WEIGHTS, splits.ALPHA):
-            found, _ = predict_logits(asked, network, part, lambda count: progress.advance(task, count))
-            logits[(data.part == part).to_numpy()] = loss.natural_logits(found).numpy()
-    return logits
-
-
-def _require_fitting(folder: Path, data: PreparedData, taught: PreparedData) -> None:
-    where = f"{folder}: {KEY}"
-    if taught.classes != data.classes:
-        differing = sorted(set(taught.classes) ^ set(data.classes))
-        raise DataError(f"{where}: knows other classes ({', '.join(differing[:5])}); choose a run with the same ones.")
-    by_image = taught.uses_images and data.uses_images
-    known = _identities(taught, taught.part.isin(learned_parts(taught.run)).to_numpy(), by_image)
-    seen = int(_identities(data, ~data.in_training, by_image).isin(known).sum())
-    if seen:
-        raise DataError(
-            f"{where}: was trained on {seen} of the specimens that this run validates and tests with, so its scores "
-            "would not be honest; train the teacher with the same split and seed."
-        )
-
-
-def _identities(data: PreparedData, rows: np.ndarray, by_image: bool) -> pd.Series:
-    """Return what tells specimens of two runs apart: the content of their images, or their ids."""
-    if not by_image:
-        return data.table[ID][rows]
-    return data.image_store().verified(data.table[IMAGE][rows].tolist())["digest"]
+def _teacher(name: str, asked: Asked, live: bool) -> Teacher:
+    if is_table(name):
+        return KnownLogits(table_logits(Path(name), asked)[None])
+    found: Any = EncoderTeacher(name, asked) if is_encoder(name) else RunTeacher(Path(name), asked)
+    if not live:
+        return KnownLogits(found.logits())
+    image, metadata = asked.data.image, getattr(found, "metadata", asked.data.metadata)
+    return LiveTeacher(found.network(), found.size, image["mean"], image["std"], metadata)

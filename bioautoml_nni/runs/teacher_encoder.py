@@ -3,64 +3,143 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from rich.console import Console
+import torch
+from sklearn.model_selection import GroupKFold
+from torch import Tensor, nn
 
 from ..data.load import image_store
 from ..data.manifest import IMAGE
 from ..data.sizing import natural_size
-from ..features.encoder import load_encoder
+from ..features.encoder import Encoder, load_encoder
+from ..features.probe import LinearProbe, fit_probe
 from ..features.request import FeatureRequest
+from ..features.trunk import normalised
 from ..utils.atomic import write_array, write_json
 from ..utils.errors import DataError
-from .directory import RunDirectory
 from .pooled_features import pooled_features
-from .prepared import PreparedData
-from .teacher_table import head_logits
+from .teacher_asked import Asked
+from .teacher_table import fit_head
 
 FOLDER = "teacher"
 
 
-def encoder_logits(reference: str, key: str, run: RunDirectory, data: PreparedData, console: Console) -> np.ndarray:
-    """Return natural logits (N, K) of the training part, NaN elsewhere.
+class EncoderTeacher:
+    """An encoder as the teacher of a run.
 
-    The encoder looks at images of its own size, as far as they hold it, with all its stages' means beside the embedding,
-    and the head reads the encoded metadata too, where the experiment uses them.
+    It looks at images of its own size, as far as they hold it, with all its stages' means beside the embedding, and the
+    head reads the encoded metadata too, where the experiment uses them.
 
     Raises:
         DataError: for an experiment without images.
         EncoderError: if the encoder cannot be had.
     """
-    if not data.uses_images:
-        raise DataError(f"{key}: {reference} looks at images, which data.modalities does not name; choose a run.")
-    encoder = load_encoder(reference, key)
-    training = data.in_training
-    references = data.table[IMAGE][training].tolist()
-    facts = data.image_store().verified(references)
-    size = natural_size(encoder.image_size, facts[["width", "height"]].max(axis=1).to_numpy(float))
-    wanted = {
-        "encoder": reference, "weights": encoder.weights_digest, "size": size, "modalities": data.metadata_columns,
-        "prepared": run.key("prepare"), "data": run.provenance().get("data_sha256"),
-    }  # fmt: skip
-    folder = run / FOLDER
-    known = (
-        json.loads((folder / "teacher.json").read_text(encoding="utf-8")) if (folder / "teacher.json").is_file() else {}
-    )
-    if known == wanted and (folder / "logits.npy").is_file():
-        kept: np.ndarray = np.load(folder / "logits.npy", allow_pickle=False)
-        return kept
-    store = image_store(run.experiment, data.image_root, size)
-    facts = store.verified(references)
-    stages = tuple(range(encoder.build().count_stages()))
-    request = FeatureRequest(encoder, stages, embedding=True, pooled=True)
-    found = pooled_features(request, run.experiment, store.pixels(facts), facts["digest"].tolist(), size, console)
-    features = [found.values.astype(np.float32)]
-    if data.metadata_columns:
-        features += [data.metadata.numeric[training], data.metadata.mask[training]]
-    logits = np.full((len(data.table), len(data.classes)), np.nan, np.float32)
-    logits[training] = head_logits(np.hstack(features), data)
-    folder.mkdir(exist_ok=True)
-    write_array(folder / "logits.npy", logits)
-    write_json(folder / "teacher.json", wanted)
-    return logits
+
+    def __init__(self, reference: str, asked: Asked) -> None:
+        data = asked.data
+        if not data.uses_images:
+            raise DataError(
+                f"{asked.key}: {reference} looks at images, which data.modalities does not name; choose a run."
+            )
+        self.asked = asked
+        self.encoder: Encoder = load_encoder(reference, asked.key)
+        references = data.table[IMAGE][data.in_training].tolist()
+        facts = data.image_store().verified(references)
+        self.size = natural_size(self.encoder.image_size, facts[["width", "height"]].max(axis=1).to_numpy(float))
+
+    def logits(self) -> np.ndarray:
+        """Return natural logits (V, N, K) of the rows that are asked for, NaN elsewhere."""
+        return self._answers()[0]
+
+    def network(self) -> nn.Module:
+        """Return the encoder with its head, from pixels and metadata to natural logits."""
+        _, head = self._answers()
+        return _Headed(self.encoder, head, bool(self.asked.data.metadata_columns))
+
+    def _answers(self) -> tuple[np.ndarray, LinearProbe]:
+        folder = self.asked.run / FOLDER
+        wanted = self._facts()
+        record = folder / "teacher.json"
+        known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        files = [folder / f"{name}.npy" for name in ("logits", "weight", "bias")]
+        if known == wanted and all(file.is_file() for file in files):
+            logits, weight, bias = (np.load(file, allow_pickle=False) for file in files)
+            return logits, LinearProbe(weight, bias, 0.0, {})
+        record.unlink(missing_ok=True)
+        logits, head = self._fit()
+        folder.mkdir(exist_ok=True)
+        for file, values in zip(files, (logits, head.weight, head.bias), strict=True):
+            write_array(file, values)
+        write_json(record, wanted)
+        return logits, head
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what the head and its answers depend on."""
+        asked = self.asked
+        return {
+            "encoder": self.encoder.reference, "weights": self.encoder.weights_digest, "size": self.size,
+            "modalities": asked.data.metadata_columns, "prepared": asked.run.key("prepare"),
+            "data": asked.run.provenance().get("data_sha256"), "views": asked.views, "rows": int(asked.rows.sum()), "folds": asked.folds,
+        }  # fmt: skip
+
+    def _fit(self) -> tuple[np.ndarray, LinearProbe]:
+        """Fit the head to the training part, and let it answer."""
+        asked, data = self.asked, self.asked.data
+        store = image_store(asked.run.experiment, data.image_root, self.size)
+        facts = store.verified(data.table[IMAGE][asked.rows].tolist())
+        stages = tuple(range(self.encoder.build().count_stages()))
+        request = FeatureRequest(self.encoder, stages, embedding=True, views=asked.views - 1, pooled=True)
+        pixels, digests = store.pixels(facts), facts["digest"].tolist()
+        found = pooled_features(request, asked.run.experiment, pixels, digests, self.size, asked.console)
+        metadata = [data.metadata.numeric[asked.rows], data.metadata.mask[asked.rows]] if data.metadata_columns else []
+        views = [np.hstack([values.astype(np.float32), *metadata]) for values in found.values]
+        head = fit_head(views[0][data.in_training[asked.rows]], data)
+        logits = np.full((len(views), len(data.table), len(data.classes)), np.nan, np.float32)
+        for view, features in enumerate(views):
+            logits[view, asked.rows] = head.logits(features)
+        if asked.folds:
+            self._cross_fit(views, head.decay, logits)
+        return logits, head
+
+    def _cross_fit(self, views: list[np.ndarray], decay: float, logits: np.ndarray) -> None:
+        """Replace the answers about the training part by those of heads that had not learned from the specimen.
+
+        A head's answers about what it has learned from are nearly the labels (Dao et al., arXiv 2104.09732, section 4).
+        """
+        data, rows = self.asked.data, self.asked.rows
+        group = self.asked.run.experiment.data.split.group
+        learned = np.flatnonzero(data.in_training[rows])
+        target = data.targets[data.in_training]
+        groups = data.table[group][data.in_training].astype(str).to_numpy() if group in data.table else learned
+        positions = np.flatnonzero(data.in_training)
+        for left, out in GroupKFold(self.asked.folds).split(learned, target, groups):
+            features = views[0][learned[left]]
+            head = fit_probe(
+                features, target[left], views[0][learned[out]], target[out], len(data.classes), False, [decay]
+            )
+            for view, values in enumerate(views):
+                logits[view, positions[out]] = head.logits(values[learned[out]])
+
+
+class _Headed(nn.Module):
+    """An encoder with a linear head on the means of its stages, its embedding and metadata."""
+
+    def __init__(self, encoder: Encoder, head: LinearProbe, reads_metadata: bool) -> None:
+        super().__init__()
+        self.trunk = encoder.trunk().to(memory_format=torch.channels_last)
+        self.normalisation = encoder.mean, encoder.std
+        self.stages = list(range(self.trunk.count_stages()))
+        self.reads_metadata = reads_metadata
+        self.head = nn.Linear(head.weight.shape[1], head.weight.shape[0])
+        self.head.weight.data, self.head.bias.data = torch.from_numpy(head.weight), torch.from_numpy(head.bias)
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return logits (N, K) for ``image``, pixels (N, 3, S, S) in [0, 1], ``numeric`` and ``mask``."""
+        images = normalised(batch["image"], *self.normalisation).contiguous(memory_format=torch.channels_last)
+        embedding, maps = self.trunk.with_stages(images, self.stages)
+        features = [*(found.mean((2, 3)) for found in maps), embedding]
+        features += [batch["numeric"], batch["mask"]] if self.reads_metadata else []
+        return self.head(torch.cat([part.float() for part in features], dim=1))

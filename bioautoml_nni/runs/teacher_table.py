@@ -10,9 +10,10 @@ from rich.console import Console
 
 from ..data import splits
 from ..data.manifest import ID
-from ..features.probe import fit_probe
+from ..features.probe import LinearProbe, fit_probe
 from ..utils.errors import DataError
 from .prepared import PreparedData
+from .teacher_asked import Asked
 
 LOGIT, EMBEDDING, LEARNED = "logit_", "embedding", "learned"
 
@@ -42,8 +43,8 @@ def read_teacher(file: Path, key: str) -> pd.DataFrame:
     return table
 
 
-def table_logits(file: Path, key: str, data: PreparedData, console: Console) -> np.ndarray:
-    """Return natural logits (N, K) of the training part, NaN elsewhere.
+def table_logits(file: Path, asked: Asked) -> np.ndarray:
+    """Return natural logits (N, K) of the rows that are asked for, NaN elsewhere.
 
     Logits stand in one column for each class, named as the class or, as `bioautoml predict --logits` writes them,
     ``logit_`` and the class; they are taken as natural ones. Embeddings stand in a column ``embedding`` of lists; a
@@ -51,28 +52,28 @@ def table_logits(file: Path, key: str, data: PreparedData, console: Console) -> 
     teacher was trained on.
 
     Raises:
-        DataError: if training specimens are missing, classes differ, values are not finite, or the teacher learned from
+        DataError: if specimens are missing, classes differ, values are not finite, or the teacher learned from
             specimens that the run validates or tests with.
     """
-    table = read_teacher(file, key)
-    where = f"{file}: {key}"
+    data, wanted = asked.data, asked.rows
+    table = read_teacher(file, asked.key)
+    where = f"{file}: {asked.key}"
     ids = data.table[ID].astype(str)
-    training = data.in_training
-    missing = ids[training][~ids[training].isin(table.index)]
+    missing = ids[wanted][~ids[wanted].isin(table.index)]
     if len(missing):
         raise DataError(
-            f"{where}: lacks {len(missing)} of {int(training.sum())} training specimens, such as {missing.iloc[0]}; add "
+            f"{where}: lacks {len(missing)} of {int(wanted.sum())} training specimens, such as {missing.iloc[0]}; add "
             "them, or check that its ids are those of this experiment."
         )
-    _require_honest(table, where, ids[~training], console)
-    rows = table.loc[ids[training]]
+    _require_honest(table, where, ids[~data.in_training], asked.console)
+    rows = table.loc[ids[wanted]]
     logits = np.full((len(ids), len(data.classes)), np.nan, np.float32)
     if EMBEDDING in table:
-        logits[training] = _of_embeddings(rows[EMBEDDING], where, data)
+        logits[wanted] = _of_embeddings(rows[EMBEDDING], where, asked)
     else:
-        logits[training] = _of_classes(rows, where, data.classes)
-    if not np.isfinite(logits[training]).all():
-        broken = ids[training][~np.isfinite(logits[training]).all(1)].iloc[0]
+        logits[wanted] = _of_classes(rows, where, data.classes)
+    if not np.isfinite(logits[wanted]).all():
+        broken = ids[wanted][~np.isfinite(logits[wanted]).all(1)].iloc[0]
         raise DataError(
             f"{where}: has values that are not finite, such as those of specimen {broken}; make them again."
         )
@@ -113,18 +114,19 @@ def _of_classes(rows: pd.DataFrame, where: str, classes: list[str]) -> np.ndarra
         raise DataError(f"{where}: has logits that are no numbers ({error}).") from error
 
 
-def _of_embeddings(values: pd.Series, where: str, data: PreparedData) -> np.ndarray:
+def _of_embeddings(values: pd.Series, where: str, asked: Asked) -> np.ndarray:
     try:
         features = np.stack([np.asarray(value, np.float32) for value in values])
     except (TypeError, ValueError) as error:
         raise DataError(f"{where}: column {EMBEDDING!r} must hold lists of one length ({error}).") from error
     if features.ndim != 2 or not np.isfinite(features).all():
         raise DataError(f"{where}: column {EMBEDDING!r} must hold lists of finite numbers.")
-    return head_logits(features, data)
+    learned = asked.data.in_training[asked.rows]
+    return fit_head(features[learned], asked.data).logits(features)
 
 
-def head_logits(features: np.ndarray, data: PreparedData) -> np.ndarray:
-    """Return logits (n, K) of a head that the training part alone has taught: its decay by alpha-train.
+def fit_head(features: np.ndarray, data: PreparedData) -> LinearProbe:
+    """Return a head that the training part alone has taught: its decay by alpha-train.
 
     Args:
         features: (n, D) of the training part, in the manifest's order.
@@ -132,5 +134,4 @@ def head_logits(features: np.ndarray, data: PreparedData) -> np.ndarray:
     part = data.part[data.in_training].to_numpy()
     target = data.targets[data.in_training]
     first, second = part == splits.WEIGHTS, part == splits.ALPHA
-    fitted = fit_probe(features[first], target[first], features[second], target[second], len(data.classes))
-    return fitted.logits(features)
+    return fit_probe(features[first], target[first], features[second], target[second], len(data.classes))

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 from rich.console import Console
 from torch import nn
 
 from ..data import splits
 from ..data.dataset import make_loader
+from ..training.distillation import Distillation
 from ..training.history import CheckpointCallback, HistoryCallback
 from ..training.limits import TimeLimit
 from ..training.progress import ProgressCallback
@@ -24,6 +24,9 @@ from .directory import RunDirectory
 
 TRAINED = (splits.WEIGHTS, splits.ALPHA)
 """The parts that the final network is trained on."""
+
+CANDIDATES = 8
+"""Epochs, the best ones, that may be part of a greedy average."""
 
 BALANCE = {"shuffled": 0.0, "square_root": 0.5, "balanced": 1.0}
 """For each sampler the power of a class's size by which its specimens are drawn less often."""
@@ -38,7 +41,7 @@ def train(
     console: Console,
     epochs: int | None = None,
     tell: Callable[[Mapping[str, Any]], None] = lambda line: None,
-    teacher: np.ndarray | None = None,
+    distillation: Distillation | None = None,
     refit: bool = False,
 ) -> CheckpointCallback:
     """Train a network by the experiment's recipe, going on from `folder`/last.ckpt where there is one.
@@ -48,17 +51,16 @@ def train(
         task: what the progress bar says.
         epochs: stop after so many, whatever the clock says; the schedule is that of the whole training all the same.
         tell: called with every epoch's line.
-        teacher: natural logits (N, K) of all training rows, where the recipe has a distillation.
+        distillation: what a teacher of all that is trained on adds to the loss.
         refit: train on the validation part too, for `epochs`, which the schedule then spans; the last weights are kept.
 
     Raises:
         KeyboardInterrupt: if the user stops it; the newest whole epoch is kept.
     """
     experiment, settings = run.experiment, run.experiment.training
-    train = make_loader(
-        data.dataset([*TRAINED, *([splits.VALIDATION] if refit else [])], teacher, views=True), settings.batch_size, shuffle=True,
-        balance=BALANCE[settings.sampler],
-    )  # fmt: skip
+    parts = [*TRAINED, *([splits.VALIDATION] if refit else [])]
+    learned = data.dataset(parts, distillation.teacher if distillation else None, views=True)
+    train = make_loader(learned, settings.batch_size, shuffle=True, balance=BALANCE[settings.sampler])
     validation = None if refit else make_loader(data.dataset([splits.VALIDATION]), settings.batch_size, shuffle=False)
     module = RetrainModule(
         num_classes=len(data.classes),
@@ -68,6 +70,7 @@ def train(
         batches=len(train),
         seed=experiment.seed,
     )
+    module.distillation = distillation
     module.set_model(network)
     if refit and epochs is not None:
         module.set_epochs(epochs)
@@ -77,6 +80,7 @@ def train(
         monitor=None if refit else settings.monitor,
         patience=patience,
         keep_last=refit or settings.keep == "last",
+        candidates=CANDIDATES if settings.keep == "greedy" and epochs is None else 0,
     )
     trainer = pl.Trainer(
         max_epochs=epochs or settings.epochs,

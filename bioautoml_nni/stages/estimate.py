@@ -169,7 +169,8 @@ def _dry(experiment: Experiment, cache: Path, cached: bool) -> Experiment:
         "cache.max_gb": experiment.cache.max_gb if cached else 0,
         "search.epochs": EPOCHS, "search.image_sizes": experiment.search.image_sizes[-1:],
         "training.epochs": EPOCHS, "training.patience": None,
-        "training.distillation": None, "retrain.max_minutes": None, "evaluation.examples": 0,
+        "search.distillation": None, "training.distillation": None, "retrain.max_minutes": None,
+        "evaluation.examples": 0,
     }  # fmt: skip
     if experiment.derivation.method == "successive_halving":
         values["derivation.method"] = "shares" if experiment.derivation.searched else "random"

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from ..data import splits
 from ..registry import get
 from ..runs.directory import RunDirectory
+from ..runs.greedy import averaged_weights
 from ..runs.networks import predict_logits, starting_network
 from ..runs.prepared import PreparedData
 from ..runs.probe import VALIDATION_LOGITS, fit_classifier
-from ..runs.teacher import teacher_logits
+from ..runs.teacher import distillation
 from ..runs.train import TRAINED, train
+from ..training.distillation import Distillation
 from ..training.history import read_history
 from ..training.weights import load_weights
 from ..utils.atomic import replacing, write_array, write_json
@@ -50,14 +52,14 @@ def retrain(run: RunDirectory, console: Console) -> None:
     if "probe" in get("search_spaces", experiment.space.name).capabilities:
         return _fit(run, data, network, arguments, folder, console)
     first = copy.deepcopy(network) if experiment.retrain.refit else None
-    checkpoint = train(
-        run, data, network, folder, "retrain", console, tell=run.tell("retrain"),
-        teacher=teacher_logits(run, data, console),
-    )  # fmt: skip
-    weights = load_weights(checkpoint.best_weights)
+    taught = distillation(run, data, console, validation=experiment.retrain.refit)
+    checkpoint = train(run, data, network, folder, "retrain", console, tell=run.tell("retrain"), distillation=taught)
+    weights, members = load_weights(checkpoint.best_weights), [checkpoint.best_epoch]
+    if experiment.training.keep == "greedy":
+        weights, members = averaged_weights(data, network, checkpoint)
     (folder / VALIDATION_LOGITS).unlink(missing_ok=True)  # of an earlier refit
     if first is not None:
-        weights = _refit(run, data, first, weights, checkpoint.best_epoch + 1, folder, console)
+        weights = _refit(run, data, first, weights, checkpoint.best_epoch + 1, folder, console, taught)
     _save(folder, weights)
     write_json(
         folder / "network.json",
@@ -68,6 +70,7 @@ def retrain(run: RunDirectory, console: Console) -> None:
             "keep": experiment.training.keep,
             "learned_from": [*TRAINED, *([splits.VALIDATION] if experiment.retrain.refit else [])],
             "best_epoch": checkpoint.best_epoch,
+            **({"averaged_epochs": members} if experiment.training.keep == "greedy" else {}),
             "validation_macro_f1": _mean_macro_f1(folder, checkpoint.best_epoch, checkpoint.window),
         },
     )
@@ -81,6 +84,7 @@ def _refit(
     epochs: int,
     folder: Path,
     console: Console,
+    taught: Distillation | None,
 ) -> dict[str, Tensor]:
     """Train `network` once more, on validation specimens too, and return its weights.
 
@@ -92,7 +96,9 @@ def _refit(
     own = folder / "refit"
     own.mkdir(exist_ok=True)
     seed_everything(derive_seed(run.experiment.seed, "refit"))
-    checkpoint = train(run, data, network, own, "retrain: with validation", console, epochs, refit=True)
+    checkpoint = train(
+        run, data, network, own, "retrain: with validation", console, epochs, distillation=taught, refit=True
+    )
     return load_weights(checkpoint.best_weights)
 
 

@@ -27,14 +27,16 @@ from ..registry import get, operation_groups
 from ..runs.directory import RunDirectory
 from ..runs.networks import strategy_arguments
 from ..runs.prepared import PreparedData
+from ..runs.teacher import distillation
 from ..training.augment import ImageSizes, ImageTransform
+from ..training.distillation import Distillation
 from ..training.history import CheckpointCallback, HistoryCallback, read_history
 from ..training.inference import Inference
 from ..training.module import SpecimenModule
 from ..training.progress import ProgressCallback
 from ..training.weights import checkpoint_to_resume
 from ..utils.atomic import replacing, write_json
-from ..utils.errors import DataError, DivergenceError, RunDirectoryError
+from ..utils.errors import ConfigError, DataError, DivergenceError, RunDirectoryError
 from ..utils.memory import keep_freed_memory
 from ..utils.quiet import quiet
 from ..utils.seeding import derive_seed, seed_everything, undisturbed
@@ -54,6 +56,7 @@ def search(run: RunDirectory, console: Console) -> None:
         console.print("search: the space leaves nothing open for these modalities; its only architecture is taken.")
         shares: Any = {label: {names[0]: 1.0} for label, names in topology.choices.items()}
     elif experiment.search.devices > 1 and not within_group():
+        distillation(run, data, console, "search")  # an encoder's head is kept, so that one process alone fits it
         _launch_group(run, experiment.search.devices)
         return
     else:
@@ -152,23 +155,8 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
     experiment, settings = run.experiment, run.experiment.search
     folder = run.work_folder("search")
     strategy = get("strategies", experiment.strategy.name).target(**strategy_arguments(run))
-    separate = getattr(strategy, "training_data", "separate") == "separate"
-    validates = "validation" in getattr(strategy, "capabilities", ())
-
-    def loader(*parts: str, shuffle: bool = True) -> Any:
-        return make_loader(data.dataset(parts, views=shuffle), settings.batch_size, shuffle)
-
-    if not separate:
-        train: Any = loader(splits.WEIGHTS, splits.ALPHA)
-        steps = len(train)
-        validation = loader(splits.VALIDATION, shuffle=False)
-    elif validates:
-        train = {"weights": loader(splits.WEIGHTS), "alpha": loader(splits.ALPHA)}
-        steps = len(train["weights"])
-        validation = loader(splits.VALIDATION, shuffle=False)
-    else:  # NNI's own strategies take the architecture's data as validation data
-        train, validation = loader(splits.WEIGHTS), loader(splits.ALPHA)
-        steps = len(train)
+    taught = distillation(run, data, console, "search")
+    train, validation, steps = _loaders(run, data, strategy, taught)
     module = SpecimenModule(
         num_classes=len(data.classes),
         loss=data.loss(),
@@ -180,6 +168,7 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
         total_steps=steps * settings.epochs // settings.devices,
         epochs=settings.epochs,
     )
+    module.distillation = taught
     module.rate_factor = rate_factor
     module.trunk_rate, module.layer_decay = settings.trunk_rate, settings.layer_decay
     module.frozen_batch_norm = settings.frozen_batch_norm
@@ -206,6 +195,36 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
         console.print("search: continues after the newest whole epoch.")
     own = folder / ("nni" if first_of_group() else f"nni-{os.environ['RANK']}")
     return SearchParts(evaluator, strategy, own, resume)
+
+
+def _loaders(run: RunDirectory, data: PreparedData, strategy: Any, taught: Distillation | None) -> tuple[Any, Any, int]:
+    """Return the loaders that a strategy trains and validates with, and how many steps an epoch has.
+
+    Raises:
+        ConfigError: where a teacher cannot teach in one kind of steps alone.
+    """
+    settings = run.experiment.search
+    separate = getattr(strategy, "training_data", "separate") == "separate"
+    wanted = settings.distillation.steps if settings.distillation else "both"
+    if not separate and wanted != "both":
+        problem = (
+            f"search.distillation.steps: strategy {run.experiment.strategy.name!r} updates weights and architecture by "
+            "the same batches; remove it, so that the teacher teaches in both."
+        )
+        raise ConfigError([problem], "experiment")
+
+    def loader(group: str, *parts: str) -> Any:
+        teacher = taught.teacher if taught and wanted in ("both", group) else None
+        return make_loader(data.dataset(parts, teacher, views=True), settings.batch_size, shuffle=True)
+
+    validation = make_loader(data.dataset([splits.VALIDATION]), settings.batch_size, shuffle=False)
+    if not separate:
+        train: Any = loader("both", splits.WEIGHTS, splits.ALPHA)
+        return train, validation, len(train)
+    weights, alpha = loader("weights", splits.WEIGHTS), loader("architecture", splits.ALPHA)
+    if "validation" in getattr(strategy, "capabilities", ()):
+        return {"weights": weights, "alpha": alpha}, validation, len(weights)
+    return weights, alpha, len(weights)  # NNI's own strategies take the architecture's data as validation data
 
 
 class _EpochRecord:

@@ -124,19 +124,21 @@ class FeatureTransform(nn.Module):
     Networks see a turned image nearly as the turned map of the image. All maps of a specimen turn alike.
 
     Args:
-        settings: flip and rotation are heeded; everything else belongs to images, and to the store's views of them.
+        settings: flip and rotation are heeded; everything else belongs to images.
+        turns: whether maps are turned at all, which they need not be where views of the images themselves are stored.
     """
 
     size: int | None = None
 
-    def __init__(self, settings: Augmentation) -> None:
+    def __init__(self, settings: Augmentation, turns: bool = True) -> None:
         super().__init__()
         self.settings = settings
+        self.turns = turns
 
     def of_batch(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the stored features of a batch as the network takes them: maps (N, C, h, w), embeddings (N, E)."""
         found = {name: batch[name].float() for name in stored_features(batch)}
-        if not self.training or not found:
+        if not self.training or not self.turns or not found:
             return found
         first = next(iter(found.values()))
         drawn = torch.rand(3, len(first), device=first.device) < 0.5

@@ -68,6 +68,7 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
         window: number of epochs whose mean counts.
         keep_last: take the last epoch in place of the best one; then no metric is needed.
         patience: epochs without a better one after which the training ends; None is never.
+        candidates: of so many single epochs with the best metric the weights are kept too, as ``epoch-N.pt``.
     """
 
     def __init__(
@@ -77,12 +78,15 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
         window: int = 5,
         patience: int | None = None,
         keep_last: bool = False,
+        candidates: int = 0,
     ) -> None:
         self.folder = folder
         self.monitor = monitor
         self.window = window
         self.patience = patience
         self.keep_last = keep_last
+        self.candidates = candidates
+        self.scores: dict[int, float] = {}
         self.sign = -1.0 if monitor == "val_loss" else 1.0
         self.recent: list[float] = []
         self.best: float = -math.inf
@@ -98,6 +102,15 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
     def best_weights(self) -> Path:
         """The weights of the best epoch, where a metric is monitored."""
         return self.folder / "best.pt"
+
+    def candidate(self, epoch: int) -> Path:
+        """The weights of an epoch that is among the best."""
+        return self.folder / f"epoch-{epoch}.pt"
+
+    @property
+    def best_first(self) -> list[int]:
+        """The epochs whose weights are kept as candidates, the best first and of equals the later."""
+        return sorted(self.scores, key=lambda epoch: (self.scores[epoch], epoch), reverse=True)[: self.candidates]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """End a training that has ended already."""
@@ -119,18 +132,23 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
         epoch, kept = trainer.current_epoch, self.keep_last
         if self.monitor is not None:
             kept = self.observe(float(trainer.callback_metrics[self.monitor]), epoch)
-        if kept:
-            network = getattr(pl_module, "averaged", None) or pl_module.model
-            with replacing(self.best_weights) as temporary:
+        network = getattr(pl_module, "averaged", None) or pl_module.model
+        for file in [*([self.best_weights] * kept), *([self.candidate(epoch)] * (epoch in self.scores))]:
+            with replacing(file) as temporary:
                 torch.save(network.state_dict(), temporary)
         with replacing(self.last) as temporary:
             trainer.save_checkpoint(temporary)
+        for file in self.folder.glob("epoch-*.pt"):  # not before the state that no longer names them is saved
+            if file not in map(self.candidate, self.scores):
+                file.unlink()
         self.last_model_path = str(self.last)
         self._stop_if_in_vain(trainer, trainer.current_epoch + 1)
 
     def observe(self, value: float, epoch: int) -> bool:
         """Take in the metric of an epoch, and return whether its weights are to be kept."""
         self.recent = [*self.recent, self.sign * value][-self.window :]
+        self.scores[epoch] = self.sign * value
+        self.scores = {each: self.scores[each] for each in self.best_first}
         score = sum(self.recent) / len(self.recent)
         kept = self.keep_last or score > self.best
         if kept:
@@ -139,9 +157,12 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """State that a checkpoint keeps."""
-        return {"best": self.best, "best_epoch": self.best_epoch, "recent": self.recent}
+        return {
+            "best": self.best, "best_epoch": self.best_epoch, "recent": self.recent, "scores": dict(self.scores),
+        }  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore that state."""
         self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
         self.recent = list(state_dict.get("recent", []))
+        self.scores = dict(state_dict.get("scores", {}))

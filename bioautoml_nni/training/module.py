@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from .augment import FeatureTransform, ImageTransform
+from .distillation import Distillation
 from .rates import freeze_batch_norm, rate_scales
 
 
@@ -35,6 +36,7 @@ class SpecimenModule(LightningModule):
         rate_factor: lowers the whole schedule, after a loss that was not finite.
         trunk_rate, layer_decay: rates of a pretrained trunk that is trained; see `rates.rate_scales`.
         frozen_batch_norm: whether such a trunk keeps the statistics of its batch norms.
+        distillation: what a teacher adds to the training loss of batches that have something for it, or None.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class SpecimenModule(LightningModule):
         self.rate_factor = 1.0
         self.trunk_rate = self.layer_decay = 1.0
         self.frozen_batch_norm = False
+        self.distillation: Distillation | None = None
         self.accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.macro_f1 = MulticlassF1Score(num_classes, average="macro")
 
@@ -85,7 +88,11 @@ class SpecimenModule(LightningModule):
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Return the training loss."""
-        loss = self.loss(self(batch), batch["target"])
+        inputs = self.inputs(batch)
+        logits = self.model(inputs)
+        loss = self.loss(logits, batch["target"])
+        if self.distillation is not None:
+            loss = self.distillation(loss, logits, inputs)
         count = len(batch["target"])
         self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
         return loss

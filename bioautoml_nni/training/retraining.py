@@ -15,15 +15,12 @@ from ..utils.seeding import derive_seed, seed_everything
 from .augment import FeatureTransform, ImageTransform
 from .auxiliary import AuxiliaryHead
 from .compiling import compiled_passes
-from .distillation import distillation_loss
 from .mixing import Mix, Mixing
 from .module import SpecimenModule
 
 
 class RetrainModule(SpecimenModule):
     """`SpecimenModule` for a fixed network.
-
-    A batch that has ``teacher``, natural logits (N, K), is also learned from these, if the recipe has a distillation.
 
     Args:
         num_classes: number of classes K.
@@ -103,15 +100,8 @@ class RetrainModule(SpecimenModule):
             inputs, mix = self.mixing.of_batch(inputs)
         logits = self._passes(inputs)
         loss = self._of_labels(logits, batch["target"], mix)
-        settings = self.recipe.distillation
-        if settings is not None:
-            natural, teacher = self.loss.natural_logits(logits), batch["teacher"]
-
-            def of_teacher(wanted: Tensor) -> Tensor:
-                return distillation_loss(natural, wanted, settings.temperature)
-
-            taught = of_teacher(teacher) if mix is None else mix.blend(of_teacher, teacher)
-            loss = (1 - settings.weight) * loss + settings.weight * taught
+        if self.distillation is not None:
+            loss = self.distillation(loss, logits, inputs, mix)
         if self.auxiliary is not None:
             loss = loss + self.recipe.auxiliary_weight * self._of_labels(self.auxiliary(), batch["target"], mix)
         count = len(batch["target"])

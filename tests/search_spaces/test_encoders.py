@@ -98,6 +98,67 @@ def test_open_clip_names_are_translated(tmp_path):
         assert not by_position and all(torch.equal(tower[key], value) for key, value in found.items())
 
 
+class ClipBlock(torch.nn.Module):
+    """A block of open_clip's vision transformer, with its names."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.ln_1, self.ln_2 = torch.nn.LayerNorm(width), torch.nn.LayerNorm(width)
+        self.attn = torch.nn.MultiheadAttention(width, heads, batch_first=True)
+        layers = {"c_fc": torch.nn.Linear(width, 4 * width), "gelu": torch.nn.GELU()}
+        layers["c_proj"] = torch.nn.Linear(4 * width, width)
+        self.mlp = torch.nn.Sequential()
+        for name, layer in layers.items():
+            self.mlp.add_module(name, layer)
+
+    def forward(self, tokens):
+        normed = self.ln_1(tokens)
+        tokens = tokens + self.attn(normed, normed, normed, need_weights=False)[0]
+        return tokens + self.mlp(self.ln_2(tokens))
+
+
+class ClipTower(torch.nn.Module):
+    """open_clip's own image tower, which BioCLIP has: written anew from its paper's figure, with its names."""
+
+    def __init__(self, width=16, heads=2, depth=2, patch=16, size=32):
+        super().__init__()
+        self.conv1 = torch.nn.Conv2d(3, width, patch, patch, bias=False)
+        self.class_embedding = torch.nn.Parameter(torch.randn(width))
+        self.positional_embedding = torch.nn.Parameter(torch.randn((size // patch) ** 2 + 1, width))
+        self.ln_pre, self.ln_post = torch.nn.LayerNorm(width), torch.nn.LayerNorm(width)
+        self.transformer = torch.nn.Module()
+        self.transformer.resblocks = torch.nn.ModuleList(ClipBlock(width, heads) for _ in range(depth))
+        self.proj = torch.nn.Parameter(torch.randn(width, 8))
+
+    def forward(self, images):
+        """Return what the projection to the joint space gets: that is the embedding here."""
+        tokens = self.conv1(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.class_embedding.expand(len(images), 1, -1), tokens], 1) + self.positional_embedding
+        tokens = self.ln_pre(tokens)
+        for block in self.transformer.resblocks:
+            tokens = block(tokens)
+        return self.ln_post(tokens)[:, 0]
+
+
+@pytest.mark.parametrize("prefix", ["visual.", "module.visual."])
+def test_a_checkpoint_of_bioclip_s_layout_gives_the_same_embeddings(prefix, tmp_path):
+    torch.manual_seed(3)
+    tower = ClipTower()
+    for parameter in tower.parameters():  # norms and biases too, so that a swap of any two would show
+        torch.nn.init.normal_(parameter, std=0.3)
+    saved = {f"{prefix}{key}": value for key, value in tower.state_dict().items()}
+    text = {"positional_embedding": torch.zeros(7, 4), "transformer.resblocks.0.ln_1.weight": torch.ones(4)}
+    torch.save({**saved, **text, "logit_scale": torch.zeros(())}, tmp_path / "open_clip_pytorch_model.bin")
+    name = "vit_base_patch16_clip_224"
+    network = timm.create_model(name, num_classes=0, embed_dim=16, depth=2, num_heads=2, img_size=32).eval()
+    found, by_position = fitting_weights(tmp_path / "open_clip_pytorch_model.bin", name, network)
+    assert not by_position
+    network.load_state_dict(found)
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(network(images), tower(images), rtol=1e-4, atol=1e-4)
+
+
 class Foreign:
     def __reduce__(self):
         return print, ("run by a checkpoint",)

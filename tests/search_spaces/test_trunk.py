@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from bioautoml_nni.search_spaces import MultimodalSpace
@@ -12,6 +13,10 @@ from pydantic import ValidationError
 
 from bioautoml_nni.architecture import Architecture, derive, topology_of
 from bioautoml_nni.architecture.schema import SpaceRecord
+from bioautoml_nni.evaluation.explanations import grad_cam
+from bioautoml_nni.export.deployable import METADATA_INPUTS, MappedImagePart, deployable
+from bioautoml_nni.export.explain import write_gradcam
+from bioautoml_nni.export.onnx_files import run_onnx
 from bioautoml_nni.features.encoder import load_encoder
 from bioautoml_nni.features.trunk_settings import TrunkSettings
 from bioautoml_nni.training.rates import rate_scales
@@ -46,9 +51,9 @@ def make_batch() -> dict[str, torch.Tensor]:
     }
 
 
-def decided(stage: str, embedding: str) -> Architecture:
+def decided(stage: str, embedding: str, trunk: dict = OPEN) -> Architecture:
     """An architecture that is random but for what it reads of the trunk."""
-    topology = topology_of(MultimodalSpace, {**ARGUMENTS, "trunk": OPEN})
+    topology = topology_of(MultimodalSpace, {**ARGUMENTS, "trunk": trunk})
     generator = torch.Generator().manual_seed(1)
     shares: dict = {}
     for cell in topology.cells.values():
@@ -111,6 +116,31 @@ def test_stored_features_stand_for_the_images(embedding):
         stored = {name: value for name, value in batch.items() if name != "image"}
         stored |= {"embedding": found, "stage2": maps[0], "stage3": maps[1]}
         torch.testing.assert_close(network(stored), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_grad_cam_of_cells_beside_the_embedding_is_written_too(tmp_path):
+    """Maps of one size are explained together; of those in channels_last ONNX has no gradient."""
+    settings = {"encoder": "efficientnet_lite0", "stage": 5, "embedding": True}
+    torch.manual_seed(0)
+    network = MultimodalSpace.build(decided("5", "embedding", settings), **ARGUMENTS, trunk=settings).eval()
+    network = network.to(memory_format=torch.channels_last)
+    assert network.image_encoder.has_feature_map
+    batch = {**make_batch(), "image": torch.randint(0, 256, (ROWS, 3, 64, 64), dtype=torch.uint8)}
+    model = deployable(network, [0.5] * 3, [0.5] * 3, torch.zeros(5))
+    with torch.no_grad():
+        _, features = MappedImagePart(model.image)(batch["image"])
+    metadata = {name: batch[name] for name in METADATA_INPUTS}
+    write_gradcam(model, features[:1], {name: value[:1] for name, value in metadata.items()}, tmp_path / "cam.onnx")
+    classes = torch.tensor([1, 4, 0])
+    inputs = {**batch, "image": (batch["image"].float() / 255 - 0.5) / 0.5}
+    expected = grad_cam(network, inputs, classes)
+    for row in range(ROWS):
+        given = {name: value[row : row + 1].numpy() for name, value in metadata.items()}
+        wanted = np.eye(5, dtype=np.float32)[[int(classes[row])]]
+        found = run_onnx(
+            tmp_path / "cam.onnx", {"features": features[row : row + 1].numpy(), "wanted": wanted, **given}
+        )
+        np.testing.assert_allclose(found[0] / max(found.max(), 1e-30), expected[row].numpy(), atol=1e-3)
 
 
 def test_the_trunk_ends_where_what_is_read_ends():

@@ -8,13 +8,20 @@ import pandas as pd
 import pytest
 import torch
 from conftest import bioautoml, in_process, write_experiment, write_table
+from rich.console import Console
 
+from bioautoml_nni.architecture.budgets import BUDGETS
+from bioautoml_nni.config import load_experiment
+from bioautoml_nni.config.load import changed
 from bioautoml_nni.data.splits import ALPHA, VALIDATION, WEIGHTS
 from bioautoml_nni.evaluation.calibration import negative_log_likelihood
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
+from bioautoml_nni.stages.run import run_stages
 from bioautoml_nni.training.weights import load_weights
+
+SILENT = Console(quiet=True)
 
 TRUNK = {"encoder": "efficientnet_lite0", "stage": [1, 2, "1+2"], "embedding": "open"}
 PARAMETERS = 30_000
@@ -52,6 +59,27 @@ def test_a_budget_is_met_by_taking_fewer_stages(on_trunk):
     assert found["trunk"]["stages"] == [1] and not found["trunk"]["embedding"]
     metrics = json.loads((on_trunk / "evaluation/metrics.json").read_text())
     assert metrics["parameters"] == found["sparsity"]["network"]["parameters"] <= PARAMETERS
+
+
+def test_a_trap_gets_a_trunk_without_embedding_that_fits(on_trunk, tmp_path):
+    """Up to its last stage the encoder has 2.96 of a trap's 3 million parameters, which leaves too little for cells."""
+    trunk = {"encoder": "efficientnet_lite0", "stage": [5, 6]}
+    space = {"name": "multimodal", "channels": 64, "cells": 2, "trunk": trunk}
+    path = experiment(tmp_path, on_trunk.parent / "data", space=space, derivation={"method": "random"})
+    first = RunDirectory.create(tmp_path / "run", load_experiment(path))
+    run_stages(first, ["prepare"], SILENT)
+    chosen = {None: [], "trap": []}
+    for target, found in chosen.items():
+        for seed in range(3):
+            settings = {"derivation.seed": seed, "derivation.target": target}
+            run = RunDirectory(first.path, changed(first.experiment, settings, "test"))
+            run_stages(run, ["derive"], SILENT)
+            architecture = json.loads((run / "architecture.json").read_text())
+            found += architecture["trunk"]["stages"]
+            parameters = architecture["sparsity"]["network"]["parameters"]
+            assert target is None or parameters <= BUDGETS[target].parameters
+            assert not architecture["trunk"]["embedding"]
+    assert 6 in chosen[None] and set(chosen["trap"]) == {5}
 
 
 def test_the_last_epoch_is_kept(on_trunk):

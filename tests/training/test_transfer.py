@@ -56,12 +56,6 @@ def test_the_lowest_mean_loss_is_the_best(losses):
     assert last.best_epoch == len(losses) - 1
 
 
-def test_a_refit_has_no_teacher():
-    settings = {"training": {"distillation": {"teacher": "runs/other"}}, "retrain": {"refit": True}}
-    with pytest.raises(ConfigError, match="retrain.refit: a teacher"):
-        parse_experiment({**BASE, **settings})
-
-
 def dihedral(value: torch.Tensor) -> list[torch.Tensor]:
     found = []
     for flips, turned in itertools.product([(), (-1,), (-2,), (-1, -2)], [False, True]):

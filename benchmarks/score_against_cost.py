@@ -1,0 +1,109 @@
+"""Draws score against MFLOPs of all networks with committed results on fold 4 of neon_pitfall (benchmarks/results).
+
+    python benchmarks/score_against_cost.py
+
+Points are means over seeds, bars their standard deviations where there are several. Written:
+docs/images/pitfall_cost.svg, readable on light and on dark pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+
+matplotlib.use("svg")
+from matplotlib import pyplot
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+TARGET = HERE.parent / "docs" / "images" / "pitfall_cost.svg"
+FOLD = "4"
+GREY = "#7f7f7f"  # as far from white as from black
+KINDS = {
+    "searched": ("o", "#1f83d6"),
+    "random cells": ("s", "#d6762c"),
+    "on an encoder, nothing searched": ("^", "#8d6fd1"),
+    "of timm, by the student's recipe": ("D", "#3c9a52"),
+}
+COMPARED = {
+    "as_configured": "from scratch, 64 px",
+    "random": "random, from scratch",
+    "nni_darts": "NNI's DARTS, from scratch",
+}
+
+
+def points() -> Iterator[dict[str, object]]:
+    """Yield name, kind, MFLOPs and scores of every committed result of fold 4 with images and measurements."""
+    for file in ("pitfall_probe.csv", "pitfall_transfer.csv"):
+        table = pd.read_csv(RESULTS / file, dtype={"fold": str})
+        for _, row in table[(table["fold"] == FOLD) & (table["modality"] == "fused")].iterrows():
+            yield {"name": row["row"], "kind": kind_of(row["row"]), **row[["mflops", "accuracy", "macro_f1"]]}
+    for _, row in pd.read_csv(RESULTS / "pitfall_compare.csv").iterrows():
+        if row["row"] in COMPARED:
+            cost = {"mflops": row["flops"] / 1e6, "accuracy": row["accuracy"], "macro_f1": row["macro_f1"]}
+            yield {"name": COMPARED[row["row"]], "kind": kind_of(COMPARED[row["row"]]), **cost}
+    students = RESULTS / "pitfall_student.csv"
+    table = pd.read_csv(students, keep_default_na=False) if students.is_file() else pd.DataFrame(columns=["row"])
+    for _, row in table.iterrows():
+        taught = "without teacher" if row["teacher"] == "none" else "with teacher"
+        own = row["row"] == "student"
+        name = f"student, {taught}" if own else f"{row['row']}, {taught}"
+        kind = "searched" if own else "of timm, by the student's recipe"
+        yield {"name": name, "kind": kind, **row[["mflops", "accuracy", "macro_f1"]]}
+
+
+def kind_of(name: str) -> str:
+    """Return the kind of a row by its name."""
+    if "random" in name:
+        return "random cells"
+    return (
+        "on an encoder, nothing searched"
+        if name.split(",")[0] in ("probe", "linear head", "fine-tuned")
+        else "searched"
+    )
+
+
+def draw() -> None:
+    """Write the figure."""
+    table = pd.DataFrame(points()).astype({"mflops": float, "accuracy": float, "macro_f1": float})
+    means = table.groupby(["kind", "name"], sort=False).agg(["mean", "std"])
+    settings = {"svg.fonttype": "none", "font.size": 9, "svg.hashsalt": "pitfall", "font.family": "sans-serif"}
+    settings |= dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), GREY)
+    with pyplot.rc_context(settings):
+        figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+        for axis, (score, title) in zip(axes, {"accuracy": "accuracy", "macro_f1": "macro-F1"}.items(), strict=True):
+            draw_score(axis, means, score, title)
+        handles, labels = axes[0].get_legend_handles_labels()
+        unique = dict(zip(labels, handles, strict=True))
+        figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=4, frameon=False)
+        TARGET.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(TARGET, transparent=True, metadata={"Date": None})
+    print(means.round(4).to_string())
+
+
+def draw_score(axis: pyplot.Axes, means: pd.DataFrame, score: str, title: str) -> None:
+    """Draw one score of all rows, each with its name."""
+    for (kind, name), row in means.iterrows():
+        marker, colour = KINDS[kind]
+        cost, value, error = row["mflops", "mean"], row[score, "mean"], row[score, "std"]
+        axis.errorbar(
+            cost, value, None if pd.isna(error) else error, marker=marker, color=colour, linestyle="", label=kind,
+            capsize=2, markersize=6,
+        )  # fmt: skip
+        left = cost > 150
+        axis.annotate(
+            name, (cost, value), (-7 if left else 7, 3), textcoords="offset points", fontsize=7,
+            ha="right" if left else "left", color=GREY,
+        )  # fmt: skip
+    axis.set_xscale("log")
+    axis.set_xlabel("MFLOPs of one specimen (a multiply-add counts as two)")
+    axis.set_title(f"{title}, fold 4", color=GREY)
+    axis.grid(alpha=0.25, color=GREY)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+if __name__ == "__main__":
+    draw()

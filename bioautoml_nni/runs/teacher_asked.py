@@ -1,0 +1,31 @@
+"""What a run asks of its teacher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+
+from .directory import RunDirectory
+from .prepared import PreparedData
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run asks of its teacher.
+
+    Attributes:
+        key: of the configuration that names the teacher, for messages.
+        rows: which specimens it is asked about (N,).
+        views: in how many views of each image.
+        folds: of an encoder: by how many heads its answers are cross-fitted; 0 is not.
+    """
+
+    run: RunDirectory
+    data: PreparedData
+    key: str
+    console: Console
+    rows: np.ndarray
+    views: int = 1
+    folds: int = 0

@@ -1,0 +1,142 @@
+"""A teacher that is the network of an earlier run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from ..data.image_store import Pixels
+from ..data.manifest import ID, IMAGE
+from ..data.metadata import EncodedMetadata
+from ..features.store import seen
+from ..features.trunk import normalised
+from ..utils.errors import DataError
+from ..utils.progress import make_progress
+from .directory import RunDirectory
+from .networks import load_model, predict_logits
+from .prepared import PreparedData
+from .probe import learned_parts
+from .teacher_asked import Asked
+
+
+class RunTeacher:
+    """The network of an earlier run as the teacher of another.
+
+    Raises:
+        DataError: if it knows other classes, or was trained on specimens that the other validates or tests with.
+        RunDirectoryError: if it has no trained network.
+    """
+
+    def __init__(self, folder: Path, asked: Asked) -> None:
+        other = RunDirectory.open(folder)
+        other.require("retrain")
+        self.asked = asked
+        self.taught = PreparedData.load(other)
+        _require_fitting(f"{folder}: {asked.key}", asked.data, self.taught)
+        self.model = load_model(other, self.taught)
+
+    @property
+    def size(self) -> int:
+        """Edge of its images; that of the student's where it sees none."""
+        return int(self.taught.image_size or self.asked.data.image_size or 0)
+
+    @cached_property
+    def metadata(self) -> EncodedMetadata:
+        """The metadata of all rows as it reads them."""
+        return self.taught.preprocessor.transform(self.asked.data.table)
+
+    def logits(self) -> np.ndarray:
+        """Return natural logits (V, N, K) of the rows that are asked for, NaN elsewhere."""
+        data = self.asked.data
+        asked = dataclasses.replace(
+            self.taught, table=data.table, part=data.part, targets=data.targets, image_root=data.image_root,
+            metadata=self.metadata,
+        )  # fmt: skip
+        logits = np.full((self.asked.views, len(data.table), len(data.classes)), np.nan, np.float32)
+        with make_progress(self.asked.console) as progress:
+            task = progress.add_task("teacher", total=len(logits) * int(self.asked.rows.sum()), note="")
+            for view in range(self.asked.views):
+                in_view = _in_view(asked, view)
+                for part in data.part[self.asked.rows].unique():
+                    found, _ = predict_logits(in_view, self.model, part, lambda count: progress.advance(task, count))
+                    logits[view, (data.part == part).to_numpy()] = self.taught.loss().natural_logits(found).numpy()
+        return logits
+
+    def network(self) -> nn.Module:
+        """Return it as a network from pixels and metadata to natural logits."""
+        return _Natural(self.model, self.taught)
+
+
+class _Natural(nn.Module):
+    """A run's network that takes pixels, and gives natural logits."""
+
+    def __init__(self, network: nn.Module, data: PreparedData) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = data.loss()
+        self.normalisation = (data.image["mean"], data.image["std"]) if data.uses_images else None
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return logits (N, K) for ``image``, pixels (N, 3, S, S) in [0, 1], and encoded metadata."""
+        inputs = dict(batch)
+        if self.normalisation is not None:
+            inputs["image"] = normalised(batch["image"], *self.normalisation)
+        natural: Tensor = self.loss.natural_logits(self.network(inputs))
+        return natural
+
+
+@dataclass(frozen=True)
+class _TurnedPixels:
+    """Pixels in one of the eight views of a square (`features.store.seen`)."""
+
+    pixels: Pixels
+    view: int
+
+    @property
+    def workers(self) -> int:
+        return self.pixels.workers
+
+    def batch(self, positions: np.ndarray) -> np.ndarray:
+        images = torch.from_numpy(self.pixels.batch(positions)).permute(0, 3, 1, 2)
+        return np.ascontiguousarray(seen(images, self.view).permute(0, 2, 3, 1).numpy())
+
+
+def _in_view(data: PreparedData, view: int) -> PreparedData:
+    """Return the same specimens with their images in one view."""
+    if not view or not data.uses_images:
+        return data
+    turned: Any = data.as_images()
+    assert data.pixels is not None  # images are used
+    vars(turned)["pixels"] = _TurnedPixels(data.pixels, view)  # where a cached property keeps its value
+    return turned
+
+
+def _require_fitting(where: str, data: PreparedData, taught: PreparedData) -> None:
+    if taught.classes != data.classes:
+        differing = sorted(set(taught.classes) ^ set(data.classes))
+        raise DataError(f"{where}: knows other classes ({', '.join(differing[:5])}); choose a run with the same ones.")
+    by_image = taught.uses_images and data.uses_images
+    known = _identities(taught, taught.part.isin(learned_parts(taught.run)).to_numpy(), by_image)
+    honest = _identities(data, ~data.in_training, by_image)
+    found = int(honest.isin(known).sum())
+    if found:
+        raise DataError(
+            f"{where}: was trained on {found} of the specimens that this run validates and tests with, so its scores "
+            "would not be honest; train the teacher with the same split and seed."
+        )
+
+
+def _identities(data: PreparedData, rows: np.ndarray, by_image: bool) -> pd.Series:
+    """Return what tells specimens of two runs apart: the content of their images, or their ids."""
+    if not by_image:
+        return data.table[ID][rows]
+    return data.image_store().verified(data.table[IMAGE][rows].tolist())["digest"]

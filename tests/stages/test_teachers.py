@@ -1,0 +1,201 @@
+"""Teachers in the search and in the training: an encoder end to end, who is taught when, what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import in_process, write_experiment, write_table
+from rich.console import Console
+
+from bioautoml_nni.config import load_experiment
+from bioautoml_nni.config.load import changed
+from bioautoml_nni.data import splits
+from bioautoml_nni.data.metadata import EncodedMetadata
+from bioautoml_nni.runs.directory import STAGES, RunDirectory
+from bioautoml_nni.runs.networks import load_model, predict_logits
+from bioautoml_nni.runs.prepared import PreparedData
+from bioautoml_nni.runs.teacher import distillation
+from bioautoml_nni.stages.run import run_stages
+from bioautoml_nni.stages.search import search_parts
+from bioautoml_nni.training.distillation import LiveTeacher
+from bioautoml_nni.training.weights import load_weights
+from bioautoml_nni.utils.errors import ConfigError, DataError
+
+SILENT = Console(quiet=True)
+ENCODER = "timm:resnet10t@random"
+LESSONS = {"teacher": ENCODER, "weight": 0.8, "same_view": True, "folds": 2}
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    """A finished run whose cells stand on a trunk, taught by an encoder in the search and in the training."""
+    folder = tmp_path_factory.mktemp("student")
+    write_table(folder / "data")
+    path = write_experiment(
+        folder, folder / "data",
+        space={
+            "name": "multimodal", "channels": 4, "cells": 1, "fusion_features": 8,
+            "trunk": {"encoder": "efficientnet_lite0", "stage": 1, "views": 1},
+        },
+        search={"epochs": 1, "batch_size": 8, "distillation": LESSONS},
+        retrain={"refit": True},
+        training={
+            "epochs": 3, "batch_size": 8, "warmup_steps": 2, "mixup": 0.2, "keep": "greedy", "distillation": LESSONS,
+        },
+        evaluation={"examples": 0},
+    )  # fmt: skip
+    run_stages(RunDirectory.create(folder / "run", load_experiment(path)), tuple(STAGES), SILENT)
+    return folder / "run"
+
+
+def test_an_encoder_teaches_search_and_training_with_the_view_that_its_student_sees(student):
+    run = RunDirectory.open(student)
+    data = PreparedData.load(run)
+    logits = np.load(student / "teacher/logits.npy")
+    learned = data.in_training | (data.part == splits.VALIDATION).to_numpy()  # for the refit
+    assert logits.shape == (2, len(data.table), 3)
+    assert np.isfinite(logits[:, learned]).all() and np.isnan(logits[:, ~learned]).all()
+    teacher = distillation(run, data, SILENT, validation=True).teacher
+    dataset = data.dataset([splits.WEIGHTS, splits.ALPHA], teacher, views=True)
+    seen = set()
+    for seed in range(8):
+        torch.manual_seed(seed)
+        batch = dataset.__getitems__([0, 1, 2])
+        views = [np.array_equal(batch["teacher"].numpy(), logits[view, dataset.positions[:3]]) for view in (0, 1)]
+        features = [data.features.batch(dataset.positions[:3], view)["stage1"] for view in (0, 1)]
+        stored = [torch.equal(batch["stage1"], own) for own in features]
+        assert views == stored and sum(views) == 1
+        seen.add(views.index(True))
+    assert seen == {0, 1}
+
+
+def test_cross_fitted_answers_know_nothing_of_the_labels_themselves(student):
+    run = RunDirectory.open(student)
+    data = PreparedData.load(run)
+    data.targets = np.random.default_rng(0).permutation(data.targets)  # which nobody can know without having seen them
+    folds = {}
+    for number in (0, 2):
+        own = RunDirectory(
+            run.path, changed(run.experiment, {"training.distillation": {"teacher": ENCODER, "folds": number}}, "test")
+        )
+        folds[number] = distillation(own, data, SILENT).teacher.values[0][data.in_training]
+    target = data.targets[data.in_training]
+
+    def loss(logits):
+        return float(torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(target)))
+
+    assert loss(folds[0]) < np.log(3) < loss(folds[2])
+
+
+def test_the_greedy_average_is_what_is_kept(student):
+    network = json.loads((student / "retrain/network.json").read_text())
+    assert network["keep"] == "greedy" and set(network["averaged_epochs"]) <= {0, 1, 2}
+    assert "the weights of epochs" in (student / "report.html").read_text(encoding="utf-8")
+    run = RunDirectory.open(student)
+    data = PreparedData.load(run)
+    members = [load_weights(student / f"retrain/epoch-{epoch}.pt") for epoch in network["averaged_epochs"]]
+    model = load_model(run, data)
+    model.load_state_dict(
+        {name: sum(each[name] for each in members) / len(members) for name in members[0]}, strict=False
+    )
+    logits, _ = predict_logits(data, model, splits.VALIDATION)
+    np.testing.assert_allclose(np.load(student / "retrain/validation_logits.npy"), logits.numpy(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("steps", "taught"), [("both", {"weights", "alpha"}), ("weights", {"weights"}), ("architecture", {"alpha"})]
+)
+def test_a_teacher_teaches_in_the_steps_that_are_asked_for(student, steps, taught):
+    run = RunDirectory.open(student)
+    run = RunDirectory(run.path, changed(run.experiment, {"search.distillation.steps": steps}, "test"))
+    parts = search_parts(run, PreparedData.load(run), SILENT)
+    loaders = parts.evaluator.train_dataloaders
+    assert {group for group, loader in loaders.items() if "teacher" in next(iter(loader))} == taught
+    assert "teacher" not in next(iter(parts.evaluator.val_dataloaders))
+    module = parts.evaluator.module
+    module.log = lambda *args, **kwargs: None
+    module.set_model(_Constant())
+    batch = next(iter(loaders["weights"]))
+    plain = float(module.loss(torch.zeros(len(batch["target"]), 3), batch["target"]))
+    assert (float(module.training_step(batch, 0)) == pytest.approx(plain)) == ("weights" not in taught)
+
+
+class _Constant(torch.nn.Module):
+    def forward(self, batch):
+        return torch.zeros(len(batch["target"]), 3)
+
+
+def test_strategies_that_update_all_by_one_batch_have_a_teacher_in_both(student):
+    run = RunDirectory.open(student)
+    settings = {"search.distillation.steps": "weights", "strategy": {"name": "random_paths"}}
+    run = RunDirectory(run.path, changed(run.experiment, settings, "test"))
+    with pytest.raises(ConfigError, match="search.distillation.steps: strategy 'random_paths' updates"):
+        search_parts(run, PreparedData.load(run), SILENT)
+
+
+def test_a_live_teacher_sees_the_student_s_images_as_it_was_trained(student):
+    class Mean(torch.nn.Module):
+        def forward(self, batch):
+            assert batch["image"].shape[-1] == 8
+            return torch.cat([batch["image"].mean((2, 3)), batch["numeric"]], dim=1)
+
+    rows = np.array([2, 0])
+    metadata = EncodedMetadata(
+        np.arange(6, dtype=np.float32).reshape(3, 2), np.zeros((3, 0), np.int64), np.ones((3, 2))
+    )
+    teacher = LiveTeacher(Mean(), 8, [0.5, 0.4, 0.3], [0.2, 0.3, 0.4], metadata)
+    pixels = torch.rand(2, 3, 4, 4)
+    shape = (1, 3, 1, 1)
+    images = (pixels - torch.tensor([0.5, 0.4, 0.3]).view(shape)) / torch.tensor([0.2, 0.3, 0.4]).view(shape)
+    found, of_mixed = teacher.logits({"image": images, **teacher.batch(rows, 0)})
+    assert of_mixed
+    torch.testing.assert_close(found[:, :3], pixels.mean((2, 3)), rtol=1e-2, atol=1e-2)
+    assert found[:, 3:].tolist() == [[4, 5], [0, 1]]
+
+
+@pytest.mark.parametrize("kind", ["encoder", "run"])
+def test_a_live_teacher_says_of_plain_images_what_a_teacher_that_was_asked_before_says(kind, finished):
+    reference = ENCODER if kind == "encoder" else str(finished[0])
+    found = RunDirectory.open(finished[0])
+    answers = {}
+    for same_view in (False, True):
+        settings = {"teacher": reference, "same_view": same_view}
+        own = RunDirectory(finished[0], changed(found.experiment, {"training.distillation": settings}, "test"))
+        data = PreparedData.load(own)
+        teacher = distillation(own, data, SILENT).teacher
+        dataset = data.dataset([splits.WEIGHTS], teacher)
+        batch = dataset.__getitems__([0, 1, 2, 3])
+        transform = data.image_transform(own.experiment.training.augmentation).eval()
+        answers[same_view] = teacher.logits({**batch, **transform.of_batch(batch)})[0]
+    if kind == "run":
+        torch.testing.assert_close(answers[True], answers[False], rtol=1e-3, atol=1e-3)
+    else:  # the encoder's own size is larger: it sees the student's image enlarged
+        assert answers[True].shape == answers[False].shape and torch.isfinite(answers[True]).all()
+
+
+def test_a_search_refuses_a_teacher_that_saw_test_specimens(finished):
+    found = RunDirectory.open(finished[0])
+    run = RunDirectory(
+        found.path, changed(found.experiment, {"search.distillation": {"teacher": str(finished[0])}}, "test")
+    )
+    data = PreparedData.load(run)
+    data.part = data.part.replace({splits.TEST: splits.ALPHA, splits.ALPHA: splits.TEST})
+    with pytest.raises(DataError, match=r"search.distillation.teacher: was trained on \d+ of the specimens"):
+        search_parts(run, data, SILENT)
+
+
+def test_views_that_a_teacher_cannot_see_are_refused_at_once(tmp_path, capsys):
+    write_table(tmp_path / "data")
+    trunk = {"encoder": "efficientnet_lite0", "stage": 1}
+    lessons = {"teacher": "efficientnet_lite0", "same_view": True}
+    path = write_experiment(
+        tmp_path, tmp_path / "data", space={"name": "multimodal", "trunk": trunk},
+        search={"distillation": lessons}, training={"distillation": {**lessons, "teacher": "logits.parquet"}},
+    )  # fmt: skip
+    code, said = in_process(capsys, "run", path, "--output", tmp_path / "run")
+    assert code == 2 and not (tmp_path / "run").exists()
+    assert "search.distillation.same_view: maps of a frozen trunk are turned themselves" in said
+    assert "training.distillation.same_view: a table knows the plain images only" in said
+    with pytest.raises(ConfigError, match="training.distillation.same_view: there are no images"):
+        load_experiment(path, ["data.modalities=[metadata]", "space={name: multimodal}"])
