@@ -28,6 +28,7 @@ KINDS = {
     "on an encoder, nothing searched": ("^", "#8d6fd1"),
     "of timm, by the student's recipe": ("D", "#3c9a52"),
 }
+TICKS = (5, 10, 20, 50, 100, 200, 400)
 COMPARED = {
     "as_configured": "from scratch, 64 px",
     "random": "random, from scratch",
@@ -86,23 +87,38 @@ def draw() -> None:
 
 def draw_score(axis: pyplot.Axes, means: pd.DataFrame, score: str, title: str) -> None:
     """Draw one score of all rows, each with its name."""
-    for (kind, name), row in means.iterrows():
+    for (kind, _), row in means.iterrows():
         marker, colour = KINDS[kind]
         cost, value, error = row["mflops", "mean"], row[score, "mean"], row[score, "std"]
         axis.errorbar(
             cost, value, None if pd.isna(error) else error, marker=marker, color=colour, linestyle="", label=kind,
             capsize=2, markersize=6,
         )  # fmt: skip
-        left = cost > 150
-        axis.annotate(
-            name, (cost, value), (-7 if left else 7, 3), textcoords="offset points", fontsize=7,
-            ha="right" if left else "left", color=GREY,
-        )  # fmt: skip
     axis.set_xscale("log")
+    axis.set_xlim(means["mflops", "mean"].min() / 1.6, means["mflops", "mean"].max() * 1.25)
+    axis.set_xticks(TICKS, map(str, TICKS))
+    axis.set_xticks([], minor=True)
     axis.set_xlabel("MFLOPs of one specimen (a multiply-add counts as two)")
     axis.set_title(f"{title}, fold 4", color=GREY)
     axis.grid(alpha=0.25, color=GREY)
     axis.spines[["top", "right"]].set_visible(False)
+    name_points(axis, means, score)
+
+
+def name_points(axis: pyplot.Axes, means: pd.DataFrame, score: str) -> None:
+    """Write the names beside the points, those that would overlap below one another."""
+    low, high = axis.get_ylim()
+    least = (high - low) / 26
+    for left in (False, True):
+        rows = [(name, row) for (_, name), row in means.iterrows() if (row["mflops", "mean"] > 150) == left]
+        last = float("inf")
+        for name, row in sorted(rows, key=lambda entry: -entry[1][score, "mean"]):
+            last = min(row[score, "mean"], last - least)
+            axis.annotate(
+                name, (row["mflops", "mean"], row[score, "mean"]), (-14 if left else 14, last),
+                textcoords=("offset points", "data"), fontsize=7.5, va="center", ha="right" if left else "left",
+                color=GREY, arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.4, "shrinkB": 3},
+            )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def run(output: Path, overrides: list[str]) -> RunDirectory:
 def without_teacher(taught: RunDirectory, output: Path) -> RunDirectory:
     """Train the architecture of a run once more, by the labels alone."""
     if not output.exists():
-        shutil.copytree(taught.path, output)
+        shutil.copytree(taught.path, output, ignore=shutil.ignore_patterns("retrain", "evaluation", "teacher"))
     found = RunDirectory.open(output, ["training.distillation=null"])
     run_stages(found, ("retrain", "evaluate"), Console())
     return found
