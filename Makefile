@@ -7,7 +7,7 @@ export PYTHONWARNINGS ?= ignore::DeprecationWarning
 # Containers switch bytecode off; torch, NNI and Lightning would then be compiled anew by every process that imports them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-faults fuzz fuzz-data audit lint docs docs-serve pictures bench bench-short bench-full clean
+.PHONY: install demo test test-faults fuzz fuzz-data fuzz-images audit lint docs docs-serve pictures bench bench-short bench-full clean
 
 install: $(STAMP)
 
@@ -34,6 +34,9 @@ fuzz: install fuzz-data
 
 fuzz-data: install
 	FUZZ_TIMES=$${FUZZ_TIMES:-500} $(BIN)/python -m pytest -q tests/sources/test_warts.py
+
+fuzz-images: install
+	$(BIN)/python tests/fuzz_images.py
 
 audit: install
 	$(BIN)/uv tool run pip-audit --strict --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')

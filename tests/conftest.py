@@ -11,6 +11,7 @@ import io
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -82,6 +83,26 @@ def tiny_experiment(root: Path, **changes: object) -> dict:
         "evaluation": {"baselines": []},
         **changes,
     }
+
+
+STEP_KB = 192
+"""Kilobytes of a disk that is small."""
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[int], None]]]:
+    """A disk in memory whose size can be set, in kilobytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def resize(kilobytes: int) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={kilobytes}k", str(place)], check=True)
+
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={STEP_KB}k", "tmpfs", str(place)], capture_output=True)
+    if mount.returncode:
+        pytest.skip(f"no disk in memory can be mounted here ({mount.stderr.decode().strip()})")
+    yield place, resize
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 COMMAND = [str(Path(sys.executable).parent / "bioautoml")]

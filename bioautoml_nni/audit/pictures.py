@@ -44,6 +44,7 @@ def picture_findings(
         "checked": len(table),
         "longest_side": {"least": int(longest.min()), "median": int(longest.median()), "most": int(longest.max())},
         "smaller_than_32_px": int((longest < SMALL).sum()),
+        "first_of_several": int(facts["several"].sum()),
         "exact_duplicates": _pairs(table, exact, test, train),
         "near_duplicates": _pairs(table, near, test, train),
     }

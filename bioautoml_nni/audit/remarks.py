@@ -102,5 +102,8 @@ def judge_pictures(pictures: Mapping[str, Any]) -> list[Remark]:
         text += f"; {conflicting} pairs carry different labels." if conflicting else "."
         remarks.append(Remark("warning" if twins or conflicting else "note", "images", text))
     if small := pictures.get("smaller_than_32_px"):
-        remarks.append(Remark("note", "images", f"{small} pictures are smaller than 32 px."))
+        remarks.append(Remark("note", "images", f"{small} images are smaller than 32 px."))
+    if several := pictures.get("first_of_several"):
+        text = f"{several} files hold several images (animations, MPO, pages); the first of each is taken."
+        remarks.append(Remark("note", "images", text))
     return remarks

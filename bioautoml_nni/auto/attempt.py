@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from ..stages.evaluate import LOGITS, Answers, write_evaluation
 from ..stages.export import export, export_file, model_inputs
 from ..utils.atomic import write_json
 from ..utils.errors import DataError
+from ..utils.own_files import read_json, reading
 from .choice import resampled_macro_f1
 from .limits import onnx_latency
 from .records import SCORES
@@ -66,7 +66,7 @@ def attempt(
 def measured(data: PreparedData, folder: Path) -> Found:
     """Return scores, costs and latency of an evaluated candidate; one without export has no latency."""
     validation, test = candidate_logits(folder)
-    metrics = json.loads((folder / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    metrics = read_json(folder / "evaluation/metrics.json")
     target = validation_target(data)
     error = resampled_macro_f1(target, validation.argmax(1), validation_groups(data)).std(ddof=1)
     model = folder / "export/model.onnx"
@@ -83,7 +83,8 @@ def measured(data: PreparedData, folder: Path) -> Found:
 
 def candidate_logits(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return logits of the validation and of the test part (N, K) of an evaluated candidate."""
-    with np.load(folder / "evaluation" / LOGITS) as found:
+    file = folder / "evaluation" / LOGITS
+    with reading(file), np.load(file) as found:
         return found["validation"].astype(np.float64), found["test"].astype(np.float64)
 
 

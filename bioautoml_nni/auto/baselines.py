@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from typing import Any
 
@@ -22,6 +21,7 @@ from ..runs.prepared import PreparedData
 from ..stages.run import run_stages
 from ..utils.atomic import write_json
 from ..utils.errors import DataError
+from ..utils.own_files import read_json
 from ..utils.progress import duration
 from ._base import Candidate
 from .attempt import LEAST_PROBABILITY, adopt_prepared, scores_of
@@ -66,7 +66,7 @@ def add_baselines(run: RunDirectory, console: Console) -> bool:
     lines = [line for name in (CHEAP if wanted == "auto" else wanted) if (line := _line(name, data, console))]
     shutil.rmtree(run / "baselines", ignore_errors=True)
     write_json(run / FILE, {**facts, "lines": lines})
-    metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    metrics = read_json(run / "evaluation/metrics.json")
     warning = beaten_by(metrics, lines)
     if warning:
         console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
@@ -77,7 +77,7 @@ def _known(run: RunDirectory, facts: dict[str, Any]) -> bool:
     """Whether the file holds these baselines, all of them tried with success or left out."""
     if not (run / FILE).is_file():
         return False
-    record = json.loads((run / FILE).read_text(encoding="utf-8"))
+    record = read_json(run / FILE)
     return all(record.get(key) == value for key, value in facts.items()) and not any(
         line["failed"] for line in record["lines"]
     )

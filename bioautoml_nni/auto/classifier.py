@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import warnings
@@ -25,6 +24,7 @@ from ..runtime.predict import Request
 from ..runtime.predict import predict as predict_source
 from ..utils.atomic import replacing_folder, write_json, write_text
 from ..utils.errors import DataError, ExportError
+from ..utils.own_files import read_json
 from .frames import as_table, write_frame
 from .records import NUMBERS
 
@@ -261,7 +261,7 @@ class SpecimenClassifier(BaseEstimator):
 
     def audit(self) -> pd.DataFrame:
         """Return what the audit said of the data that it was fitted on, a line for each remark."""
-        record = json.loads(self._file("data/audit.json").read_text(encoding="utf-8"))
+        record = read_json(self._file("data/audit.json"))
         return pd.DataFrame(record["remarks"], columns=["level", "topic", "text"])
 
     def architecture(self) -> Drawing:
@@ -312,7 +312,7 @@ class SpecimenClassifier(BaseEstimator):
         """
         model = Model.load(folder)
         kept = model.folder / PARAMETERS
-        known: Mapping[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {"params": {}}
+        known: Mapping[str, Any] = read_json(kept) if kept.is_file() else {"params": {}}
         made = cls(**known["params"])
         made.label_ = known.get("label", str(model.info["rank"]))
         if (model.folder / "leaderboard.csv").is_file():

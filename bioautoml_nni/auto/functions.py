@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..config import Experiment, load_experiment, parse_experiment
 from ..config.load import apply_overrides, import_plugins
 from ..registry import KINDS, plugins
 from ..runtime.model import Model
+from ..utils.own_files import read_json
 
 Configuration = str | Path | Mapping[str, Any]
 """An experiment.yml, or what stands in one."""
@@ -96,9 +96,10 @@ def run(
 
     loaded = _load(config, overrides)
     import_plugins(loaded)
-    directory = RunDirectory.create(Path(output) if output is not None else Path("runs") / loaded.name, loaded)
+    base = None if isinstance(config, Mapping) else Path(config).resolve().parent
+    directory = RunDirectory.create(Path(output) if output is not None else Path("runs") / loaded.name, loaded, base)
     run_with_baselines(directory, Console(quiet=not verbose))
-    metrics = json.loads((directory / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    metrics = read_json(directory / "evaluation/metrics.json")
     return Run(directory.path, metrics)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
 from ..stages.export import PARITY_SPECIMENS, model_inputs
 from ..utils.errors import ExportError
+from ..utils.own_files import read_json
 from .attempt import (
     LEAST_PROBABILITY,
     candidate_logits,
@@ -113,7 +113,7 @@ class _Joining:
         folder = candidates / record.name
 
         def read(name: str) -> Any:
-            return json.loads((folder / name).read_text(encoding="utf-8"))
+            return read_json(folder / name)
 
         modalities = tuple(read("export/export.json")["modalities"])
         size = int(read("export/preprocessing.json")["image"]["size"]) if "image" in modalities else None

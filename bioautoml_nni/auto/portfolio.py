@@ -30,6 +30,7 @@ from ..runs.prepared import PreparedData
 from ..stages.prepare import prepare
 from ..utils.atomic import remove_leftovers, replacing_folder, write_json, write_text
 from ..utils.errors import BioAutoMLError, RunDirectoryError
+from ..utils.own_files import read_array, read_json
 from ..utils.progress import duration
 from ._base import Work
 from .attempt import LEAST_PROBABILITY, attempt, candidate_logits, doubt_unit, validation_groups, validation_target
@@ -120,7 +121,7 @@ def _require_own(folder: Path, experiment: Experiment, max_latency_ms: float | N
         raise RunDirectoryError(f"{folder}: is a file; choose another --output.")
     marker = folder / MARKER
     if marker.is_file():
-        own = json.loads(marker.read_text(encoding="utf-8"))["key"] == _key(experiment, max_latency_ms)
+        own = read_json(marker)["key"] == _key(experiment, max_latency_ms)
         if not own and not any((folder / CANDIDATES).glob("*.json")):
             forget(folder)  # an attempt that ended before anything was tried
         elif not own:
@@ -167,7 +168,7 @@ class _Portfolio:
         """Prepare the data that all candidates share."""
         marker, run = self.folder / MARKER, RunDirectory(self.folder / DATA, self.experiment)
         if marker.is_file():
-            self.guesses = json.loads(marker.read_text(encoding="utf-8"))["guesses"]
+            self.guesses = read_json(marker)["guesses"]
         else:
             plain = RunDirectory.create(run.path, self.experiment) / "experiment.yml"
             write_text(self.folder / "experiment.yml", text or plain.read_text(encoding="utf-8"))
@@ -391,7 +392,7 @@ class _Portfolio:
 
     def _scored(self, record: Record, target: np.ndarray, groups: np.ndarray | None) -> Scored:
         if record.name == ENSEMBLE:
-            logits = np.log(np.maximum(np.load(self.candidates / ENSEMBLE / CROSS_FITTED), LEAST_PROBABILITY))
+            logits = np.log(np.maximum(read_array(self.candidates / ENSEMBLE / CROSS_FITTED), LEAST_PROBABILITY))
         else:
             logits = candidate_logits(self.candidates / record.name)[0]
         return Scored(

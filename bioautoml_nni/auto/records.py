@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from ..utils.atomic import write_json
+from ..utils.own_files import read_json
 
 Status = Literal["planned", "done", "failed", "left out", "out of time", "over the limits", "baseline", "winner"]
 
@@ -85,7 +85,7 @@ class Record:
 def load_record(folder: Path, name: str) -> Record | None:
     """Return a candidate's record from a folder, None if there is none."""
     file = folder / f"{name}.json"
-    return Record(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+    return Record(**read_json(file)) if file.is_file() else None
 
 
 def leaderboard(records: Iterable[Record]) -> pd.DataFrame:

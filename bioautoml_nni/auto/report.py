@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from ..report.page import render
 from ..report.words import counted, thousands
 from ..runs.prepared import PreparedData
 from ..utils.atomic import write_text
+from ..utils.own_files import read_json
 from ..utils.progress import duration
 from .attempt import doubt_unit
 from .limits import Limits
@@ -38,7 +38,7 @@ def write_report(
 ) -> None:
     """Write report.html beside the leaderboard. Whatever came out of a table is escaped."""
     folder, choice = finished.folder, finished.choice
-    metrics = json.loads((folder / f"candidates/{choice.winner}/evaluation/metrics.json").read_text(encoding="utf-8"))
+    metrics = read_json(folder / f"candidates/{choice.winner}/evaluation/metrics.json")
     baseline = next((record for record in records if record.status == "baseline"), None)
     html = render(
         "auto.html.j2", __package__,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .shared import DEPLOY, RunPath, app, console
+from .shared import DEPLOY, Overrides, RunPath, app, console
 
 
 @app.command(rich_help_panel=DEPLOY)
@@ -24,26 +24,26 @@ def export(
     int8_loss: Annotated[
         float, typer.Option(min=0, help="Most of the validation part's macro-F1 that it may lose.")
     ] = 0.02,
+    overrides: Overrides = None,
 ) -> None:
     """Write the trained network of a run as files that predict anywhere: ONNX, preprocessing, classes, model card.
 
     Example: bioautoml export runs/sample --target trap
     """
-    import json
-
     from ..runs.directory import RunDirectory
     from ..stages.export import export as write_export
     from ..utils.errors import ExportError
+    from ..utils.own_files import read_json
     from ..utils.places import require_folder
 
     folder = output or directory / "export"
     require_folder(folder.parent, kind=ExportError)
-    write_export(RunDirectory.open(directory), folder, console, target, int8, int8_loss)
-    parity = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
+    write_export(RunDirectory.open(directory, overrides or []), folder, console, target, int8, int8_loss)
+    parity = read_json(folder / "parity.json")
     for name, difference in parity["largest_difference"].items():
         size = (folder / name).stat().st_size / 1e6
         console.print(f"{name:<18} {size:6.2f} MB, logits within {difference:.1e} of the network's", highlight=False)
-    quantised = json.loads((folder / "export.json").read_text(encoding="utf-8"))["int8"]
+    quantised = read_json(folder / "export.json")["int8"]
     if quantised:
         scores = quantised["test_macro_f1"]
         console.print(
@@ -80,6 +80,9 @@ def predict(
         bool, typer.Option("--embeddings", help="Add the image encoder's embedding: a list in Parquet, columns in CSV.")
     ] = False,
     sort_into: Annotated[Path | None, typer.Option(help="Copy images into folders by answer.")] = None,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read images through links that lead out of their folder.")
+    ] = False,
     link: Annotated[bool, typer.Option("--link", help="Link instead of copying.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Use the model of eight bits.")] = False,
     missing: Annotated[
@@ -100,6 +103,7 @@ def predict(
     request = Request(
         source, output, image_column, image_root, group, logits, sort_into, link, names, threshold, coverage,
         tuple(missing or ()), () if species_list is None else (species_list,), embeddings,
+        "anywhere" if follow_links else "inside",
     )  # fmt: skip
     loaded = Model.load(model, "model_int8.onnx" if int8 else "model.onnx")
     if loaded.brand:

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from .._version import __version__
-from ..utils.errors import BioAutoMLError, outside_cause
-from ..utils.quiet import quiet
+from ..utils.errors import BioAutoMLError, outside_cause, place_cause
+from ..utils.quiet import quiet, substitute_letters
 from .estimating import is_long, show_estimate
 from .shared import LOOK, STAGES, START, Overrides, RunPath, app, console, errors
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..config import Experiment
     from ..data.remark import Answer
+    from ..runs.directory import RunDirectory
 
 
 def _version(value: bool) -> None:
@@ -53,7 +54,7 @@ def root(
 
 @app.command(rich_help_panel=START)
 def run(
-    experiment: Annotated[Path, typer.Argument(help="An experiment.yml.", metavar="EXPERIMENT")],
+    experiment: Annotated[Path, typer.Argument(help="An experiment.yml, or a run to continue.", metavar="EXPERIMENT")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Run directory.", show_default="runs/NAME")
     ] = None,
@@ -69,26 +70,12 @@ def run(
 
     Example: bioautoml run examples/sample/experiment.yml --set training.epochs=3
     """
-    from ..config import load_experiment
-    from ..config.load import import_plugins
-    from ..config.quick import quick
     from ..runs.directory import STAGES as stages
-    from ..runs.directory import RunDirectory
 
-    if experiment.is_dir():
-        experiment = experiment / "experiment.yml"
-    loaded = load_experiment(experiment, overrides or [])
-    if short:
-        loaded = quick(loaded)
-        console.print(
-            f"Quick: {loaded.search.epochs} epochs of search and {loaded.training.epochs} of training, to see that "
-            "everything works; the scores say little.", highlight=False,
-        )  # fmt: skip
-    import_plugins(loaded)
-    directory = RunDirectory.create(output or Path("runs") / loaded.name, loaded)
+    directory = _opened(experiment, output, short, overrides or [])
     _execute(directory, ["prepare"])
     if is_long(directory):
-        show_estimate(loaded)
+        show_estimate(directory.experiment)
     _execute(directory, [name for name in list(stages)[1:] if name != "report"])
     news = baselines and _baselines(directory)
     _execute(directory, ["report"], force="report" if news else None)
@@ -99,6 +86,31 @@ def run(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _opened(experiment: Path, output: Path | None, short: bool, overrides: Sequence[str]) -> RunDirectory:
+    """Return the run directory of an experiment, or of a run that is to go on."""
+    from ..config import load_experiment
+    from ..config.load import import_plugins
+    from ..config.quick import quick
+    from ..runs.directory import RunDirectory, is_run
+
+    if experiment.is_dir():
+        experiment = experiment / "experiment.yml"
+    here = experiment.parent
+    if is_run(here) and not short and (output is None or (not overrides and output.resolve() == here.resolve())):
+        opened = RunDirectory.open(here, overrides)
+        import_plugins(opened.experiment)
+        return opened
+    loaded = load_experiment(experiment, overrides)
+    if short:
+        loaded = quick(loaded)
+        console.print(
+            f"Quick: {loaded.search.epochs} epochs of search and {loaded.training.epochs} of training, to see that "
+            "everything works; the scores say little.", highlight=False,
+        )  # fmt: skip
+    import_plugins(loaded)
+    return RunDirectory.create(output or Path("runs") / loaded.name, loaded, experiment.resolve().parent, console)
 
 
 @app.command(rich_help_panel=START)
@@ -252,20 +264,19 @@ def doctor(directory: RunPath) -> None:
 
     Example: bioautoml doctor runs/moths
     """
-    import json
-
     from ..derivation.evolution import scored_candidates
     from ..registry import get, operation_groups
     from ..report.doctor import diagnose
     from ..runs.directory import RunDirectory
     from ..training.history import read_history
+    from ..utils.own_files import read_json
 
     run = RunDirectory.open(directory)
     experiment = run.experiment
     operations = operation_groups()
 
     def load(name: str) -> dict[str, object]:
-        return json.loads((run / name).read_text(encoding="utf-8")) if (run / name).is_file() else {}
+        return read_json(run / name) if (run / name).is_file() else {}
 
     audit, network = load("audit.json"), load("retrain/network.json")
     sizes = audit.get("split_sizes")
@@ -416,12 +427,11 @@ def _baselines(directory: object) -> bool:
 
 
 def _summary(directory: object) -> None:
-    import json
-
     from ..runs.directory import RunDirectory
+    from ..utils.own_files import read_json
 
     assert isinstance(directory, RunDirectory)
-    metrics = json.loads((directory / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    metrics = read_json(directory / "evaluation/metrics.json")
     majority = metrics["majority_baseline"]
     columns = ", ".join(metrics["metadata_columns"]) or "none"
     sizes = metrics["split"]["sizes"]
@@ -446,6 +456,7 @@ def _summary(directory: object) -> None:
 def main() -> None:
     """Entry point: our errors become one clear message and exit code 2."""
     quiet()
+    substitute_letters()
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
@@ -457,8 +468,8 @@ def main() -> None:
         errors.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
     except Exception as error:
-        cause = outside_cause(error)
+        cause = outside_cause(error) or place_cause(error)
         if debug or cause is None:
             raise
-        errors.print(f"[bold red]Error:[/] {cause}", highlight=False, soft_wrap=True)
+        errors.print(f"[bold red]Error:[/] {escape(cause)}", highlight=False, soft_wrap=True)
         sys.exit(2)

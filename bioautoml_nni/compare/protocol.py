@@ -6,7 +6,6 @@ is the same, so that rows can be compared pair by pair.
 
 from __future__ import annotations
 
-import json
 import os
 import traceback
 from collections.abc import Sequence
@@ -23,6 +22,8 @@ from ..config.load import changed
 from ..runs.directory import RunDirectory
 from ..utils.atomic import write_json, write_text
 from ..utils.errors import BioAutoMLError, ConfigError, RunDirectoryError
+from ..utils.own_files import read_json
+from ..utils.places import require_folder
 from ..utils.progress import make_progress
 from ._base import PredictingContender, RunContender
 from .in_reports import OWN_ROW, show_comparison
@@ -61,6 +62,7 @@ def compare(
         RunDirectoryError: if a run failed; everything else is finished and kept then.
     """
     plan = _plan(experiment, rows, seeds, output)
+    require_folder(output, "--output", RunDirectoryError)
     failed: list[str] = []
     finished: list[Job] = []
     lines: list[dict[str, Any]] = []
@@ -126,7 +128,7 @@ def _result(job: Job, output: Path, threads: int) -> dict[str, Any]:
     file = job.folder / "result.json"
     if not file.is_file():
         write_json(file, _predicted(job, job.contender, output))
-    return {"row": job.row, "seed": job.experiment.seed, **json.loads(file.read_text(encoding="utf-8"))}
+    return {"row": job.row, "seed": job.experiment.seed, **read_json(file)}
 
 
 def _run_directory(job: Job, output: Path) -> RunDirectory:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -22,6 +21,7 @@ from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
 from ..stages.prepare import prepare
 from ..utils.errors import RunDirectoryError
+from ..utils.own_files import read_json
 from ._base import PredictingContender, Prediction, RunContender
 
 
@@ -66,14 +66,14 @@ def run_process(run: RunDirectory, threads: int, seconds: float | None = None, a
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"was ended after {seconds:.0f} s, see {log}") from None
     if done.returncode:
-        last = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()][-1:]
+        last = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()][-1:]
         raise RunDirectoryError(f"ended with code {done.returncode}, see {log} ({' '.join(last)})")
 
 
 def run_scores(run: RunDirectory) -> dict[str, Any]:
     """Return the scores and costs of a finished run."""
-    metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
-    speed = json.loads((run / "evaluation/speed.json").read_text(encoding="utf-8"))
+    metrics = read_json(run / "evaluation/metrics.json")
+    speed = read_json(run / "evaluation/speed.json")
     stages = run.provenance()["stages"]
     return {
         "accuracy": metrics["accuracy"],

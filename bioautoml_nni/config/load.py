@@ -337,8 +337,13 @@ def _resolve_paths(raw: dict[str, Any], base: Path) -> None:
             section[key] = (
                 _with_weights(section[key], base)
                 if _names_encoder(section[key], known)
-                else str(base / Path(section[key]).expanduser())
+                else str(_from(base, Path(section[key]).expanduser()))
             )
+
+
+def _from(base: Path, path: Path) -> Path:
+    """Return a path that starts at a folder, without ``..``, which would go wrong behind a link."""
+    return (base / path).resolve() if ".." in path.parts and not path.is_absolute() else base / path
 
 
 def _names_encoder(text: str, key: tuple[str, ...]) -> bool:

@@ -138,6 +138,10 @@ class DataConfig(BaseModel):
         description="labels with fewer specimens than labels.min_specimens: refuse, leave out and say so, or make one "
         "class of all of them",
     )
+    links: Literal["inside", "anywhere"] = Field(
+        "inside",
+        description="where symbolic links among images may lead: to what lies below the image root, or anywhere",
+    )
     hold_out: list[str] = Field(
         default_factory=list,
         description="labels that are not learned; their specimens tell whether it notices what it does not know",

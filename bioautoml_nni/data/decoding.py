@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from ..utils.errors import DataError
+from .bounds import is_bounded
+from .file_names import on_disk
+from .guarded import decode_apart
+from .image_files import Links
 from .pixel_modes import MOST_SCANS, as_rgb, kind_refused, open_image
 
 cv2.setNumThreads(1)  # loaders have processes; OpenCV's own threads would not survive their fork
@@ -26,6 +31,10 @@ cv2.setNumThreads(1)  # loaders have processes; OpenCV's own threads would not s
 BOX = re.compile(r"#(-?\d+),(-?\d+),(\d+),(\d+)$")
 MEMBER = re.compile(r"::(\d+)\+(\d+)$")
 ORIENTATION = 0x0112
+MOST_BYTES = 2 * 10**9
+"""Of an encoded image."""
+Box = tuple[int, int, int, int]
+"""Left, top, width and height in pixels."""
 MARGIN = 2
 """A JPEG decoded at a fraction of its size is sharper and noisier than one that was filtered down; twice is enough."""
 
@@ -50,8 +59,11 @@ class ImageReference:
         return cls(text, member, box)
 
 
-def require_below(root: Path, paths: Iterable[str]) -> None:
-    """Check that no path, symbolic links followed, leads out of `root`.
+def require_below(root: Path, paths: Iterable[str], links: Links = "inside") -> None:
+    """Check that no path leads out of `root`.
+
+    Args:
+        links: whether symbolic links may lead "anywhere", or only to what lies "inside".
 
     Raises:
         DataError: naming the first one that does.
@@ -62,11 +74,15 @@ def require_below(root: Path, paths: Iterable[str]) -> None:
         folder, _, name = relative.rpartition("/")
         if not _can_be_a_name(relative):
             continue  # it will not be read either
-        if folder not in folders:
-            folders[folder] = (root / folder).resolve().is_relative_to(border)
-        inside = folders[folder] and name != ".." and not relative.startswith("/")
-        if inside and os.path.islink(os.path.join(base, relative)):
-            inside = (root / relative).resolve().is_relative_to(border)
+        inside = not relative.startswith("/") and name != ".."
+        if links == "anywhere":
+            inside &= ".." not in folder.split("/")
+        else:
+            if folder not in folders:
+                folders[folder] = Path(on_disk(base, folder)).resolve().is_relative_to(border)
+            inside &= folders[folder]
+            if inside and os.path.islink(path := on_disk(base, relative)):
+                inside = Path(path).resolve().is_relative_to(border)
         if not inside:
             raise DataError(f"image path {relative!r} leads outside the image root {root}; correct it in the table.")
 
@@ -88,7 +104,14 @@ def read_bytes(root: Path, reference: ImageReference) -> bytes:
     """
     if not _can_be_a_name(reference.path):
         raise OSError(f"{reference.path!r} cannot be the name of a file")
-    with open(os.path.join(root, reference.path), "rb") as file:
+    path = on_disk(root, reference.path)
+    status = os.stat(path)
+    length = status.st_size if reference.member is None else reference.member[1]
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # a pipe would never end
+        raise OSError("it is no file")
+    if length > MOST_BYTES:
+        raise OSError(f"its {length / 1e9:.1f} GB exceed the limit of {MOST_BYTES / 1e9:g}")
+    with open(path, "rb") as file:
         if reference.member is None:
             data = file.read()
         else:
@@ -101,34 +124,37 @@ def read_bytes(root: Path, reference: ImageReference) -> bytes:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """A square of pixels (S, S, 3) uint8, and the width and height of the picture that it was made from."""
+    """A square of pixels (S, S, 3) uint8, the width and height of the image that it was made from, and whether that is
+    the first of several in its file, as in an animation."""
 
     square: np.ndarray
     width: int
     height: int
+    several: bool = False
 
 
 @dataclass(frozen=True)
 class JpegHeader:
-    """What the start of a JPEG file says: size in pixels, number of components, and whether it has an EXIF block."""
+    """What the start of a JPEG file says: size in pixels, number of components, and whether it has neither EXIF nor
+    further images."""
 
     width: int
     height: int
     components: int
-    has_exif: bool
+    is_plain: bool
 
 
 def jpeg_header(data: bytes) -> JpegHeader | None:
     """Read the header of a JPEG file; None if it is no JPEG, or a damaged one."""
     if data[:2] != b"\xff\xd8" or data.count(b"\xff\xda") > MOST_SCANS:
         return None
-    position, has_exif = 2, False
+    position, is_plain = 2, True
     while position + 9 < len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
             height, width = (int.from_bytes(data[position + at : position + at + 2], "big") for at in (5, 7))
-            return JpegHeader(width, height, data[position + 9], has_exif)
-        has_exif |= marker == 0xE1
+            return JpegHeader(width, height, data[position + 9], is_plain)
+        is_plain &= marker != 0xE1 and data[position + 4 : position + 8] != b"MPF\0"
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return None
 
@@ -140,7 +166,8 @@ def decode(
 
     Plain JPEGs go through libjpeg-turbo, at the smallest fraction of their size that is at least `MARGIN` times the
     wanted one; a filter that averages does the rest.
-    Everything else goes through Pillow: other formats, JPEGs with EXIF, CMYK or damage, and boxes.
+    Everything else goes through Pillow: other formats, JPEGs with EXIF, CMYK or damage, and boxes. What may take a
+    decoder long, or much memory, is decoded in a process that is stopped then (`guarded`).
 
     Args:
         data: the encoded image.
@@ -149,30 +176,61 @@ def decode(
         into: an array (S, S, 3) uint8 that receives the square, such as a place in a batch.
 
     Raises:
-        OSError: if the data is truncated, too large or no image.
+        OSError: if the data is truncated, no image, or too large in pixels, time or memory.
     """
     into = np.empty((size, size, 3), np.uint8) if into is None else into
     header = jpeg_header(data) if box is None else None
     limit = Image.MAX_IMAGE_PIXELS or sys.maxsize
-    if header and header.components in (1, 3) and not header.has_exif and header.width * header.height <= limit:
+    plain = header and header.components in (1, 3) and header.is_plain and header.width * header.height <= limit
+    if header and plain and is_bounded(data):
         pixels = _plain_jpeg(data, header, size)
         if pixels is not None:
             _fill(into, pixels)
             return DecodedImage(into, header.width, header.height)
+    if refused := kind_refused(data):
+        raise OSError(refused)
+    if is_bounded(data):
+        try:
+            return DecodedImage(into, *decode_here(data, size, box, into))
+        except MemoryError as error:
+            raise OSError("there is too little memory for it") from error
+    found = decode_apart(data, size, box, limit)
+    into[:] = np.frombuffer(found.square, np.uint8).reshape(into.shape)
+    return DecodedImage(into, found.width, found.height, found.several)
+
+
+def decode_here(
+    data: bytes, size: int, box: tuple[int, int, int, int] | None, into: np.ndarray
+) -> tuple[int, int, bool]:
+    """Decode an image of any kind in this process, whatever it takes; see `decode`.
+
+    Returns:
+        Its width and height, and whether it is the first of several.
+
+    Raises:
+        MemoryError: as such.
+        OSError: for all else that a decoder may raise.
+    """
     try:
-        pixels, width, height = _by_pillow(data, size, box, limit)
+        pixels, width, height, several = _by_pillow(data, size, box, Image.MAX_IMAGE_PIXELS or sys.maxsize)
         _fill(into, _resized(pixels, size))
     except OSError as error:
         raise OSError(_in_words(error, data)) from error
+    except MemoryError:
+        raise
     except Exception as error:  # decoders raise whatever they like for damaged files
-        raise OSError(f"its decoder fails ({' '.join(str(error).split()) or type(error).__name__})") from error
-    return DecodedImage(into, width, height)
+        said = " ".join(str(error).split())
+        if "nsufficient memory" in said:  # OpenCV's
+            raise MemoryError(said) from error
+        unclear = not said or "object at" in said or "b'" in said
+        raise OSError(f"its decoder fails ({type(error).__name__ if unclear else said})") from error
+    return width, height, several
 
 
 def _in_words(error: OSError, data: bytes) -> str:
     """Return why an image cannot be read, in words that say which file it is to be replaced by."""
     if isinstance(error, UnidentifiedImageError):
-        return kind_refused(data) or "cannot identify it as an image of a kind that is read"
+        return "cannot identify it as an image of a kind that is read"
     return str(error)
 
 
@@ -197,14 +255,14 @@ def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
 
 def _by_pillow(
     data: bytes, size: int, box: tuple[int, int, int, int] | None, limit: int
-) -> tuple[np.ndarray, int, int]:
-    """Return pixels (h, w, 3) of an image of any kind, turned and cut out, and its stored width and height."""
-    if refused := kind_refused(data):
-        raise OSError(refused)
+) -> tuple[np.ndarray, int, int, bool]:
+    """Return pixels (h, w, 3) of an image of any kind, turned and cut out, its stored width and height, and whether it
+    is the first of several."""
     with open_image(data) as opened:
         width, height = opened.size
         if width * height > limit:
             raise OSError(f"its {width} x {height} pixels exceed the limit of {limit}")
+        several = _holds_several(opened)
         if box is None:
             opened.draft("RGB", (MARGIN * size, MARGIN * size))
         orientation = orientation_of(opened)
@@ -217,7 +275,16 @@ def _by_pillow(
         if right <= left or bottom <= top:
             raise OSError(f"the box {','.join(map(str, box))} lies outside of the {across}x{down} px")
         pixels = pixels[top:bottom, left:right]
-    return np.ascontiguousarray(pixels), width, height
+    return np.ascontiguousarray(pixels), width, height, several
+
+
+def _holds_several(opened: Image.Image) -> bool:
+    """Whether there are further images behind the one that is open; what is damaged there changes nothing."""
+    try:
+        return bool(getattr(opened, "is_animated", False))
+    except Exception:
+        opened.seek(0)
+        return False
 
 
 def orientation_of(opened: Image.Image) -> int:

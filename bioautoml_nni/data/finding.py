@@ -12,7 +12,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from .decoding import ImageReference
-from .image_files import list_images
+from .file_names import is_utf8, on_disk
+from .image_files import Links, list_images
 
 DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 ABSOLUTE = re.compile(r"^(?:[A-Za-z]:)?[\\/]")
@@ -30,14 +31,16 @@ class ImageFinder:
 
     Args:
         root: the folder; nothing outside of it is ever found.
+        links: where symbolic links in it may lead; see `require_below`.
 
     Attributes:
         used: how many names were found by each rule.
         ambiguous: names that several files could mean; none of them is taken.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, links: Links = "inside") -> None:
         self.root = root
+        self.links = links
         self.used: Counter[str] = Counter()
         self.ambiguous: list[str] = []
         self._found: dict[str, str] = {}
@@ -54,7 +57,7 @@ class ImageFinder:
 
     def notes(self) -> list[str]:
         """Say how names were found, in sentences."""
-        found = [f"{count} images found {rule}." for rule, count in self.used.items()]
+        found = [f"{count} images found {rule}." for rule, count in self.used.items() if count]
         if self.ambiguous:
             shown = ", ".join(repr(name) for name in self.ambiguous[:3])
             found.append(
@@ -64,11 +67,9 @@ class ImageFinder:
         return found
 
     def _find(self, text: str) -> str:
-        if self._is_file(text):
-            return text
-        reference = ImageReference.parse(text)
-        name = reference.path
+        name = text if self._is_file(text) else ImageReference.parse(text).path
         if self._is_file(name):
+            self.used["with a name in another code page"] += not is_utf8(on_disk(self.root, name))
             return text
         end = text[len(name) :]
         for rule, change in RULES.items():
@@ -93,7 +94,7 @@ class ImageFinder:
 
     def _is_file(self, name: str) -> bool:
         try:
-            return not name.startswith("/") and os.path.isfile(os.path.join(self.root, name))
+            return not name.startswith("/") and os.path.isfile(on_disk(self.root, name))
         except ValueError:
             return False
 
@@ -107,7 +108,7 @@ class ImageFinder:
     @cached_property
     def _index(self) -> dict[str, list[str]]:
         index: dict[str, list[str]] = {}
-        for name in list_images(self.root).files:
+        for name in list_images(self.root, links=self.links).files:
             index.setdefault(_plain(name.rpartition("/")[2]), []).append(name)
         return index
 

@@ -8,12 +8,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
+from .file_names import on_disk, shown
+
+Links = Literal["inside", "anywhere"]
+"""Where symbolic links of an image folder may lead."""
 HEIC = frozenset((".heic", ".heif", ".hif"))
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".mpo", ".avif", ".jp2")
 ) | (HEIC if find_spec("pillow_heif") else frozenset())
 """Of files that are decoded."""
+STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
+"""First bytes of JPEG, PNG, GIF and TIFF."""
 RAW = frozenset(
     (".nef", ".cr2", ".cr3", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw", ".nrw", ".3fr", ".iiq")
 )
@@ -30,7 +37,9 @@ class Listing:
 
     Attributes:
         files: paths relative to the folder, in order.
-        unnamable: files whose names are no UTF-8, as far as they can be shown.
+        recoded: files whose names are no UTF-8, as they are called in a code page; they are among the files.
+        unnamable: such files whose name another file has too.
+        linked: folders that are links, and are not looked into.
         hidden: number of images that are hidden, or lie in folders of the system.
         skipped: number of other files by suffix; pictures that cannot be decoded among them.
         examples: one file for each skipped suffix of pictures.
@@ -38,7 +47,9 @@ class Listing:
 
     files: list[str] = field(default_factory=list)
     hidden: int = 0
+    recoded: list[str] = field(default_factory=list)
     unnamable: list[str] = field(default_factory=list)
+    linked: list[str] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
 
@@ -47,10 +58,20 @@ class Listing:
         found = []
         if self.hidden:
             found.append(f"{self.hidden} hidden images, thumbnails or deleted ones left out.")
+        if self.recoded:
+            found.append(
+                f"{len(self.recoded)} files whose names are no UTF-8 are called as in a code page, such as "
+                f"{self.recoded[0]}."
+            )
         if self.unnamable:
             found.append(
-                f"{len(self.unnamable)} files whose names are no UTF-8 left out, such as {self.unnamable[0]}; "
-                "rename them."
+                f"{len(self.unnamable)} files whose names are no UTF-8 left out, since others are called the same, "
+                f"such as {self.unnamable[0]}; rename them."
+            )
+        if self.linked:
+            found.append(
+                f"{len(self.linked)} folders that are links not looked into, such as {self.linked[0]}; data.links: "
+                "anywhere (predict: --follow-links) follows them."
             )
         for kinds, what in (
             (HEIC, "pip install 'bioautoml-nni[heif]' reads them"),
@@ -65,28 +86,40 @@ class Listing:
         return found
 
 
-def list_images(folder: Path, leave_out: Path | None = None) -> Listing:
+def list_images(folder: Path, leave_out: Path | None = None, links: Links = "inside") -> Listing:
     """Return the images below a folder at any depth, without hidden ones and those in folders of the system.
 
     Args:
         leave_out: a folder below it that is not looked into.
+        links: whether folders that are links are looked into ("anywhere").
     """
     listing = Listing()
-    for relative in sorted(_walk(folder, leave_out), key=lambda name: name.split("/")):
-        suffix = Path(relative).suffix.lower()
-        if (
-            not relative.isascii()
-            and (shown := relative.encode("utf-8", "surrogateescape").decode("utf-8", "replace")) != relative
-        ):
-            listing.unnamable.append(shown)
-        elif is_hidden(relative):
+    for given in sorted(_walk(folder, leave_out, links, listing), key=lambda name: name.split("/")):
+        relative, suffix = shown(given), Path(given).suffix.lower()
+        if is_hidden(relative):
             listing.hidden += suffix in SUFFIXES
-        elif suffix in SUFFIXES:
+        elif suffix in SUFFIXES or (not suffix and _begins_as_image(folder, given)):
+            if relative != given and os.path.basename(on_disk(folder, relative)) != os.path.basename(given):
+                listing.unnamable.append(relative)
+                continue
             listing.files.append(relative)
+            listing.recoded += [relative] if relative != given else []
         else:
             listing.skipped[suffix] += 1
             listing.examples.setdefault(suffix, relative)
     return listing
+
+
+def _begins_as_image(folder: Path, name: str) -> bool:
+    """Whether a file without a suffix starts as images do."""
+    if not os.path.isfile(os.path.join(folder, name)):
+        return False
+    try:
+        with open(os.path.join(folder, name), "rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    return head.startswith(STARTS) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
 
 
 def is_hidden(relative: str) -> bool:
@@ -97,9 +130,17 @@ def is_hidden(relative: str) -> bool:
     )
 
 
-def _walk(folder: Path, leave_out: Path | None) -> Iterator[str]:
-    for here, folders, files in os.walk(folder):
-        base = Path(here)
+def _walk(folder: Path, leave_out: Path | None, links: Links, listing: Listing) -> Iterator[str]:
+    seen: set[str] = set()
+    for here, folders, files in os.walk(folder, followlinks=links == "anywhere"):
+        base, real = Path(here), os.path.realpath(here)
+        if real in seen:  # a link that leads back
+            folders[:] = []
+            continue
+        seen.add(real)
+        if links == "inside":
+            linked = [(base / name).relative_to(folder).as_posix() for name in folders if (base / name).is_symlink()]
+            listing.linked += [shown(name) for name in sorted(linked) if not is_hidden(f"{name}/-")]
         folders[:] = sorted(name for name in folders if leave_out is None or base / name != leave_out)
         for name in sorted(files):
             yield (base / name).relative_to(folder).as_posix()

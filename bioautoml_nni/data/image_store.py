@@ -28,12 +28,29 @@ from filelock import FileLock, Timeout
 
 from ..utils.errors import DataError
 from .decoding import ImageReference, decode, read_bytes, require_below
+from .file_names import on_disk
+from .image_files import Links
 from .perceptual_hash import perceptual_hash
 from .verified import Verified, stamp_of
 
-REVISION = 5
+REVISION = 6
 BLOCK = 1024
-COLUMNS = ("reference", "row", "bytes", "modified", "width", "height", "digest", "look", "checksum", "failure")
+COLUMNS = (
+    "reference",
+    "row",
+    "bytes",
+    "modified",
+    "width",
+    "height",
+    "digest",
+    "look",
+    "checksum",
+    "several",
+    "failure",
+)
+
+PASSING = ("pip install", "memory", "was stopped")
+"""Words of reasons that may not hold another time."""
 
 _verified = Verified()
 _looking = threading.Lock()
@@ -115,12 +132,15 @@ class ImageStore:
         max_gb: limit of that folder; the caches used longest ago go first. If the images do not fit at all, only
             facts are stored and pixels are decoded whenever they are needed.
         workers: number of threads.
+        links: see `require_below`.
     """
 
     def __init__(
-        self, root: Path, size: int, folder: Path | None = None, max_gb: float = 20.0, workers: int | None = None
-    ) -> None:
+        self, root: Path, size: int, folder: Path | None = None, max_gb: float = 20.0, workers: int | None = None,
+        links: Links = "inside",
+    ) -> None:  # fmt: skip
         self.root = root
+        self.links = links
         self.size = size
         self.max_bytes = int(max_gb * 1e9)
         self.workers = workers or os.cpu_count() or 1
@@ -149,13 +169,14 @@ class ImageStore:
 
         Returns:
             Columns ``reference``, ``row`` (-1: no pixels stored), ``width``, ``height``, ``digest`` (of the encoded
-            bytes), ``look`` (perceptual hash as int64) and ``failure`` (None for a readable image).
+            bytes), ``look`` (perceptual hash as int64), ``several`` (1 for the first of several images in a file)
+            and ``failure`` (None for a readable image).
 
         Raises:
             DataError: if a reference leads out of the root, or the cache's disk is full.
         """
         parsed = {text: ImageReference.parse(text) for text in references}
-        require_below(self.root, {reference.path: None for reference in parsed.values()})
+        require_below(self.root, {reference.path: None for reference in parsed.values()}, self.links)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / "lock"), self._index() as index:
@@ -222,7 +243,7 @@ class ImageStore:
         entries = index.execute(f"SELECT {', '.join(COLUMNS)} FROM images")
         rows = [entry for entry in entries if entry[0] in wanted]
         table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
-        return table.astype({"row": np.int64, "checksum": np.int64, "look": np.int64})
+        return table.astype({"row": np.int64, "checksum": np.int64, "look": np.int64, "several": np.int64})
 
     def _memory(self) -> np.ndarray:
         path = self._pixels
@@ -232,11 +253,15 @@ class ImageStore:
         return np.memmap(path, np.uint8, "r", shape=(count, self.size, self.size, 3))
 
     def _sound(self, known: pd.DataFrame, keeps_pixels: bool) -> dict[str, tuple[int, int]]:
-        """Return size and time stamp by reference, without those whose pixels are damaged or wanted and missing."""
+        """Return size and time stamp by reference, without those whose pixels are damaged or wanted and missing.
+
+        What failed for want of a decoder, memory or time is tried again: there may be more of it now.
+        """
         rows, checksums = known["row"].to_numpy(), known["checksum"].to_numpy()
         failed = known["failure"].notna().to_numpy()
         memory = np.asarray(self._memory())  # rows of a memmap are objects that cost more than their checksums
-        good = failed | ((rows < 0) & (not keeps_pixels))
+        again = known["failure"].astype("str").str.contains("|".join(PASSING)).fillna(False).to_numpy(bool)
+        good = (failed & ~again) | (~failed & (rows < 0) & (not keeps_pixels))
         candidates = np.flatnonzero((rows >= 0) & (rows < len(memory)))
         candidates = candidates[np.argsort(rows[candidates])]  # as they lie on the disk
 
@@ -255,7 +280,7 @@ class ImageStore:
 
         def stamp(path: str) -> tuple[int, int] | None:
             try:
-                status = os.stat(os.path.join(root, path))
+                status = os.stat(on_disk(root, path))
             except (OSError, ValueError):  # a name that no file can have is a ValueError
                 return None
             return status.st_size, status.st_mtime_ns
@@ -306,16 +331,17 @@ class ImageStore:
             data = read_bytes(self.root, reference)
             image = decode(data, self.size, reference.box)
         except FileNotFoundError:
-            return text, -1, -1, -1, None, None, None, 0, 0, "the file is missing"
+            return text, -1, -1, -1, None, None, None, 0, 0, 0, "the file is missing"
         except OSError as error:
             reason = str(error).replace(str(self.root / reference.path), reference.path)
-            return text, -1, *(stamp or (-1, -1)), None, None, _digest(data), 0, 0, reason
+            return text, -1, *(stamp or (-1, -1)), None, None, _digest(data), 0, 0, 0, reason
         pixels = image.square.tobytes()
         if row >= 0:
             os.pwrite(file, pixels, row * self.row_bytes)
         digest = _digest(data + repr(reference.box).encode() if reference.box else data)
         look = perceptual_hash(image.square)
-        return text, row, *(stamp or (-1, -1)), image.width, image.height, digest, look, zlib.crc32(pixels), None
+        facts = (image.width, image.height, digest, look, zlib.crc32(pixels), int(image.several))
+        return text, row, *(stamp or (-1, -1)), *facts, None
 
 
 def make_room(caches: Path, own: Sequence[Path], needed: int, limit: int) -> bool:

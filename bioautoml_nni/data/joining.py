@@ -24,7 +24,7 @@ def read_by_id(path: Path, ids: pd.Series, way_out: str) -> pd.DataFrame:
     Raises:
         DataError: if an id stands twice in the file, is missing in it, or is none of `ids`.
     """
-    table = read_own(path)
+    table = read_own(path, way_out=way_out, kind=DataError)
     if ID_COLUMN not in table:
         raise DataError(f"{path}: has no column {ID_COLUMN!r}; {way_out}.")
     found, wanted = pd.Index(table[ID_COLUMN], dtype=object), pd.Index(ids.astype(str), dtype=object)

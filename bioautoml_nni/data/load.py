@@ -27,6 +27,8 @@ def load_manifest(experiment: Experiment) -> Manifest:
     source = get("sources", settings.source).target(settings.root, **settings.arguments)
     if hasattr(source, "identifiers"):
         source.identifiers = frozenset(name for name in (settings.split.group, settings.split.column) if name)
+    if hasattr(source, "links"):
+        source.links = settings.links
     manifest: Manifest = source.load()
     ids = manifest.table[ID]
     if ids.duplicated().any():
@@ -45,7 +47,7 @@ def image_store(experiment: Experiment, image_root: Path, size: int) -> ImageSto
         size: edge of the images; see `image_size`.
     """
     cache = experiment.cache
-    return ImageStore(image_root, size, cache.folder, cache.max_gb)
+    return ImageStore(image_root, size, cache.folder, cache.max_gb, links=experiment.data.links)
 
 
 def image_size(experiment: Experiment, image_root: Path, references: Sequence[str]) -> int:

@@ -118,7 +118,7 @@ def as_rgb(opened: Image.Image, data: bytes) -> Image.Image | np.ndarray:
         return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("RGB")
     if opened.mode == "P":
         return opened.convert("RGBA").convert("RGB")
-    return opened.convert("RGB")
+    return opened if opened.mode == "RGB" else opened.convert("RGB")  # a copy of a large one may be too much
 
 
 def _sixteen_bits(opened: Image.Image, data: bytes) -> np.ndarray | None:

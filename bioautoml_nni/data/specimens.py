@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from . import splits
 from .image_store import Pixels
 from .manifest import Manifest
 from .remark import Remark
+from .tables import csv_text
 
 
 @dataclass(frozen=True)
@@ -56,3 +58,10 @@ class Specimens:
     def in_test(self) -> np.ndarray:
         """Whether each row is tested on (N,)."""
         return (self.part == splits.TEST).to_numpy()
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the table and of every image's content."""
+        digest = hashlib.sha256(csv_text(self.table).encode())
+        if self.facts is not None:
+            digest.update("".join(self.facts["digest"]).encode())
+        return digest.hexdigest()

@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 
 from ..utils.encodings import encoding_of, is_unicode, read_text
-from ..utils.errors import DataError
+from ..utils.errors import BioAutoMLError, DataError, RunDirectoryError
+from ..utils.own_files import WAY_OUT, reading, require_last_line
 from .table_formats import (
     COLUMNAR,
     JSON_LINES,
@@ -307,15 +308,19 @@ def read_names(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def read_own(path: Path, numbers: Collection[str] = ()) -> pd.DataFrame:
-    """Read a CSV file that this project wrote: text as it stands, and the columns named as numbers."""
-    with open(path, "rb") as file:  # a text may hold a carriage return; ends of lines may have been made Windows'
-        ends = None if file.readline().endswith(b"\r\n") else "\n"
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, lineterminator=ends)
-    for name in numbers:
-        if name in table:
-            table[name] = pd.to_numeric(table[name].replace("", np.nan))
-    return table
+def read_own(
+    path: Path, numbers: Collection[str] = (), way_out: str = WAY_OUT, kind: type[BioAutoMLError] = RunDirectoryError
+) -> pd.DataFrame:
+    """Read a CSV file that this project wrote: text as it stands, and the columns named as numbers; see `reading`."""
+    with reading(path, way_out, kind):
+        require_last_line(path)
+        with open(path, "rb") as file:  # a text may hold a carriage return; ends of lines may have been made Windows'
+            ends = None if file.readline().endswith(b"\r\n") else "\n"
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, lineterminator=ends)
+        for name in numbers:
+            if name in table:
+                table[name] = pd.to_numeric(table[name].replace("", np.nan))
+        return table
 
 
 def csv_text(table: pd.DataFrame, header: bool = True) -> str:

@@ -22,6 +22,7 @@ from ..runs.prepared import PreparedData
 from ..training.weights import load_weights
 from ..utils.atomic import write_text
 from ..utils.errors import ArchitectureError, RunDirectoryError
+from ..utils.own_files import read_json_lines
 from ..utils.progress import make_progress
 from ..utils.seeding import derive_seed
 from .inherited import InheritedScore
@@ -97,4 +98,4 @@ def scored_candidates(run: RunDirectory) -> list[dict[str, Any]]:
     path = run / "derive" / RECORD
     if run.experiment.derivation.method != "evolution" or not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return read_json_lines(path)

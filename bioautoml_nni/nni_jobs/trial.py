@@ -26,6 +26,7 @@ from ..runs.directory import STAGES, RunDirectory
 from ..stages.run import run_stages
 from ..utils.atomic import write_json
 from ..utils.errors import RunDirectoryError
+from ..utils.own_files import read_json
 
 RUNS = "runs"
 CURVES = (
@@ -215,5 +216,5 @@ def _own_folder(folder: Path, parameters: Mapping[str, Any], job: str) -> tuple[
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    content: dict[str, Any] = read_json(path) if path.is_file() else {}
     return content

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from ..runs.directory import RunDirectory
+from ..utils.own_files import read_json
 
 FILE = "evaluation/baselines.json"
 
@@ -20,7 +20,7 @@ def shown_baselines(run: RunDirectory, metrics: Mapping[str, Any]) -> dict[str, 
     file = run / FILE
     if not file.is_file():
         return None
-    record = json.loads(file.read_text(encoding="utf-8"))
+    record = read_json(file)
     if record["prepared"] != run.key("prepare") or not record["lines"]:
         return None
     return {"lines": record["lines"], "warning": beaten_by(metrics, record["lines"])}

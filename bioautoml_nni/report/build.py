@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 
 from markupsafe import Markup
@@ -13,6 +12,7 @@ from ..evaluation.metrics import read_per_class
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
 from ..training.history import read_history
+from ..utils.own_files import read_json
 from .baselines import shown_baselines
 from .epochs import evenly_spread
 from .examples import gallery, of_cells, read_answers
@@ -37,17 +37,17 @@ def build_report(
         last: what the largest shares of the last epoch give.
     """
     metrics = dict.fromkeys(("prediction_sets", "metadata_importance", "open_set"))  # which old evaluations lack
-    metrics |= json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    metrics |= read_json(run / "evaluation/metrics.json")
     architecture = Architecture.load(run / "architecture.json")
     per_class = read_per_class(run / "evaluation/per_class.csv")
     answers, scored = read_answers(run, data), Scored.of(run, data)
-    network = json.loads((run / "retrain/network.json").read_text(encoding="utf-8"))
+    network = read_json(run / "retrain/network.json")
     return render(
         "report.html.j2",
         experiment=run.experiment,
         path=shlex.quote(str(run.path)),
         metrics=metrics,
-        audit=json.loads((run / "audit.json").read_text(encoding="utf-8")),
+        audit=read_json(run / "audit.json"),
         provenance=run.provenance(),
         network=network,
         sentences=summary_sentences(metrics, per_class),

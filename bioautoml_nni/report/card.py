@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ..architecture import Architecture
 from ..evaluation.metrics import read_per_class
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
+from ..utils.own_files import read_json
 
 SHOWN = 30
 
@@ -34,8 +34,8 @@ def model_card(
     """
     evaluation = evaluation or run / "evaluation"
     architecture = evaluation.parent / "architecture.json"  # what is no network has none
-    metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
-    calibration = json.loads((evaluation / "calibration.json").read_text(encoding="utf-8"))
+    metrics = read_json(evaluation / "metrics.json")
+    calibration = read_json(evaluation / "calibration.json")
     per_class = read_per_class(evaluation / "per_class.csv")
     environment = Environment(
         loader=PackageLoader(__package__),

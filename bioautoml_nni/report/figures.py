@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from ..evaluation.probabilities import Probabilities
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
 from ..training.history import read_history
+from ..utils.own_files import read_json, reading
 from .charts import Axis, Series, line_chart, matrix_chart
 from .words import counted
 
@@ -51,10 +51,11 @@ class Scored:
         target = data.targets[(data.part == splits.TEST).to_numpy()]
         if not file.is_file():
             return None
-        logits = np.load(file)["test"]
+        with reading(file), np.load(file) as kept:
+            logits = kept["test"]
         if logits.shape != (len(target), len(data.classes)):
             return None
-        temperature = json.loads((run / "evaluation/calibration.json").read_text(encoding="utf-8"))["temperature"]
+        temperature = read_json(run / "evaluation/calibration.json")["temperature"]
         return cls(Probabilities(logits, 1.0), Probabilities(logits, temperature), target, data.classes)
 
 

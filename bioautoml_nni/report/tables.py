@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pandas as pd
 
 from ..derivation.evolution import scored_candidates
 from ..runs.directory import RunDirectory
+from ..utils.own_files import read_json
 from .page import score
 from .words import percent, thousands
 
@@ -21,7 +21,7 @@ def comparison_table(run: RunDirectory) -> dict[str, Any] | None:
     file = run / "evaluation/comparison.json"
     if not file.is_file():
         return None
-    table = json.loads(file.read_text(encoding="utf-8"))
+    table = read_json(file)
     return table if table["data_sha256"] == run.provenance().get("data_sha256") else None
 
 
@@ -30,7 +30,7 @@ def halving_table(run: RunDirectory) -> dict[str, Any] | None:
     file = run / "derive/halving.json"
     if run.experiment.derivation.method != "successive_halving" or not file.is_file():
         return None
-    record = json.loads(file.read_text(encoding="utf-8"))
+    record = read_json(file)
     rounds = record["rounds"]
     rows = [
         {

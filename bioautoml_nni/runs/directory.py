@@ -19,13 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rich.console import Console
 
 from .._version import __version__
 from ..utils.atomic import write_json, write_text
 from ..config import Experiment, parse_experiment
 from ..config.load import apply_overrides, read_experiment
 from ..utils.errors import RunDirectoryError
+from ..utils.own_files import read_json, reading
+from ..utils.places import require_folder
 from .lock import locked
+from .places import ROOT, found_root, require_same_data, same_place, written_root
 
 STAGES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "prepare": (("seed", "data", "audit"), ("manifest.parquet", "splits.csv", "preprocessing.json", "audit.json")),
@@ -40,6 +44,8 @@ STAGES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """For each stage the configuration it depends on (besides the stages before) and the files that it leaves."""
 
+KEY_LENGTH = 16
+"""Letters of a stage's key."""
 PACKAGES = ("nni", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "pandas", "scikit-learn", "numpy")
 
 
@@ -65,11 +71,17 @@ class RunDirectory:
         return pass_on
 
     @classmethod
-    def create(cls, path: Path, experiment: Experiment) -> RunDirectory:
-        """Open `path` for `experiment`, making it if needed.
+    def create(
+        cls, path: Path, experiment: Experiment, base: Path | None = None, console: Console | None = None
+    ) -> RunDirectory:
+        """Open `path` for `experiment`, making it if needed; data that moved are taken if they are the same.
+
+        Args:
+            base: the experiment file's folder.
+            console: where to say that data are compared.
 
         Raises:
-            RunDirectoryError: if it belongs to another experiment, or holds files that are no run's.
+            RunDirectoryError: if it belongs to another experiment or other data, or holds files that are no run's.
         """
         if (path / "experiment.yml").is_file():
             found = cls.open(path)
@@ -79,13 +91,17 @@ class RunDirectory:
                     f"{path}: belongs to another experiment ({'; '.join(differences[:4])}); choose another --output, "
                     "or change a finished run with `bioautoml search|retrain|evaluate RUN --set key=value`."
                 )
+            if not same_place(found.experiment.data.root, experiment.data.root):
+                with locked(path):
+                    found._move_data(experiment, base, console)
             return found
         if path.is_file():
             raise RunDirectoryError(f"{path}: is a file; choose another --output.")
         if path.exists() and any(path.iterdir()):
             raise RunDirectoryError(f"{path}: is not empty and holds no experiment.yml; choose another --output.")
+        require_folder(path, "--output", RunDirectoryError)
         run = cls(path, experiment)
-        run._save_experiment()
+        run._save_experiment(base)
         return run
 
     @classmethod
@@ -98,16 +114,42 @@ class RunDirectory:
         file = path / "experiment.yml"
         if not file.is_file():
             raise RunDirectoryError(f"{path}: is no run directory (no experiment.yml); start one with `bioautoml run`.")
-        raw = read_experiment(file)
-        run = cls(path, parse_experiment(apply_overrides(raw, overrides), str(file)))
+        _require_whole(file)
+        run = cls(path, parse_experiment(read_experiment(file), str(file)))
+        run.experiment = run._with_root(found_root(run.experiment.data.root, run.provenance()))
         if overrides:
+            raw = run.experiment.model_dump(mode="json")
+            wanted = parse_experiment(apply_overrides(raw, overrides), str(file))
             with locked(path):
-                run._save_experiment()
+                run._move_data(wanted, None, None)
+                run.experiment = wanted
+                run._save_experiment(None)
         return run
 
-    def _save_experiment(self) -> None:
+    def _with_root(self, root: Path | None) -> Experiment:
+        """Return the run's experiment with its data in another place."""
+        return self.experiment.model_copy(update={"data": self.experiment.data.model_copy(update={"root": root})})
+
+    def _move_data(self, wanted: Experiment, base: Path | None, console: Console | None) -> None:
+        """Take the data's place of another experiment, if what lies there are the run's own data."""
+        if same_place(self.experiment.data.root, wanted.data.root):
+            return
+        there = self._with_root(wanted.data.root)
+        require_same_data(self, there, console or Console(quiet=True))
+        if ROOT not in self.provenance():
+            self.record(**{ROOT: str(self.experiment.data.root)})
+        self.experiment = there
+        self._save_experiment(base)
+
+    def _save_experiment(self, base: Path | None) -> None:
         dumped = self.experiment.model_dump(mode="json")
-        write_text(self.path / "experiment.yml", yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True))
+        root = self.experiment.data.root
+        if root is not None:
+            dumped["data"]["root"] = written_root(root, self.path, base)
+            if dumped["data"]["root"] != str(root) and ROOT not in self.provenance():
+                self.record(**{ROOT: str(root)})
+        text = yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True, explicit_start=True, explicit_end=True)
+        write_text(self.path / "experiment.yml", text)
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -115,11 +157,17 @@ class RunDirectory:
     def provenance(self) -> dict[str, Any]:
         """Return the content of provenance.json."""
         file = self / "provenance.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"stages": {}}
+        return {"stages": {}, **read_json(file)} if file.is_file() else {"stages": {}}
 
     def record(self, **entries: Any) -> None:
         """Add top-level entries to provenance.json."""
         write_json(self / "provenance.json", {**self.provenance(), **entries})
+
+    @property
+    def first_root(self) -> Path | None:
+        """Where the data lay when the run began; None if they have none."""
+        known = self.provenance().get(ROOT)
+        return self.experiment.data.root if known is None else Path(known)
 
     def key(self, stage: str) -> str:
         """Return a digest of everything that decides the stage's result: its settings and those of stages before.
@@ -127,13 +175,15 @@ class RunDirectory:
         Settings at their defaults are left out, so that a key which a later version adds leaves old runs as they are.
         """
         dumped = self.experiment.model_dump(mode="json", exclude_defaults=True)
+        if (first := self.provenance().get(ROOT)) is not None:
+            dumped["data"]["root"] = first
         digest = hashlib.sha256()
         for name, (sections, _) in STAGES.items():
             digest.update(json.dumps([name, {section: dumped.get(section) for section in sections}]).encode())
             if name == "prepare" and self.experiment.data.image_size == "auto":
                 digest.update(json.dumps(dumped.get("space")).encode())  # whose encoder's size it is
             if name == stage:
-                return digest.hexdigest()[:16]
+                return digest.hexdigest()[:KEY_LENGTH]
         raise KeyError(stage)
 
     def done(self, stage: str) -> bool:
@@ -172,7 +222,7 @@ class RunDirectory:
     def work_folder(self, stage: str) -> Path:
         """Return the stage's folder for files of an unfinished attempt; files made with other settings are removed."""
         folder, marker = self / stage, self / stage / "key"
-        if marker.is_file() and marker.read_text(encoding="utf-8") != self.key(stage):
+        if marker.is_file() and _whole_key(marker) != self.key(stage):
             for name in ("last.ckpt", "best.pt", "history.jsonl", "outcome.json", "evolution.jsonl"):
                 (folder / name).unlink(missing_ok=True)
             for own in (*folder.glob("candidate-*"), *folder.glob("refit")):
@@ -181,6 +231,36 @@ class RunDirectory:
                 weights.unlink()
         write_text(marker, self.key(stage))
         return folder
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run directory that was begun, and no folder of a user's experiment."""
+    return (folder / "experiment.yml").is_file() and (folder / "provenance.json").is_file()
+
+
+def _require_whole(file: Path) -> None:
+    """Check that a run's experiment.yml, which has marks at both ends since 0.1, has lost no end.
+
+    Raises:
+        RunDirectoryError: if it has; what is left would be another experiment.
+    """
+    with reading(file, "copy it again"):
+        text = file.read_text(encoding="utf-8")
+        if text.startswith("---") and not text.endswith("...\n"):
+            raise ValueError("its end is missing")
+
+
+def _whole_key(marker: Path) -> str:
+    """Return the key of an unfinished attempt.
+
+    Raises:
+        RunDirectoryError: if it is cut short; the attempt must not go because of that.
+    """
+    with reading(marker):
+        text = marker.read_text(encoding="utf-8")
+        if len(text) != KEY_LENGTH:
+            raise ValueError(f"it has {len(text)} letters")
+        return text
 
 
 def environment() -> dict[str, Any]:
@@ -204,7 +284,7 @@ def environment() -> dict[str, Any]:
 
 
 def _differences(found: Experiment, wanted: Experiment) -> list[str]:
-    """Return ``key: theirs, not ours`` for each leaf in which two experiments differ."""
+    """Return ``key: theirs, not ours`` for each leaf but data.root in which two experiments differ."""
 
     def leaves(value: Any, path: str) -> dict[str, Any]:
         if isinstance(value, dict):
@@ -215,5 +295,5 @@ def _differences(found: Experiment, wanted: Experiment) -> list[str]:
     return [
         f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
         for key in sorted(set(theirs) | set(ours))
-        if theirs.get(key) != ours.get(key)
+        if theirs.get(key) != ours.get(key) and key != "data.root"
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,9 +23,11 @@ from ..data.load import image_store
 from ..data.manifest import ID, IMAGE, LABEL
 from ..data.metadata import EncodedMetadata, MetadataPreprocessor
 from ..utils.errors import DataError
+from ..utils.own_files import read_json, reading
 from ..registry import get
 from ..training.augment import FeatureTransform, ImageTransform
 from .directory import RunDirectory
+from .places import moved, require_same_images, same_place
 from .pooled_features import pooled_features
 from .taxonomy import coarser_taxa
 from .trunk_features import trunk_features
@@ -64,16 +65,18 @@ class PreparedData:
             DataError: if splits.csv does not fit the manifest, id by id.
         """
         run.require("prepare")
-        table = pd.read_parquet(run / "manifest.parquet")
-        way_out = "restore it; or remove it, and `bioautoml run` does every stage anew"
+        way_out = f"restore it; or remove it, and `bioautoml run {run.path}` does every stage anew"
+        with reading(run / "manifest.parquet", way_out):
+            table = pd.read_parquet(run / "manifest.parquet")
         part = read_by_id(run / "splits.csv", table[ID], way_out)["part"]
-        state = json.loads((run / "preprocessing.json").read_text(encoding="utf-8"))
+        state = read_json(run / "preprocessing.json", way_out)
         preprocessor = MetadataPreprocessor.from_dict(state["metadata"])
+        image_root = moved(Path(state["image_root"]), run.first_root, run.experiment.data.root)
         index = {name: position for position, name in enumerate(state["classes"])}
         targets = table[LABEL].map(index).fillna(UNLEARNED).to_numpy(dtype=np.int64)
         return cls(
             run, table, part, state["classes"], state["rank"], {**state["image"], **_own_normalisation(run, state["image"])},
-            Path(state["image_root"]), state["brand"], preprocessor, preprocessor.transform(table), targets,
+            image_root, state["brand"], preprocessor, preprocessor.transform(table), targets,
         )  # fmt: skip
 
     @property
@@ -111,8 +114,11 @@ class PreparedData:
             first = failed.iloc[0]
             raise DataError(
                 f"{self.image_root / first['reference']}: was readable when the data were prepared and is not now "
-                f"({first['failure']}); bring it back, or start a new run."
+                f"({first['failure']}); bring it back, say where the data lie now with --set data.root=FOLDER, or start "
+                "a new run."
             )
+        if not same_place(self.run.first_root, self.run.experiment.data.root):
+            require_same_images(facts, self.run.provenance(), self.image_root)
         return store.pixels(facts)
 
     def with_metadata(self, metadata: EncodedMetadata) -> PreparedData:

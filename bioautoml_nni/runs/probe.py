@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..data import splits
 from ..data.dataset import make_loader
 from ..features.probe import LinearProbe, fit_probe
 from ..training.inference import Inference
+from ..utils.own_files import read_array, read_json
 from .directory import RunDirectory
 from .prepared import PreparedData
 
@@ -26,12 +26,12 @@ VALIDATION_LOGITS = "validation_logits.npy"
 def validation_logits(run: RunDirectory) -> np.ndarray | None:
     """Return logits (N, K) of the validation part by a network that had not seen it, if the run's own one had."""
     file = run / "retrain" / VALIDATION_LOGITS
-    return np.load(file, allow_pickle=False) if file.is_file() and _learned_validation(run) else None
+    return read_array(file) if file.is_file() and _learned_validation(run) else None
 
 
 def learned_parts(run: RunDirectory) -> list[str]:
     """Return the parts of the data that the run's network has learned from."""
-    record = json.loads((run / "retrain/network.json").read_text(encoding="utf-8"))
+    record = read_json(run / "retrain/network.json")
     return list(record.get("learned_from", [splits.WEIGHTS, splits.ALPHA]))
 
 

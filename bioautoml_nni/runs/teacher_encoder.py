@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ from ..features.probe import LinearProbe, fit_probe
 from ..features.request import FeatureRequest
 from ..features.trunk import normalised
 from ..utils.atomic import write_array, write_json
+from ..utils.own_files import read_array, read_json
 from ..utils.errors import DataError
 from .pooled_features import pooled_features
 from .teacher_asked import Asked
@@ -63,10 +63,10 @@ class EncoderTeacher:
         folder = self.asked.run / FOLDER
         wanted = self._facts()
         record = folder / "teacher.json"
-        known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        known = read_json(record) if record.is_file() else {}
         files = [folder / f"{name}.npy" for name in ("logits", "weight", "bias")]
         if known == wanted and all(file.is_file() for file in files):
-            logits, weight, bias = (np.load(file, allow_pickle=False) for file in files)
+            logits, weight, bias = (read_array(file) for file in files)
             return logits, LinearProbe(weight, bias, 0.0, {})
         record.unlink(missing_ok=True)
         logits, head = self._fit()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ import pandas as pd
 
 from ..architecture.budgets import LARGEST_SIDE
 from ..data.decoding import ImageReference, decode, read_bytes, require_below
+from ..data.file_names import on_disk
+from ..data.image_files import Links
 from ..data.metadata import MetadataPreprocessor
 from ..data.naming import restore_naming
 from ..data.tables import read_own
 from ..utils.errors import DataError, ExportError
+from ..utils.own_files import read_json
 from .decisions import Decisions
 
 FORMAT = 1
@@ -36,6 +39,7 @@ class Model:
         temperature: by which logits are divided before they become probabilities.
         brand: a warning that every output has to carry, empty if there is none.
         missing_columns: metadata columns that the last table lacked, taken as missing.
+        links: where symbolic links of an image folder may lead.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Model:
         self.naming = restore_naming(preprocessing.get("labels"))
         self.session = session
         self.missing_columns: list[str] = []
+        self.links: Links = "inside"
         self._explainers: tuple[Any, ...] | None = None
         self._embedders: tuple[Any, ...] | None = None
 
@@ -167,7 +172,7 @@ class Model:
             DataError: if the reference leads out of `root`.
         """
         parsed = ImageReference(reference) if literal else ImageReference.parse(reference)
-        require_below(root, [parsed.path])
+        require_below(root, [parsed.path], self.links)
         return decode(read_bytes(root, parsed), int(self.image["size"]), parsed.box, into).square
 
     def logits(self, images: np.ndarray | None, table: pd.DataFrame) -> np.ndarray:
@@ -320,7 +325,7 @@ class Model:
                 try:
                     if not isinstance(reference, str) or not reference.strip():
                         raise OSError("the row names no image")
-                    exact = literal or (root / reference).is_file()
+                    exact = literal or os.path.isfile(on_disk(root, reference))
                     self.read_image(root, reference if exact else reference.strip(), images[number], literal)
                 except FileNotFoundError:
                     failures[number] = "the file is missing"
@@ -388,5 +393,5 @@ def _require_unchanged(path: Path, info: dict[str, Any]) -> None:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    content: dict[str, Any] = read_json(path, "export the run again", ExportError)
     return content

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.finding import ImageFinder
-from ..data.image_files import SUFFIXES, list_images
+from ..data.image_files import SUFFIXES, Links, list_images
 from ..data.tables import KINDS, TableFile, cell_text, csv_text, is_table
 from ..utils.atomic import remove_leftovers, replacing, write_json
 from ..utils.errors import DataError
@@ -50,6 +50,7 @@ class Request:
         sort_into: folder into which images are copied or linked, one folder for each answer.
         link: link instead of copying.
         missing: texts of the table that mean that a value is missing.
+        links: where symbolic links among the images may lead.
         reads: other files that the command reads and must not write over.
         species_list, threshold, coverage: see `Decisions`; coverage is one of calibration.json's.
     """
@@ -68,6 +69,7 @@ class Request:
     missing: tuple[str, ...] = ()
     reads: tuple[Path, ...] = ()
     embeddings: bool = False
+    links: Links = "inside"
 
     @property
     def is_table(self) -> bool:
@@ -95,6 +97,7 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
     if request.embeddings and not model.embeds:
         raise DataError("--embeddings: this model reads metadata alone; it has no embedding of images.")
     level = None if request.coverage is None else model.coverage_level(request.coverage)
+    model.links = request.links
     decisions = model.decisions(threshold=request.threshold, species_list=request.species_list, level=level)
     root, column = _places(model, request)
     _require_places(model, request)
@@ -103,7 +106,7 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
     remove_leftovers(parts)
     for path in (request.output, _groups_path(request)):
         remove_leftovers(path.parent, path.name)
-    finder = ImageFinder(root) if request.is_table and column is not None else None
+    finder = ImageFinder(root, request.links) if request.is_table and column is not None else None
     outcome = Outcome()
     doubts = Doubts()
     count = 0
@@ -180,7 +183,7 @@ def _blocks(request: Request, notes: list[str]) -> Iterator[pd.DataFrame]:
         return
     names = [request.source.name]
     if request.source.is_dir():
-        listing = list_images(request.source, request.sort_into)
+        listing = list_images(request.source, request.sort_into, request.links)
         names = listing.files
         notes += listing.notes()
     for start in range(0, len(names), BLOCK):
@@ -198,6 +201,7 @@ def _key(model: Model, request: Request) -> str:
         status = request.source.stat()
         stamp = [status.st_size, status.st_mtime_ns]
     facts = [str(request.source.resolve()), *stamp, request.image_column, str(request.image_root), BLOCK, LAYOUT]
+    facts += [request.links] if request.links != "inside" else []
     digest.update(json.dumps([*facts, sorted(request.missing)]).encode())
     digest.update(b"embeddings" if request.embeddings else b"")
     return digest.hexdigest()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..data.decoding import ImageReference
+from ..data.file_names import on_disk
 from ..utils.atomic import replacing
 
 LONGEST = 200
@@ -45,10 +46,10 @@ class Sorter:
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             if self.link:
-                target.symlink_to((self.root / path).resolve())
+                target.symlink_to(Path(on_disk(self.root, path)).resolve())
             else:
                 with replacing(target) as temporary:
-                    shutil.copyfile(self.root / path, temporary)
+                    shutil.copyfile(on_disk(self.root, path), temporary)
 
     def _target(self, path: str, place: Path) -> Path:
         """Return where an image goes; one of the same name that is another image gets a digest in its name."""

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import pandas as pd
 
 from ..data.finding import ImageFinder, longest_tail
-from ..data.image_files import list_images
+from ..data.image_files import Links, list_images
 from ..data.manifest import IMAGE
 from ..data.tables import read_table
 from ..utils.errors import DataError
@@ -35,12 +35,14 @@ class MediaFolder:
         folder: the media folder.
         table: a table that says for URLs or occurrences which file is theirs, or None.
         notes: receives how files were found, and which were not.
+        links: where symbolic links may lead.
     """
 
-    def __init__(self, folder: Path, table: Path | None, notes: list[str]) -> None:
+    def __init__(self, folder: Path, table: Path | None, notes: list[str], links: Links = "inside") -> None:
         self.folder = folder
+        self.links = links
         self.notes = notes
-        listing = list_images(folder)
+        listing = list_images(folder, links=links)
         notes += listing.notes()
         self.files = listing.files
         self.by_name: dict[str, list[str]] = defaultdict(list)
@@ -184,7 +186,7 @@ class MediaFolder:
             raise DataError(
                 f"{path}: data.media_table needs a column file, and url or occurrence; it has {', '.join(table)}."
             )
-        finder = ImageFinder(self.folder)
+        finder = ImageFinder(self.folder, self.links)
         told: dict[tuple[str, str], list[str]] = defaultdict(list)
         known = set(self.files)
         licence = next((name for name in LICENCE_COLUMNS if name in table), None)

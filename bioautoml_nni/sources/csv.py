@@ -8,6 +8,7 @@ from typing import Literal
 import pandas as pd
 
 from ..data.finding import ImageFinder
+from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, as_strings
 from ..data.tables import read_table
 from ..data.times import DateForm
@@ -66,6 +67,8 @@ class CsvSource:
         self.date_order = dict(date_order or {})
         self.identifiers: frozenset[str] = frozenset()
         """Further columns whose texts stay what they are, since the experiment divides by them."""
+        self.links: Links = "inside"
+        """Where symbolic links among the images may lead."""
 
     def load(self) -> Manifest:
         """Read the table; see `Source.load`."""
@@ -89,7 +92,7 @@ class CsvSource:
             notes.append(f"{int((~usable).sum())} rows without image or label left out (the first is line {first}).")
         raw, labels = raw[usable], labels[usable]
         if self.image is not None:
-            finder = ImageFinder(image_root)
+            finder = ImageFinder(image_root, self.links)
             images = pd.Series(finder.find_all(raw[self.image].astype(str)), index=raw.index, dtype="str")
             notes += finder.notes()
         padded = int((raw[self.label].astype(str) != labels).sum())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role
 from ..data.typed import with_types
 from ..utils.errors import DataError
@@ -72,6 +73,8 @@ class DarwinCoreSource:
         self.columns = dict(columns or {})
         self.media_table = media_table
         self.doi = doi
+        self.links: Links = "inside"
+        """Where symbolic links among the images may lead."""
 
     def load(self) -> Manifest:
         """Read the archive; see `Source.load`."""
@@ -89,7 +92,7 @@ class DarwinCoreSource:
             if gone:
                 raise DataError(f"{path}: {key}: the archive has no term {', '.join(gone)}; it has {', '.join(core)}.")
         table_of_media = None if self.media_table is None else self.root / self.media_table
-        files = MediaFolder(folder, table_of_media, notes)
+        files = MediaFolder(folder, table_of_media, notes, self.links)
         pairs = files.match(core, archive.media)
         labelled = core[self.rank].notna()
         table = pairs.merge(core[labelled], on="_core", how="inner")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..data.image_files import SUFFIXES, list_images
+from ..data.image_files import SUFFIXES, Links, list_images
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest
 from ..utils.errors import DataError
 
@@ -27,6 +27,8 @@ class ImageFolderSource:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.links: Links = "inside"
+        """Where symbolic links among the images may lead."""
 
     def load(self) -> Manifest:
         """List the images; see `Source.load`."""
@@ -34,7 +36,7 @@ class ImageFolderSource:
             raise DataError(f"{self.root}: there is no such folder; check data.root.")
         tops = sorted(folder for folder in self.root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
         split = bool(tops) and all(folder.name.lower() in PARTS for folder in tops)
-        listing = list_images(self.root)
+        listing = list_images(self.root, links=self.links)
         usable = [name for name in listing.files if name.count("/") > split]
         loose = [name for name in listing.files if "/" not in name]
         skipped = sum(listing.skipped.values()) + len(listing.files) - len(usable) - len(loose)

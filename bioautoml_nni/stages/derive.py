@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from itertools import chain
 
@@ -20,6 +19,7 @@ from ..registry import get
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
 from ..utils.atomic import write_text
+from ..utils.own_files import read_json
 from ..utils.quiet import quiet
 from ..utils.seeding import derive_seed
 
@@ -43,7 +43,7 @@ def derive(run: RunDirectory, console: Console) -> None:
     topology = data.topology()
     found: Shares = equal_shares(topology)
     if settings.searched:
-        found = with_positions(json.loads((run / "search/shares.json").read_text(encoding="utf-8")), topology)
+        found = with_positions(read_json(run / "search/shares.json"), topology)
         if settings.method == "perturbation" and not topology.empty:
             found = perturbed(run, data, found, console)
     elif settings.method == "given":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from ..data.tables import csv_text
 from ..evaluation.calibration import calibrated
 from ..evaluation.cost import count_parameters, specimen_flops
 from ..evaluation.explanations import has_feature_map
-from ..evaluation.metrics import answer_metrics
+from ..evaluation.metrics import answer_metrics, read_per_class
 from ..evaluation.probabilities import Probabilities
 from ..export.deployable import METADATA_INPUTS, FusedModel, ImageModel, MappedImagePart, deployable
 from ..export.explain import write_gradcam
@@ -39,6 +38,7 @@ from ..runtime.model import FORMAT
 from ..training.inference import Inference
 from ..utils.atomic import remove_leftovers, replacing_folder, write_json, write_text
 from ..utils.errors import ExportError
+from ..utils.own_files import read_json
 from ..utils.quiet import quiet
 
 PARITY_SPECIMENS = 256
@@ -72,6 +72,7 @@ def export(
     """
     run.require("evaluate")
     quiet()
+    _require_whole(run / "evaluation")
     data = PreparedData.load(run).as_images()
     network = load_model(run, data)
     if target is not None:
@@ -82,6 +83,13 @@ def export(
         remove_leftovers(folder.parent, folder.name)
         with replacing_folder(folder) as temporary:
             _write(run, data, network, temporary, console, int8, int8_loss)
+
+
+def _require_whole(evaluation: Path) -> None:
+    """Check before the work that what the export will say of the network can be read."""
+    for name in ("metrics.json", "calibration.json"):
+        read_json(evaluation / name)
+    read_per_class(evaluation / "per_class.csv")
 
 
 def _write(
@@ -97,7 +105,7 @@ def _write(
     written = _write_models(model, inputs, folder, console)
     reference = _reference(data, network, inputs) + shift
     parity = _parity(folder, written, inputs, reference)
-    metrics = json.loads((run / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    metrics = read_json(run / "evaluation/metrics.json")
     quantised: dict[str, Any] = {}
     if int8:
         if not data.uses_images:
@@ -140,7 +148,7 @@ def export_file(
             "specimens": len(found),
             "largest_difference": {"model.onnx": difference},
         }
-        metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+        metrics = read_json(evaluation / "metrics.json")
         _describe(
             temporary, data, evaluation, parity, modalities, metrics["parameters"], metrics["flops"], {}
         )  # fmt: skip
@@ -152,12 +160,12 @@ def _describe(
 ) -> None:  # fmt: skip
     """Write what is known of the model files in `folder`: preprocessing, classes, calibration, card, export.json."""
     run = data.run
-    preprocessing = json.loads((run / "preprocessing.json").read_text(encoding="utf-8"))
+    preprocessing = read_json(run / "preprocessing.json")
     del preprocessing["image_root"]  # a path of the machine that trained it
     preprocessing["image"].update({name: data.image[name] for name in ("mean", "std")})
     preprocessing["image"]["column"] = run.experiment.data.arguments.get("image", "image")
     write_json(folder / "preprocessing.json", preprocessing)
-    write_json(folder / "calibration.json", json.loads((evaluation / "calibration.json").read_text(encoding="utf-8")))
+    write_json(folder / "calibration.json", read_json(evaluation / "calibration.json"))
     write_json(folder / "parity.json", parity)
     write_text(folder / "classes.csv", csv_text(_classes(data)))
     write_text(folder / "MODEL_CARD.md", model_card(run, data, parity, quantised, evaluation))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import pandas as pd
 from rich.console import Console
@@ -15,9 +13,9 @@ from ..data.image_store import Pixels
 from ..data.manifest import ID, LABEL, Manifest
 from ..data.metadata import MetadataPreprocessor
 from ..data.naming import Naming
-from ..data.specimens import Specimens
 from ..data.tables import csv_text
 from ..runs.directory import RunDirectory
+from ..runs.places import IMAGES, images_digest
 from ..runs.prepared import NORMALISATION_REVISION
 from ..runs.teacher import require_teacher
 from ..utils.atomic import replacing, write_json, write_text
@@ -72,7 +70,8 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
             "brand": found.audit["brand"],
         },
     )
-    run.record(data_sha256=_digest(data), origin=data.manifest.origin)
+    images = {} if data.facts is None else {IMAGES: images_digest(data.facts)}
+    run.record(data_sha256=data.digest(), origin=data.manifest.origin, **images)
 
 
 def _tell(found: Examination, run: RunDirectory, console: Console) -> None:
@@ -106,11 +105,3 @@ def _parquet_ready(table: pd.DataFrame) -> pd.DataFrame:
             ready[name] = ready[name].map(lambda value: None if pd.isna(value) else str(value))
     ready.columns = [str(name) for name in ready.columns]
     return ready
-
-
-def _digest(data: Specimens) -> str:
-    """Return the SHA-256 of the table and of every image's content."""
-    digest = hashlib.sha256(csv_text(data.table).encode())
-    if data.facts is not None:
-        digest.update("".join(data.facts["digest"]).encode())
-    return digest.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -38,6 +37,7 @@ from ..training.weights import checkpoint_to_resume
 from ..utils.atomic import replacing, write_json
 from ..utils.errors import ConfigError, DataError, DivergenceError, RunDirectoryError
 from ..utils.memory import keep_freed_memory
+from ..utils.own_files import read_json
 from ..utils.quiet import quiet
 from ..utils.seeding import derive_seed, seed_everything, undisturbed
 
@@ -107,7 +107,7 @@ def _launch_group(run: RunDirectory, processes: int) -> None:
 def _one_shot(run: RunDirectory, data: PreparedData, console: Console) -> Any:
     """Search; a loss that is not finite goes back to the newest whole epoch, with half the learning rate."""
     outcome = run.work_folder("search") / "outcome.json"
-    factor = json.loads(outcome.read_text(encoding="utf-8"))["rate_factor"] if outcome.is_file() else 1.0
+    factor = read_json(outcome)["rate_factor"] if outcome.is_file() else 1.0
     lowest = 0.5**run.experiment.search.most_restarts
     while factor >= lowest:
         try:

@@ -12,13 +12,12 @@ import pytorch_lightning as pl
 from nni.nas.evaluator.pytorch import LightningModule
 
 from ..utils.atomic import write_text
+from ..utils.own_files import read_json_lines
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
     """Return the epochs of a history file, oldest first; an empty list if there is none."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return read_json_lines(path) if path.is_file() else []
 
 
 class HistoryCallback(pl.Callback):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Sequence
 
 
@@ -53,10 +54,25 @@ class ExportError(BioAutoMLError):
 
 
 FULL_DISK = "The disk is full; make room and give the same command again: it goes on with what is complete."
+FULL_DISK_WORDS = (
+    "disk is full", "No space left", "PytorchStreamWriter failed writing",
+    "basic_ios::clear: iostream error", "] . unexpected pos ",
+)  # fmt: skip
+"""What SQLite and torch's writers of checkpoints and of exported programs say of it."""
 KILLED_WORKER = (
     "A process that reads images was killed, as a system does that runs out of memory; close other programs or lower "
     "batch_size, and give the same command again: it goes on after the newest whole epoch."
 )
+
+
+def place_cause(error: BaseException | None) -> str | None:
+    """Return a sentence if an error, or one behind it, is that the system does not let us read or write a file."""
+    while error is not None:
+        if isinstance(error, OSError) and isinstance(error.filename, str | bytes) and error.strerror:
+            name = os.fsencode(error.filename).decode("utf-8", "replace")
+            return f"{name}: {error.strerror}; check that it may be read or written, or name another place."
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def outside_cause(error: BaseException | None) -> str | None:
@@ -69,7 +85,7 @@ def outside_cause(error: BaseException | None) -> str | None:
         said = str(error)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return FULL_DISK
-        if any(words in said for words in ("disk is full", "No space left", "PytorchStreamWriter failed writing")):
+        if any(words in said for words in FULL_DISK_WORDS):
             return FULL_DISK
         if "DataLoader worker" in said and ("killed by signal" in said or "exited unexpectedly" in said):
             return KILLED_WORKER

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import sys
 import warnings
 
 MESSAGES = (
@@ -15,6 +17,13 @@ MESSAGES = (
     ".*in eval mode at the start of training.*",  # a frozen trunk stays so on purpose
     ".*have no `val_dataloader`.*",  # a refit has no validation part left
 )
+
+
+def substitute_letters() -> None:
+    """Let a terminal or file that lacks a letter show a substitute: a message must not end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def quiet() -> None:

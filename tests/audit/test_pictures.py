@@ -15,6 +15,7 @@ def test_duplicates_are_counted_inside_and_across_the_parts():
             "look": np.array(hashes, dtype=np.int64),
             "width": [10, 10, 40, 40, 40, 40, 40],
             "height": [20, 20, 30, 30, 30, 30, 30],
+            "several": [0, 0, 1, 0, 0, 1, 0],
         }
     )
     rng = np.random.default_rng(0)
@@ -30,5 +31,5 @@ def test_duplicates_are_counted_inside_and_across_the_parts():
     # c and f are near d, and one another exactly; g has the hash of c and looks like its negative
     assert found["near_duplicates"]["pairs"] == 2
     assert found["near_duplicates"]["pairs_across_train_and_test"] == 0
-    assert found["smaller_than_32_px"] == 2
+    assert found["smaller_than_32_px"] == 2 and found["first_of_several"] == 2
     assert found["longest_side"] == {"least": 20, "median": 40, "most": 40}

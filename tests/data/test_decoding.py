@@ -1,8 +1,10 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from bioautoml_nni.data.decoding import ImageReference, decode, read_bytes, require_below
+from bioautoml_nni.data.decoding import MOST_BYTES, ImageReference, decode, read_bytes, require_below
 from bioautoml_nni.utils.errors import DataError
 
 
@@ -113,3 +115,13 @@ def test_a_truncated_jpeg_is_an_os_error(tmp_path):
     data = (tmp_path / "good.jpg").read_bytes()
     with pytest.raises(OSError):
         decode(data[: len(data) // 2], 8)
+
+
+def test_what_is_no_file_or_far_too_long_is_not_read(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(OSError, match="it is no file"):
+        read_bytes(tmp_path, ImageReference("pipe.jpg"))
+    with open(tmp_path / "long.jpg", "wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    with pytest.raises(OSError, match=r"its 2\.0 GB exceed the limit of 2"):
+        read_bytes(tmp_path, ImageReference("long.jpg"))

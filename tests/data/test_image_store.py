@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bioautoml_nni.data import image_store, pixel_modes
+from bioautoml_nni.data.decoding import decode
 from bioautoml_nni.data.image_store import DecodedPixels, ImageStore
 from bioautoml_nni.utils.errors import DataError
 
@@ -81,6 +83,15 @@ def test_a_damaged_cache_is_rebuilt(root, tmp_path, damage):
         (cache.folder / "pixels.u8").unlink()
     facts = cache.ensure(names())
     np.testing.assert_array_equal(cache.pixels(facts).batch(np.arange(6)), before)
+
+
+def test_what_an_extra_would_read_is_tried_again_once_it_is_there(root, tmp_path, monkeypatch):
+    (root / "1.png").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    monkeypatch.setattr(pixel_modes, "_heif", lambda: False)
+    assert "pip install" in store(root, tmp_path).ensure(names())["failure"].iloc[1]
+    (whole,) = [decode((root / "2.png").read_bytes(), 8)]
+    monkeypatch.setattr(image_store, "decode", lambda data, size, box: whole)
+    assert store(root, tmp_path).ensure(names())["failure"].iloc[1] is None
 
 
 def test_failures_are_named_and_not_tried_again_until_the_file_changes(root, tmp_path):

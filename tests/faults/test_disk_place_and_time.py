@@ -10,27 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, bioautoml, write_experiment, write_table
+from conftest import COMMAND, STEP_KB, bioautoml, write_experiment, write_table
 
 pytestmark = pytest.mark.faults
 SAME = ("search/history.jsonl", "retrain/history.jsonl", "architecture.json", "evaluation/metrics.json")
-STEP_KB = 192
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk in memory whose size can be set, in kilobytes."""
-    place = tmp_path / "disk"
-    place.mkdir()
-
-    def resize(kilobytes: int) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={kilobytes}k", str(place)], check=True)
-
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={STEP_KB}k", "tmpfs", str(place)], capture_output=True)
-    if mount.returncode:
-        pytest.skip(f"no disk in memory can be mounted here ({mount.stderr.decode().strip()})")
-    yield place, resize
-    subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_disk_that_is_full_ends_with_one_sentence_and_a_larger_one_goes_on(small_disk, tmp_path):
