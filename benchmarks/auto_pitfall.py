@@ -52,7 +52,12 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=HERE / "out" / "auto")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "pitfall_auto.csv")
     options = parser.parse_args()
-    facts = {"target": options.target, "minutes": options.minutes, "seed": options.seed, "cores": len(os.sched_getaffinity(0))}
+    facts = {
+        "target": options.target,
+        "minutes": options.minutes,
+        "seed": options.seed,
+        "cores": len(os.sched_getaffinity(0)),
+    }
     lines: list[dict[str, Any]] = []
     answers: dict[str, list[pd.DataFrame]] = {CHOSEN: []}
     for fold in options.folds:
