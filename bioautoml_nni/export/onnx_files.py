@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,7 +81,9 @@ def write_exported_program(module: nn.Module, inputs: Mapping[str, Tensor], path
     """Write a module with torch.export, first dimension dynamic."""
     with _without_warnings():
         program = torch.export.export(module, tuple(inputs.values()), dynamic_shapes=_dynamic(inputs))
-        torch.export.save(program, str(path))
+        whole = io.BytesIO()  # torch's own writer of files ends the process where the disk is full
+        torch.export.save(program, whole)
+    path.write_bytes(whole.getbuffer())
 
 
 def run_onnx(path: Path, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
