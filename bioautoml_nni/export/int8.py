@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-STEP = 32
+STEP = 16
+"""Specimens whose activations are in memory at one time."""
 SENSED = 64
 """Specimens by which the sensitivity of single layers is measured."""
 MOST_FLOATS = 0.75
@@ -117,14 +118,21 @@ def _quantise(source: Path, target: Path, inputs: Mapping[str, Tensor], floats: 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
             count = len(next(iter(inputs.values())))
-            step = min(STEP, count)  # histograms need batches of one size
-            self.batches = iter(
-                {name: value[start : start + step].numpy() for name, value in inputs.items()}
-                for start in range(0, count - step + 1, step)
-            )
+            self.step = min(STEP, count)  # histograms need batches of one size
+            self.starts = range(0, count - self.step + 1, self.step)
+            self.left = iter(self.starts)
+
+        def __len__(self) -> int:
+            return len(self.starts)
+
+        def set_range(self, start_index: int, end_index: int) -> None:
+            self.left = iter(self.starts[start_index:end_index])
 
         def get_next(self) -> Any:
-            return next(self.batches, None)
+            start = next(self.left, None)
+            if start is None:
+                return None
+            return {name: value[start : start + self.step].numpy() for name, value in inputs.items()}
 
     quantize_static(
         str(source),
@@ -137,7 +145,10 @@ def _quantise(source: Path, target: Path, inputs: Mapping[str, Tensor], floats: 
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.Percentile if ranges == "percentile" else CalibrationMethod.MinMax,
-        extra_options={"CalibPercentile": 99.99} if ranges == "percentile" else {},
+        extra_options={
+            "CalibStridedMinMax": 1,  # one batch's activations in memory, not all
+            **({"CalibPercentile": 99.99} if ranges == "percentile" else {}),
+        },
     )
 
 

@@ -177,6 +177,9 @@ class RunDirectory:
         dumped = self.experiment.model_dump(mode="json", exclude_defaults=True)
         if (first := self.provenance().get(ROOT)) is not None:
             dumped["data"]["root"] = first
+        for part in ("train", "validation", "test"):
+            if part in dumped["data"].get("split", {}):
+                dumped["data"]["split"][part] = [_as_number(value) for value in dumped["data"]["split"][part]]
         digest = hashlib.sha256()
         for name, (sections, _) in STAGES.items():
             digest.update(json.dumps([name, {section: dumped.get(section) for section in sections}]).encode())
@@ -261,6 +264,11 @@ def _whole_key(marker: Path) -> str:
         if len(text) != KEY_LENGTH:
             raise ValueError(f"it has {len(text)} letters")
         return text
+
+
+def _as_number(value: str) -> str | int:
+    """Return a whole number in its usual spelling as such, which parts of a split were until version 0.1."""
+    return int(value) if value.isdecimal() and str(int(value)) == value else value
 
 
 def environment() -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 from conftest import tiny_experiment, write_table
@@ -29,3 +31,16 @@ def test_a_network_of_other_settings_and_its_refit_are_not_continued(tmp_path):
     (folder / "key").write_text(other.key("retrain"))
     run.work_folder("retrain")
     assert sorted(path.name for path in folder.iterdir()) == ["key"]
+
+
+def test_a_run_of_an_older_version_whose_parts_were_numbers_is_still_done(tmp_path):
+    write_table(tmp_path / "data")
+    split = {"method": "column", "column": "length_mm", "train": [1, 2], "test": ["007", 3]}
+    raw = tiny_experiment(tmp_path / "data")
+    raw["data"]["split"] = split
+    run = RunDirectory.create(tmp_path / "run", parse_experiment(raw))
+    dumped = run.experiment.model_dump(mode="json", exclude_defaults=True)
+    dumped["data"]["split"] |= {"train": [1, 2], "test": ["007", 3]}
+    settings = {section: dumped.get(section) for section in ("seed", "data", "audit")}
+    expected = hashlib.sha256(json.dumps(["prepare", settings]).encode()).hexdigest()
+    assert expected.startswith(run.key("prepare"))
