@@ -143,7 +143,10 @@ def test_an_interrupted_download_continues(server, tmp_path):
     write_inaturalist_export(tmp_path / "a.csv", server.base, rows=30)
     command = [*COMMAND, "media", tmp_path / "a.csv", "--output", tmp_path / "m", "--yes", "--per-second", "20"]
     command = [*map(str, command), "--allow-private-addresses"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background jobs ignore
+    )  # fmt: skip
     wait_for(lambda: len(server.asked) >= 8)
     os.kill(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=60)
