@@ -123,7 +123,7 @@ class RunDirectory:
             with locked(path):
                 run._move_data(wanted, None, None)
                 run.experiment = wanted
-                run._save_experiment(None)
+                run._save_experiment()
         return run
 
     def _with_root(self, root: Path | None) -> Experiment:
@@ -141,7 +141,7 @@ class RunDirectory:
         self.experiment = there
         self._save_experiment(base)
 
-    def _save_experiment(self, base: Path | None) -> None:
+    def _save_experiment(self, base: Path | None = None) -> None:
         dumped = self.experiment.model_dump(mode="json")
         root = self.experiment.data.root
         if root is not None:

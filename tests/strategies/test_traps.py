@@ -138,7 +138,7 @@ def test_nothing_is_evaluated_unpickled_or_put_on_a_device_at_import(file):
 
 
 def test_nni_s_experiment_api_is_touched_in_one_place():
-    """NNI is archived upstream; what changes because of it must change in one file."""
+    """NNI is archived upstream; what changes because of it must change in one file, and nnictl's start in its own."""
     touching = set()
     for file in FILES:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -146,7 +146,7 @@ def test_nni_s_experiment_api_is_touched_in_one_place():
             modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if any(module.startswith(("nni.nas.experiment", "nni.experiment")) for module in modules):
                 touching.add(file.relative_to(ROOT).as_posix())
-    assert touching == {"bioautoml_nni/nni_engine.py"}
+    assert touching == {"bioautoml_nni/nni_engine.py", "bioautoml_nni/nni_jobs/launcher.py"}
 
 
 def test_every_setting_is_read_somewhere():
