@@ -146,10 +146,10 @@ class RunDirectory:
         root = self.experiment.data.root
         if root is not None:
             dumped["data"]["root"] = written_root(root, self.path, base)
-            if dumped["data"]["root"] != str(root) and ROOT not in self.provenance():
-                self.record(**{ROOT: str(root)})
         text = yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True, explicit_start=True, explicit_end=True)
-        write_text(self.path / "experiment.yml", text)
+        write_text(self.path / "experiment.yml", text)  # first, since it makes the folder a run's
+        if root is not None and dumped["data"]["root"] != str(root) and ROOT not in self.provenance():
+            self.record(**{ROOT: str(root)})
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name

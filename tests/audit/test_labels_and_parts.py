@@ -123,8 +123,8 @@ def test_a_run_keeps_the_rules_by_which_labels_became_classes(spelt, tmp_path):
 
     from bioautoml_nni.config.load import apply_overrides, parse_experiment
     from bioautoml_nni.data.naming import restore_naming
-    from bioautoml_nni.evaluation.taxonomy import coarser_taxa
     from bioautoml_nni.runs.directory import RunDirectory
+    from bioautoml_nni.runs.taxonomy import coarser_taxa
     from bioautoml_nni.stages.prepare import prepare
 
     changes = [MERGE, "data.rare_labels=drop", "data.hold_out=[ant]"]
