@@ -1,6 +1,7 @@
 """Teachers in the search and in the training: an encoder end to end, who is taught when, what is refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -174,8 +175,10 @@ def test_a_live_teacher_says_of_plain_images_what_a_teacher_that_was_asked_befor
         assert answers[True].shape == answers[False].shape and torch.isfinite(answers[True]).all()
 
 
-def test_a_search_refuses_a_teacher_that_saw_test_specimens(finished):
-    found = RunDirectory.open(finished[0])
+def test_a_search_refuses_a_teacher_that_saw_test_specimens(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")  # other settings remove what an earlier search left unfinished
+    shutil.copytree(finished[0].parent / "data", tmp_path / "data")
+    found = RunDirectory.open(tmp_path / "run")
     run = RunDirectory(
         found.path, changed(found.experiment, {"search.distillation": {"teacher": str(finished[0])}}, "test")
     )
