@@ -14,7 +14,15 @@ from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.stages.run import run_stages
 
 
-def test_ctrl_c_ends_search_and_training_as_an_interruption(table_root, tmp_path, capfd):
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as a terminal has it; a shell's background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_ends_search_and_training_as_an_interruption(ctrl_c, table_root, tmp_path, capfd):
     experiment = parse_experiment(tiny_experiment(table_root, search={"epochs": 2, "batch_size": 24}))
     run = RunDirectory.create(tmp_path / "run", experiment)
     stages, before = ["prepare", "search", "derive", "retrain"], signal.getsignal(signal.SIGINT)
