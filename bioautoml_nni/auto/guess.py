@@ -1,10 +1,12 @@
-"""What a user did not say about a table, a folder or an archive, guessed, each guess with its reason."""
+"""An experiment from a table, a folder or an archive: what a user did not say, guessed, each guess with its reason.
+
+What the columns are is guessed as `bioautoml init` does (`sources.guess`); what a person would be asked there, and a
+portfolio cannot go on without, has to be named.
+"""
 
 from __future__ import annotations
 
 import re
-import tarfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,28 +15,15 @@ from typing import Any
 import pandas as pd
 
 from ..config.sizing import sized
-from ..data.manifest import as_strings
-from ..data.tables import read_table
-from ..registry import suggestion
-from ..sources.imagefolder import SUFFIXES
+from ..data.decoding import ImageReference
+from ..data.finding import ImageFinder
+from ..data.tables import TableFile
+from ..sources import guess as sources
+from ..sources.guess import NO_GROUP
 from ..utils.errors import ConfigError, DataError
 
-TABLES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx", ".xls", ".ods", ".feather", ".jsonl")
-LABELS = (
-    "label", "species", "scientificname", "taxon", "class", "genus", "family", "order", "category", "target", "y",
-)  # fmt: skip
-IDS = ("id", "specimen_id", "processid", "occurrenceid", "gbifid", "catalognumber", "sampleid")
-GROUP = re.compile(
-    r"(event|trap|site|session|plot|station|sequence|burst|deployment|individual|animal|specimen|batch|visit|camera)",
-    re.IGNORECASE,
-)
-PARTS = {
-    "train": ("train", "training"), "validation": ("val", "valid", "validation", "dev"), "test": ("test", "testing"),
-}  # fmt: skip
 SAMPLED = 300
 """Rows whose images are looked for."""
-NO_GROUP = "none"
-"""What `--group` says where no column is one."""
 
 
 @dataclass
@@ -68,7 +57,7 @@ def guess(
 
     Args:
         image, label, group: columns; group may be "none".
-        rank: of a Darwin Core archive.
+        rank: of a Darwin Core archive; of a table another name of its label.
         image_root: folder that image paths of a table start from; looked for by default.
 
     Raises:
@@ -76,197 +65,100 @@ def guess(
     """
     if not source.exists():
         raise DataError(f"{source}: there is no such table, folder or archive.")
-    if source.is_dir():
-        return _folder(source, image, label, group, rank)
-    suffix = source.suffix.lower()
-    if suffix == ".zip" or tarfile.is_tarfile(source):
-        return _archive(source, label, rank)
-    if suffix == ".json":
-        found = _made(source.stem, {"source": "coco", "root": str(source.parent.resolve()), "annotations": source.name})
-        found.reasons["data.source"] = "a .json file beside images is taken as COCO annotations"
-        return found
-    return _table(source, image, label, group, rank, image_root)
+    said = {"image": image, "label": label or rank, "group": group}
+    given = {key: name for key, name in said.items() if name is not None}
+    found = sources.guess(source, given=given)
+    if found.source == "csv":
+        return _of_table(found, source, given, image_root)
+    found.unsure.pop("rank", None)
+    if found.source == "darwin_core" and (label or rank):
+        found.set("rank", rank or label, "")
+    elif found.source == "webdataset" and label:
+        found.set("label", label, "")
+    elif (found.source == "imagefolder" and given.keys() - {"group"}) or group not in (None, NO_GROUP):
+        raise DataError(f"{source}: holds no table, so that --image, --label and --group have no column to name.")
+    return _experiment(found, source)
 
 
-def _folder(source: Path, image: str | None, label: str | None, group: str | None, rank: str | None) -> Guess:
-    if (source / "meta.xml").is_file():
-        return _darwin_core(source, source.parent, rank or label)
-    tables = sorted(path for path in source.iterdir() if path.is_file() and path.suffix.lower() in TABLES)
-    if not tables:
-        found = _made(source.resolve().name, {"source": "imagefolder", "root": str(source.resolve())})
-        found.reasons["data.source"] = "the folder holds no table, so that the names of its folders are the labels"
-        found.values["data"]["modalities"] = ["image"]
-        if label or image or group not in (None, NO_GROUP):
-            raise DataError(f"{source}: holds no table, so that --image, --label and --group have no column to name.")
-        return found
-    if len(tables) > 1:
-        names = ", ".join(path.name for path in tables)
-        raise DataError(f"{source}: holds {len(tables)} tables ({names}); name the one to learn from.")
-    found = _table(tables[0], image, label, group, rank)
-    found.reasons["data.table"] = "it is the only table in the folder"
-    return found
+def _of_table(found: sources.Guess, source: Path, given: Mapping[str, str], image_root: Path | None) -> Guess:
+    if "table" in found.unsure:
+        tables = sorted([found.values["table"], *found.unsure["table"]])
+        raise DataError(f"{source}: holds {len(tables)} tables ({', '.join(tables)}); name the one to learn from.")
+    path = found.root / found.values["table"]
+    if image_root is not None:
+        found.set("image_root", str(image_root.resolve()), "")
+    found.values.setdefault("image_root", ".")
+    if "label" not in given and (problem := _unknown_label(found)):
+        raise DataError(f"{path}: the label column cannot be told ({problem}); name it with --label.")
+    _require_images(found, path, given.get("image"))
+    if "split" not in found.values:
+        found.set("split", {"method": "stratified"}, "no column looks like a group of specimens alike (--group)")
+    if found.rows is None:
+        found.rows = sum(len(block) for block in TableFile(path, sheet=found.values.get("sheet")).blocks(sources.ROWS))
+    return _experiment(found, path)
 
 
-def _archive(source: Path, label: str | None, rank: str | None) -> Guess:
-    if zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            names = archive.namelist()
-        if any(name.rsplit("/", 1)[-1] == "meta.xml" for name in names):
-            return _darwin_core(source, source.parent, rank or label)
-        raise DataError(f"{source}: is no Darwin Core archive (no meta.xml in it); unpack it and name its table.")
-    with tarfile.open(source) as archive:
-        names = [member.name for _, member in zip(range(50), archive, strict=False)]
-    if any(name.rsplit("/", 1)[-1] == "meta.xml" for name in names):
-        return _darwin_core(source, source.parent, rank or label)
-    found = _made(source.stem, {"source": "webdataset", "root": str(source.parent.resolve()), "shards": source.name})
-    found.values["data"] |= {"label": label} if label else {}
-    found.reasons["data.source"] = "a tar file without meta.xml is taken as a shard of a WebDataset"
-    return found
+def _unknown_label(found: sources.Guess) -> str | None:
+    """Return why no column can be taken for the label, None if one is."""
+    if "label" in found.values:
+        return None
+    possible = found.unsure.get("label", [])
+    return f"it could be {', '.join(possible)}" if possible else "no column has values that repeat as classes do"
 
 
-def _darwin_core(archive: Path, root: Path, rank: str | None) -> Guess:
-    data: dict[str, Any] = {"source": "darwin_core", "root": str(root.resolve()), "archive": archive.name}
-    data["rank"] = rank or "scientificName"
-    data["split"] = {"method": "group", "group": "occurrence"}
-    found = _made(archive.stem, data)
-    found.reasons["data.source"] = "it holds meta.xml, as a Darwin Core archive does"
-    found.reasons["data.split.group"] = "images of one occurrence show one specimen"
-    if rank is None:
-        found.reasons["data.rank"] = "no --rank was given"
-    return found
+def _require_images(found: sources.Guess, path: Path, given: str | None) -> None:
+    """Note how many of a table's images are there.
 
-
-def _table(
-    path: Path, image: str | None, label: str | None, group: str | None, rank: str | None,
-    image_root: Path | None = None,
-) -> Guess:  # fmt: skip
-    table = read_table(path)
-    columns = [str(name) for name in table]
-    given = {"--image": image, "--label": label or rank, "--group": None if group == NO_GROUP else group}
-    unknown = [
-        f"{option} {name}: there is no such column{suggestion(name, columns)}"
-        for option, name in given.items()
-        if name is not None and name not in columns
-    ]
-    if unknown:
-        raise DataError(f"{path}: {'; '.join(unknown)}. Its columns: {', '.join(columns)}.")
-    root = path.parent.resolve()
-    data: dict[str, Any] = {"source": "csv", "root": str(root), "table": path.name}
-    reasons: dict[str, str] = {}
-    data["image"], data["image_root"], reasons["data.image"] = _image(path, table, image, image_root)
-    data["label"], reason = _label(path, table, label or rank, data["image"])
-    if reason:
-        reasons["data.label"] = reason
-    identifier = next((name for name in columns if name.lower() in IDS and table[name].is_unique), None)
-    if identifier is not None and identifier not in (data["image"], data["label"]):
-        data["id"] = identifier
-        reasons["data.id"] = "by its name, and no two rows share a value"
-    data["split"], reasons["data.split"] = _split(table, group, data)
-    found = _made(path.stem, data, len(table))
-    found.reasons = {**reasons, **found.reasons}
-    return found
-
-
-def _image(path: Path, table: pd.DataFrame, given: str | None, root: Path | None) -> tuple[str, str, str]:
-    """Return the image column, the folder that its paths start from, and the reason."""
-    names = [str(name) for name in table] if given is None else [given]
-    texts = {name: as_strings(table[name]).dropna() for name in names if _may_hold_paths(table[name])}
-    samples = {name: values.sample(min(SAMPLED, len(values)), random_state=0) for name, values in texts.items()}
-    folders = [".", *sorted(entry.name for entry in path.parent.iterdir() if entry.is_dir())]
-    folders = folders if root is None else [str(root.resolve())]
-    best, name, folder = 0.0, "", "."
-    for candidate, values in samples.items():
-        for below in folders:
-            share = float(values.map(lambda value, base=path.parent / below: _is_file(base, value)).mean())
-            if share > best:
-                best, name, folder = share, candidate, below
-    if not best:
+    Raises:
+        DataError: if none is.
+    """
+    share, column = 0.0, found.values["image"]
+    base = found.root / found.values["image_root"]
+    if column is not None:
+        names = _column(path, found.values.get("sheet"), column)
+        finder = ImageFinder(base)
+        share = float(names.map(lambda name: _is_there(finder, name)).mean()) if len(names) else 0.0
+    if not share:
         told = f"column {given!r}" if given else "any column"
         raise DataError(
             f"{path}: no value of {told} is an image file in its folder or one below it; put the images there, or name "
             "their column with --image."
         )
-    where = "its folder" if folder == "." else f"folder {folder}"
-    return name, folder, f"{best:.0%} of its values are image files in {where}"
+    where = "its folder" if found.values["image_root"] == "." else f"folder {found.values['image_root']}"
+    found.reasons["image"] += f"; {share:.0%} of its values are image files in {where}"
 
 
-def _may_hold_paths(column: pd.Series) -> bool:
-    return not pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_datetime64_any_dtype(column)
+def _column(path: Path, sheet: str | None, column: str) -> pd.Series:
+    """Return a sample of a column's texts."""
+    table = next(TableFile(path, sheet=sheet).blocks(sources.ROWS))
+    texts = table[column].dropna().astype(str)
+    return texts.sample(min(SAMPLED, len(texts)), random_state=0)
 
 
-def _is_file(base: Path, value: str) -> bool:
+def _is_there(finder: ImageFinder, name: str) -> bool:
+    """Whether a name leads to a file by the rules that read it."""
+    reference = finder.find(name)
     try:
-        return Path(value.split("#")[0].split("::")[0]).suffix.lower() in SUFFIXES and (base / value).is_file()
+        return any((finder.root / text).is_file() for text in (reference, ImageReference.parse(reference).path))
     except (OSError, ValueError):
         return False
 
 
-def _label(path: Path, table: pd.DataFrame, given: str | None, image: str) -> tuple[str, str]:
-    """Return the label column and the reason, which is empty where it is given."""
-    if given is not None:
-        return given, ""
-    by_name = {str(name).lower().replace("_", ""): str(name) for name in table if str(name) != image}
-    for name in LABELS:
-        if name in by_name and table[by_name[name]].nunique() > 1:
-            return by_name[name], "by its name"
-    possible = [
-        str(name)
-        for name in table
-        if str(name) != image
-        and not pd.api.types.is_float_dtype(table[name])
-        and not GROUP.search(str(name))
-        and 2 <= table[name].nunique() <= len(table) / 4
-    ]
-    if len(possible) == 1:
-        return possible[0], "it is the only column whose values repeat as those of classes do"
-    told = f"it could be {', '.join(possible)}" if possible else "no column has values that repeat as classes do"
-    raise DataError(f"{path}: the label column cannot be told ({told}); name it with --label.")
-
-
-def _split(table: pd.DataFrame, group: str | None, data: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """Return the section `split`, and the reason."""
-    for name in table:
-        values = {str(value).lower(): value for value in table[name].dropna().unique()[:10]}
-        parts = {part: [str(values[word]) for word in words if word in values] for part, words in PARTS.items()}
-        if parts["train"] and parts["test"] and len(values) <= 4:
-            section = {"method": "column", "column": str(name), **{key: found for key, found in parts.items() if found}}
-            section |= {"group": group} if group not in (None, NO_GROUP) else {}
-            return section, f"column {name!r} names the parts"
-    if group == NO_GROUP:
-        return {"method": "stratified"}, "specimens are independent, as --group none says"
-    if group is not None:
-        return {"method": "group", "group": group}, f"no {group} may stand in two parts, as --group says"
-    used = (data["image"], data["label"], data.get("id"))
-    found = [str(name) for name in table if str(name) not in used and GROUP.search(str(name)) and _groups(table[name])]
-    if found:
-        chosen = max(found, key=lambda name: table[name].nunique())
-        repeated = len(table) / table[chosen].nunique()
-        reason = (
-            f"column {chosen!r} has {table[chosen].nunique()} values of {repeated:.1f} rows each, and by its name rows "
-            "of one resemble each other, so that none may stand in two parts (--group none says otherwise)"
-        )
-        return {"method": "group", "group": chosen}, reason
-    return {"method": "stratified"}, "no column looks like a group of specimens that resemble each other (--group)"
-
-
-def _groups(column: pd.Series) -> bool:
-    """Whether values repeat, and are enough to be dealt out to the parts."""
-    count = column.nunique()
-    return 6 <= count <= 0.8 * column.notna().sum() and not pd.api.types.is_float_dtype(column)
-
-
-def _made(name: str, data: dict[str, Any], rows: int | None = None) -> Guess:
-    clean = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "auto"
-    lengths = sized(max(1, round(0.68 * (rows or 3000))))
+def _experiment(found: sources.Guess, named: Path) -> Guess:
+    """Return the experiment that a guess at the data amounts to, with lengths for their number."""
+    clean = re.sub(r"[^\w.-]+", "-", named.resolve().name.partition(".")[0]).strip("-.") or "auto"
+    data = {"source": found.source, "root": str(found.root.resolve()), **found.values}
     values: dict[str, Any] = {"name": clean, "seed": 0, "data": data}
-    for key, value in lengths.items():
+    for key, value in sized(max(1, round(0.68 * (found.rows or 3000)))).items():
         section, _, entry = key.partition(".")
         values.setdefault(section, {})[entry] = value
     values["strategy"] = {"name": "alternating_darts", "alpha_learning_rate": 0.01}
-    values["strategy"]["warmup_epochs"] = min(3, int(lengths["search.epochs"]) - 1)
+    values["strategy"]["warmup_epochs"] = min(3, int(values["search"]["epochs"]) - 1)
     values["loss"] = {"name": "logit_adjusted", "tau": 0.5}
-    reasons = {"training.epochs": f"for {rows:,} rows"} if rows else {}
-    return Guess(values, reasons, rows)
+    reasons = {f"data.{key}": f"by {why}" if why.startswith("its ") else why for key, why in found.reasons.items()}
+    reasons = {key: why for key, why in reasons.items() if why and why != "as you said"}
+    reasons |= {"training.epochs": f"for {found.rows:,} rows"} if found.rows else {}
+    return Guess(values, reasons, found.rows)
 
 
 def _value(values: Mapping[str, Any], key: str) -> Any:

@@ -6,7 +6,9 @@ Guesses are written down for a person to read and change; nothing is decided by 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from ..data.splits import official_split
 from ..data.tables import TableFile, is_table
 from ..data.times import is_time, time_share
 from ..data.typed import with_types
+from ..registry import suggestion
 from ..utils.encodings import read_text
 from ..utils.errors import DataError
 from ._exported_csv import TERMS, export_of
@@ -34,6 +37,10 @@ EXPORTS = {"gbif": "a simple CSV of GBIF", "inaturalist": "an export of iNatural
 MEDIA_TABLE = "media.csv"
 ROWS = 20_000
 """Rows of a table that are looked at."""
+MEMBERS = 50
+"""Names in a tar file that are looked at."""
+MOST_PARTS = 4
+UNNAMED = 999
 NAMES: dict[str, str] = {
     "image": "image|img|picture|photo|foto|bild|bilddatei|imagen|imagem|fichier|archivo|arquivo|datei|file|filename|"
     "file_name|filepath|path|pfad|chemin|ruta|caminho|associated_media|url",
@@ -49,6 +56,8 @@ NAMES: dict[str, str] = {
 """What columns are called in English, German, French, Spanish and Portuguese, and by Darwin Core; best first."""
 
 
+NO_GROUP = "none"
+"""What is said of the group where no column is one."""
 SOUGHT = frozenset(("image", "label", "id", "split"))
 RANKS_TOLD = ("kingdom", "phylum", "class", "order", "family", "subfamily", "tribe", "genus", "species")
 Ask = Callable[[str, list[str]], str]
@@ -66,6 +75,7 @@ class Guess:
         reasons: in words, by key.
         unsure: choices between equals, by key: a person may know better.
         rows: number of specimens, as far as it is known.
+        given: columns that a person named, by key.
     """
 
     source: str
@@ -74,48 +84,73 @@ class Guess:
     reasons: dict[str, str] = field(default_factory=dict)
     unsure: dict[str, list[str]] = field(default_factory=dict)
     rows: int | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
 
     def set(self, key: str, value: Any, reason: str) -> None:
         """Note a value with its reason."""
         self.values[key], self.reasons[key] = value, reason
 
 
-def guess(path: Path, ask: Ask | None = None) -> Guess:
-    """Guess how a table, a folder of images, an archive or a COCO file is to be read.
+def guess(path: Path, ask: Ask | None = None, given: Mapping[str, str] | None = None) -> Guess:
+    """Guess how a table, a folder of images, an archive, a shard or a COCO file is to be read.
 
     Args:
         ask: chooses among equals, by key; the likeliest stands first, and is taken without it.
+        given: columns of a table by key (image, label, id, group), which are not guessed; the group may be "none".
 
     Raises:
-        DataError: if it is none of them.
+        DataError: if it is none of them, or lacks a column that is given.
     """
+    given = given or {}
     if path.is_dir():
-        return _folder(path, ask)
+        return _folder(path, ask, given)
     if not path.is_file():
         raise DataError(f"{path}: there is no such file or folder.")
     if path.suffix.lower() == ".json":
         return _coco(path)
-    if path.suffix.lower() == ".zip" and not is_table(path):
-        found = Guess("darwin_core", path.parent)
-        found.set("archive", path.name, "a ZIP file")
-        return _media(found, path.parent, RANKS)
     if is_table(path):
-        return guess_table(path, ask)
+        return guess_table(path, ask, given)
+    if path.suffix.lower() == ".zip" or tarfile.is_tarfile(path):
+        return _archive(path)
     raise DataError(f"{path}: is no table, COCO file or archive; name one, or a folder.")
 
 
-def _folder(path: Path, ask: Ask | None) -> Guess:
+def _archive(path: Path) -> Guess:
+    """Guess what a ZIP or tar file holds by the names in it."""
+    if path.suffix.lower() == ".zip":
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path}: cannot be read as a ZIP file ({error}).") from error
+    else:
+        with tarfile.open(path) as shard:
+            names = [member.name for _, member in zip(range(MEMBERS), shard, strict=False)]
+    if any(name.rsplit("/", 1)[-1] == "meta.xml" for name in names):
+        return _darwin_core(path)
+    if path.suffix.lower() == ".zip":
+        raise DataError(f"{path}: is no Darwin Core archive (no meta.xml in it); unpack it and name its table.")
+    found = Guess("webdataset", path.parent)
+    found.set("shards", path.name, "a tar file without meta.xml is taken as a shard of a WebDataset")
+    return found
+
+
+def _darwin_core(path: Path) -> Guess:
+    found = Guess("darwin_core", path.parent)
+    found.set("archive", path.name, "it holds meta.xml")
+    return _media(found, path.parent, RANKS)
+
+
+def _folder(path: Path, ask: Ask | None, given: Mapping[str, str]) -> Guess:
     if (path / "meta.xml").is_file():
-        found = Guess("darwin_core", path.parent)
-        found.set("archive", path.name, "it holds meta.xml")
-        return _media(found, path.parent, RANKS)
+        return _darwin_core(path)
     files = list_images(path).files
     tops = {name.split("/")[0] for name in files if "/" in name}
     tables = sorted(file for file in path.iterdir() if file.is_file() and is_table(file))
     if tables and not (len(tops) > 1 and _are_parts(tops)):
         names = [file.name for file in tables]
         chosen = ask("table", names) if ask and len(names) > 1 else names[0]
-        found = guess_table(path / chosen, ask)
+        found = guess_table(path / chosen, ask, given)
         if len(tables) > 1:
             found.unsure["table"] = [name for name in names if name != chosen]
         return found
@@ -170,37 +205,39 @@ def _coco(path: Path) -> Guess:
     return found
 
 
-def guess_table(path: Path, ask: Ask | None = None) -> Guess:
+def guess_table(path: Path, ask: Ask | None = None, given: Mapping[str, str] | None = None) -> Guess:
     """Guess the columns of a table from their names and values; of several sheets, the one that has most of them."""
-    sheets = TableFile(path).sheets()
+    given, sheets = given or {}, TableFile(path).sheets()
     if len(sheets) < 2:
-        return _guess_sheet(path, None, ask)
+        return _guess_sheet(path, None, ask, given)
     guesses: dict[str, Guess] = {}
     for sheet in sheets:
         try:
-            guesses[sheet] = _guess_sheet(path, sheet, None)
-        except DataError:  # an empty sheet, or one with a title above its header
+            guesses[sheet] = _guess_sheet(path, sheet, None, given)
+        except DataError:  # an empty sheet, one with a title above its header, or without a column that is given
             continue
     if not guesses:
         raise DataError(f"{path}: none of its sheets {', '.join(sheets)} is a table with a header and rows.")
     ranked = sorted(guesses, key=lambda sheet: -len(SOUGHT & guesses[sheet].values.keys()))
     equals = [sheet for sheet in ranked[1:] if "label" in guesses[sheet].values]
     best = ask("sheet", [ranked[0], *equals]) if ask and equals else ranked[0]
-    found = guesses[best] if ask is None else _guess_sheet(path, best, ask)
+    found = guesses[best] if ask is None else _guess_sheet(path, best, ask, given)
     found.values = {"table": found.values.pop("table"), "sheet": best, **found.values}
     found.reasons["sheet"] = f"of the sheets {', '.join(sheets)} the one with most of what is sought"
     found.unsure |= {"sheet": [sheet for sheet in equals if sheet != best]} if equals else {}
     return found
 
 
-def _guess_sheet(path: Path, sheet: str | None, ask: Ask | None) -> Guess:
+def _guess_sheet(path: Path, sheet: str | None, ask: Ask | None, given: Mapping[str, str]) -> Guess:
     file = TableFile(path, sheet=sheet)
     table = next(file.blocks(ROWS), pd.DataFrame())
     if table.empty:
         raise DataError(f"{path}: the table has no rows.")
-    if (whose := export_of([str(name) for name in table])) is not None:
-        return _export(path, [str(name) for name in table], EXPORTS[whose])
-    found = Guess("csv", path.parent, rows=len(table) if len(table) < ROWS else None)
+    columns = [str(name) for name in table]
+    if (whose := export_of(columns)) is not None:
+        return _export(path, columns, EXPORTS[whose])
+    _require_columns(path, columns, given)
+    found = Guess("csv", path.parent, rows=len(table) if len(table) < ROWS else None, given=given)
     found.set("table", path.name, f"{len(table)} rows{' and more' if found.rows is None else ''}")
     free = {str(name): table[name].dropna().astype(str) for name in table}
     image = _choose(found, "image", free, lambda values: _image_share(values) > 0.8, ask, by_name=False)
@@ -216,33 +253,71 @@ def _guess_sheet(path: Path, sheet: str | None, ask: Ask | None) -> Guess:
     identifier = _choose(found, "id", free, lambda values: values.nunique() == len(table), ask, by_name=True)
     if identifier is not None:
         free.pop(identifier)
+    _parts(found, free)
     groups = _groups(found, free, ask)
     _roles(found, table, list(free), groups, labels)
     return found
 
 
+def _require_columns(path: Path, columns: list[str], given: Mapping[str, str]) -> None:
+    wanted = {key: name for key, name in given.items() if (key, name) != ("group", NO_GROUP)}
+    unknown = [
+        f"--{key} {name}: there is no such column{suggestion(name, columns)}"
+        for key, name in wanted.items()
+        if name not in columns
+    ]
+    if unknown:
+        raise DataError(f"{path}: {'; '.join(unknown)}. Its columns: {', '.join(columns)}.")
+
+
+def _parts(found: Guess, free: dict[str, pd.Series]) -> None:
+    """Take a column whose values are called like parts, such as train and test, as the split."""
+    for name, values in free.items():
+        split = official_split(values.unique()) if values.nunique() <= MOST_PARTS else None
+        if split is not None:
+            _split_by(found, free, name, {**split, "method": "column", "column": name}, "its values name the parts")
+            return
+
+
 def _groups(found: Guess, free: dict[str, pd.Series], ask: Ask | None) -> list[str]:
-    """Choose the column of the event, and return it with those that could be one too."""
+    """Choose the column of the event, and return those that could be one too."""
+    wanted = found.given.get("group")
+    if wanted == NO_GROUP:
+        if "split" not in found.values:
+            found.set("split", {"method": "stratified"}, "specimens are independent, as you said")
+        return []
+    if "split" in found.values:
+        if wanted is not None and wanted in free:
+            _split_by(found, free, wanted, {**found.values["split"], "group": wanted}, found.reasons["split"])
+        return []
     different = {name: values.nunique() for name, values in free.items()}
     group = _choose(found, "group", free, lambda values: 5 <= values.nunique() <= len(values) / 2, ask, by_name=True)
     if group is None:
         return []
     found.values.pop("group")
     reason = f"{found.reasons.pop('group')}; specimens of one stay on one side"
-    found.set("split", {"method": "group", "group": group}, f"{group}: {reason}, {different[group]} of them")
-    found.values["columns"] = {group: "group"}
-    found.reasons[f"columns.{group}"] = "the split is made by it"
+    _split_by(found, free, group, {"method": "group", "group": group}, f"{reason}, {different[group]} of them")
     others = found.unsure.pop("group", [])
     if others:
         found.unsure["split"] = others
-    free.pop(group)
     return others
+
+
+def _split_by(found: Guess, free: dict[str, pd.Series], column: str, split: dict[str, Any], reason: str) -> None:
+    """Note a split that is made by a column, which then is no feature."""
+    found.set("split", split, f"{column}: {reason}")
+    found.values.setdefault("columns", {})[column] = "group"
+    found.reasons[f"columns.{column}"] = "the split is made by it"
+    free.pop(column)
 
 
 def _label_by_values(found: Guess, free: dict[str, pd.Series], images: pd.Series) -> str | None:
     """Choose a column as label that no name tells: the folders of the images say it, or it is the only one of words."""
     folders = images.str.replace("\\", "/").str.split("/").str[:-1]
-    counted = {name: values for name, values in free.items() if 2 <= values.nunique() <= min(len(values) / 5, 1000)}
+    counted = {
+        name: values for name, values in free.items()
+        if 2 <= values.nunique() <= min(len(values) / 5, 1000) and _by_name("group", name) == UNNAMED
+    }  # fmt: skip
     words = [
         name for name, values in counted.items()
         if not is_time(values) and time_share(values) < 0.5 and not decide_numbers(values).read
@@ -285,10 +360,13 @@ def _choose(
     found: Guess, key: str, free: dict[str, pd.Series], fits: Any, ask: Ask | None, by_name: bool
 ) -> str | None:
     """Choose a column by its values, and among those by its name; ask about equals, or note them as alternatives."""
+    if key in found.given:
+        found.set(key, found.given[key], "as you said")
+        return found.given[key]
     ranked = sorted(
         ((_by_name(key, name), place, name) for place, name in enumerate(free) if len(free[name]) and fits(free[name])),
     )
-    named = [name for rank, _, name in ranked if rank < 999]
+    named = [name for rank, _, name in ranked if rank < UNNAMED]
     candidates = named or ([] if by_name else [name for _, _, name in ranked])
     if not candidates:
         return None
@@ -301,13 +379,13 @@ def _choose(
 
 
 def _by_name(key: str, name: str) -> int:
-    """Return how well a column's name says that it is what is sought, 0 best, 999 not at all."""
+    """Return how well a column's name says that it is what is sought, 0 best, `UNNAMED` not at all."""
     snake = plain_name(name)
     words = NAMES[key].split("|")
     if snake in words:
         return words.index(snake)
     parts = snake.split("_")
-    return next((100 + place for place, word in enumerate(words) if word in parts), 999)
+    return next((100 + place for place, word in enumerate(words) if word in parts), UNNAMED)
 
 
 def _image_share(values: pd.Series) -> float:

@@ -11,6 +11,8 @@ from PIL import Image
 from bioautoml_nni.auto.guess import guess
 from bioautoml_nni.auto.written import experiment_text
 from bioautoml_nni.config import parse_experiment
+from bioautoml_nni.data.load import load_manifest
+from bioautoml_nni.data.manifest import LABEL
 from bioautoml_nni.utils.errors import DataError
 
 
@@ -87,4 +89,26 @@ def test_the_file_holds_every_value_and_the_reason_above_it(tmp_path):
     text = experiment_text(found.values, found.reasons, "bioautoml auto metadata.csv")
     assert yaml.safe_load(text) == found.values
     lines = text.splitlines()
-    assert lines[lines.index("  label: label") - 1] == "  # by its name"
+    assert lines[lines.index("  label: label") - 1] == "  # by its name; 3 different values"
+
+
+def test_a_strangers_table_is_understood_as_init_understands_it(tmp_path):
+    names = {"image": "Bilddatei", "label": "Art", "event": "Fallen_ID", "length_mm": "Körperlänge_mm"}
+    path = table_with(tmp_path)
+    table = pd.read_csv(path).rename(columns=names)
+    path.unlink()
+    path = tmp_path / "Sammlung.csv"
+    table.to_csv(path, sep=";", decimal=",", index=False, encoding="cp1252")
+    found = guess(path)
+    data = found.values["data"]
+    assert (data["image"], data["label"]) == ("Bilddatei", "Art") and found.values["name"] == "Sammlung"
+    assert data["split"] == {"method": "group", "group": "Fallen_ID"}
+    assert data["columns"]["Körperlänge_mm"] == "size"
+    assert load_manifest(parse_experiment(found.values)).table[LABEL].nunique() == table["Art"].nunique()
+
+
+def test_several_tables_in_a_folder_are_asked_about(tmp_path):
+    path = table_with(tmp_path)
+    path.with_name("other.csv").write_bytes(path.read_bytes())
+    with pytest.raises(DataError, match=r"holds 2 tables \(metadata.csv, other.csv\); name the one"):
+        guess(tmp_path)
