@@ -184,7 +184,7 @@ def report(
     opened = RunDirectory.open(directory, overrides or [])
     opened.require("evaluate")
     if compared is None:
-        _execute(opened, ["report"])
+        _execute(opened, ["report"], force="report")
     else:
         from ..compare.in_reports import show_comparison
 

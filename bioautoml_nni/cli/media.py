@@ -74,11 +74,7 @@ def media(
             came += size
             progress.update(task, advance=1, note=f"{came / 1e6:,.1f} MB")
 
-        try:
-            outcome = download(wanted, hosts, output, limits, tell)
-        except KeyboardInterrupt:
-            console.print("Interrupted; give the same command again to continue.")
-            raise typer.Exit(130) from None
+        outcome = download(wanted, hosts, output, limits, tell)
     _say(archive, output, outcome)
     raise typer.Exit(int(bool(outcome.errors)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 
@@ -33,3 +34,24 @@ class Loss(nn.Module):
     def natural_logits(self, logits: Tensor) -> Tensor:
         """Return logits whose softmax estimates class probabilities under the training distribution."""
         return logits
+
+
+class PriorAdjusted(Loss):
+    """A loss over logits + tau * log(prior), so that the plain logits decide as if classes were equally frequent.
+
+    Menon et al., Long-tail learning via logit adjustment, arXiv 2007.07314.
+
+    Args:
+        tau: strength; 0 keeps the training prior.
+    """
+
+    adjustment: Tensor
+
+    def __init__(self, class_counts: Sequence[int], tau: float) -> None:
+        super().__init__(class_counts)
+        counts = torch.as_tensor(class_counts, dtype=torch.float32).clamp(min=0.5)
+        self.register_buffer("adjustment", tau * torch.log(counts / counts.sum()), persistent=False)
+
+    def natural_logits(self, logits: Tensor) -> Tensor:
+        """Return logits + tau * log(prior)."""
+        return logits + self.adjustment

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..utils.numbers import NonNegative
-from ._base import Loss
+from ._base import PriorAdjusted
 
 
-class Hierarchical(Loss):
+class Hierarchical(PriorAdjusted):
     """Cross-entropy of the label and of each coarser taxon, whose probability is the sum over its classes.
 
     The loss is the mean of -log p(taxon of the label) over ranks, the label's own with weight 1, the next coarser one
@@ -26,12 +26,9 @@ class Hierarchical(Loss):
     """
 
     capabilities = ("imbalance", "taxonomy")
-    adjustment: Tensor
 
     def __init__(self, class_counts: Sequence[int], coarse_weight: NonNegative = 0.5, tau: NonNegative = 1.0) -> None:
-        super().__init__(class_counts)
-        counts = torch.as_tensor(class_counts, dtype=torch.float32).clamp(min=0.5)
-        self.register_buffer("adjustment", tau * torch.log(counts / counts.sum()), persistent=False)
+        super().__init__(class_counts, tau)
         self.coarse_weight = coarse_weight
         self.ranks = 0
 
@@ -48,7 +45,7 @@ class Hierarchical(Loss):
         self.ranks = len(taxa)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        log = functional.log_softmax(logits + self.adjustment, dim=1)
+        log = functional.log_softmax(self.natural_logits(logits), dim=1)
         total = functional.nll_loss(log, target)
         weights = [self.coarse_weight ** (number + 1) for number in range(self.ranks)]
         for number, weight in enumerate(weights):
@@ -56,7 +53,3 @@ class Hierarchical(Loss):
             outside = member != member[target].unsqueeze(1)
             total = total - weight * log.masked_fill(outside, -torch.inf).logsumexp(dim=1).mean()
         return total / (1 + sum(weights))
-
-    def natural_logits(self, logits: Tensor) -> Tensor:
-        """Return logits + tau * log(prior)."""
-        return logits + self.adjustment

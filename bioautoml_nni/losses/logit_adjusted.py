@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ..utils.numbers import NonNegative, Rate
-from ._base import Loss
+from ._base import PriorAdjusted
 
 
-class LogitAdjustedCrossEntropy(Loss):
+class LogitAdjustedCrossEntropy(PriorAdjusted):
     """Cross-entropy of logits + tau * log(prior); the plain logits then decide as if classes were equally frequent.
 
     Args:
@@ -21,17 +20,10 @@ class LogitAdjustedCrossEntropy(Loss):
     """
 
     capabilities = ("imbalance",)
-    adjustment: Tensor
 
     def __init__(self, class_counts: Sequence[int], tau: NonNegative = 1.0, label_smoothing: Rate = 0.0) -> None:
-        super().__init__(class_counts)
-        counts = torch.as_tensor(class_counts, dtype=torch.float32).clamp(min=0.5)
-        self.register_buffer("adjustment", tau * torch.log(counts / counts.sum()), persistent=False)
+        super().__init__(class_counts, tau)
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        return functional.cross_entropy(logits + self.adjustment, target, label_smoothing=self.label_smoothing)
-
-    def natural_logits(self, logits: Tensor) -> Tensor:
-        """Return logits + tau * log(prior)."""
-        return logits + self.adjustment
+        return functional.cross_entropy(self.natural_logits(logits), target, label_smoothing=self.label_smoothing)

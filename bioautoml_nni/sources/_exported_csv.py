@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -64,16 +64,22 @@ def exported_table(path: Path, notes: list[str]) -> tuple[pd.DataFrame, pd.DataF
     return _gbif(table, path, notes) if kind == "gbif" else _inaturalist(table)
 
 
+def only_table(names: Iterable[str]) -> str | None:
+    """Return the table that alone is in a ZIP file with these names, None if it holds something else."""
+    files = [name for name in names if not name.endswith("/")]
+    return files[0] if len(files) == 1 and PurePosixPath(files[0]).suffix.lower() in (".csv", ".tsv", ".txt") else None
+
+
 def _packed(path: Path, notes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame | None] | None:
     """Read a simple CSV as GBIF packs it: the only file of a ZIP file that has no meta.xml."""
     try:
         with zipfile.ZipFile(path) as packed:
-            names = [entry for entry in packed.namelist() if not entry.endswith("/")]
-            if len(names) != 1 or PurePosixPath(names[0]).suffix.lower() not in (".csv", ".tsv", ".txt"):
+            name = only_table(packed.namelist())
+            if name is None:
                 return None
             with TemporaryDirectory() as folder:
-                file = Path(folder) / PurePosixPath(names[0].replace("\\", "/")).name
-                with packed.open(names[0]) as source, file.open("wb") as target:
+                file = Path(folder) / PurePosixPath(name.replace("\\", "/")).name
+                with packed.open(name) as source, file.open("wb") as target:
                     while block := source.read(1 << 20):
                         target.write(block)
                 return exported_table(file, notes)

@@ -28,7 +28,7 @@ from ..data.typed import with_types
 from ..registry import suggestion
 from ..utils.encodings import read_text
 from ..utils.errors import DataError
-from ._exported_csv import TERMS, export_of
+from ._exported_csv import TERMS, export_of, only_table
 from .imagefolder import PARTS
 
 RANKS = ("order", "family", "genus", "species", "class", "scientificName")
@@ -128,6 +128,8 @@ def _archive(path: Path) -> Guess:
             names = [member.name for _, member in zip(range(MEMBERS), shard, strict=False)]
     if any(name.rsplit("/", 1)[-1] == "meta.xml" for name in names):
         return _darwin_core(path)
+    if path.suffix.lower() == ".zip" and only_table(names) is not None:
+        return _darwin_core(path, "a ZIP file with one table, as GBIF packs a simple CSV")
     if path.suffix.lower() == ".zip":
         raise DataError(f"{path}: is no Darwin Core archive (no meta.xml in it); unpack it and name its table.")
     found = Guess("webdataset", path.parent)
@@ -135,9 +137,9 @@ def _archive(path: Path) -> Guess:
     return found
 
 
-def _darwin_core(path: Path) -> Guess:
+def _darwin_core(path: Path, reason: str = "it holds meta.xml") -> Guess:
     found = Guess("darwin_core", path.parent)
-    found.set("archive", path.name, "it holds meta.xml")
+    found.set("archive", path.name, reason)
     return _media(found, path.parent, RANKS)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -24,13 +24,13 @@ RESOLVED = (
 )  # fmt: skip
 
 
-class WrittenFloat(float):
+class _Written:
     """A number that knows how it was written: where a text is wanted, 1.50 is not 1.5."""
 
     text: str
 
-    def __new__(cls, value: float, text: str = "") -> WrittenFloat:
-        made = super().__new__(cls, value)
+    def __new__(cls, value: float, text: str = "") -> Self:
+        made: Self = super().__new__(cls, value)  # type: ignore[call-arg]  # of the number
         made.text = text
         return made
 
@@ -38,18 +38,12 @@ class WrittenFloat(float):
         return self.text
 
 
-class WrittenInt(int):
-    """A whole number that knows how it was written, such as +5."""
+class WrittenFloat(_Written, float):
+    """A broken number as it was written."""
 
-    text: str
 
-    def __new__(cls, value: int, text: str = "") -> WrittenInt:
-        made = super().__new__(cls, value)
-        made.text = text
-        return made
-
-    def __str__(self) -> str:
-        return self.text
+class WrittenInt(_Written, int):
+    """A whole number as it was written, such as +5."""
 
 
 def without_spelling(value: Any) -> Any:
