@@ -33,11 +33,6 @@ class Scored:
     latency_ms: float
     log_loss: float = 0.0
 
-    @property
-    def standard_error(self) -> float:
-        """Of the macro-F1."""
-        return float(self.resampled.std(ddof=1))
-
 
 @dataclass(frozen=True)
 class Choice:

@@ -86,10 +86,6 @@ def majority_baseline(target: np.ndarray, train_counts: np.ndarray) -> dict[str,
     }
 
 
-PER_CLASS_NUMBERS = ("train", "test", "precision", "recall", "f1", "auc")
-"""Columns of per_class.csv that are numbers; all others are text."""
-
-
 def per_class_table(
     target: np.ndarray, probabilities: np.ndarray | Probabilities, classes: list[str], train_counts: np.ndarray
 ) -> pd.DataFrame:

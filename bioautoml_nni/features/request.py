@@ -14,7 +14,7 @@ class FeatureRequest:
     Attributes:
         stages: whose maps are read.
         embedding: whether the embedding is read.
-        views: mirrored and turned views of every image beside the plain one, 7 at most (`store.VIEWS`).
+        views: mirrored and turned views of every image beside the plain one, 7 at most (`store.seen`).
         pooled: whether the means of the maps are read in place of the maps, all in one row with the embedding behind
             them, which a batch has as ``embedding``.
     """

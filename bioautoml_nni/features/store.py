@@ -39,9 +39,6 @@ POOLED = "pooled"
 Output = str | int
 """`POOLED`, or the index of a stage whose maps are wanted."""
 
-VIEWS = 8
-"""A square has eight: unchanged, mirrored, upside down, turned by half, and these four transposed."""
-
 
 @dataclass(frozen=True)
 class Features:
@@ -104,7 +101,7 @@ class FeatureStore:
         Args:
             digests: of the content of N images.
             pixels: of the same images, squares of edge `size`.
-            views: the first so many of `VIEWS`.
+            views: the first so many of the eight; see `seen`.
             advance: called with numbers of images in all their views as they are done.
 
         Raises:
@@ -209,7 +206,10 @@ class FeatureStore:
 
 
 def seen(image: Tensor, view: int) -> Tensor:
-    """Return one of the eight views of a square image (C, S, S), or of a map; see `VIEWS`."""
+    """Return one of the eight views of a square image (C, S, S), or of a map.
+
+    They are: unchanged, mirrored, upside down, turned by half, and these four transposed.
+    """
     if view & 1:
         image = image.flip(-1)
     if view & 2:

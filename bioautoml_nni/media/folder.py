@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -112,10 +111,6 @@ class MediaStore:
     def bytes(self) -> int:
         """Return the bytes of all whole files."""
         return sum(fetched.bytes for fetched in self.done.values())
-
-    def free_bytes(self) -> int:
-        """Return the room that is left on the disk."""
-        return shutil.disk_usage(self.folder).free
 
     def write_table(self, wanted: Iterable[Wanted], errors: Mapping[str, str]) -> Path:
         """Write one row for each image of each occurrence, with its file or why there is none; return the path."""
