@@ -72,7 +72,7 @@ def test_what_a_process_decodes_is_what_this_one_would():
     assert found.several and not here.several
 
 
-def test_one_bad_image_of_many_leaves_the_others(tmp_path, monkeypatch):
+def test_one_bad_image_of_many_leaves_the_others(tmp_path, monkeypatch, fresh):
     for number in range(6):
         (tmp_path / f"{number}.tif").write_bytes(LARGE if number == 3 else SMALL)
     monkeypatch.setattr(guarded, "MEGABYTES", 30)
