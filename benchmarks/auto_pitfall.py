@@ -1,7 +1,7 @@
 """`bioautoml auto` on the folds of a pitfall data set: python benchmarks/auto_pitfall.py FOLDER [--target station]
 
 Runs `bioautoml auto examples/pitfall/experiment.yml` once per fold of `fold_event` (that fold for test, the others for
-training and validation), and puts the test parts together, so that every specimen is predicted by a model that saw
+training and validation), and puts the test splits together, so that every specimen is predicted by a model that saw
 nothing of its trap event. Each fold has its own minutes. Folders lie in --runs; a stopped portfolio is continued.
 A line for each fold and candidate, and for all folds together one for what was chosen and one for each candidate that
 every fold has, is added to --results: scores over the classes that occur.

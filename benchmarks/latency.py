@@ -1,7 +1,7 @@
 """Size and delay of an exported model beside networks of timm: python benchmarks/latency.py MODEL [MODEL ...]
 
-All are ONNX files at the first model's picture size and number of classes, and answer one specimen at a time in
-onnxruntime on one thread; timm's networks see the picture alone and are not trained, which changes no delay. The files
+All are ONNX files at the first model's image size and number of classes, and answer one specimen at a time in
+onnxruntime on one thread; timm's networks see the image alone and are not trained, which changes no delay. The files
 take turns, 50 answers in each of several rounds. Printed and written to benchmarks/out/latency.json: parameters, bytes,
 the median delay and its ratio to the first model's, and for models that were exported with int8 the same of that file.
 """
@@ -42,8 +42,8 @@ def sessions(
             if (path / file).is_file():
                 model = Model.load(path, file, threads=1)
                 size = int(model.image["size"])
-                picture = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
-                inputs = model.encode(picture, pd.DataFrame(index=[0]))
+                image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
+                inputs = model.encode(image, pd.DataFrame(index=[0]))
                 wanted = {entry.name for entry in model.session.get_inputs()}
                 own = {name: value for name, value in inputs.items() if name in wanted}
                 found[f"{path}: {file}"] = (int(model.info["parameters"]), path / file, model.session, own)

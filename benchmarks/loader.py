@@ -47,8 +47,8 @@ class UsualDataset(Dataset[torch.Tensor]):
         return len(self.names)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        with Image.open(self.root / self.names[index]) as picture:
-            return self.transform(picture.convert("RGB"))
+        with Image.open(self.root / self.names[index]) as image:
+            return self.transform(image.convert("RGB"))
 
 
 def usual(root: Path, names: list[str], size: int, workers: int) -> Callable[[], int]:

@@ -1,9 +1,9 @@
 """Scores pooled over the four folds of a pitfall data set: python benchmarks/pitfall.py FOLDER [--modalities ...]
 
 Runs an experiment, examples/pitfall/experiment.yml by default, once per fold of `fold_event` and modality (that fold
-for test, the other three for training), puts the four test parts together, so that every specimen is predicted once by
+for test, the other three for training), puts the four test splits together, so that every specimen is predicted once by
 a network that saw nothing of its trap event, and prints accuracy, balanced accuracy and macro-F1 beside the majority
-class of each training part. Runs lie in --runs; a stopped one goes on where it was. The table is written to
+class of each training split. Runs lie in --runs; a stopped one continues where it was. The table is written to
 benchmarks/out/pitfall.json; --results appends a line for each fold, and one for all together, to a CSV.
 """
 

@@ -2,7 +2,7 @@
 
 Takes the architecture and the data of a finished run and trains the network from scratch, once with the recipe of the
 run and once for each part that is added to it or taken away, all with the same seeds and splits. Prints the best mean
-validation macro-F1 of five epochs, by which a recipe is to be chosen, and the scores on the test part beside those of
+validation macro-F1 of five epochs, to choose a recipe by, and the scores on the test split beside those of
 the majority; writes benchmarks/out/recipe.csv, from which a second call goes on.
 """
 

@@ -1,6 +1,6 @@
 """Requests per second, delay and memory of the service: python benchmarks/serve_load.py MODEL IMAGES [--seconds 60]
 
-Starts `bioautoml serve MODEL` on the loopback address and lets several clients at once upload one picture per request,
+Starts `bioautoml serve MODEL` on the loopback address and lets several clients at once upload one image per request,
 each the next as soon as it has its answer, for some seconds each. The clients run on the same cores. Printed and
 written to benchmarks/out/serve_load.json: requests per second and their ratio to a single client's, the median and the
 99th percentile of the delay, requests that were turned away, and the service's memory and open files at the end.
@@ -43,7 +43,7 @@ def start(model: Path, threads: int) -> tuple[subprocess.Popen[str], str]:
             time.sleep(0.1)
 
 
-def load(url: str, pictures: list[bytes], clients: int, seconds: float) -> tuple[list[float], int, float]:
+def load(url: str, images: list[bytes], clients: int, seconds: float) -> tuple[list[float], int, float]:
     """Return the delays of answered requests in seconds, how many were turned away, and the seconds that it took."""
     delays: list[list[float]] = [[] for _ in range(clients)]
     away = [0] * clients
@@ -53,7 +53,7 @@ def load(url: str, pictures: list[bytes], clients: int, seconds: float) -> tuple
         with httpx.Client(base_url=url, timeout=60) as client:
             turn = number
             while time.monotonic() < end:
-                files = {"images": ("a.jpg", pictures[turn % len(pictures)])}
+                files = {"images": ("a.jpg", images[turn % len(images)])}
                 turn += clients
                 started = time.monotonic()
                 response = client.post("/upload", files=files)
@@ -81,17 +81,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of onnxruntime")
     arguments = parser.parse_args()
     paths = sorted(path for path in arguments.images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    pictures = [path.read_bytes() for path in paths[:256]]
-    if not pictures:
-        raise SystemExit(f"{arguments.images}: holds no picture")
+    images = [path.read_bytes() for path in paths[:256]]
+    if not images:
+        raise SystemExit(f"{arguments.images}: holds no image")
     process, url = start(arguments.model, arguments.threads)
     service = psutil.Process(process.pid)
     rows: list[dict[str, Any]] = []
     try:
-        load(url, pictures, 2, 2)  # warm
+        load(url, images, 2, 2)  # warm
         print(f"{'clients':>7} {'requests/s':>10} {'ratio':>6} {'p50 ms':>7} {'p99 ms':>7} {'away':>5} {'MB':>5} files")
         for clients in arguments.clients:
-            delays, away, seconds = load(url, pictures, clients, arguments.seconds)
+            delays, away, seconds = load(url, images, clients, arguments.seconds)
             p50, p99 = np.percentile(delays, [50, 99]) * 1000
             rate = len(delays) / seconds
             row = {

@@ -8,7 +8,7 @@ by the same recipe without. `--networks` trains small networks of timm by the sa
     python benchmarks/students.py FOLDER --networks mobilenetv3_small_050 --seeds 0
 
 Lines go to benchmarks/results/pitfall_student.csv, which holds what was measured for docs/transfer.md; a line that is
-there is not measured anew. FOLDER holds metadata.csv and images/ as pitfall.py takes them. Afterwards
+there is not measured again. FOLDER holds metadata.csv and images/ as pitfall.py takes them. Afterwards
 
     python benchmarks/students.py --table
 

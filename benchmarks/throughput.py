@@ -1,8 +1,8 @@
-"""Pictures a second of a derived network beside networks of timm: python benchmarks/throughput.py RUN [--threads 1]
+"""Images a second of a derived network beside networks of timm: python benchmarks/throughput.py RUN [--threads 1]
 
-Training (forward, backward and a step of AdamW on one batch) and inference, on pictures alone, all networks in
-channels_last at the run's picture size. `folded` is the derived network with its batch norms folded into the
-convolutions, as it is exported. The networks take turns in several rounds; medians. FLOPs are those of one picture, and
+Training (forward, backward and a step of AdamW on one batch) and inference, on images alone, all networks in
+channels_last at the run's image size. `folded` is the derived network with its batch norms folded into the
+convolutions, as it is exported. The networks take turns in several rounds; medians. FLOPs are those of one image, and
 GFLOP/s, rate times cost (three times it in training), are what rates can be compared by at unequal cost. Printed and
 written to benchmarks/out/throughput.json.
 """
@@ -35,8 +35,8 @@ from bioautoml_nni.utils.quiet import quiet
 TIMM = ("mobilenetv3_small_050", "mobilenetv3_small_100", "mobilenetv4_conv_small", "resnet10t", "convnext_atto")
 
 
-class OnPictures(nn.Module):
-    """A network that takes a batch's pictures."""
+class ImagesOnly(nn.Module):
+    """A network that takes a batch's images."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class OnPictures(nn.Module):
 
 
 def derived(path: Path) -> tuple[nn.Module, int, int]:
-    """Return a run's image encoder with a linear classifier, picture size and number of classes."""
+    """Return a run's image encoder with a linear classifier, image size and number of classes."""
     run = RunDirectory.open(path)
     run.require("derive")
     data = PreparedData.load(run)
@@ -66,7 +66,7 @@ def seconds_of(function, rounds: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="a run whose architecture is derived; its data have pictures")
+    parser.add_argument("run", type=Path, help="a run whose architecture is derived; its data have images")
     parser.add_argument("--timm", nargs="*", default=list(TIMM))
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=7)
@@ -79,8 +79,8 @@ def main() -> None:
     own, size, classes = derived(options.run)
     networks = {"derived": own} | {name: timm.create_model(name, num_classes=classes) for name in options.timm}
     folded = fold_batch_norms(copy.deepcopy(own).eval())
-    networks = {name: OnPictures(network) for name, network in networks.items()}
-    answering = {"derived": networks["derived"], "derived, folded": OnPictures(folded)} | networks
+    networks = {name: ImagesOnly(network) for name, network in networks.items()}
+    answering = {"derived": networks["derived"], "derived, folded": ImagesOnly(folded)} | networks
     batch = {"image": torch.randn(options.batch, 3, size, size).to(memory_format=torch.channels_last)}
     target = torch.randint(0, classes, (options.batch,))
     optimizers = {name: torch.optim.AdamW(network.parameters(), 1e-4) for name, network in networks.items()}

@@ -56,8 +56,8 @@ SIZE, TRAIN, TEST, BATCH, EPOCHS = 32, 1600, 2000, 64, 25
 def specimens(count: int, seed: int) -> TensorDataset:
     """Draw `count` specimens, equally many of each order, as bytes (N, 3, 32, 32) and class indices (N,)."""
     with multiprocessing.get_context("spawn").Pool() as pool:
-        pictures = pool.starmap(_draw, [(number, seed) for number in range(count)], chunksize=50)
-    images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+        images = pool.starmap(_draw, [(number, seed) for number in range(count)], chunksize=50)
+    images = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     return TensorDataset(images.contiguous(), torch.arange(count) % len(ORDERS))
 
 
@@ -67,7 +67,7 @@ def _draw(number: int, seed: int) -> np.ndarray:
 
 
 def data() -> tuple[TensorDataset, TensorDataset]:
-    """Return the training and the test part, drawn once and kept in benchmarks/out."""
+    """Return the training and the test split, drawn once and kept in benchmarks/out."""
     file = Path(__file__).parent / "out" / f"tiny_space_{SIZE}_{TRAIN}_{TEST}.pt"
     if not file.is_file():
         file.parent.mkdir(exist_ok=True)
@@ -131,13 +131,13 @@ def topology() -> Any:
 
 
 def architecture_of(operations: tuple[str, ...]) -> Architecture:
-    """Return the architecture with these operations, by the toolkit's own derivation from certain shares."""
-    shares: dict[str, dict[Any, float]] = {
+    """Return the architecture with these operations, derived by the toolkit from one-hot architecture weights."""
+    weights: dict[str, dict[Any, float]] = {
         edge: {name: float(name == chosen) for name in OPERATIONS}
         for edge, chosen in zip(EDGES, operations, strict=True)
     }
-    shares |= {"reduction_node_1": {0: 1.0}, "reduction_node_2": {0: 0.5, 1: 0.5}}
-    return derive(topology(), shares, SpaceRecord(name="multimodal", arguments=SPACE))
+    weights |= {"reduction_node_1": {0: 1.0}, "reduction_node_2": {0: 0.5, 1: 0.5}}
+    return derive(topology(), weights, SpaceRecord(name="multimodal", arguments=SPACE))
 
 
 def key_of(architecture: Architecture) -> tuple[tuple[int, int, str], ...]:
@@ -198,7 +198,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 }
 """Arguments of our strategy; NNI's own has the rate only."""
 GROWING = [16, 24, 32]
-"""Edges of the pictures where they grow."""
+"""Edges of the images where they grow."""
 REFERENCE = "nni_darts"
 COMPARED = (REFERENCE, "alternating", "growing", "gumbel_hard")
 """Strategies whose cost is measured."""
@@ -244,9 +244,9 @@ def search(name: str, seed: int, epochs: int) -> tuple[Architecture, float]:
     space = MultimodalSpace(len(ORDERS), modalities=("image",), **SPACE)
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        shares, _ = run_one_shot(space, evaluator, strategy, Path(folder), None)
+        weights, _ = run_one_shot(space, evaluator, strategy, Path(folder), None)
     seconds = time.monotonic() - start
-    return derive(topology(), shares, SpaceRecord(name="multimodal", arguments=SPACE)), seconds
+    return derive(topology(), weights, SpaceRecord(name="multimodal", arguments=SPACE)), seconds
 
 
 def _search_job(job: tuple[str, int, int]) -> tuple[Architecture, float]:

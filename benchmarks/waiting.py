@@ -2,7 +2,7 @@
 
 Runs the search and the training of an experiment, by default three epochs of the sample, and measures in the training
 process how long it is between batches (decoding, augmentation, copying, what Lightning does in between) and how long in
-them. The first epoch warms up. Once with decoded pictures in the cache, as is usual, and once with none. Written to
+them. The first epoch warms up. Once with decoded images in the cache, as is usual, and once with none. Written to
 benchmarks/out/waiting.json.
 """
 
@@ -76,7 +76,7 @@ def main() -> None:
     pl.Trainer.__init__ = with_clock
     shares = {
         name: measure(options.experiment, [*options.set, *extra])
-        for name, extra in (("pictures cached", []), ("pictures decoded in every epoch", ["cache.max_gb=0"]))
+        for name, extra in (("images cached", []), ("images decoded in every epoch", ["cache.max_gb=0"]))
     }
     for name, share in shares.items():
         told = ", ".join(f"{stage} {100 * value:.1f} %" for stage, value in share.items())

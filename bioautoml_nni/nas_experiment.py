@@ -18,14 +18,14 @@ from rich.console import Console
 
 from .config import Experiment, load_experiment, parse_experiment
 from .config.load import apply_overrides
-from .nni_engine import SurroundedExperiment, one_shot_experiment, trial_experiment
+from .nni_engine import HookedExperiment, one_shot_experiment, trial_experiment
 from .nni_jobs.candidates import stand_in_space, train_candidate
 from .nni_jobs.launcher import listening_host, patch_environment
 from .runs.directory import RunDirectory
 from .runs.lock import locked
 from .runs.prepared import PreparedData
 from .stages.run import run_stages
-from .stages.search import keep_search, keep_shares, search_parts
+from .stages.search import keep_search, search_parts, write_weights
 from .utils.atomic import write_text
 from .utils.errors import ConfigError
 from .utils.seeding import derive_seed, seed_everything
@@ -43,11 +43,11 @@ def experiment(
     strategy: str | Strategy | None = None,
     max_trials: int = 20,
     concurrency: int = 1,
-) -> SurroundedExperiment:
+) -> HookedExperiment:
     """Return NNI's experiment of a configuration, ready for ``run(port)`` and ``export_top_models(formatter="dict")``.
 
     Without `strategy` it is the one-shot search that the configuration names; `output` is then a run directory with
-    prepared data, and after the search ``bioautoml run CONFIG --output OUTPUT`` goes on with the architecture. With
+    prepared data, and after the search ``bioautoml run CONFIG --output OUTPUT`` continues with the architecture. With
     one of NNI's multi-trial strategies every trial derives, trains and scores one architecture, several at a time, and
     NNI's web UI shows them; ``bioautoml trials OUTPUT/ID`` lists their run directories, best first.
 
@@ -73,7 +73,7 @@ def experiment(
     return _multi_trial(loaded, folder, _chosen(strategy, loaded), max_trials, concurrency)
 
 
-def _one_shot(loaded: Experiment, folder: Path) -> SurroundedExperiment:
+def _one_shot(loaded: Experiment, folder: Path) -> HookedExperiment:
     console = Console()
     if loaded.search.devices > 1 or not loaded.derivation.searched:
         raise ConfigError(
@@ -102,7 +102,7 @@ def _as_stage(run: RunDirectory, strategy: Any, console: Console) -> Iterator[No
     with locked(run.path), run.stage("search"):
         yield
         keep_search(run, strategy, strategy.supernet.state_dict(), 1.0, console)
-        keep_shares(run, strategy.oneshot_module.export_probs())
+        write_weights(run, strategy.oneshot_module.export_probs())
 
 
 def _chosen(strategy: str | Strategy, loaded: Experiment) -> Strategy:
@@ -125,7 +125,7 @@ def _chosen(strategy: str | Strategy, loaded: Experiment) -> Strategy:
 
 def _multi_trial(
     loaded: Experiment, folder: Path, strategy: Strategy, max_trials: int, concurrency: int
-) -> SurroundedExperiment:
+) -> HookedExperiment:
     folder.mkdir(parents=True, exist_ok=True)
     config_file = folder.absolute() / "candidates.yml"
     write_text(config_file, yaml.safe_dump(loaded.model_dump(mode="json", exclude_none=True)))

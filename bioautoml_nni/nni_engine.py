@@ -36,7 +36,7 @@ def run_one_shot(
             hard kill NNI's own record of the newest checkpoint is out of date.
 
     Returns:
-        The final shares of all choices by label, and the supernet's state by name.
+        The final architecture weights of all choices by label, and the supernet's state by name.
     """
     experiment = one_shot_experiment(space, evaluator, strategy, working_directory, resume_from)
     try:
@@ -57,7 +57,7 @@ def _silent() -> Iterator[None]:
         start_stdout_logging()
 
 
-class SurroundedExperiment(NasExperiment):
+class HookedExperiment(NasExperiment):
     """NNI's experiment with something that has to happen before and after its strategy's work."""
 
     surrounding: Callable[[], AbstractContextManager[object]] = nullcontext
@@ -69,7 +69,7 @@ class SurroundedExperiment(NasExperiment):
 
 def one_shot_experiment(
     space: Any, evaluator: Lightning, strategy: Any, working_directory: Path, resume_from: Path | None
-) -> SurroundedExperiment:
+) -> HookedExperiment:
     """Return NNI's experiment of a one-shot search, for the arguments of `run_one_shot`."""
     quiet()
     evaluator.fit_kwargs["weights_only"] = True
@@ -77,12 +77,12 @@ def one_shot_experiment(
         evaluator.fit_kwargs["ckpt_path"] = str(resume_from)
     config = NasExperimentConfig.default(space, evaluator, strategy)
     config.experiment_working_directory = str(working_directory)
-    return SurroundedExperiment(space, evaluator, strategy, config=config)
+    return HookedExperiment(space, evaluator, strategy, config=config)
 
 
 def trial_experiment(
     space: Any, evaluator: Any, strategy: Any, working_directory: Path, code: Path
-) -> SurroundedExperiment:
+) -> HookedExperiment:
     """Return NNI's experiment of a multi-trial strategy on this machine.
 
     Args:
@@ -98,7 +98,7 @@ def trial_experiment(
     FromFolder.__name__ = NasExperimentConfig.__name__  # NNI asks for the name of the class
     config = FromFolder("ts", "simplified", "local")
     config.experiment_working_directory = str(working_directory)
-    return SurroundedExperiment(space, evaluator, strategy, config=config)
+    return HookedExperiment(space, evaluator, strategy, config=config)
 
 
 def evolve(
@@ -126,12 +126,12 @@ def evolve(
         experiment.stop()
 
 
-def shares_of(oneshot_module: Any) -> dict[str, dict[str, float]]:
-    """Return the present shares of all choices of a one-shot module, with plain string keys."""
+def weights_of(oneshot_module: Any) -> dict[str, dict[str, float]]:
+    """Return the present architecture weights of all choices of a one-shot module, with plain string keys."""
     probabilities = oneshot_module.export_probs()
     return {
-        str(label): {str(choice): float(share) for choice, share in shares.items()}
-        for label, shares in sorted(probabilities.items())
+        str(label): {str(choice): float(share) for choice, share in weights.items()}
+        for label, weights in sorted(probabilities.items())
     }
 
 

@@ -36,9 +36,12 @@ KINDS: Mapping[str, str] = {
     "sources": "data formats that become a manifest",
     "losses": "training losses",
     "encoders": "pretrained image networks: frozen features, trunks of a search, networks to fine-tune, teachers",
-    "contenders": "rows of `bioautoml compare`: baselines and other searches",
+    "methods": "rows of `bioautoml compare`: baselines and other searches",
     "candidates": "what `bioautoml auto` tries: rows of `bioautoml compare` with what they need and take",
 }
+
+FORMER_KINDS: Mapping[str, str] = {"contenders": "methods"}
+"""Kinds by the names that they had until 0.2, under which packages may still declare plug-ins."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Plugin:
         return tuple(sorted(self.attribute("capabilities", ())))
 
     def attribute(self, name: str, default: Any = None) -> Any:
-        """Return a class attribute by which the plug-in says something of itself, or `default`."""
+        """Return a class attribute in which the plug-in describes itself, or `default`."""
         return self.read(
             lambda declared: declared.attribute(name, default), lambda target: getattr(target, name, default)
         )
@@ -121,10 +124,13 @@ def plugins(kind: str) -> Mapping[str, Plugin]:
     Raises:
         PluginError: if there is no such kind.
     """
+    kind = FORMER_KINDS.get(kind, kind)
     if kind not in KINDS:
         raise PluginError(f"There is no plug-in kind {kind!r}{suggestion(kind, KINDS)}. Kinds: {', '.join(KINDS)}.")
     found: dict[str, Plugin] = {}
-    for entry in sorted(_entry_points().select(group=GROUP_PREFIX + kind), key=lambda entry: (entry.name, entry.value)):
+    names = [kind, *(former for former, present in FORMER_KINDS.items() if present == kind)]
+    entries = [entry for name in names for entry in _entry_points().select(group=GROUP_PREFIX + name)]
+    for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
         conflict = None
         if entry.name in found and found[entry.name].entry_point.value != entry.value:
             conflict = (

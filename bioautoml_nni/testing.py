@@ -26,7 +26,7 @@ from torch.utils.data import TensorDataset
 
 from .architecture import Architecture, Topology, derive, topology_of
 from .architecture.schema import SpaceRecord
-from .architecture.shares import draw_shares, equal_shares
+from .architecture.weights import sample_architecture, uniform_weights
 from .config import Experiment
 from .data.decoding import ImageReference, require_below
 from .data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, Source
@@ -211,14 +211,14 @@ def check_loss(loss: type[nn.Module]) -> None:
         wrong = right.roll(1)
         one = torch.tensor([truth])
         assert module(right, one) < module(wrong, one), f"{name}: does not prefer the right answer for class {truth}"
-    wanted = "natural_logits(logits), as the base class bioautoml_nni.losses._base.Loss has"
-    assert hasattr(module, "natural_logits"), f"{name}: must have {wanted}"
+    wanted = "prior_logits(logits), as the base class bioautoml_nni.losses._base.Loss has"
+    assert hasattr(module, "prior_logits"), f"{name}: must have {wanted}"
     start = getattr(module, "start_epoch", None)
     if start is not None:
         _tried(f"{name}: start_epoch(progress) must take a number from 0 to 1", start, 0.5)
-    natural = _tensor(name, _tried(f"{name}: must give {wanted}", module.natural_logits, logits.detach()))
-    assert natural.shape == logits.shape, f"{name}: natural_logits changes the shape"
-    assert not natural.isnan().any(), f"{name}: natural_logits are not numbers"
+    prior = _tensor(name, _tried(f"{name}: must give {wanted}", module.prior_logits, logits.detach()))
+    assert prior.shape == logits.shape, f"{name}: prior_logits changes the shape"
+    assert not prior.isnan().any(), f"{name}: prior_logits are not numbers"
 
 
 METADATA: Mapping[str, Any] = {
@@ -273,7 +273,7 @@ def check_space(space: Any, **arguments: Any) -> None:
     assert topology.zero is None or topology.zero in topology.operations, (
         f"{name}: topology().zero {topology.zero!r} is none of its operations {', '.join(topology.operations)}"
     )
-    labels = {label: list(candidates) for label, candidates in equal_shares(topology).items()}
+    labels = {label: list(candidates) for label, candidates in uniform_weights(topology).items()}
     if not topology.empty:
         simplified = _tried(f"{name}: is a ModelSpace, whose choices NNI reads", space(**inputs).simplify)
         declared = {str(label): list(choice.values) for label, choice in simplified.items()}
@@ -289,7 +289,7 @@ def check_space(space: Any, **arguments: Any) -> None:
     record = SpaceRecord(name=name, arguments=json.loads(json.dumps(arguments)))  # as a file keeps them
     rng = np.random.default_rng(0)
     for _ in range(5):
-        architecture = derive(topology, draw_shares(topology, equal_shares(topology), rng), record)
+        architecture = derive(topology, sample_architecture(topology, uniform_weights(topology), rng), record)
         again = Architecture.model_validate(architecture.model_dump(mode="json"))
         assert again == architecture, f"{name}: its architecture does not survive writing and reading"
         network = _tried(f"{name}: must have {_SPACE_METHODS['build']}", space.build, architecture, **inputs)
@@ -323,7 +323,7 @@ def _matters(network: nn.Module, batch: Mapping[str, Tensor], key: str) -> bool:
 
 
 def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
-    """Check a one-shot strategy: in NNI's engine it searches a small space, reproducibly, with shares that sum to one.
+    """Check a one-shot strategy: in NNI's engine it searches a small space, reproducibly, with weights that sum to one.
 
     `arguments` go to the strategy; a seed among them if it takes one.
     """
@@ -357,31 +357,33 @@ def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
                 f"{name}: must search a small space in NNI's engine",
                 run_one_shot, space, evaluator, strategy(**arguments), Path(folder), None,
             )  # fmt: skip
-            shares, state = searched
-        assert isinstance(shares, Mapping), f"{name}: export_probs() must return shares by label, not {_kind(shares)}"
+            weights, state = searched
+        assert isinstance(weights, Mapping), (
+            f"{name}: export_probs() must return architecture weights by label, not {_kind(weights)}"
+        )
         wanted = {edge.label for cell in topology.cells.values() for edge in cell.edges}
-        assert wanted <= set(shares), f"{name}: exports no shares for {sorted(wanted - set(shares))}"
-        for label, own in shares.items():
+        assert wanted <= set(weights), f"{name}: exports no weights for {sorted(wanted - set(weights))}"
+        for label, own in weights.items():
             total = sum(float(share) for share in own.values())
-            assert abs(total - 1) < 1e-4, f"{name}: the shares of {label} sum to {total:.4f}, not to 1"
-        derive(topology, shares, SpaceRecord(name=SPACE))
+            assert abs(total - 1) < 1e-4, f"{name}: the weights of {label} sum to {total:.4f}, not to 1"
+        derive(topology, weights, SpaceRecord(name=SPACE))
         finite = all(torch.isfinite(value).all() for value in state.values() if value.is_floating_point())
         assert finite, f"{name}: leaves weights that are not finite"
-        found.append(shares)
+        found.append(weights)
     assert found[0] == found[1], f"{name}: two searches from one seed differ"
 
 
 def check_relaxation(relaxation: Callable[..., Any], **arguments: Any) -> None:
-    """Check a relaxation: shares between zero and one that sum to one, and weights with a gradient."""
+    """Check a relaxation: weights between zero and one that sum to one, and weights with a gradient."""
     alpha, name = _random(6).float().requires_grad_(), _name(relaxation)
     part = _tried(f"{name}: must be built from its arguments", relaxation, **arguments)
-    _has(name, part, "start_step(progress)", "weights(label, alpha, training)", "shares(alpha)")
+    _has(name, part, "start_step(progress)", "weights(label, alpha, training)", "probabilities(alpha)")
     torch.manual_seed(0)
     _tried(f"{name}: must have start_step(progress)", part.start_step, 0.5)
-    shares = _tensor(f"{name}: shares", _tried(f"{name}: must have shares(alpha)", part.shares, alpha))
-    assert shares.shape == alpha.shape, f"{name}: shares have shape {tuple(shares.shape)}, not {tuple(alpha.shape)}"
-    assert abs(float(shares.detach().sum()) - 1) < 1e-5, f"{name}: shares do not sum to one"
-    assert bool((shares >= 0).all()), f"{name}: a share is negative"
+    weights = _tensor(f"{name}: shares", _tried(f"{name}: must have probabilities(alpha)", part.probabilities, alpha))
+    assert weights.shape == alpha.shape, f"{name}: weights have shape {tuple(weights.shape)}, not {tuple(alpha.shape)}"
+    assert abs(float(weights.detach().sum()) - 1) < 1e-5, f"{name}: weights do not sum to one"
+    assert bool((weights >= 0).all()), f"{name}: a share is negative"
     what = f"{name}: must have weights(label, alpha, training)"
     weights = _tensor(f"{name}: weights", _tried(what, part.weights, "edge", alpha, True))
     assert weights.shape == alpha.shape, f"{name}: weights have shape {tuple(weights.shape)}"

@@ -1,4 +1,4 @@
-"""The search in ten lines of Python, on random pictures of three made-up classes: python examples/nas_experiment.py"""
+"""The search in ten lines of Python, on random images of three made-up classes: python examples/nas_experiment.py"""
 
 import torch
 from bioautoml_nni.search_spaces import MultimodalSpace

@@ -19,7 +19,7 @@ LOOKING = 0.01
 SEARCHING, TRAINING, TUNING = 1.5e-3, 1e-3, 0.04
 """Seconds of one specimen and epoch: cells on stored maps, searched and trained; the encoder itself, trained."""
 REFITTED = 2.2
-"""Times that a training takes which is repeated with the validation part."""
+"""Times that a training takes which is repeated with the validation split."""
 
 
 class _OnEncoder(Candidate):
@@ -59,7 +59,7 @@ class TrunkCandidate(_OnEncoder):
     needs: ClassVar[tuple[str, ...]] = ("image",)
     requires = ("encoders:efficientnet_lite0",)
     least = 0.4
-    training_share = 0.3  # it is trained twice, the second time with the validation part
+    training_share = 0.3  # it is trained twice, the second time with the validation split
 
     search_epochs, training_epochs = 8, 15
     number = 0

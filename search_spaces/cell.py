@@ -129,7 +129,7 @@ class FixedCell(nn.Module):
 
     Attributes:
         out_channels: C of the output.
-        drop_path: probability with which a training specimen goes without an edge that is no skip; what is left is
+        drop_path: probability with which a training specimen goes without an edge that is not a skip; what is left is
             scaled up to the same mean. Larsson et al., arXiv 1605.07648.
     """
 

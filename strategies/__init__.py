@@ -1,6 +1,6 @@
 """Search strategies: how a space is searched, as NNI one-shot strategies."""
 
 from .alternating import AlternatingDARTS
-from .stock import NNIDarts
+from .nni_darts import NNIDarts
 
 __all__ = ["AlternatingDARTS", "NNIDarts"]

@@ -59,21 +59,21 @@ class AlternatingDARTS(DARTS):
         alpha_weight_decay: Adam's decay for the architecture parameters.
         gradient_clip: largest gradient norm of the weights; 0 switches clipping off.
         warmup_epochs: epochs in which only weights are trained; odd batches are then skipped.
-        most_skips: stop when more edges of one kind of cell prefer a skip connection, and keep the last architecture
+        max_skips: stop when more edges of one kind of cell prefer a skip connection, and keep the last architecture
             before that; None never stops. In a space that is not made of cells all choices count together. Which
             candidates are skips, they or the space say (`candidates`).
         mixed_operation: "fast" folds mixing weights into the candidates, "plain" computes the sum as it is written;
             both compute the same, with the same weights and checkpoints.
         partial_channels: k of PC-DARTS: on every edge one k-th of the channels is searched, the others pass by; a
             smaller and faster supernet, of which the derived network cannot inherit weights. 1 searches all.
-        least_entropy: stop when the mean entropy of the operations' shares, in nats, is lower; None never stops.
+        min_entropy: stop when the mean entropy of the operations' weights, in nats, is lower; None never stops.
         log_curvature: at the end of each epoch, log the dominant eigenvalue of the Hessian of the loss by the
             architecture parameters, as ``alpha_hessian_eigenvalue``; costs as much as 16 architecture steps.
         cuda_graphs: on a GPU, record the passes of both kinds of step once and replay them, as far as relaxation and
             regularisers let steps be alike, and cells are not checkpointed.
         checkpoint_cells: keep only the input of every cell for the backward pass and compute the cell again; the
             same result with less memory, for a second forward pass.
-        seed: of batch order, dropout, augmentation and sampling, anew each epoch.
+        seed: of batch order, dropout, augmentation and sampling, different in every epoch.
     """
 
     capabilities = ("one_shot", "processes", "resume", "validation")
@@ -93,8 +93,8 @@ class AlternatingDARTS(DARTS):
         alpha_weight_decay: NonNegative = 1e-3,
         gradient_clip: NonNegative = 5.0,
         warmup_epochs: WholeNumber = 0,
-        most_skips: WholeNumber | None = None,
-        least_entropy: NonNegative | None = None,
+        max_skips: WholeNumber | None = None,
+        min_entropy: NonNegative | None = None,
         mixed_operation: Literal["fast", "plain"] = "fast",
         partial_channels: Count = 1,
         log_curvature: bool = False,
@@ -121,7 +121,7 @@ class AlternatingDARTS(DARTS):
         self.log_curvature = log_curvature
         self.cuda_graphs = cuda_graphs
         self.checkpoint_cells = checkpoint_cells
-        self.guards = Guards(most_skips, least_entropy)
+        self.guards = Guards(max_skips, min_entropy)
         self.seed = seed
 
     @property
@@ -202,7 +202,7 @@ class AlternatingDARTS(DARTS):
 
     def _check_skips(self, model: nn.Module) -> None:
         """Refuse options about skip connections where no candidate says that it is one."""
-        wanted = [] if self.guards.most_skips is None else ["strategy.most_skips"]
+        wanted = [] if self.guards.max_skips is None else ["strategy.max_skips"]
         wanted += [f"strategy.regularisers: {type(part).__name__}" for part in self.regularisers if part.needs_skips]
         if wanted and not any(skips_of(model).values()):
             raise ConfigError(

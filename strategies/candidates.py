@@ -5,8 +5,8 @@ A candidate answers itself, or its space answers for it:
 - `candidate.capabilities`, a tuple of names, of which "skip" and "zero" count here. A plain `nn.Identity` is a skip.
 - `space.candidate_capabilities(label, name)`, optional: the same for candidates of somebody else, as a collection of
   names, or None where the space leaves it to the candidate.
-- `candidate.narrowed(k)`, optional: the candidate anew, for one k-th of its channels. Operations with `channels` and
-  `stride` are built anew as `type(candidate)(channels // k, stride)`; of torch's own modules, convolutions, batch norms
+- `candidate.narrowed(k)`, optional: the candidate rebuilt for one k-th of its channels. Operations with `channels` and
+  `stride` are rebuilt as `type(candidate)(channels // k, stride)`; of torch's own modules, convolutions, batch norms
   and what has no parameters can be made narrower, also within an `nn.Sequential`.
 
 What a candidate is called counts for nothing.
@@ -76,7 +76,7 @@ def _common(layers: Iterable[nn.Module]) -> int | None:
 
 
 def narrowed(candidate: nn.Module, k: int) -> nn.Module:
-    """Return a candidate anew, for one k-th of its channels.
+    """Return a candidate rebuilt for one k-th of its channels.
 
     Raises:
         CannotNarrow: if it does not offer that.

@@ -36,11 +36,11 @@ def _checkpointed(cell: nn.Module, forward: Any, features: Tensor) -> Tensor:
 
 
 def _contexts(cell: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    return nullcontext(), still_statistics(cell)
+    return nullcontext(), frozen_batch_norm(cell)
 
 
 @contextmanager
-def still_statistics(model: nn.Module) -> Iterator[None]:
+def frozen_batch_norm(model: nn.Module) -> Iterator[None]:
     """Leave the running statistics of batch norms alone."""
     norms = [norm for norm in model.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
     kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]

@@ -21,7 +21,7 @@ from torch.utils.data import (
 
 from bioautoml_nni.utils.seeding import derive_seed
 
-from .processes import loader_like, process_share, processes
+from .distributed import loader_like, shard, world_size
 
 
 class SearchBatch(NamedTuple):
@@ -35,7 +35,7 @@ class SearchLoader:
     """Joins the batches of both groups, in the form that the schedule asks for.
 
     An epoch is one pass over the weight batches and ends with one, because epoch-wise schedulers advance on the
-    last batch. The architecture loader starts anew when it is exhausted before. Every epoch's order depends on the
+    last batch. The architecture loader starts again when it is exhausted before. Every epoch's order depends on the
     seed and the epoch's number only. Where several processes search together, each takes its share of every batch of
     the common order: W processes with batches of N see together what one process with batches of W * N sees.
 
@@ -72,12 +72,12 @@ class SearchLoader:
         return self._loaders()[1]
 
     def _loaders(self) -> tuple[Any, Any]:
-        if processes() == 1:
+        if world_size() == 1:
             return self._whole
         if self._shares is None:
             weights, architecture = self._whole
-            share = process_share(weights)
-            self._shares = share, share if architecture is weights else process_share(architecture)
+            share = shard(weights)
+            self._shares = share, share if architecture is weights else shard(architecture)
         return self._shares
 
     @property

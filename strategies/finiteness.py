@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bioautoml_nni.utils.errors import DivergenceError
 
-from .processes import everywhere
+from .distributed import all_ranks
 
 
 class FiniteLosses:
@@ -17,7 +17,7 @@ class FiniteLosses:
         self._sound: Tensor | None = None
 
     @staticmethod
-    def asks_later(loss: Tensor) -> bool:
+    def is_deferred(loss: Tensor) -> bool:
         """Return whether a loss is looked at later."""
         return loss.device.type != "cpu"
 
@@ -29,7 +29,7 @@ class FiniteLosses:
         """
         sound = torch.isfinite(loss.detach()).all()
         self._sound = sound if self._sound is None else self._sound & sound
-        if not self.asks_later(loss):
+        if not self.is_deferred(loss):
             self.require()
 
     def require(self) -> None:
@@ -39,5 +39,5 @@ class FiniteLosses:
             DivergenceError: if one was not finite, in whichever process.
         """
         sound, self._sound = self._sound, None
-        if sound is not None and not everywhere(sound):
+        if sound is not None and not all_ranks(sound):
             raise DivergenceError("the loss of a search step is not finite")

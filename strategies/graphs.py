@@ -55,7 +55,7 @@ class GraphedForward:
         self.failure: str | None = None
 
     def start_epoch(self) -> None:
-        """Forget what the last epoch had no use for, such as passes over smaller pictures; each holds memory."""
+        """Forget what the last epoch had no use for, such as passes over smaller images; each holds memory."""
         self.recorded = {key: made for key, made in self.recorded.items() if key in self.used}
         self.used.clear()
 

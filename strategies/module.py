@@ -15,13 +15,13 @@ from torch.nn.parallel import DistributedDataParallel
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.utils.seeding import derive_seed, seed_everything
 
-from .checkpointing import still_statistics
+from .checkpointing import frozen_batch_norm
 from .curvature import dominant_eigenvalue
 from .data import SearchBatch, SearchLoader
+from .distributed import average, average_gradients
 from .finiteness import FiniteLosses
 from .graphs import GraphedForward, record_passes
 from .guards import Guards
-from .processes import average, average_gradients
 from .regularisers._base import Regulariser
 from .relaxations._base import Relaxation
 from .schedules._base import Schedule
@@ -152,7 +152,7 @@ class AlternatingModule(DartsLightningModule):
             average(whole)
             return whole
 
-        with torch.random.fork_rng(), self.still_statistics():
+        with torch.random.fork_rng(), self.frozen_batch_norm():
             self._freeze(weights=True)
             return dominant_eigenvalue(gradient, parameters)
 
@@ -164,7 +164,7 @@ class AlternatingModule(DartsLightningModule):
     def architecture_step(self, batch: Any) -> Tensor:
         """Update the architecture parameters by the gradient of one batch."""
         self._freeze(weights=True)
-        with self.still_statistics():
+        with self.frozen_batch_norm():
             loss = self.loss_of(batch)
         penalised = loss + self._penalty().to(loss) if self.regularisers else loss
         optimizer: Any = self.architecture_optimizers()
@@ -177,7 +177,7 @@ class AlternatingModule(DartsLightningModule):
     def apply_architecture_gradients(self, gradients: Sequence[Tensor], loss: Tensor) -> None:
         """Update the architecture parameters by gradients that were computed elsewhere, those of penalties added.
 
-        The gradients must be the same in all processes (see `processes.average`).
+        The gradients must be the same in all processes (see `distributed.average`).
         """
         self.losses.take(loss)
         parameters = self.arch_parameters()
@@ -256,9 +256,9 @@ class AlternatingModule(DartsLightningModule):
         epochs = max(1, int(self.trainer.max_epochs or 1))
         return min(1.0, (self.trainer.current_epoch + batch_idx / batches) / epochs)
 
-    def still_statistics(self) -> AbstractContextManager[None]:
+    def frozen_batch_norm(self) -> AbstractContextManager[None]:
         """Leave the running statistics of batch norms alone."""
-        return still_statistics(self.model)
+        return frozen_batch_norm(self.model)
 
     @contextmanager
     def unfrozen(self) -> Iterator[None]:
@@ -270,21 +270,21 @@ class AlternatingModule(DartsLightningModule):
 
     # Guards.
 
-    def operation_shares(self) -> dict[str, dict[str, float]]:
-        """Return the present shares of all choices of operations, by label."""
+    def operation_weights(self) -> dict[str, dict[str, float]]:
+        """Return the present architecture weights of all choices of operations, by label."""
         memo: dict[str, Any] = {}
         for module in self.model.modules():
             if isinstance(module, MixedOperation):
                 memo.update(module.export_probs(memo))
         return {str(label): dict(values) for label, values in memo.items()}
 
-    def guarded_shares(self) -> dict[str, dict[str, float]]:
-        """Return the shares that guards judge, by label.
+    def guarded_weights(self) -> dict[str, dict[str, float]]:
+        """Return the weights that guards judge, by label.
 
         In a space made of cells, whose edges are labelled KIND_edge_SOURCE_TARGET, these are the edges; another
         choice beside them, such as a fusion, is not meant. In any other space it is every choice.
         """
-        operations = self.operation_shares()
+        operations = self.operation_weights()
         edges = {label: own for label, own in operations.items() if "_edge_" in label}
         if edges:
             return edges
@@ -296,9 +296,9 @@ class AlternatingModule(DartsLightningModule):
         average([buffer for buffer in self.model.buffers() if buffer.is_floating_point()])  # of batch norms
         if not self.searching:
             return
-        shares, skips = self.guarded_shares(), skips_of(self.model)
-        reason = self.guards.reason_to_stop(shares, skips)
-        if not self.guards.unsound(shares, skips):
+        weights, skips = self.guarded_weights(), skips_of(self.model)
+        reason = self.guards.reason_to_stop(weights, skips)
+        if not self.guards.unsound(weights, skips):
             self._sound = {label: p.detach().clone() for label, p in self.architecture_parameters().items()}
         if reason is None:
             return

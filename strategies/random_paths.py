@@ -55,7 +55,7 @@ class RandomPathsModule(RandomSamplingLightningModule):
         return drawn
 
     def export_probs(self) -> dict[str, dict[Any, float]]:
-        """Return equal shares: this strategy prefers nothing."""
+        """Return uniform architecture weights: this strategy prefers nothing."""
         found: dict[str, dict[Any, float]] = {}
         for module in self.supernet_modules():
             for label, choice in _choices(module).items():

@@ -136,14 +136,14 @@ class MixedRepeat(differentiable.DifferentiableMixedRepeat):
         Raises:
             ValueError: if depths give different shapes; the text names the choice.
         """
-        shares = {label: self._softmax(alpha) for label, alpha in self._arch_alpha.items()}
-        by_depth = dict(differentiable.traverse_all_options(self.depth_choice, weights=shares))
+        weights = {label: self._softmax(alpha) for label, alpha in self._arch_alpha.items()}
+        by_depth = dict(differentiable.traverse_all_options(self.depth_choice, weights=weights))
         values = {0: x}
         for depth, block in enumerate(self.blocks, start=1):
             x = block(x)
             values[depth] = x
         depths = sorted(by_depth)
-        where = f"Repeat {' and '.join(map(repr, shares))}: depths {', '.join(map(str, depths))}"
+        where = f"Repeat {' and '.join(map(repr, weights))}: depths {', '.join(map(str, depths))}"
         return weighted([values[depth] for depth in depths], [torch.as_tensor(by_depth[d]) for d in depths], where)
 
 

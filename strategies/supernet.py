@@ -58,7 +58,7 @@ class MixedOperation(DifferentiableMixedLayer):
         return known[capability]
 
     def make_partial(self, k: int) -> None:
-        """Build the candidates anew for one k-th of the channels. PC-DARTS, Xu et al., arXiv 1907.05737.
+        """Rebuild the candidates for one k-th of the channels. PC-DARTS, Xu et al., arXiv 1907.05737.
 
         The other channels pass by, max-pooled where the edge halves the size; then channels are shuffled, so that the
         next edge sees others. The paper's edge normalisation is what `MixedInput` computes.
@@ -66,13 +66,13 @@ class MixedOperation(DifferentiableMixedLayer):
         Raises:
             CannotNarrow: if a candidate cannot be built so; the choice then stays as it is.
         """
-        anew: dict[Any, nn.Module] = {}
+        rebuilt: dict[Any, nn.Module] = {}
         reasons = []
         widths = set()
         for name in self.names:
             try:
                 widths.add(channels_of(self[name]) if not hasattr(self[name], "narrowed") else None)
-                anew[name] = narrowed(self[name], k)
+                rebuilt[name] = narrowed(self[name], k)
             except CannotNarrow as error:
                 reasons.append(f"its candidate {name} ({type(self[name]).__name__}) {error}")
         for width in sorted(width for width in widths if width is not None and width % k):
@@ -80,8 +80,8 @@ class MixedOperation(DifferentiableMixedLayer):
         if len(widths - {None}) > 1:
             reasons.append("its candidates have different numbers of channels")
         if reasons:
-            raise CannotNarrow("; ".join(reasons), any(True for new in anew.values() for _ in new.parameters()))
-        for name, candidate in anew.items():
+            raise CannotNarrow("; ".join(reasons), any(True for new in rebuilt.values() for _ in new.parameters()))
+        for name, candidate in rebuilt.items():
             self.add_module(str(name), candidate)
         self.partial_channels = k
         self.__dict__.pop("_with_capability", None)
@@ -167,11 +167,11 @@ class MixedOperation(DifferentiableMixedLayer):
         return value
 
     def export_probs(self, memo: dict[str, Any]) -> dict[str, dict[str, float]]:
-        """Return the shares of the candidates by the relaxation's own rule."""
+        """Return the weights of the candidates by the relaxation's own rule."""
         if self.label in memo:
             return {}
-        shares = self.relaxation.shares(self._arch_alpha.detach()).cpu().tolist()
-        return {self.label: dict(zip(self.names, shares, strict=True))}
+        weights = self.relaxation.probabilities(self._arch_alpha.detach()).cpu().tolist()
+        return {self.label: dict(zip(self.names, weights, strict=True))}
 
 
 class MixedInput(DifferentiableMixedInput):

@@ -31,17 +31,17 @@ COLOURS = {"ant": (200, 60, 60), "bee": (60, 180, 60), "cicada": (60, 60, 200)}
 
 
 def write_table(root: Path, rows: int = 72, size: int = 24) -> Path:
-    """Write a small table of coloured pictures below `root` and return the table's path."""
+    """Write a small table of coloured images below `root` and return the table's path."""
     rng = np.random.default_rng(0)
-    (root / "pictures").mkdir(parents=True, exist_ok=True)
+    (root / "images").mkdir(parents=True, exist_ok=True)
     records = []
     for number in range(rows):
         label = list(COLOURS)[number % 3]
         pixels = np.clip(np.array(COLOURS[label]) + rng.normal(0, 40, (size, size + 4, 3)), 0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(root / "pictures" / f"{number}.png")
+        Image.fromarray(pixels).save(root / "images" / f"{number}.png")
         records.append(
             {
-                "image": f"pictures/{number}.png",
+                "image": f"images/{number}.png",
                 "label": label,
                 "length_mm": round(float(rng.lognormal(number % 3, 0.5)), 3),
                 "site": f"site-{rng.integers(3)}",
@@ -60,7 +60,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture
 def table_root(tmp_path: Path) -> Path:
-    """A folder with metadata.csv and pictures/."""
+    """A folder with metadata.csv and images/."""
     write_table(tmp_path / "data")
     return tmp_path / "data"
 

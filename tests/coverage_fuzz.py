@@ -84,7 +84,7 @@ TARGETS: dict[str, Callable[[Path], tuple[Callable[..., None], tuple[st.SearchSt
     "weights": lambda folder: (
         body(test_weights.test_damaged_weights_are_refused_or_fit, test_weights.weights(), folder), (st.data(),)
     ),
-    "picture": lambda folder: (
+    "image": lambda folder: (
         body(test_fuzzing.test_a_damaged_picture_is_an_os_error_or_a_picture),
         (
             st.sampled_from(test_fuzzing.PICTURES),

@@ -44,8 +44,8 @@ def test_the_table_source_keeps_the_contract(tmp_path):
 
 
 def test_kinds_without_a_suite_are_named():
-    with pytest.raises(ValueError, match="no suite for 'contenders'"):
-        testing.check("contenders", "majority")
+    with pytest.raises(ValueError, match="no suite for 'methods'"):
+        testing.check("methods", "majority")
 
 
 class Shifted(Operation):

@@ -34,7 +34,7 @@ def test_the_text_shows_the_package():
 def test_the_document_shows_the_rest_of_the_package_and_all_of_its_kinds():
     text = (ROOT / "docs/plugins.md").read_text()
     shown = "".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
-    for name in ("strategies", "fusions", "losses", "sources", "encoders", "contenders", "candidates"):
+    for name in ("strategies", "fusions", "losses", "sources", "encoders", "methods", "candidates"):
         source = (PACKAGE / f"beetle_parts/{name}.py").read_text()
         assert source.partition('"""\n\n')[2] in shown, name
     assert (PACKAGE / "setup.cfg").read_text() in text
@@ -70,7 +70,7 @@ def test_its_parts_are_found_and_pass_their_suites(installed):
         "check('losses', 'smoothed')\n"
         "check('strategies', 'nni_gumbel')\n"
         "check('encoders', 'small_resnet', argument='random')\n"
-        "assert plugins('contenders')['wider'].target('48').settings(0) == {'space.channels': 48}\n"
+        "assert plugins('methods')['wider'].target('48').settings(0) == {'space.channels': 48}\n"
         "print('all hold')"
     )
     assert "all hold" in done.stdout, done.stderr

@@ -1,4 +1,4 @@
-"""Whatever a file holds, only our own errors come out: architectures, experiments, histories of shares, pictures."""
+"""Whatever a file holds, only our own errors come out: architectures, experiments, histories of shares, images."""
 
 import io
 import json
@@ -15,14 +15,16 @@ from PIL import Image
 
 from bioautoml_nni.architecture import Architecture, derive, topology_of
 from bioautoml_nni.architecture.schema import SpaceRecord
-from bioautoml_nni.architecture.shares import draw_shares, equal_shares
+from bioautoml_nni.architecture.weights import sample_architecture, uniform_weights
 from bioautoml_nni.config import Experiment, load_experiment, parse_experiment
 from bioautoml_nni.data.decoding import decode
 from bioautoml_nni.utils.errors import ArchitectureError, BioAutoMLError, ConfigError
 
 TOPOLOGY = topology_of(MultimodalSpace, {"num_classes": 3, "modalities": ("image",), "cells": 3})
 ARCHITECTURE = derive(
-    TOPOLOGY, draw_shares(TOPOLOGY, equal_shares(TOPOLOGY), np.random.default_rng(0)), SpaceRecord(name="multimodal")
+    TOPOLOGY,
+    sample_architecture(TOPOLOGY, uniform_weights(TOPOLOGY), np.random.default_rng(0)),
+    SpaceRecord(name="multimodal"),
 ).model_dump(mode="json")
 many = tries(300)
 
@@ -74,14 +76,14 @@ def test_any_bytes_are_no_experiment(tmp_path, content):
         load_experiment(file, [])
 
 
-def picture(kind: str) -> bytes:
+def image(kind: str) -> bytes:
     buffer = io.BytesIO()
     pixels = np.random.default_rng(0).integers(0, 255, (40, 56, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(buffer, kind)
     return buffer.getvalue()
 
 
-PICTURES = [picture(kind) for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP")]
+PICTURES = [image(kind) for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP")]
 
 
 @many

@@ -12,7 +12,7 @@ from nni.nas.strategy import TPE
 
 import bioautoml_nni
 from bioautoml_nni.architecture.schema import Architecture
-from bioautoml_nni.architecture.shares import as_text
+from bioautoml_nni.architecture.weights import as_text
 from bioautoml_nni.nni_jobs.trial import trial_runs
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.utils.errors import ConfigError

@@ -47,8 +47,8 @@ def lettered(tmp_path_factory):
     table = pd.read_csv(write_table(folder, rows=48))
     table["label"] = LETTERS + " " + table["label"]
     table["site"] = LETTERS + " " + table["site"]
-    (folder / "pictures" / f"{LETTERS}.png").write_bytes(b"no image")
-    table.loc[0, "image"] = f"pictures/{LETTERS}.png"
+    (folder / "images" / f"{LETTERS}.png").write_bytes(b"no image")
+    table.loc[0, "image"] = f"images/{LETTERS}.png"
     table.to_csv(folder / "metadata.csv", index=False)
     return folder
 
@@ -59,7 +59,7 @@ def test_a_terminal_that_lacks_letters_gets_substitutes(exported, lettered, tmp_
     experiment = write_experiment(tmp_path, lettered)
     arguments = {
         "check": ["check", experiment, "--output", tmp_path / f"{LETTERS}.json"],
-        "init": ["init", lettered / "pictures" / "..", "--table", lettered / "metadata.csv"],
+        "init": ["init", lettered / "images" / "..", "--table", lettered / "metadata.csv"],
         "predict": ["predict", model, lettered / "metadata.csv", "--output", tmp_path / f"{LETTERS}.csv"],
         "ls": ["ls", "sources"],
         "run": ["run", run],

@@ -78,7 +78,7 @@ def test_check_reports_mistakes_in_the_arguments_of_every_plugin_at_once(table_r
 
 def test_predict(exported, tmp_path):
     folder, finished = exported
-    image = next((finished.parent / "data" / "pictures").iterdir())
+    image = next((finished.parent / "data" / "images").iterdir())
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / image.name).write_bytes(image.read_bytes())
     code, output = run("predict", folder, tmp_path / "one", "--output", tmp_path / "answers.csv")

@@ -1,4 +1,4 @@
-"""Architectures: their topology, their file, how they are derived from shares, and how they are drawn."""
+"""Architectures: their topology, their file, how they are derived from architecture weights, and how they are drawn."""
 
 from .derive import derive
 from .schema import Architecture, CellArchitecture

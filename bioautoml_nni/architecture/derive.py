@@ -1,8 +1,8 @@
-"""From the shares of a relaxed search to one discrete architecture.
+"""From the architecture weights of a relaxed search to one discrete architecture.
 
 The rule, per kind of cell, nodes in ascending order:
 
-1. Shares are softmax-normalised per edge (over its operations) and per node (over its inputs). Raw logits of
+1. Weights are softmax-normalised per edge (over its operations) and per node (over its inputs). Raw logits of
    different edges are never compared.
 2. Zero rule: an edge is removed if the zero operation has more than half of the share, that is, more than all
    operations that do something together. A mere plurality does not tell: where a batch norm follows, the share of zero
@@ -26,7 +26,7 @@ from .topology import CellTopology, EdgeTopology, Topology
 ZERO = 0.5
 """Share of the zero operation above which it removes an edge."""
 
-Shares = Mapping[str, Mapping[Any, float]]
+ArchWeights = Mapping[str, Mapping[Any, float]]
 """For each label the normalised share of each of its candidates."""
 
 
@@ -69,30 +69,30 @@ Barred = Mapping[str, frozenset[str]]
 
 def derive(
     topology: Topology,
-    shares: Shares,
+    weights: ArchWeights,
     space: SpaceRecord,
     provenance: Mapping[str, Any] | None = None,
     barred: Barred | None = None,
 ) -> Architecture:
-    """Derive an architecture from normalised shares.
+    """Derive an architecture from normalised architecture weights.
 
     Args:
         topology: what the space leaves open.
-        shares: for each label of the topology, the share of each candidate; the shares of a label sum to one.
+        weights: for each label of the topology, the share of each candidate; the weights of a label sum to one.
         space: the space's name and arguments, recorded in the result.
         provenance: recorded in the result.
         barred: what a budget rules out; at least one candidate besides zero must be left for each label.
     """
     choices, barred = {}, barred or {}
     for label in topology.choices:
-        allowed = [str(name) for name in shares[label] if name not in barred.get(label, ())]
-        share, best = max((float(shares[label][name]), name) for name in allowed)
+        allowed = [str(name) for name in weights[label] if name not in barred.get(label, ())]
+        share, best = max((float(weights[label][name]), name) for name in allowed)
         choices[label] = Choice(choice=best, share=share)
-    cells = {kind: _derive_cell(cell, topology, shares, barred) for kind, cell in topology.cells.items()}
+    cells = {kind: _derive_cell(cell, topology, weights, barred) for kind, cell in topology.cells.items()}
     return Architecture(space=space, cells=cells, choices=choices, provenance=dict(provenance or {}))
 
 
-def dense(architecture: Architecture, topology: Topology, shares: Shares) -> Architecture:
+def dense(architecture: Architecture, topology: Topology, weights: ArchWeights) -> Architecture:
     """Return what `architecture` would be if no edge were removed: the strongest operation on every candidate edge.
 
     An edge that the architecture keeps has the operation that it has there.
@@ -102,21 +102,21 @@ def dense(architecture: Architecture, topology: Topology, shares: Shares) -> Arc
         kept = {(edge.source, edge.target): edge for edge in architecture.cells[kind].edges}
         edges = tuple(
             kept.get((edge.source, edge.target))
-            or _score(edge, topology, shares, float(shares[cell.node_labels[edge.target]][edge.source])).kept()
+            or _score(edge, topology, weights, float(weights[cell.node_labels[edge.target]][edge.source])).kept()
             for edge in cell.edges
         )
         cells[kind] = CellArchitecture(nodes=cell.nodes, inputs_per_node=cell.nodes, edges=edges)
     return architecture.model_copy(update={"cells": cells, "sparsity": None})
 
 
-def _derive_cell(cell: CellTopology, topology: Topology, shares: Shares, barred: Barred) -> CellArchitecture:
+def _derive_cell(cell: CellTopology, topology: Topology, weights: ArchWeights, barred: Barred) -> CellArchitecture:
     kept: list[Edge] = []
     pruned: list[PrunedEdge] = []
     alive = {0}
     for node, label in cell.node_labels.items():
         live: list[_Scored] = []
         for edge in cell.incoming(node):
-            scored = _score(edge, topology, shares, float(shares[label][edge.source]), barred.get(edge.label))
+            scored = _score(edge, topology, weights, float(weights[label][edge.source]), barred.get(edge.label))
             if scored.is_zero:
                 pruned.append(scored.pruned("zero"))
             elif edge.source not in alive:
@@ -130,7 +130,7 @@ def _derive_cell(cell: CellTopology, topology: Topology, shares: Shares, barred:
         if count:
             alive.add(node)
     if not kept:
-        kept = [_revive(cell, topology, shares, barred)]
+        kept = [_revive(cell, topology, weights, barred)]
         pruned = [edge for edge in pruned if (edge.source, edge.target) != (kept[0].source, kept[0].target)]
     kept.sort(key=lambda edge: (edge.target, edge.source))
     return CellArchitecture(
@@ -139,18 +139,22 @@ def _derive_cell(cell: CellTopology, topology: Topology, shares: Shares, barred:
 
 
 def _score(
-    edge: EdgeTopology, topology: Topology, shares: Shares, input_share: float, barred: frozenset[str] | None = None
+    edge: EdgeTopology,
+    topology: Topology,
+    weights: ArchWeights,
+    input_share: float,
+    barred: frozenset[str] | None = None,
 ) -> _Scored:
-    edge_shares = {str(name): float(share) for name, share in shares[edge.label].items()}
-    zero_share = edge_shares.get(topology.zero or "", 0.0)
+    edge_weights = {str(name): float(share) for name, share in weights[edge.label].items()}
+    zero_share = edge_weights.get(topology.zero or "", 0.0)
     allowed = [name for name in topology.operations if name != topology.zero and name not in (barred or ())]
-    best = max(allowed, key=lambda name: edge_shares[name])
-    return _Scored(edge, best, edge_shares[best], zero_share, input_share, is_zero=zero_share > ZERO)
+    best = max(allowed, key=lambda name: edge_weights[name])
+    return _Scored(edge, best, edge_weights[best], zero_share, input_share, is_zero=zero_share > ZERO)
 
 
-def _revive(cell: CellTopology, topology: Topology, shares: Shares, barred: Barred) -> Edge:
+def _revive(cell: CellTopology, topology: Topology, weights: ArchWeights, barred: Barred) -> Edge:
     candidates = [
-        _score(edge, topology, shares, float(shares[cell.node_labels[edge.target]][0]), barred.get(edge.label))
+        _score(edge, topology, weights, float(weights[cell.node_labels[edge.target]][0]), barred.get(edge.label))
         for edge in cell.edges
         if edge.source == 0
     ]

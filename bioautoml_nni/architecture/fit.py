@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator
 
 from ..utils.errors import ArchitectureError
 from .budgets import Budget
-from .derive import Barred, Shares
+from .derive import ArchWeights, Barred
 from .schema import Architecture, Cost
 from .topology import Topology
 
-LEAST_SHARE = 1e-6
+MIN_SHARE = 1e-6
 """A share below this counts as this much, so that its logarithm is finite."""
 
 
 def fit(
     architecture: Architecture,
     topology: Topology,
-    shares: Shares,
+    weights: ArchWeights,
     budget: Budget,
     derived: Callable[[Barred], Architecture],
     cost_of: Callable[[Architecture], Cost],
@@ -26,12 +26,12 @@ def fit(
     """Return `architecture`, or the one within `budget` that a greedy search finds near it.
 
     In every step one decision is lowered to a cheaper candidate: the one with the smallest loss of log share for each
-    unit by which the overrun of the budget falls (the greedy rule of the multiple-choice knapsack problem). Where no
+    unit of overrun that it saves (the greedy rule of the multiple-choice knapsack problem). Where no
     decision lowers it, since an edge that falls away lets a dearer one come back, the one that raises it least is
     taken. What was given up is barred for good, so that the search ends.
 
     Args:
-        shares: normalised shares of all labels.
+        weights: normalised architecture weights of all labels.
         derived: derives the architecture without the barred candidates.
         cost_of: the cost of the network that is trained.
 
@@ -47,8 +47,8 @@ def fit(
         for label, chosen, candidate in _alternatives(architecture, topology):
             stronger = frozenset(
                 name
-                for name in map(str, shares[label])
-                if name not in (candidate, topology.zero) and shares[label][name] >= shares[label][candidate]
+                for name in map(str, weights[label])
+                if name not in (candidate, topology.zero) and weights[label][name] >= weights[label][candidate]
             )
             trial_barred = {**barred, label: barred.get(label, frozenset()) | stronger | {chosen}}
             if candidate in trial_barred[label]:
@@ -57,14 +57,14 @@ def fit(
             trial_cost = cost_of(trial)
             trial_overrun = budget.overrun(trial_cost.parameters, trial_cost.flops)
             if trial_overrun < overrun:
-                loss = _log(shares[label][chosen]) - _log(shares[label][candidate])
+                loss = _log(weights[label][chosen]) - _log(weights[label][candidate])
                 rank = False, loss / (overrun - trial_overrun)
             else:
                 rank = True, trial_overrun
             if best is None or rank < best[0]:
                 best = (rank, trial_barred, trial, trial_cost, trial_overrun)
         if best is None:  # every way down has been tried; what is left is the cheapest of everything
-            barred = _all_but_the_cheapest(topology, shares, derived, cost_of)
+            barred = _all_but_the_cheapest(topology, weights, derived, cost_of)
             architecture = derived(barred)
             cost = cost_of(architecture)
             overrun = budget.overrun(cost.parameters, cost.flops)
@@ -83,7 +83,7 @@ def fit(
 
 def _all_but_the_cheapest(
     topology: Topology,
-    shares: Shares,
+    weights: ArchWeights,
     derived: Callable[[Barred], Architecture],
     cost_of: Callable[[Architecture], Cost],
 ) -> dict[str, frozenset[str]]:
@@ -91,7 +91,7 @@ def _all_but_the_cheapest(
     barred: dict[str, frozenset[str]] = {}
     edges = tuple(edge.label for cell in topology.cells.values() for edge in cell.edges)
     for labels in [edges] * bool(edges) + [(label,) for label in topology.choices]:
-        names = frozenset(map(str, shares[labels[0]])) - {topology.zero}
+        names = frozenset(map(str, weights[labels[0]])) - {topology.zero}
         trials = {name: {**barred, **dict.fromkeys(labels, names - {name})} for name in sorted(names)}
         costs = {name: cost_of(derived(trial)) for name, trial in trials.items()}
         barred = trials[min(costs, key=lambda name: (costs[name].parameters, costs[name].flops))]
@@ -115,4 +115,4 @@ def _alternatives(architecture: Architecture, topology: Topology) -> Iterator[tu
 
 
 def _log(share: float) -> float:
-    return math.log(max(share, LEAST_SHARE))
+    return math.log(max(share, MIN_SHARE))

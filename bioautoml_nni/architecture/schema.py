@@ -31,7 +31,7 @@ class _Connection(_Record):
 
 
 class Edge(_Connection):
-    """A kept edge. Shares are relaxed weights at the end of the search, normalised over the alternatives.
+    """A kept edge. ArchWeights are relaxed weights at the end of the search, normalised over the alternatives.
 
     Attributes:
         operation_share: share of `operation` among the candidates on this edge.
@@ -168,7 +168,7 @@ class Architecture(_Record):
         return self
 
     def on_trunk(self, trunk: TrunkRecord | None) -> Architecture:
-        """Return the same with what is known of its trunk; None is no trunk."""
+        """Return the same with what is known of its trunk; None is not a trunk."""
         return self.model_copy(update={"trunk": trunk, "schema_version": 1 if trunk is None else 2})
 
     def save(self, path: Path) -> None:

@@ -31,9 +31,9 @@ class Association:
         """Share of the possible gain over the majority answer that is reached; 1 is perfect, 0 is none."""
         return (self.accuracy - self.majority) / (1 - self.majority) if self.majority < 1 else 0.0
 
-    def determines(self, least_accuracy: float = 0.98, least_skill: float = 0.9, least_coverage: float = 0.2) -> bool:
+    def determines(self, min_accuracy: float = 0.98, min_skill: float = 0.9, min_coverage: float = 0.2) -> bool:
         """Whether the one column gives the other away."""
-        return self.coverage >= least_coverage and self.accuracy >= least_accuracy and self.skill >= least_skill
+        return self.coverage >= min_coverage and self.accuracy >= min_accuracy and self.skill >= min_skill
 
 
 def encode(column: pd.Series) -> np.ndarray:

@@ -14,7 +14,7 @@ from ..data.times import is_time
 from .association import Association, associate, encode
 from .events import Event, find_event, join, shared_share
 from .names import is_catch, is_date, is_place, is_place_or_time, is_rank, proxy_by_name, snake
-from .text import LEAST_SHARE, share_naming_own_taxon
+from .text import MIN_SHARE, share_naming_own_taxon
 
 SPLIT_NAME = re.compile(r"^(split|subset|partition|cv_?fold|fold)(_.*)?$")
 MUCH = 0.5
@@ -50,7 +50,7 @@ def screen(
         table: the columns, one row per specimen; it is only read.
         label: the label of each row.
         train, test: masks (N,) of the parts.
-        group: column by which the split was made, if any.
+        group: column that the split was made by, if any.
         taxonomy: columns that are known to state taxa.
         assigns_split: columns that only say to which part a specimen belongs.
         advance: called after every column.
@@ -95,7 +95,7 @@ def _is_unique(codes: np.ndarray) -> bool:
 def _event_beyond(
     codes: Mapping[str, np.ndarray], group: str, test: np.ndarray, train: np.ndarray
 ) -> tuple[Event, float] | None:
-    """Return the event that unites groups of both sides, and the share of the test part in it.
+    """Return the event that unites groups of both sides, and the share of the test split in it.
 
     That is a column called like a catch, or date and place together; one of both alone is shared by many catches.
     """
@@ -105,7 +105,7 @@ def _event_beyond(
     keys += [(*places, *days)] if places and days else []
     for key in keys:
         joint = join(codes, key)
-        if _is_unique(joint) or not associate(codes[group], joint.astype(np.int32)).determines(least_coverage=0.05):
+        if _is_unique(joint) or not associate(codes[group], joint.astype(np.int32)).determines(min_coverage=0.05):
             continue
         known = shared_share(joint, test, train)
         if known > MUCH:
@@ -119,7 +119,7 @@ def _followers(joint: np.ndarray, codes: Mapping[str, np.ndarray], key: tuple[st
     return [
         name
         for name, values in codes.items()
-        if name not in key and associate(event, values).determines(least_accuracy=0.99, least_coverage=0.5)
+        if name not in key and associate(event, values).determines(min_accuracy=0.99, min_coverage=0.5)
     ]
 
 
@@ -133,12 +133,12 @@ def _judge(
     numeric = pd.api.types.is_numeric_dtype(column)
     if not numeric:
         named = share_naming_own_taxon(column, taxa)
-        if named >= LEAST_SHARE:
+        if named >= MIN_SHARE:
             return ColumnFinding(
                 name, "refuse", "text", f"its text contains the specimen's own taxon in {named:.0%} of the rows"
             )
     forward = associate(codes, target)
-    if forward.determines(least_coverage=0.05):
+    if forward.determines(min_coverage=0.05):
         return ColumnFinding(name, "refuse", "names_label", f"its values name the label: {_in_words(forward)}")
     backward = associate(target, codes)
     if backward.determines():
@@ -149,7 +149,7 @@ def _judge(
     gaps = (~present).astype(np.int32)
     if 0.02 < gaps.mean() < 0.98 and associate(target, gaps).determines():
         return ColumnFinding(name, "warn", "gaps", "which rows lack it follows from the label")
-    if forward.determines(least_accuracy=0.9, least_skill=0.75, least_coverage=0.2):
+    if forward.determines(min_accuracy=0.9, min_skill=0.75, min_coverage=0.2):
         return ColumnFinding(name, "warn", "names_label", f"its values nearly name the label: {_in_words(forward)}")
     return ColumnFinding(name, "pass")
 

@@ -15,8 +15,8 @@ from .association import associate
 from .names import is_collecting, snake
 
 SAMPLE = 200_000
-MOST_KEYS = 16
-LEAST_FOLLOWERS = 2
+MAX_KEYS = 16
+MIN_FOLLOWERS = 2
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def find_event(codes: Mapping[str, np.ndarray], group: str | None = None, seed: 
         keys: list[tuple[str, ...]] = [(group,)]
     else:
         ranked = sorted(members, key=lambda name: (not is_collecting(name), -sizes[name]))
-        keys = [(name,) for name in ranked[:MOST_KEYS]]
+        keys = [(name,) for name in ranked[:MAX_KEYS]]
         together = tuple(name for name in members if is_collecting(name))
         keys += [together] if len(together) > 1 else []
     best: tuple[tuple[int, int, int, int], tuple[str, ...], list[str]] | None = None
@@ -73,7 +73,7 @@ def find_event(codes: Mapping[str, np.ndarray], group: str | None = None, seed: 
         rank = (len(followers), -len(key), int(named), int(any(is_collecting(name) for name in key)))
         if best is None or rank > best[0]:
             best = rank, key, followers
-    if best is None or (group is None and len(best[2]) < LEAST_FOLLOWERS + 1):
+    if best is None or (group is None and len(best[2]) < MIN_FOLLOWERS + 1):
         return None
     _, key, followers = best
     return Event(key, join(codes, key), tuple(dict.fromkeys([*key, *followers])))
@@ -91,7 +91,7 @@ def join(codes: Mapping[str, np.ndarray], key: Sequence[str]) -> np.ndarray:
 
 
 def _follows(key: np.ndarray, column: np.ndarray) -> bool:
-    return associate(key, column).determines(least_accuracy=0.99, least_skill=0.9, least_coverage=0.5)
+    return associate(key, column).determines(min_accuracy=0.99, min_skill=0.9, min_coverage=0.5)
 
 
 def shared_share(event: np.ndarray, test: np.ndarray, train: np.ndarray) -> float:

@@ -16,8 +16,8 @@ from ..data.misfits import misfit_remarks
 from ..data.remark import ColumnFinding, Remark
 from ..data.specimens import Specimens
 from .columns import Screen, brand
-from .pictures import picture_findings
-from .remarks import judge_columns, judge_pictures, judge_split
+from .images import image_findings
+from .remarks import judge_columns, judge_images, judge_split
 
 HEAD, TAIL = 100, 20
 
@@ -54,18 +54,18 @@ def audit(data: Specimens, found: Screen, settings: DataConfig) -> Audit:
     Args:
         data: it is only read.
         found: the screen's findings on its columns.
-        settings: by which it was made.
+        settings: that it was made with.
     """
     images = None
     if data.facts is not None and data.pixels is not None:
-        images = picture_findings(data.table, data.facts, data.pixels, data.in_test, data.in_training)
+        images = image_findings(data.table, data.facts, data.pixels, data.in_test, data.in_training)
     uses_metadata = "metadata" in settings.modalities
     remarks = (
         *data.remarks,
         *judge_columns(found, data.manifest, data.overridden, uses_metadata, settings.split),
         *(misfit_remarks(data.manifest, data.table) if uses_metadata else ()),
         *judge_split(data.table[data.learned], data.part[data.learned], settings.split, found),
-        *(judge_pictures(images) if images is not None else ()),
+        *(judge_images(images) if images is not None else ()),
     )
     return Audit(remarks, _record(data, found, remarks, images, settings.split.group))
 
@@ -100,7 +100,7 @@ def _record(
 
 
 def _column(finding: ColumnFinding, role: Role, remarks: Sequence[Remark]) -> dict[str, Any]:
-    """Return what is recorded of a column; one that passed and yet is no feature says why."""
+    """Return what is recorded of a column; one that passed and yet is not a feature says why."""
     record = {**vars(finding), "role": role}
     used = role in FEATURE_ROLES
     if finding.verdict == "drop" and used:
@@ -116,7 +116,7 @@ def _column(finding: ColumnFinding, role: Role, remarks: Sequence[Remark]) -> di
 
 
 def _crossing(table: pd.DataFrame, part: pd.Series, group: str) -> int:
-    """Return how many groups have specimens both inside and outside of the test part."""
+    """Return how many groups have specimens both inside and outside of the test split."""
     return int((table.assign(test=part == splits.TEST).groupby(group)["test"].nunique() > 1).sum())
 
 

@@ -15,7 +15,7 @@ WORDS = {
     "warnings": "USABLE, WITH WARNINGS: read them before you believe a score.",
     "clean": "CLEAN: nothing was found that stands against a result from this data.",
 }
-MOST_CLASSES = 30
+MAX_CLASSES = 30
 
 
 def present(audit: dict[str, Any], console: Console) -> None:
@@ -81,9 +81,9 @@ def _classes(audit: dict[str, Any]) -> tuple[str, Table]:
             *(f"{count:,}" if count else "[red]0[/]" for count in (training, parts["validation"], parts["test"])),
         ]
 
-    shown = counts if len(counts) <= MOST_CLASSES else [*counts[: MOST_CLASSES // 2], *counts[-MOST_CLASSES // 2 :]]
+    shown = counts if len(counts) <= MAX_CLASSES else [*counts[: MAX_CLASSES // 2], *counts[-MAX_CLASSES // 2 :]]
     for number, (name, parts) in enumerate(shown):
-        if len(shown) < len(counts) and number == MOST_CLASSES // 2:
+        if len(shown) < len(counts) and number == MAX_CLASSES // 2:
             table.add_row(f"... {len(counts) - len(shown)} more", "", "", "")
         table.add_row(*row(escape(name), parts))
     table.add_row(*row("[bold]all[/]", sizes))

@@ -89,11 +89,11 @@ def judge_split(table: pd.DataFrame, part: pd.Series, split: SplitConfig, found:
     return remarks
 
 
-def judge_pictures(pictures: Mapping[str, Any]) -> list[Remark]:
+def judge_images(images: Mapping[str, Any]) -> list[Remark]:
     """Return remarks on duplicates and tiny images."""
     remarks: list[Remark] = []
-    for kind, words in (("exact_duplicates", "the same file"), ("near_duplicates", "nearly the same picture")):
-        found = pictures.get(kind)
+    for kind, words in (("exact_duplicates", "the same file"), ("near_duplicates", "nearly the same image")):
+        found = images.get(kind)
         if not found or not found["pairs"]:
             continue
         twins, conflicting = found["test_images_with_a_twin_in_training"], found["pairs_with_different_labels"]
@@ -101,9 +101,9 @@ def judge_pictures(pictures: Mapping[str, Any]) -> list[Remark]:
         text += f"; {twins} test images have such a twin in training" if twins else "; none across training and test"
         text += f"; {conflicting} pairs carry different labels." if conflicting else "."
         remarks.append(Remark("warning" if twins or conflicting else "note", "images", text))
-    if small := pictures.get("smaller_than_32_px"):
+    if small := images.get("smaller_than_32_px"):
         remarks.append(Remark("note", "images", f"{small} images are smaller than 32 px."))
-    if several := pictures.get("first_of_several"):
+    if several := images.get("first_of_several"):
         text = f"{several} files hold several images (animations, MPO, pages); the first of each is taken."
         remarks.append(Remark("note", "images", text))
     return remarks

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
-LEAST_SHARE = 0.02
-MOST_ROWS = 200_000
+MIN_SHARE = 0.02
+MAX_ROWS = 200_000
 _PLAIN = {"unknown", "indet", "other", "none", "male", "female", "adult", "larva", "insect", "insects"}
 
 
@@ -35,10 +35,10 @@ def share_naming_own_taxon(column: pd.Series, names: Sequence[pd.Series]) -> flo
         column: texts, gaps allowed.
         names: for each rank the taxon of each row, gaps allowed.
 
-    Every different text is read once; of more than `MOST_ROWS` rows a random sample is read.
+    Every different text is read once; of more than `MAX_ROWS` rows a random sample is read.
     """
-    if len(column) > MOST_ROWS:
-        rows = np.sort(np.random.default_rng(0).choice(len(column), MOST_ROWS, replace=False))
+    if len(column) > MAX_ROWS:
+        rows = np.sort(np.random.default_rng(0).choice(len(column), MAX_ROWS, replace=False))
         column, names = column.iloc[rows], [ranks.iloc[rows] for ranks in names]
     codes, texts = pd.factorize(column)
     vocabulary: dict[str, int] = {}

@@ -51,7 +51,7 @@ class Candidate(ABC):
     A plug-in states the attributes plainly in its class, so that it is listed and left out without being imported.
 
     Attributes:
-        row: contender, a name or ``name:argument``; a candidate whose contender is not installed is left out.
+        row: method, a name or ``name:argument``; a candidate whose method is not installed is left out.
         needs: "image", "metadata" (what the data must have), "teacher" (networks that were tried before), or "outgrown"
             (a device that has no room for some candidates, which then are tried as teachers where they are quick).
         requires: plug-ins without which it is left out, each ``kind:name``.

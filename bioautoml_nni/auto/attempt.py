@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from ..compare._base import PredictingContender, RunContender
-from ..compare.rows import find_contender, predicted, run_process
+from ..compare._base import PredictingMethod, RunMethod
+from ..compare.rows import find_method, predicted, run_process
 from ..config.load import changed
 from ..data import splits
 from ..evaluation.calibration import calibrated
@@ -27,7 +27,7 @@ from .choice import resampled_macro_f1
 from .limits import onnx_latency
 from .records import SCORES
 
-LEAST_PROBABILITY = 1e-12
+MIN_PROBABILITY = 1e-12
 FEWEST_GROUPS = 5
 """That a standard error over groups is taken from."""
 
@@ -41,8 +41,8 @@ def attempt(
     """Do all that a candidate needs, going on with what an earlier call left, and return what was measured.
 
     Args:
-        row: contender, a name or ``name:argument``.
-        settings: dotted keys that it changes beside those of the contender.
+        row: method, a name or ``name:argument``.
+        settings: dotted keys that it changes beside those of the method.
         base: prepared data that all candidates share.
         folder: of the candidate.
         threads: of torch.
@@ -52,14 +52,14 @@ def attempt(
         BioAutoMLError: if it fails.
         TimeoutError: if it was ended.
     """
-    contender = find_contender(row)
+    method = find_method(row)
     seed = base.run.experiment.seed
-    if isinstance(contender, PredictingContender):
-        _fit(contender, base, folder, seed)
+    if isinstance(method, PredictingMethod):
+        _fit(method, base, folder, seed)
         data = base
     else:
-        assert isinstance(contender, RunContender)
-        data = _run({**contender.settings(seed), **settings}, base, folder, threads, seconds)
+        assert isinstance(method, RunMethod)
+        data = _run({**method.settings(seed), **settings}, base, folder, threads, seconds)
     return measured(data, folder)
 
 
@@ -82,14 +82,14 @@ def measured(data: PreparedData, folder: Path) -> Found:
 
 
 def candidate_logits(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return logits of the validation and of the test part (N, K) of an evaluated candidate."""
+    """Return logits of the validation and of the test split (N, K) of an evaluated candidate."""
     file = folder / "evaluation" / LOGITS
     with reading(file), np.load(file) as found:
         return found["validation"].astype(np.float64), found["test"].astype(np.float64)
 
 
 def validation_target(data: PreparedData) -> np.ndarray:
-    """Return class indices (M,) of the validation part."""
+    """Return class indices (M,) of the validation split."""
     return data.targets[(data.part == splits.VALIDATION).to_numpy()]
 
 
@@ -124,14 +124,14 @@ def write_fitted(
     folder: Path, data: PreparedData, validation: np.ndarray, test: np.ndarray, parameters: int, flops: int,
     modalities: tuple[str, ...], model: Path | None, reference: np.ndarray | None = None,
 ) -> None:  # fmt: skip
-    """Evaluate and export what is no network of ours.
+    """Evaluate and export what is not a network of ours.
 
     Args:
         validation, test: probabilities (N, K).
         model: ONNX file; None for what is never exported.
-        reference: what the file must answer on the first specimens of the test part, by default as in `test`.
+        reference: what the file must answer on the first specimens of the test split, by default as in `test`.
     """
-    answers_test, answers_validation = (np.log(np.maximum(values, LEAST_PROBABILITY)) for values in (test, validation))
+    answers_test, answers_validation = (np.log(np.maximum(values, MIN_PROBABILITY)) for values in (test, validation))
     # The file's latency is measured where it is exported; the figure here is that of nothing.
     answers = Answers(
         answers_test, answers_validation, unknown=None, ablations={}, importance=None, parameters=parameters,
@@ -143,10 +143,10 @@ def write_fitted(
         export_file(data, model, answers_of_file, folder / "evaluation", modalities, folder / "export")
 
 
-def _fit(contender: PredictingContender, base: PreparedData, folder: Path, seed: int) -> None:
-    found, _ = predicted(base, contender, seed)
+def _fit(method: PredictingMethod, base: PreparedData, folder: Path, seed: int) -> None:
+    found, _ = predicted(base, method, seed)
     if found.validation is None:
-        raise DataError("it gives no probabilities for the validation part, so that it cannot be compared.")
+        raise DataError("it gives no probabilities for the validation split, so that it cannot be compared.")
     folder.mkdir(parents=True, exist_ok=True)
     model = folder / "model.onnx" if found.write_onnx else None
     if model is not None and found.write_onnx is not None:

@@ -9,8 +9,8 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from ..compare._base import PredictingContender
-from ..compare.rows import find_contender, predicted
+from ..compare._base import PredictingMethod
+from ..compare.rows import find_method, predicted
 from ..config.load import changed
 from ..data import splits
 from ..registry import get, plugins
@@ -24,7 +24,7 @@ from ..utils.errors import DataError
 from ..utils.own_files import read_json
 from ..utils.progress import duration
 from ._base import Candidate
-from .attempt import LEAST_PROBABILITY, adopt_prepared, scores_of
+from .attempt import MIN_PROBABILITY, adopt_prepared, scores_of
 from .plan import Clock, missing, slowness, work_of
 
 CHEAP = ("probe", "metadata_boosting")
@@ -117,16 +117,16 @@ def _affordable(run: RunDirectory) -> float:
 
 
 def _test_logits(candidate: Candidate, name: str, data: PreparedData) -> np.ndarray:
-    """Return logits of the test part (N, K) by what learned from the parts that the network learned from.
+    """Return logits of the test split (N, K) by what learned from the parts that the network learned from.
 
     Raises:
         DataError: if it was trained on other parts.
     """
-    run, contender = data.run, find_contender(candidate.row)
+    run, method = data.run, find_method(candidate.row)
     seed = run.experiment.seed
-    if isinstance(contender, PredictingContender):
-        return np.log(np.maximum(predicted(data, contender, seed)[0].probabilities, LEAST_PROBABILITY))
-    settings = {**contender.settings(seed), **candidate.settings(work_of(data), 1.0)}
+    if isinstance(method, PredictingMethod):
+        return np.log(np.maximum(predicted(data, method, seed)[0].probabilities, MIN_PROBABILITY))
+    settings = {**method.settings(seed), **candidate.settings(work_of(data), 1.0)}
     if "probe" in get("search_spaces", settings.get("space", {}).get("name", run.experiment.space.name)).capabilities:
         settings["space.refit"] = run.experiment.retrain.refit  # validation specimens only where the network has them
         settings["retrain.refit"] = False
@@ -137,5 +137,5 @@ def _test_logits(candidate: Candidate, name: str, data: PreparedData) -> np.ndar
     if not theirs.part.equals(data.part) or theirs.classes != data.classes:
         raise DataError("it was trained on another split than the network, so that they cannot be compared")
     logits, _ = predict_logits(theirs, load_model(own, theirs), splits.TEST)
-    natural = own.experiment.evaluation.decision == "natural"
-    return (theirs.loss().natural_logits(logits) if natural else logits).double().numpy()
+    under_prior = own.experiment.evaluation.decision == "training_prior"
+    return (theirs.loss().prior_logits(logits) if under_prior else logits).double().numpy()

@@ -57,7 +57,7 @@ class SearchedCandidate(Candidate):
 
 
 class TaughtCandidate(Candidate):
-    """The searched network, trained anew with the best network so far as its teacher."""
+    """The searched network, retrained with the best network so far as its teacher."""
 
     row = "as_configured"
     needs = ("image", "teacher")

@@ -19,10 +19,10 @@ class Scored:
     """A candidate on validation.
 
     Attributes:
-        macro_f1: of the whole validation part.
+        macro_f1: of the whole validation split.
         resampled: macro-F1 (R,) of bootstrap samples, which must be the same samples for all candidates.
         parameters, flops, latency_ms: of one specimen's prediction.
-        log_loss: mean negative log-likelihood of the validation part.
+        log_loss: mean negative log-likelihood of the validation split.
     """
 
     name: str

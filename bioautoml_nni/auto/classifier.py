@@ -268,12 +268,12 @@ class SpecimenClassifier(BaseEstimator):
         """Return the drawing of the chosen network's cells.
 
         Raises:
-            DataError: if the winner is no network.
+            DataError: if the winner is not a network.
         """
         self._require_fitted()
         file = self.folder_ / f"candidates/{self.choice_.winner}/architecture.svg"
         if not file.is_file():
-            raise DataError(f"architecture: {self.choice_.winner} is no network.")
+            raise DataError(f"architecture: {self.choice_.winner} is not a network.")
         return Drawing(file.read_text(encoding="utf-8"))
 
     def _file(self, name: str) -> Path:

@@ -17,7 +17,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from .choice import resampled_macro_f1
 
 ROUNDS, FOLDS = 20, 5
-LEAST_PROBABILITY = 1e-12
+MIN_PROBABILITY = 1e-12
 
 Fits = Callable[[np.ndarray], bool]
 """Whether the device has room for the candidates with these weights (C,)."""
@@ -40,7 +40,7 @@ def by_likelihood(probabilities: np.ndarray, target: np.ndarray) -> tuple[float,
 def log_likelihoods(probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return that of each specimen (M,)."""
     own = probabilities[np.arange(len(target)), target] / probabilities.sum(1)
-    return np.log(np.maximum(own, LEAST_PROBABILITY))
+    return np.log(np.maximum(own, MIN_PROBABILITY))
 
 
 def select(

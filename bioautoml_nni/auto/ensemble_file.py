@@ -12,7 +12,7 @@ import numpy as np
 from ..utils.atomic import replacing
 from .shared_graph import Fingerprint, SharedGraph, fingerprint
 
-LEAST_PROBABILITY = 1e-12
+MIN_PROBABILITY = 1e-12
 OPSET = 18
 """Whose ``Resize`` filters what it makes smaller."""
 
@@ -23,7 +23,7 @@ class Member:
 
     Attributes:
         file: with an output ``logits``; inputs of one name are one input.
-        temperature: by which its logits are divided.
+        temperature: that divides its logits.
         weight: of its probabilities; all sum to one.
         image_size: edge of the images that the ensemble gets and this model reads smaller; None for as they are.
     """
@@ -78,7 +78,7 @@ def write_ensemble(members: Sequence[Member], path: Path) -> None:
             ),
         ]
         added.append(f"{prefix}joined/share")
-    shared.constants.append(numpy_helper.from_array(np.array(LEAST_PROBABILITY, np.float32), "least"))
+    shared.constants.append(numpy_helper.from_array(np.array(MIN_PROBABILITY, np.float32), "least"))
     shared.nodes += [
         helper.make_node("Sum", added, ["mean"]),
         helper.make_node("Max", ["mean", "least"], ["positive"]),

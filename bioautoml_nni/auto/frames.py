@@ -34,7 +34,7 @@ def as_table(specimens: Any, image: str | None) -> pd.DataFrame:
             for number, entry in enumerate(entries):
                 column[number] = entry
             return pd.DataFrame({image or "image": column})
-    raise DataError(f"{type(specimens).__name__}: is no table, folder, data frame or sequence of images.")
+    raise DataError(f"{type(specimens).__name__}: is not a table, folder, data frame or sequence of images.")
 
 
 def write_frame(
@@ -45,7 +45,7 @@ def write_frame(
     Paths start from `image_root`, by default the working directory; PIL images and arrays of uint8 become files.
 
     Raises:
-        DataError: for an array that is no image.
+        DataError: for an array that is not an image.
     """
     folder.mkdir(parents=True, exist_ok=True)
     column = image if image is not None else next((str(name) for name in frame if _holds_images(frame[name])), None)
@@ -90,10 +90,10 @@ def _save(entry: Any, root: Path, row: int) -> str | None:
     if isinstance(entry, np.ndarray):
         if entry.dtype != np.uint8 or entry.ndim not in (2, 3) or (entry.ndim == 3 and entry.shape[2] not in (3, 4)):
             raise DataError(
-                f"row {row}: an array of shape {entry.shape} and type {entry.dtype} is no image; give (H, W, 3) uint8."
+                f"row {row}: an array {entry.shape} of {entry.dtype} is not an image: give (H, W, 3) uint8."
             )
         entry = Image.fromarray(entry)
     if not isinstance(entry, Image.Image):
-        raise DataError(f"row {row}: {type(entry).__name__} is no image, as the rows before it are.")
+        raise DataError(f"row {row}: {type(entry).__name__} is not an image, as the rows before it are.")
     entry.convert("RGB").save(root / f"{row}.png")
     return f"{row}.png"

@@ -26,7 +26,7 @@ class Run:
 
     Attributes:
         path: its directory, with report.html.
-        metrics: of its network on the test part.
+        metrics: of its network on the test split.
     """
 
     path: Path
@@ -150,7 +150,7 @@ def compare(
     """Compare an experiment with baselines and other searches under one protocol, as `bioautoml compare` does.
 
     Args:
-        rows: contenders, each a name or ``name:argument``; ``list_plugins("contenders")`` has them.
+        rows: methods, each a name or ``name:argument``; ``list_plugins("methods")`` has them.
         seeds: how many.
         output: folder, by default ``comparisons/NAME``.
         jobs: how many runs at a time.

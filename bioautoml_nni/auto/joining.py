@@ -18,7 +18,7 @@ from ..stages.export import PARITY_SPECIMENS, model_inputs
 from ..utils.errors import ExportError
 from ..utils.own_files import read_json
 from .attempt import (
-    LEAST_PROBABILITY,
+    MIN_PROBABILITY,
     candidate_logits,
     measured,
     scores_of,
@@ -36,7 +36,7 @@ from .shared_graph import Fingerprint, saved
 ENSEMBLE = "ensemble"
 BATCH = 256
 CROSS_FITTED = "cross_fitted.npy"
-"""File with its cross-fitted probabilities (M, K) of the validation part."""
+"""File with its cross-fitted probabilities (M, K) of the validation split."""
 
 
 def join(
@@ -45,7 +45,7 @@ def join(
     """Write the ensemble's folder, and return what was measured of it and the weight of each member.
 
     Its validation scores are cross-fitted by group (`ensemble.cross_fitted`), so that they compare with those of its
-    members; the weights that ship are chosen on the whole validation part. It reads images of the largest size that a
+    members; the weights that ship are chosen on the whole validation split. It reads images of the largest size that a
     member reads, and makes them smaller for the others.
 
     Candidates that are clearly worse than the best are no members.
@@ -87,7 +87,7 @@ def join(
         tuple(sorted(modalities)), folder / "model.onnx", mix(reference, weights[used]),
     )  # fmt: skip
     found = measured(data, folder)
-    found["validation"] = scores_of(target, np.log(np.maximum(unbiased, LEAST_PROBABILITY)))
+    found["validation"] = scores_of(target, np.log(np.maximum(unbiased, MIN_PROBABILITY)))
     error = resampled_macro_f1(target, unbiased.argmax(1), groups).std(ddof=1)
     found["validation_macro_f1_se"] = float(error)
     np.save(folder / CROSS_FITTED, unbiased)
@@ -153,14 +153,14 @@ class Costs:
 
 
 def _test_logits(member: _Joining, part: Member, data: PreparedData, folder: Path) -> np.ndarray:
-    """Return logits of the test part (N, K): those that were scored, or of its file where images are made smaller."""
+    """Return logits of the test split (N, K): those that were scored, or of its file where images are made smaller."""
     if part.image_size is None:
         return candidate_logits(member.folder)[1]
     return file_logits(part, data, len(data.part), folder)
 
 
 def file_logits(part: Member, data: PreparedData, most: int, folder: Path) -> np.ndarray:
-    """Return logits (N, K) of a member's file for the first specimens of the test part."""
+    """Return logits (N, K) of a member's file for the first specimens of the test split."""
     file = folder / "member.onnx"
     write_member(part, file)
     inputs = {name: value.numpy() for name, value in model_inputs(data, splits.TEST, most).items()}

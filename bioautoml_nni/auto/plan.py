@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..compare._base import PredictingContender
-from ..compare.rows import find_contender
+from ..compare._base import PredictingMethod
+from ..compare.rows import find_method
 from ..data import splits
 from ..registry import get, plugins
 from ..runs.prepared import PreparedData
@@ -23,7 +23,7 @@ RUN_OVERHEAD, FIT_OVERHEAD = 25.0, 1.5
 """Seconds beside the learning: of a run, which has a process, an evaluation and an export; of another candidate."""
 REFERENCE_PASS = 0.020
 """Seconds of the pass that `slowness` times, on the machine on which the candidates' constants were measured."""
-LEAST_FACTOR = 0.75
+MIN_FACTOR = 0.75
 """Of the benchmark's, below which measured times do not bring it: features that were stored before teach nothing."""
 TEACHING_SHARE = 0.25
 """Most that a candidate which may only teach takes of the time."""
@@ -61,14 +61,14 @@ class Clock:
 
     def estimate(self, candidate: Candidate, work: Work) -> tuple[float, float]:
         """Return seconds of a candidate's learning at full length, and beside it."""
-        overhead = FIT_OVERHEAD if isinstance(find_contender(candidate.row), PredictingContender) else RUN_OVERHEAD
+        overhead = FIT_OVERHEAD if isinstance(find_method(candidate.row), PredictingMethod) else RUN_OVERHEAD
         return candidate.seconds(work) * self.factor, overhead * max(1.0, self.factor)
 
     @property
     def factor(self) -> float:
         """By what the reference's seconds are multiplied: as measured where something was, with the benchmark else."""
         measured = self._taken / self._expected if self._expected else self.slowness
-        return max(measured, LEAST_FACTOR * self.slowness)
+        return max(measured, MIN_FACTOR * self.slowness)
 
     def learn(self, reference_seconds: float, taken: float) -> None:
         """Take note of a candidate's learning that should have taken so many seconds on the reference machine."""
@@ -122,13 +122,13 @@ def _step(name: str, work: Work, limits: Limits, clock: Clock) -> Step:
         if lacking:
             return Step(name, None, reason=lacking)
         candidate: Candidate = plugin.target()
-        contender = find_contender(candidate.row)
+        method = find_method(candidate.row)
         cost = candidate.cost(work)
         too_much = limits.broken(*cost) if cost else []
         seconds = sum(clock.estimate(candidate, work))
         if too_much:
             reason = f"has {' and '.join(too_much)} on the device"
-            return Step(name, candidate, seconds, reason, teaches=not isinstance(contender, PredictingContender))
+            return Step(name, candidate, seconds, reason, teaches=not isinstance(method, PredictingMethod))
         return Step(name, candidate, seconds)
     except BioAutoMLError as error:
         return Step(name, None, reason=str(error))
@@ -191,7 +191,7 @@ def plan_settings(candidate: Candidate, work: Work, slot: Slot) -> Mapping[str, 
     """Return the dotted keys that a candidate changes in its slot."""
     assert slot.share is not None  # it fits
     values = dict(candidate.settings(work, slot.share))
-    networks = not isinstance(find_contender(candidate.row), PredictingContender)
+    networks = not isinstance(find_method(candidate.row), PredictingMethod)
     if networks and slot.max_minutes is not None:
         values.setdefault("retrain.max_minutes", slot.max_minutes)
     return values

@@ -33,7 +33,7 @@ from ..utils.errors import BioAutoMLError, RunDirectoryError
 from ..utils.own_files import read_array, read_json
 from ..utils.progress import duration
 from ._base import Work
-from .attempt import LEAST_PROBABILITY, attempt, candidate_logits, doubt_unit, validation_groups, validation_target
+from .attempt import MIN_PROBABILITY, attempt, candidate_logits, doubt_unit, validation_groups, validation_target
 from .choice import Choice, Scored, choose, resampled_macro_f1
 from .joining import CROSS_FITTED, ENSEMBLE, join
 from .limits import Limits
@@ -392,7 +392,7 @@ class _Portfolio:
 
     def _scored(self, record: Record, target: np.ndarray, groups: np.ndarray | None) -> Scored:
         if record.name == ENSEMBLE:
-            logits = np.log(np.maximum(read_array(self.candidates / ENSEMBLE / CROSS_FITTED), LEAST_PROBABILITY))
+            logits = np.log(np.maximum(read_array(self.candidates / ENSEMBLE / CROSS_FITTED), MIN_PROBABILITY))
         else:
             logits = candidate_logits(self.candidates / record.name)[0]
         return Scored(

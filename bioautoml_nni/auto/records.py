@@ -29,7 +29,7 @@ class Record:
 
     Attributes:
         name: of the candidate.
-        row: contender that it is, with its argument.
+        row: method that it is, with its argument.
         status: see `Status`; "baseline" is a finished one that is never chosen.
         note: why it is not among the finished ones, or what it changed, in a sentence.
         estimate: seconds that were expected.

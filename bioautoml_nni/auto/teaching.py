@@ -1,6 +1,6 @@
-"""What candidates together would teach a student: natural logits of the training part, as a table of a distillation.
+"""What candidates together would teach a student, as a table of a distillation: logits under the training prior.
 
-A teacher that had learned from the validation part would give away its labels, so that candidates which are fitted once
+A teacher that had learned from the validation split would give away its labels, so candidates which are fitted once
 more with it teach as they were before.
 """
 
@@ -24,7 +24,7 @@ from ..runs.probe import fit_classifier, learned_parts
 from ..runs.teacher_table import LEARNED, LOGIT
 from ..training.weights import load_weights
 from ..utils.atomic import replacing
-from .attempt import LEAST_PROBABILITY, candidate_logits, validation_groups, validation_target
+from .attempt import MIN_PROBABILITY, candidate_logits, validation_groups, validation_target
 from .ensemble import mix, promising, weigh
 
 TEACHER = "teacher.parquet"
@@ -45,7 +45,7 @@ def write_teacher(base: PreparedData, folders: Sequence[Path], path: Path) -> di
     taught = [_training_probabilities(folders[index]) for index in used]
     together = mix(taught, np.array(list(used.values())))
     rows = np.concatenate([np.flatnonzero((base.part == part).to_numpy()) for part in TRAINED])
-    logits = np.log(np.maximum(together, LEAST_PROBABILITY))
+    logits = np.log(np.maximum(together, MIN_PROBABILITY))
     table = pd.DataFrame(logits, columns=[f"{LOGIT}{name}" for name in base.classes])
     table.insert(0, "id", base.table[ID].iloc[rows].astype(str).to_numpy())
     table[LEARNED] = True
@@ -55,12 +55,12 @@ def write_teacher(base: PreparedData, folders: Sequence[Path], path: Path) -> di
 
 
 def is_network(folder: Path) -> bool:
-    """Whether a candidate is a network whose training part can be answered anew."""
+    """Whether a candidate is a network whose training split can be answered again."""
     return (folder / "retrain/model.pt").is_file()
 
 
 def _training_probabilities(folder: Path) -> np.ndarray:
-    """Return natural probabilities of weights-train, then alpha-train (N, K), by what has not seen validation."""
+    """Return probabilities under the training prior (N, K) of both training splits by what has not seen validation."""
     run = RunDirectory.open(folder)
     data = PreparedData.load(run)
     if splits.VALIDATION not in learned_parts(run):
@@ -73,5 +73,5 @@ def _training_probabilities(folder: Path) -> np.ndarray:
             network.load_state_dict(load_weights(folder / "retrain/best.pt"))
         network.eval()
     loss = data.loss()
-    logits = [loss.natural_logits(predict_logits(data, network, part)[0]).double().numpy() for part in TRAINED]
+    logits = [loss.prior_logits(predict_logits(data, network, part)[0]).double().numpy() for part in TRAINED]
     return calibrated(np.concatenate(logits), 1.0)

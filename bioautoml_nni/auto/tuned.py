@@ -7,8 +7,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ..compare._base import RunContender
-from ..compare.rows import find_contender
+from ..compare._base import RunMethod
+from ..compare.rows import find_method
 from ..config import Experiment, load_experiment
 from ..config.load import changed
 from ..data import splits
@@ -48,9 +48,9 @@ def tuned_settings(experiment: Experiment, drawn: Mapping[str, Any]) -> dict[str
     if drawn.get(CANDIDATE) not in plugins("candidates"):
         raise ConfigError([f"{CANDIDATE} = {drawn.get(CANDIDATE)!r}: there is no such candidate"], "trial")
     candidate: Candidate = plugins("candidates")[str(drawn[CANDIDATE])].target()
-    contender = find_contender(candidate.row)
-    assert isinstance(contender, RunContender)  # others are no axis
-    settings = {**contender.settings(experiment.seed), **candidate.settings(_work(experiment), 1.0)}
+    method = find_method(candidate.row)
+    assert isinstance(method, RunMethod)  # others are no axis
+    settings = {**method.settings(experiment.seed), **candidate.settings(_work(experiment), 1.0)}
     space = dict(settings.get("space", {}))
     if isinstance(space.get("trunk"), Mapping):
         trunk = {**space["trunk"], **_drawn(drawn, ENCODER)}
@@ -88,7 +88,7 @@ def _is_tunable(name: str, experiment: Experiment) -> bool:
     if {"teacher", "outgrown"} & set(needs) or missing(needs, plugin.attribute("requires", ()), _work(experiment)):
         return False
     candidate: Candidate = plugin.target()
-    return isinstance(find_contender(candidate.row), RunContender) and not _repeats(name, candidate)
+    return isinstance(find_method(candidate.row), RunMethod) and not _repeats(name, candidate)
 
 
 def _repeats(name: str, candidate: Candidate) -> bool:

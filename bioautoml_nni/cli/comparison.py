@@ -24,7 +24,7 @@ DEFAULT_ROWS = "as_configured,random,majority"
 def compare(
     experiment: Annotated[Path, typer.Argument(help="An experiment.yml.", metavar="EXPERIMENT")],
     rows: Annotated[
-        str, typer.Option("--rows", help="Contenders, with commas; `bioautoml ls contenders` lists them.")
+        str, typer.Option("--rows", help="Methods, with commas; `bioautoml ls methods` lists them.")
     ] = DEFAULT_ROWS,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds.")] = 3,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="How many runs at a time.")] = 1,

@@ -22,7 +22,7 @@ def export(
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Also write a model of eight bits.")] = False,
     int8_loss: Annotated[
-        float, typer.Option(min=0, help="Most of the validation part's macro-F1 that it may lose.")
+        float, typer.Option(min=0, help="Most of the validation split's macro-F1 that it may lose.")
     ] = 0.02,
     overrides: Overrides = None,
 ) -> None:

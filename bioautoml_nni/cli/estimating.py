@@ -40,9 +40,9 @@ def show_estimate(experiment: object) -> None:
         table.add_row(name, str(cost.epochs or ""), once, duration(cost.seconds))
     table.add_row("whole run", "", "", duration(found.seconds), style="bold")
     console.print(table)
-    kept = "kept" if found.cached else "above cache.max_gb, so decoded anew in every epoch"
-    pictures = f"image cache {found.cache_gb:.2f} GB ({kept}); " if found.cache_gb else ""
+    kept = "kept" if found.cached else "above cache.max_gb, so decoded again in every epoch"
+    images = f"image cache {found.cache_gb:.2f} GB ({kept}); " if found.cache_gb else ""
     console.print(
-        f"Memory {found.memory_mb / 1000:.1f} GB. Disk: {pictures}run directory about {found.run_mb:.0f} MB. From a "
+        f"Memory {found.memory_mb / 1000:.1f} GB. Disk: {images}run directory about {found.run_mb:.0f} MB. From a "
         f"dry run of {found.sampled:,} specimens on this machine, as busy as it is now."
     )

@@ -131,7 +131,7 @@ def ui(
         console.print(
             f"[yellow]warning:[/] the manager of {known.identity} is gone without having been stopped (killed, or the "
             "machine was off): no trial is started or recorded any more. What has been recorded is shown; "
-            f"`bioautoml nnictl resume {known.identity}` goes on with it.",
+            f"`bioautoml nnictl resume {known.identity}` continues with it.",
             highlight=False,
         )
     if known.port is None:
@@ -168,7 +168,7 @@ def trials(
     if manager_is_gone(folder.name):
         console.print(
             f"[yellow]warning:[/] the manager of {folder.name} is gone without having been stopped; "
-            f"`bioautoml nnictl resume {folder.name}` goes on with it.",
+            f"`bioautoml nnictl resume {folder.name}` continues with it.",
             highlight=False,
         )
     table = Table(box=None, pad_edge=False, title=escape(str(folder / "runs")), title_justify="left")

@@ -14,7 +14,7 @@ from .._version import __version__
 from ..utils.errors import BioAutoMLError, outside_cause, place_cause
 from ..utils.quiet import quiet, substitute_letters
 from .estimating import is_long, show_estimate
-from .shared import LOOK, STAGES, START, Overrides, RunPath, app, console, errors
+from .shared import LOOK, STAGES, START, Overrides, RunPath, app, console, errors, tell_renamed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,7 +161,7 @@ _stage_command(
 )
 _stage_command(
     "evaluate",
-    "Score the trained network of a run on its test part.\n\nExample: bioautoml evaluate runs/moths",
+    "Score the trained network of a run on its test split.\n\nExample: bioautoml evaluate runs/moths",
     ("derive", "retrain"),
 )
 
@@ -260,7 +260,7 @@ def _files_of(experiment: Experiment) -> list[Path]:
 def doctor(directory: RunPath) -> None:
     """Explain a search in plain words: converged, collapsed, too short, and what helps.
 
-    Exit code 0: well, 1: something to watch or ill.
+    Exit code 0: all ok, 1: at least one warning or error.
 
     Example: bioautoml doctor runs/moths
     """
@@ -291,16 +291,16 @@ def doctor(directory: RunPath) -> None:
         batch_size=experiment.search.batch_size,
         outcome=load("search/outcome.json"),
         derived_score=float(score) if isinstance(score, float) else None,
-        learns_shares="equal_shares" not in getattr(get("strategies", experiment.strategy.name), "capabilities", ()),
+        has_preferences="equal_shares" not in getattr(get("strategies", experiment.strategy.name), "capabilities", ()),
         candidate_scores=[line["score"] for line in scored_candidates(run) if line["score"] >= 0],
     )
-    colours = {"ill": "red", "watch": "yellow", "well": "green"}
+    colours = {"error": "red", "warning": "yellow", "ok": "green"}
     for finding in found:
         level = f"[{colours[finding.level]}]{finding.level:>5}[/]"
         lines = [f"{level}  [bold]{finding.title}[/]: {escape(finding.seen)}"]
         lines += [f"       [dim]What helps:[/] {escape(finding.remedy)}"] if finding.remedy else []
         console.print("\n".join(lines), highlight=False, soft_wrap=True)
-    raise typer.Exit(int(any(finding.level != "well" for finding in found)))
+    raise typer.Exit(int(any(finding.level != "ok" for finding in found)))
 
 
 @app.command("ls", rich_help_panel=LOOK)
@@ -457,6 +457,7 @@ def main() -> None:
     """Entry point: our errors become one clear message and exit code 2."""
     quiet()
     substitute_letters()
+    tell_renamed()
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")

@@ -33,7 +33,7 @@ def media(
     per_second: Annotated[float, typer.Option(min=0.001, max=100, help="Most requests a second to one host.")] = 4,
     connections: Annotated[int, typer.Option(min=1, max=32, help="Most images at once from one host.")] = 4,
     attempts: Annotated[int, typer.Option(min=1, max=20, help="How often an image is tried.")] = 5,
-    contact: Annotated[str, typer.Option(help="E-mail or page by which hosts can reach you; sent with requests.")] = "",
+    contact: Annotated[str, typer.Option(help="E-mail or page where hosts can reach you; sent with requests.")] = "",
     allow_private_addresses: Annotated[
         bool, typer.Option("--allow-private-addresses", help="Connect to addresses that are not public, too.")
     ] = False,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
+
+from ..utils.renamed import RenamedWarning
 
 START, STAGES, DEPLOY, NNI, LOOK = "Start here", "One stage at a time", "Deploy", "NNI", "Look and compare"
 """Panels of the help, in this order."""
@@ -47,3 +50,16 @@ RunPath = Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a dotted key; may be repeated.")
 ]
+
+
+def tell_renamed() -> None:
+    """Print what was renamed as a sentence, without the place in our source that other warnings name."""
+    otherwise = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if issubclass(category, RenamedWarning):
+            errors.print(f"note: {message}", markup=False, highlight=False, soft_wrap=True)
+        else:
+            otherwise(message, category, *place)
+
+    warnings.showwarning = show  # type: ignore[assignment]

@@ -13,7 +13,7 @@ import numpy as np
 from ..runs.prepared import PreparedData
 
 
-class RunContender(ABC):
+class RunMethod(ABC):
     """A row that is a run of the whole job with a few settings changed.
 
     Args:
@@ -30,12 +30,12 @@ class RunContender(ABC):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a `PredictingContender` returns.
+    """What a `PredictingMethod` returns.
 
     Attributes:
-        probabilities: (N, K) of the test part.
+        probabilities: (N, K) of the test split.
         parameters: how many numbers it learned, None where that says nothing.
-        validation: (M, K) of the validation part; `bioautoml auto` chooses by it.
+        validation: (M, K) of the validation split; `bioautoml auto` chooses by it.
         write_onnx: writes what was learned as a file that computes ``logits`` (N, K), log-probabilities but for a
             constant, from those of ``image``, ``numeric``, ``categorical`` and ``mask`` that it reads; None for what is
             no model to ship, such as a constant answer.
@@ -49,9 +49,12 @@ class Prediction:
     modalities: tuple[str, ...] = ("metadata",)
 
 
-class PredictingContender(ABC):
-    """A row that is no network of ours: it gets the prepared data and predicts the test part."""
+class PredictingMethod(ABC):
+    """A row that is not a network of ours: it gets the prepared data and predicts the test split."""
 
     @abstractmethod
     def predict(self, data: PreparedData, seed: int) -> Prediction:
-        """Train on weights-train and alpha-train, and answer the test and the validation part in the data's order."""
+        """Train on weights-train and alpha-train, and answer the test and the validation split in the data's order."""
+
+
+RunContender, PredictingContender = RunMethod, PredictingMethod  # their names until 0.2, which packages may import

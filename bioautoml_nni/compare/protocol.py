@@ -25,9 +25,9 @@ from ..utils.errors import BioAutoMLError, ConfigError, RunDirectoryError
 from ..utils.own_files import read_json
 from ..utils.places import require_folder
 from ..utils.progress import make_progress
-from ._base import PredictingContender, RunContender
+from ._base import PredictingMethod, RunMethod
 from .in_reports import OWN_ROW, show_comparison
-from .rows import find_contender, folder_name, predicted, prediction_scores, prepared, run_process, run_scores
+from .rows import find_method, folder_name, predicted, prediction_scores, prepared, run_process, run_scores
 from .tables import write_tables
 
 DATA = "data"
@@ -39,7 +39,7 @@ class Job:
     """One row with one seed."""
 
     row: str
-    contender: RunContender | PredictingContender
+    method: RunMethod | PredictingMethod
     experiment: Experiment
     folder: Path
 
@@ -50,7 +50,7 @@ def compare(
     """Run what is missing, write the tables to `output`, and show them in the reports of the experiment's own row.
 
     Args:
-        rows: contenders, each a name or ``name:argument``.
+        rows: methods, each a name or ``name:argument``.
         seeds: number of seeds; they count up from the experiment's own.
         jobs: how many runs at a time.
 
@@ -58,7 +58,7 @@ def compare(
         One line per row and seed.
 
     Raises:
-        ConfigError: for contenders that do not exist, and all mistakes in their settings, before anything starts.
+        ConfigError: for methods that do not exist, and all mistakes in their settings, before anything starts.
         RunDirectoryError: if a run failed; everything else is finished and kept then.
     """
     plan = _plan(experiment, rows, seeds, output)
@@ -75,7 +75,7 @@ def compare(
                 return _result(job, output, threads)
             except BioAutoMLError as error:
                 return f"{job.row}, seed {job.experiment.seed}: {error}"
-            except Exception as error:  # a contender is a plug-in; the other rows are kept
+            except Exception as error:  # a method is a plug-in; the other rows are kept
                 log = job.folder.with_suffix(".log")
                 write_text(log, traceback.format_exc())
                 return f"{job.row}, seed {job.experiment.seed}: {type(error).__name__}: {error} (see {log})."
@@ -107,12 +107,12 @@ def _plan(experiment: Experiment, rows: Sequence[str], seeds: int, output: Path)
     plan: list[Job] = []
     for row in rows:
         try:
-            contender = find_contender(row)
+            method = find_method(row)
             for seed in range(experiment.seed, experiment.seed + seeds):
-                settings = contender.settings(seed) if isinstance(contender, RunContender) else {}
+                settings = method.settings(seed) if isinstance(method, RunMethod) else {}
                 values = {**settings, "seed": seed}
                 folder = output / folder_name(row) / f"seed-{seed}"
-                plan.append(Job(row, contender, changed(experiment, values, f"row {row}"), folder))
+                plan.append(Job(row, method, changed(experiment, values, f"row {row}"), folder))
         except ConfigError as error:
             problems += error.problems
         except (BioAutoMLError, TypeError) as error:
@@ -123,17 +123,17 @@ def _plan(experiment: Experiment, rows: Sequence[str], seeds: int, output: Path)
 
 
 def _result(job: Job, output: Path, threads: int) -> dict[str, Any]:
-    if isinstance(job.contender, RunContender):
+    if isinstance(job.method, RunMethod):
         return {"row": job.row, "seed": job.experiment.seed, **_run(_run_directory(job, output), threads)}
     file = job.folder / "result.json"
     if not file.is_file():
-        write_json(file, _predicted(job, job.contender, output))
+        write_json(file, _predicted(job, job.method, output))
     return {"row": job.row, "seed": job.experiment.seed, **read_json(file)}
 
 
 def _run_directory(job: Job, output: Path) -> RunDirectory:
     """Return the directory of a job's run; rows that are no run of ours share one with the data, for each seed."""
-    is_run = isinstance(job.contender, RunContender)
+    is_run = isinstance(job.method, RunMethod)
     return RunDirectory.create(job.folder if is_run else output / DATA / f"seed-{job.experiment.seed}", job.experiment)
 
 
@@ -144,8 +144,8 @@ def _run(run: RunDirectory, threads: int) -> dict[str, Any]:
     return run_scores(run)
 
 
-def _predicted(job: Job, contender: PredictingContender, output: Path) -> dict[str, Any]:
+def _predicted(job: Job, method: PredictingMethod, output: Path) -> dict[str, Any]:
     data = prepared(_run_directory(job, output))
-    scores, per_class = prediction_scores(data, *predicted(data, contender, job.experiment.seed))
+    scores, per_class = prediction_scores(data, *predicted(data, method, job.experiment.seed))
     write_text(job.folder / "per_class.csv", per_class)
     return scores

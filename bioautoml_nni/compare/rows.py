@@ -1,4 +1,4 @@
-"""One row of a comparison: found by its name, run in a process of its own, scored on the test part."""
+"""One row of a comparison: found by its name, run in a process of its own, scored on the test split."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from ..runs.prepared import PreparedData
 from ..stages.prepare import prepare
 from ..utils.errors import RunDirectoryError
 from ..utils.own_files import read_json
-from ._base import PredictingContender, Prediction, RunContender
+from ._base import PredictingMethod, Prediction, RunMethod
 
 
-def find_contender(row: str) -> RunContender | PredictingContender:
-    """Return the contender that ``name`` or ``name:argument`` stands for.
+def find_method(row: str) -> RunMethod | PredictingMethod:
+    """Return the method that ``name`` or ``name:argument`` stands for.
 
     Raises:
         PluginError: if there is none of this name.
         ConfigError: for an argument that it does not take.
     """
     name, _, argument = row.partition(":")
-    made: RunContender | PredictingContender = get("contenders", name).target(*([argument] if argument else []))
+    made: RunMethod | PredictingMethod = get("methods", name).target(*([argument] if argument else []))
     return made
 
 
@@ -96,15 +96,15 @@ def prepared(run: RunDirectory) -> PreparedData:
     return PreparedData.load(run)
 
 
-def predicted(data: PreparedData, contender: PredictingContender, seed: int) -> tuple[Prediction, float]:
-    """Return what a contender predicts, and the seconds that it took."""
+def predicted(data: PreparedData, method: PredictingMethod, seed: int) -> tuple[Prediction, float]:
+    """Return what a method predicts, and the seconds that it took."""
     start = time.monotonic()
-    found = contender.predict(data, seed)
+    found = method.predict(data, seed)
     return found, time.monotonic() - start
 
 
 def prediction_scores(data: PreparedData, found: Prediction, seconds: float) -> tuple[dict[str, Any], str]:
-    """Return scores and costs of a prediction of the test part, and its classes one by one as CSV."""
+    """Return scores and costs of a prediction of the test split, and its classes one by one as CSV."""
     target = data.targets[(data.part == splits.TEST).to_numpy()]
     metrics = classification_metrics(target, found.probabilities)
     per_class = per_class_table(target, found.probabilities, data.classes, np.array(data.class_counts()))

@@ -29,14 +29,14 @@ def write_tables(runs: pd.DataFrame, experiment: Experiment, output: Path, data_
 
     Args:
         runs: a line for each row and seed.
-        data_sha256: digest of the data that all rows were scored on, by which a report knows whether the table is
+        data_sha256: digest of the data that all rows were scored on; it tells a report whether the table is
             about its run.
     """
     lines = summary_lines(runs)
     split = experiment.data.split
     by = split.group or split.column
     caption = (
-        f"{experiment.name}: test part of split '{split.method}'{f' by {by}' if by else ''}, seeds "
+        f"{experiment.name}: test split of split '{split.method}'{f' by {by}' if by else ''}, seeds "
         f"{', '.join(map(str, sorted(runs['seed'].unique())))}; mean ± standard deviation over seeds. Tail: classes "
         "with fewer than 20 training specimens. p: paired t-test of macro-F1 over seeds against random architectures "
         "of the same space, where both have at least two. Latency: one specimen, one CPU thread. Times are of runs "
@@ -49,7 +49,7 @@ def write_tables(runs: pd.DataFrame, experiment: Experiment, output: Path, data_
     write_text(output / "compare.md", "\n".join([*rows, "", caption, ""]))
     html = render("compare.html.j2", __package__, name=experiment.name, headings=headings, lines=lines, caption=caption)
     write_text(output / "compare.html", html)
-    rows_mean = {str(row): get("contenders", str(row).partition(":")[0]).description for row in runs["row"].unique()}
+    rows_mean = {str(row): get("methods", str(row).partition(":")[0]).description for row in runs["row"].unique()}
     table = {"data_sha256": data_sha256, "caption": caption, "headings": headings, "lines": lines, "rows": rows_mean}
     write_json(output / "compare.json", table)
 

@@ -15,6 +15,7 @@ from ..utils.encodings import read_text
 from ..utils.errors import BioAutoMLError, ConfigError, PluginError
 from ..utils.yaml_files import RepeatedKeys, load_yaml, without_spelling
 from .arguments import as_annotated, check_arguments, constructor_arguments
+from .renamed import with_present_names
 from .schema import RECIPE_KEYS, DataConfig, Experiment
 
 TEACHERS = (("search", "distillation", "teacher"), ("training", "distillation", "teacher"))
@@ -102,7 +103,7 @@ def apply_overrides(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
     """Return `raw` with ``dotted.key=value`` texts applied.
 
     Raises:
-        ConfigError: if a text has no equals sign, or leads through something that is no section.
+        ConfigError: if a text has no equals sign, or leads through something that is not a section.
     """
     result = copy.deepcopy(dict(raw))
     problems: list[str] = []
@@ -133,7 +134,7 @@ def _assign(raw: dict[str, Any], key: str, value: Any) -> str | None:
     """Set a dotted key in place; return what is wrong with the key, or None."""
     parts = key.split(".")
     if not all(parts):
-        return f"{key!r} is no dotted key; write it as key.subkey=value"
+        return f"{key!r} is not a dotted key; write it as key.subkey=value"
     section: Any = raw
     for part in parts[:-1]:
         if isinstance(section, dict) and section.get(part) is None:
@@ -154,8 +155,8 @@ def parse_experiment(raw: Mapping[str, Any], origin: str = "experiment") -> Expe
     Raises:
         ConfigError: with all mistakes at once: the schema's and those of every plug-in's arguments.
     """
-    raw = _as_annotated(raw)
     problems: list[str] = []
+    raw = _as_annotated(with_present_names(raw, problems))
     experiment: Experiment | None = None
     try:
         experiment = Experiment.model_validate(dict(raw))
@@ -269,7 +270,7 @@ def _trunk_problems(experiment: Experiment) -> list[str]:
         problems += [f"training.cutmix: {reason}."] if experiment.training.cutmix else []
         problems += [f"search.image_sizes: {reason}."] if experiment.search.image_sizes else []
     elif trunk.get("views"):
-        problems.append("space.trunk.views: a trunk that is trained sees every image anew; remove it.")
+        problems.append("space.trunk.views: a trunk that is trained sees every image again; remove it.")
     if not experiment.space.arguments.get("cells", 6):
         reason = "space.cells is 0, so that there are no cells; remove it"
         problems += [f"retrain.cells: {reason}."] if experiment.retrain.cells else []

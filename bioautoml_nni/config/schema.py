@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from ..architecture.budgets import BUDGETS, LARGEST_SIDE, Budget
 
 SMALLEST_SIDE = 16
-"""Pixels of the smallest picture that is worth looking at."""
+"""Pixels of the smallest image that is worth looking at."""
 
 
 class _Section(BaseModel):
@@ -36,7 +36,7 @@ class SplitConfig(_Section):
 
     `method` "stratified" and "group" draw test and validation at random (a group stays on one side); "column" takes
     the values of `column` listed under train, validation and test; "official" does so with the source's own split.
-    Whatever is not given is drawn from the training part, by `group` if there is one.
+    Whatever is not given is drawn from the training split, by `group` if there is one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
@@ -51,10 +51,10 @@ class SplitConfig(_Section):
         default_factory=list, description="values that mean validation; drawn from training without them"
     )
     test: list[str] = Field(default_factory=list, description="values that mean test")
-    test_fraction: float = Field(0.2, gt=0, lt=1, description="of all specimens, where the test part is drawn")
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="of all specimens, where the test split is drawn")
     validation_fraction: float = Field(0.15, gt=0, lt=1, description="of the others, where validation is drawn")
     alpha_fraction: float = Field(
-        0.5, gt=0, lt=1, description="of the training part: what trains the architecture in the search"
+        0.5, gt=0, lt=1, description="of the training split: what trains the architecture in the search"
     )
     seed: int | None = Field(
         None,
@@ -174,7 +174,7 @@ class _Optimisation(_Section):
     augmentation: Augmentation = Augmentation()
     trunk_rate: float = Field(1.0, gt=0, description="of a pretrained trunk that is trained: factor of learning_rate")
     layer_decay: float = Field(
-        1.0, gt=0, le=1, description="by which the rate of every layer of such a trunk is that of the layer after it"
+        1.0, gt=0, le=1, description="factor from each layer's rate to that of the layer before it"
     )
     frozen_batch_norm: bool = Field(False, description="keep the statistics of such a trunk's batch norms")
 
@@ -218,12 +218,12 @@ class SearchConfig(_Optimisation):
         0.025, gt=0, description="of the weights; the architecture's is an argument of strategy"
     )
     weight_decay: float = Field(3e-4, ge=0)
-    most_restarts: int = Field(3, ge=0, description="after a loss that is not finite, each time with half the rate")
+    max_restarts: int = Field(3, ge=0, description="after a loss that is not finite, each time with half the rate")
     devices: int = Field(1, ge=1, description="processes that search together, each on a GPU of its own or on the CPU")
     precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="bf16-mixed is for GPUs")
     image_sizes: list[int] = Field(
         default_factory=list,
-        description="edges of the pictures in parts of the search that are equally long, such as [32, 48]; "
+        description="edges of the images in parts of the search that are equally long, such as [32, 48]; "
         "data.image_size throughout by default",
     )
     distillation: SearchDistillationConfig | None = None
@@ -234,7 +234,7 @@ class SearchConfig(_Optimisation):
     )
 
     def image_size_at(self, epoch: int) -> int | None:
-        """Return the edge of the pictures in an epoch, None for data.image_size."""
+        """Return the edge of the images in an epoch, None for data.image_size."""
         return self.image_sizes[epoch * len(self.image_sizes) // self.epochs] if self.image_sizes else None
 
     @model_validator(mode="after")
@@ -282,7 +282,7 @@ class TrainingConfig(_Optimisation):
     ema_decay: float = Field(0.0, ge=0, lt=1, description="exponential moving average of the weights; 0 is off")
     precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="bf16-mixed is for GPUs")
     sampler: Literal["shuffled", "square_root", "balanced"] = Field(
-        "shuffled", description="drawn anew by the square root of the class's size, or every class alike"
+        "shuffled", description="resampled by the square root of the class's size, or every class alike"
     )
     mixup: float = Field(0.0, ge=0, description="parameter of the Beta distribution of shares; 0 is off")
     cutmix: float = Field(0.0, ge=0, description="parameter of the Beta distribution of areas; 0 is off")
@@ -322,8 +322,8 @@ Target = Literal["trap", "pi", "station"]
 class DerivationConfig(_Section):
     """How a finished search becomes one architecture.
 
-    "shares" takes the strongest operations; "perturbation" those whose removal costs the supernet most on validation;
-    "successive_halving" trains the strongest and others, drawn with the shares as probabilities, as they will be
+    "strongest" takes the strongest operations; "perturbation" those whose removal costs the supernet most;
+    "successive_halving" trains the strongest and others, sampled from the architecture weights, as they will be
     retrained, and after every round keeps the half with the best validation macro-F1 (arXiv 1502.07943);
     "evolution" lets NNI's regularised evolution look for the architecture that is best on validation with the
     supernet's own weights, without training (arXiv 1904.00420), for a supernet of strategy random_paths or another;
@@ -333,13 +333,13 @@ class DerivationConfig(_Section):
     what they save.
     """
 
-    method: Literal["shares", "perturbation", "successive_halving", "evolution", "random", "given"] = "shares"
+    method: Literal["strongest", "perturbation", "successive_halving", "evolution", "random", "given"] = "strongest"
     choices: dict[str, str] = Field(
         default_factory=dict,
         description="of given: a candidate for every label; for a node its inputs, such as 0+2",
     )
     seed: int = Field(0, description="of method random, and of what other methods draw")
-    proposals: Literal["shares", "random"] = Field("shares", description="of successive_halving")
+    proposals: Literal["sampled", "random"] = Field("sampled", description="of successive_halving")
     candidates: int = Field(8, ge=2, description="of successive_halving")
     first_epochs: int = Field(4, ge=1, description="of successive_halving: of the first round; every next has twice")
     evaluations: int = Field(200, ge=2, description="of evolution: candidates in all")
@@ -382,7 +382,7 @@ class RetrainConfig(_Section):
     )
     refit: bool = Field(
         False,
-        description="train once more on training and validation part together, for as many epochs as were kept; "
+        description="train once more on training and validation split together, for as many epochs as were kept; "
         "calibration stays that of the network which had not seen validation",
     )
     max_minutes: float | None = Field(None, gt=0, description="of training; the schedule adapts to what fits")
@@ -421,7 +421,7 @@ class AuditConfig(_Section):
 class EvaluationConfig(_Section):
     """How test scores are made."""
 
-    decision: Literal["balanced", "natural"] = Field(
+    decision: Literal["balanced", "training_prior"] = Field(
         "balanced", description="as if classes were equally frequent, or as frequent as in training"
     )
     examples: int = Field(12, ge=0, le=60, description="right, wrong and unsure answers that the report shows")

@@ -18,7 +18,7 @@ def experiment_template(root: str = ".", table: str = "metadata.csv", rows: int 
     Args:
         root: folder of the table, relative to the experiment's or absolute.
         table: name of the table in it.
-        rows: how many it has, by which lengths and batches are chosen.
+        rows: how many it has; lengths and batches are chosen by it.
 
     Raises:
         ValueError: for a table without rows.
@@ -80,7 +80,7 @@ search:
   batch_size: {search_batch_size}
 
 derivation:
-  method: shares               # the strongest operations; successive_halving trains several candidates first
+  method: strongest            # the strongest operations; successive_halving trains several candidates first
   # target: trap               # or pi, station: hard limits of the model; or max_parameters, max_mflops
 
 training:

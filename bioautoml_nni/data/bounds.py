@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-MOST_PIXELS = 16_000_000
+MAX_PIXELS = 16_000_000
 """Of an image that is decoded without limits of time and memory; four bytes each, in a few copies."""
-MOST_JPEG_PIXELS = 64_000_000
+MAX_JPEG_PIXELS = 64_000_000
 """Of a JPEG, which is decoded at a fraction of its size."""
-MOST_JPEG_WORK = 400_000_000
+MAX_JPEG_WORK = 400_000_000
 """Pixels times scans of a JPEG: each scan goes over all of them."""
 
 
@@ -17,15 +17,15 @@ def is_bounded(data: bytes) -> bool:
     """
     if data[:2] == b"\xff\xd8":
         pixels, scans = _jpeg_pixels(data), max(1, data.count(b"\xff\xda"))
-        return pixels is not None and pixels <= MOST_JPEG_PIXELS and pixels * scans <= MOST_JPEG_WORK
+        return pixels is not None and pixels <= MAX_JPEG_PIXELS and pixels * scans <= MAX_JPEG_WORK
     if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR":
-        return _product(data, ((16, 20), (20, 24)), "big") <= MOST_PIXELS
+        return _product(data, ((16, 20), (20, 24)), "big") <= MAX_PIXELS
     if data[:2] == b"BM":
-        return _product(data, ((18, 22), (22, 26)), "little", signed=True) <= MOST_PIXELS
+        return _product(data, ((18, 22), (22, 26)), "little", signed=True) <= MAX_PIXELS
     if data[:3] == b"GIF":
-        return _gif_pixels(data) <= MOST_PIXELS
+        return _gif_pixels(data) <= MAX_PIXELS
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _webp_pixels(data) <= MOST_PIXELS
+        return _webp_pixels(data) <= MAX_PIXELS
     return False
 
 
@@ -64,7 +64,7 @@ def _gif_pixels(data: bytes) -> int:
             int.from_bytes(data[position + at : position + at + 2], "little") for at in (1, 3, 5, 7)
         )
         return max(width, left + across) * max(height, top + down)
-    return MOST_PIXELS + 1
+    return MAX_PIXELS + 1
 
 
 def _webp_pixels(data: bytes) -> int:
@@ -78,5 +78,5 @@ def _webp_pixels(data: bytes) -> int:
         bits = int.from_bytes(data[21:25], "little")
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     else:
-        return MOST_PIXELS + 1
+        return MAX_PIXELS + 1
     return width * height

@@ -24,14 +24,14 @@ from .bounds import is_bounded
 from .file_names import on_disk
 from .guarded import decode_apart
 from .image_files import Links
-from .pixel_modes import MOST_SCANS, as_rgb, kind_refused, open_image
+from .pixel_modes import MAX_SCANS, as_rgb, kind_refused, open_image
 
 cv2.setNumThreads(1)  # loaders have processes; OpenCV's own threads would not survive their fork
 
 BOX = re.compile(r"#(-?\d+),(-?\d+),(\d+),(\d+)$")
 MEMBER = re.compile(r"::(\d+)\+(\d+)$")
 ORIENTATION = 0x0112
-MOST_BYTES = 2 * 10**9
+MAX_BYTES = 2 * 10**9
 """Of an encoded image."""
 Box = tuple[int, int, int, int]
 """Left, top, width and height in pixels."""
@@ -108,9 +108,9 @@ def read_bytes(root: Path, reference: ImageReference) -> bytes:
     status = os.stat(path)
     length = status.st_size if reference.member is None else reference.member[1]
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # a pipe would never end
-        raise OSError("it is no file")
-    if length > MOST_BYTES:
-        raise OSError(f"its {length / 1e9:.1f} GB exceed the limit of {MOST_BYTES / 1e9:g}")
+        raise OSError("it is not a file")
+    if length > MAX_BYTES:
+        raise OSError(f"its {length / 1e9:.1f} GB exceed the limit of {MAX_BYTES / 1e9:g}")
     with open(path, "rb") as file:
         if reference.member is None:
             data = file.read()
@@ -145,8 +145,8 @@ class JpegHeader:
 
 
 def jpeg_header(data: bytes) -> JpegHeader | None:
-    """Read the header of a JPEG file; None if it is no JPEG, or a damaged one."""
-    if data[:2] != b"\xff\xd8" or data.count(b"\xff\xda") > MOST_SCANS:
+    """Read the header of a JPEG file; None if it is not a JPEG, or a damaged one."""
+    if data[:2] != b"\xff\xd8" or data.count(b"\xff\xda") > MAX_SCANS:
         return None
     position, is_plain = 2, True
     while position + 9 < len(data) and data[position] == 0xFF:
@@ -162,7 +162,7 @@ def jpeg_header(data: bytes) -> JpegHeader | None:
 def decode(
     data: bytes, size: int, box: tuple[int, int, int, int] | None = None, into: np.ndarray | None = None
 ) -> DecodedImage:
-    """Decode a picture to a square: orientation applied, aspect kept, borders in the mean colour of its edges.
+    """Decode an image to a square: orientation applied, aspect kept, borders in the mean colour of its edges.
 
     Plain JPEGs go through libjpeg-turbo, at the smallest fraction of their size that is at least `MARGIN` times the
     wanted one; a filter that averages does the rest.
@@ -172,7 +172,7 @@ def decode(
     Args:
         data: the encoded image.
         size: edge S of the square in pixels.
-        box: left, top, width and height to cut out first, clipped to the picture.
+        box: left, top, width and height to cut out first, clipped to the image.
         into: an array (S, S, 3) uint8 that receives the square, such as a place in a batch.
 
     Raises:

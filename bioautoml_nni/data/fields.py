@@ -165,7 +165,7 @@ class CycleField(Field):
         return hours / 24
 
 
-class PlaceField(Field):
+class GeoField(Field):
     """Latitude and longitude as a point on the unit sphere, on which neither date line nor pole is a border.
 
     Args:
@@ -309,7 +309,7 @@ class TextField(Field):
 
 
 KINDS: Mapping[str, type[Field]] = {
-    field.kind: field for field in (NumberField, CycleField, PlaceField, CategoryField, TextField)
+    field.kind: field for field in (NumberField, CycleField, GeoField, CategoryField, TextField)
 }
 
 

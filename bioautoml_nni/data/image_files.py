@@ -41,8 +41,8 @@ class Listing:
         unnamable: such files whose name another file has too.
         linked: folders that are links, and are not looked into.
         hidden: number of images that are hidden, or lie in folders of the system.
-        skipped: number of other files by suffix; pictures that cannot be decoded among them.
-        examples: one file for each skipped suffix of pictures.
+        skipped: number of other files by suffix; images that cannot be decoded among them.
+        examples: one file for each skipped suffix of images.
     """
 
     files: list[str] = field(default_factory=list)

@@ -33,7 +33,7 @@ from .image_files import Links
 from .perceptual_hash import perceptual_hash
 from .verified import Verified, stamp_of
 
-REVISION = 6
+REVISION = 7
 BLOCK = 1024
 COLUMNS = (
     "reference",
@@ -43,7 +43,7 @@ COLUMNS = (
     "width",
     "height",
     "digest",
-    "look",
+    "phash",
     "checksum",
     "several",
     "failure",
@@ -169,7 +169,7 @@ class ImageStore:
 
         Returns:
             Columns ``reference``, ``row`` (-1: no pixels stored), ``width``, ``height``, ``digest`` (of the encoded
-            bytes), ``look`` (perceptual hash as int64), ``several`` (1 for the first of several images in a file)
+            bytes), ``phash`` (perceptual hash as int64), ``several`` (1 for the first of several images in a file)
             and ``failure`` (None for a readable image).
 
         Raises:
@@ -243,7 +243,7 @@ class ImageStore:
         entries = index.execute(f"SELECT {', '.join(COLUMNS)} FROM images")
         rows = [entry for entry in entries if entry[0] in wanted]
         table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
-        return table.astype({"row": np.int64, "checksum": np.int64, "look": np.int64, "several": np.int64})
+        return table.astype({"row": np.int64, "checksum": np.int64, "phash": np.int64, "several": np.int64})
 
     def _memory(self) -> np.ndarray:
         path = self._pixels
@@ -339,8 +339,8 @@ class ImageStore:
         if row >= 0:
             os.pwrite(file, pixels, row * self.row_bytes)
         digest = _digest(data + repr(reference.box).encode() if reference.box else data)
-        look = perceptual_hash(image.square)
-        facts = (image.width, image.height, digest, look, zlib.crc32(pixels), int(image.several))
+        phash = perceptual_hash(image.square)
+        facts = (image.width, image.height, digest, phash, zlib.crc32(pixels), int(image.several))
         return text, row, *(stamp or (-1, -1)), *facts, None
 
 

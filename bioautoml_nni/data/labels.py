@@ -24,7 +24,7 @@ class Learnable:
     """Specimens whose labels can be learned or are held out.
 
     Attributes:
-        table: their rows, numbered anew.
+        table: their rows, renumbered.
         kept: positions of these rows in the table that was given.
         left_out: number of specimens by label left out.
         joined: number of specimens by label that is part of `OTHER` now.

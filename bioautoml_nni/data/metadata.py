@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .fields import CategoryField, CycleField, Field, NumberField, PlaceField, TextField, restore
+from .fields import CategoryField, CycleField, Field, GeoField, NumberField, TextField, restore
 from .manifest import Role
 from .numerals import decide_numbers
 from .times import decide_form, parse_moments, restore_form
@@ -43,7 +43,7 @@ class MetadataPreprocessor:
 
     Args:
         roles: role of each feature column; latitude and longitude must come as a pair.
-        place_resolution_km: see `PlaceField`.
+        place_resolution_km: see `GeoField`.
         rare_below: see `CategoryField`.
         text_width: see `TextField`.
         forms: how columns write numbers and dates, as `with_types` decides it; what is not there is decided from the
@@ -119,7 +119,7 @@ class MetadataPreprocessor:
         numeric = [name for field in self.fields_ if not field.categories for name in field.names()]
         return numeric + [name for field in self.fields_ if field.categories for name in field.names()]
 
-    def questions(self) -> list[dict[str, Any]]:
+    def input_schema(self) -> list[dict[str, Any]]:
         """Return for each column its role and, where it has known values, these."""
         values = {field.columns[0]: field.values for field in self.fields_ if isinstance(field, CategoryField)}
         return [{"column": name, "role": role, "values": values.get(name)} for name, role in self.roles.items()]
@@ -162,7 +162,7 @@ class MetadataPreprocessor:
         longitude = [name for name, role in self.roles.items() if role == "longitude"]
         if latitude and longitude:
             forms = [self._number_form(table, name) for name in (latitude[0], longitude[0])]
-            fields.append(PlaceField([latitude[0], longitude[0]], self.place_resolution_km, *forms))
+            fields.append(GeoField([latitude[0], longitude[0]], self.place_resolution_km, *forms))
         return fields
 
     def _number_form(self, table: pd.DataFrame, name: str) -> dict[str, str]:

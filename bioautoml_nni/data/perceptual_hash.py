@@ -1,4 +1,4 @@
-"""Perceptual hash: 64 bits that stay nearly the same when a picture is scaled, recompressed or lightly edited."""
+"""Perceptual hash: 64 bits that stay nearly the same when an image is scaled, recompressed or lightly edited."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ LOW = 8
 
 
 def perceptual_hash(pixels: np.ndarray) -> int:
-    """Return the pHash of a picture as a signed 64-bit integer.
+    """Return the pHash of an image as a signed 64-bit integer.
 
-    The 8 x 8 lowest frequencies of the discrete cosine transform of the grey picture at 32 x 32, each compared with
+    The 8 x 8 lowest frequencies of the discrete cosine transform of the grey image at 32 x 32, each compared with
     their median (Zauner 2010, Implementation and Benchmarking of Perceptual Image Hash Functions).
 
     Args:
@@ -37,7 +37,7 @@ def near_pairs(hashes: np.ndarray, limit: int) -> np.ndarray:
 
     Two hashes that differ in at most `limit` bits agree in at least one of `limit` + 1 blocks of bits, so only
     hashes that share a block are compared. Of more than 200 hashes with one block, neighbours alone are compared:
-    such a crowd is one picture many times, or no picture at all.
+    such a crowd is one image many times, or no image at all.
     """
     found: list[np.ndarray] = []
     edges = np.linspace(0, 64, limit + 2).astype(int)

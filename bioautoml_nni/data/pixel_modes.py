@@ -15,7 +15,7 @@ FORMATS = (
     "HEIF",
 )  # fmt: skip
 """What is decoded; none of them runs another program, as EPS would."""
-MOST_SCANS = 100
+MAX_SCANS = 100
 """Of a JPEG; one with thousands of them keeps a decoder busy for hours."""
 DNG_VERSION, PHOTOMETRIC, SUB_IFDS, REDUCED = 50706, 262, 330, 254
 SENSOR = (32803, 34892)
@@ -40,8 +40,8 @@ def kind_refused(data: bytes) -> str | None:
         return "it is Canon's raw data (CR2, CR3); develop it to JPEG or TIFF"
     if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS and not _heif():
         return "it is a HEIC image; install the extra that reads them: pip install 'bioautoml-nni[heif]'"
-    if data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > MOST_SCANS:
-        return f"it is a JPEG of more than {MOST_SCANS} scans, as no camera writes it"
+    if data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > MAX_SCANS:
+        return f"it is a JPEG of more than {MAX_SCANS} scans, as no camera writes it"
     return None
 
 
@@ -83,7 +83,7 @@ def open_image(data: bytes) -> Image.Image:
 
 
 def without_exif(data: bytes) -> bytes | None:
-    """Return a JPEG without its EXIF and XMP blocks; None if it is no JPEG or has none."""
+    """Return a JPEG without its EXIF and XMP blocks; None if it is not a JPEG or has none."""
     if data[:2] != b"\xff\xd8":
         return None
     kept, position = [data[:2]], 2

@@ -20,7 +20,7 @@ class Readable:
     """Specimens with a readable image.
 
     Attributes:
-        table: their rows, numbered anew.
+        table: their rows, renumbered.
         facts: of their images, from the image store, row by row.
         unreadable: id, image and reason of the images that cannot be read.
         remarks: what that means.

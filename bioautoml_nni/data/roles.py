@@ -32,7 +32,7 @@ SIZE = re.compile(
 )
 FRACTION = re.compile(r"(^|_)(fraction|share|ratio|proportion|cover|anteil|proporcion|proporcao)(_|$)")
 """Names of columns as `plain_name` gives them, in English, German, French, Spanish and Portuguese."""
-MOST_CATEGORIES = 50
+MAX_CATEGORIES = 50
 COUNTED = {"excel": "days as spreadsheets do", "unix": "seconds since 1970", "unix_ms": "milliseconds since 1970"}
 
 
@@ -66,7 +66,7 @@ def decide_roles(
 
     Args:
         manifest: it is only read.
-        table: the rows that are used, by which roles are inferred.
+        table: the rows that are used; roles are inferred from them.
         findings: of the screen, one for each column.
         allow: reason, by column that is used although it is refused.
 
@@ -145,7 +145,7 @@ def infer_role(name: str, column: pd.Series) -> tuple[Role, str]:
         return "hour", "its values are times of day"
     if is_time(values):
         return "date", "its values are dates"
-    if len(values) < 2 * values.nunique() or values.nunique() > MOST_CATEGORIES:
+    if len(values) < 2 * values.nunique() or values.nunique() > MAX_CATEGORIES:
         return "ignored", f"{values.nunique()} different texts are an identifier or free text"
     return "categorical", f"{values.nunique()} different texts"
 

@@ -28,7 +28,7 @@ def divide(table: pd.DataFrame, settings: DataConfig, seed: int) -> pd.Series:
     Args:
         table: a manifest's rows.
         settings: of the data: `split` and `hold_out`.
-        seed: of the experiment, by which parts are drawn unless `split.seed` says otherwise.
+        seed: of the experiment; splits are drawn with it unless `split.seed` says otherwise.
 
     Raises:
         DataError: if a column is missing, a value is not assigned, or a part stays empty.
@@ -39,13 +39,13 @@ def divide(table: pd.DataFrame, settings: DataConfig, seed: int) -> pd.Series:
 
 
 def unused_split(table: pd.DataFrame, settings: DataConfig) -> list[Remark]:
-    """Remark on parts that the source states and that are not used, since the data are divided anew."""
+    """Remark on parts that the source states and that are not used, since the data are split again."""
     if SPLIT not in table or settings.split.method == "official":
         return []
     names = ", ".join(sorted(str(name) for name in table[SPLIT].dropna().unique())[:6])
     text = (
         f"The source divides the data into {names}, but data.split.method is {settings.split.method!r}: all are pooled "
-        "and divided anew."
+        "and split again."
     )
     official = official_split(str(name) for name in table[SPLIT].dropna().unique())
     return [Remark("warning", "split", text, None if official is None else Answer("data.split", official, sure=True))]
@@ -59,7 +59,7 @@ PART_NAMES = {"train": ("train", "training"), "validation": ("val", "valid", "va
 def official_split(names: Iterable[str]) -> dict[str, Any] | None:
     """Return the split that parts of these names most plainly are, None if some are called otherwise.
 
-    Where there is no test part, the validation part is tested on, and another one drawn from the training part.
+    Where there is no test split, the validation split is tested on, and another one drawn from the training split.
     """
     split: dict[str, Any] = {"method": "official"}
     for name in sorted(names):
@@ -156,7 +156,7 @@ def _fraction(table: pd.DataFrame, groups: pd.Series | None, fraction: float, se
 def _stratified_subset(labels: pd.Series, fraction: float, seed: int) -> np.ndarray:
     """Return which rows belong to a random subset with `fraction` of every class.
 
-    Shares that are no whole number are rounded at random, so that many rare classes together come to the fraction.
+    Counts that are not whole numbers are rounded at random, so that many rare classes together come to the fraction.
     Every class keeps a row outside of the subset.
     """
     rng = np.random.default_rng(seed)

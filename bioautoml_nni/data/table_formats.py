@@ -86,7 +86,7 @@ def sheet_names(path: Path) -> list[str]:
     """Return the names of all sheets.
 
     Raises:
-        ValueError: for a file that is no spreadsheet.
+        ValueError: for a file that is not a spreadsheet.
     """
     from python_calamine import CalamineError, CalamineWorkbook
 
@@ -100,7 +100,7 @@ def sqlite_names(path: Path) -> list[str]:
     """Return the names of all tables and views of a database.
 
     Raises:
-        ValueError: for a file that is no database.
+        ValueError: for a file that is not a database.
     """
     try:
         with closing(_connected(path)) as base:
@@ -145,9 +145,9 @@ def _records(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         except ValueError as error:
-            raise ValueError(f"line {number} is no JSON: {error}") from error
+            raise ValueError(f"line {number} is not JSON: {error}") from error
         if not isinstance(record, dict):
-            raise ValueError(f"line {number} is no object with names and values")
+            raise ValueError(f"line {number} is not an object with names and values")
         yield number, record
 
 
@@ -155,7 +155,7 @@ def sqlite_rows(path: Path, table: str | None) -> Iterator[tuple[int, Row]]:
     """Yield the rows of a table, the names of its columns first.
 
     Raises:
-        ValueError: for a table that is not there, several without a choice, and a file that is no database.
+        ValueError: for a table that is not there, several without a choice, and a file that is not a database.
     """
     try:
         with closing(_connected(path)) as base:

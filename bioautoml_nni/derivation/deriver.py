@@ -1,4 +1,4 @@
-"""From shares, or from chance, to an architecture of one space within one budget."""
+"""From architecture weights, or from chance, to an architecture of one space within one budget."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 from ..architecture import Topology
 from ..architecture import derive as derive_architecture
 from ..architecture.budgets import Budget
-from ..architecture.derive import Shares, dense
+from ..architecture.derive import ArchWeights, dense
 from ..architecture.fit import fit
 from ..architecture.schema import Architecture, Cost, SpaceRecord, Sparsity
-from ..architecture.shares import draw_shares, with_shares
+from ..architecture.weights import record_weights, sample_architecture
 from ..evaluation.cost import count_parameters, specimen_flops
 from ..runs.directory import RunDirectory
 from ..runs.networks import build_network
@@ -40,9 +40,9 @@ class Deriver:
     budget: Budget | None
     cost_of: Callable[[Architecture], Cost]
 
-    def plain(self, shares: Shares, barred: Any = None) -> Architecture:
-        """Return the architecture with the largest shares, whatever it costs."""
-        return derive_architecture(self.topology, shares, self.record, self.provenance, barred)
+    def plain(self, weights: ArchWeights, barred: Any = None) -> Architecture:
+        """Return the architecture with the largest architecture weights, whatever it costs."""
+        return derive_architecture(self.topology, weights, self.record, self.provenance, barred)
 
     def overrun(self, architecture: Architecture) -> float:
         """Return by how much an architecture breaks the budget; zero within it."""
@@ -51,24 +51,24 @@ class Deriver:
         cost = self.cost_of(architecture)
         return self.budget.overrun(cost.parameters, cost.flops)
 
-    def strongest(self, shares: Shares) -> Architecture:
-        """Return the architecture with the largest shares."""
-        architecture = self.plain(shares)
+    def strongest(self, weights: ArchWeights) -> Architecture:
+        """Return the architecture with the largest architecture weights."""
+        architecture = self.plain(weights)
         if self.budget is None:
             return architecture
-        return fit(architecture, self.topology, shares, self.budget, partial(self.plain, shares), self.cost_of)
+        return fit(architecture, self.topology, weights, self.budget, partial(self.plain, weights), self.cost_of)
 
-    def drawn(self, shares: Shares, seed: int) -> Architecture:
-        """Return an architecture whose choices are drawn with their shares as probabilities.
+    def drawn(self, weights: ArchWeights, seed: int) -> Architecture:
+        """Return an architecture whose choices are drawn with their weights as probabilities.
 
         With a budget it is the first of `DRAWS` that keeps it, or what comes nearest, made to fit.
         """
         rng, nearest = np.random.default_rng(seed), None
         for _ in range(1 if self.budget is None else DRAWS):
-            certain = draw_shares(self.topology, shares, rng)
+            certain = sample_architecture(self.topology, weights, rng)
             architecture = self.plain(certain)
             if self.budget is None:
-                return with_shares(architecture, self.topology, shares)
+                return record_weights(architecture, self.topology, weights)
             overrun = self.overrun(architecture)
             if nearest is None or overrun < nearest[0]:
                 nearest = overrun, certain, architecture
@@ -77,9 +77,9 @@ class Deriver:
         assert nearest is not None and self.budget is not None  # DRAWS is positive
         _, certain, architecture = nearest
         fitting = fit(architecture, self.topology, certain, self.budget, partial(self.plain, certain), self.cost_of)
-        return with_shares(fitting, self.topology, shares)
+        return record_weights(fitting, self.topology, weights)
 
-    def with_sparsity(self, architecture: Architecture, shares: Shares) -> Architecture:
+    def with_sparsity(self, architecture: Architecture, weights: ArchWeights) -> Architecture:
         """Return the architecture with what the search removed written into it."""
         if not self.topology.cells:
             return architecture
@@ -87,7 +87,7 @@ class Deriver:
             edges=sum(len(cell.edges) for cell in self.topology.cells.values()),
             edges_kept=sum(len(cell.edges) for cell in architecture.cells.values()),
             network=self.cost_of(architecture),
-            dense=self.cost_of(dense(architecture, self.topology, shares)),
+            dense=self.cost_of(dense(architecture, self.topology, weights)),
         )
         return architecture.model_copy(update={"sparsity": sparsity})
 

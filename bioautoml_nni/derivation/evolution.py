@@ -15,7 +15,7 @@ from nni.nas.strategy import RegularizedEvolution
 from rich.console import Console
 
 from ..architecture import Architecture, Topology
-from ..architecture.shares import as_text, chosen_shares, open_choices
+from ..architecture.weights import as_text, one_hot_weights, open_choices
 from ..nni_engine import evolve
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
@@ -38,12 +38,12 @@ def best_by_supernet(
     overrun: Callable[[Architecture], float],
     console: Console,
 ) -> dict[str, dict[Any, float]]:
-    """Return the shares of the best candidate and write derive/evolution.jsonl, a line for each network that was tried.
+    """Return the best candidate's weights and write derive/evolution.jsonl, a line for each network that was tried.
 
     No network is scored twice.
 
     Args:
-        derived: the architecture of certain shares.
+        derived: the architecture of one-hot architecture weights.
         overrun: by how much an architecture breaks the budget; the less the better, and none is scored that does.
 
     Raises:
@@ -55,7 +55,7 @@ def best_by_supernet(
     settings, seed = run.experiment.derivation, derive_seed(run.experiment.derivation.seed, "evolution") % 2**32
     record = run.work_folder("derive") / RECORD
     lines = scored_candidates(run)
-    known = {derived(chosen_shares(topology, line["choices"])).decisions(): line["score"] for line in lines}
+    known = {derived(one_hot_weights(topology, line["choices"])).decisions(): line["score"] for line in lines}
     labels = open_choices(topology)
     scorer, supernet = InheritedScore(run, data), load_weights(file)
     with make_progress(console) as progress:
@@ -63,7 +63,7 @@ def best_by_supernet(
 
         def score(sample: Mapping[str, Any]) -> float:
             choices = {label: as_text(choice) for label, choice in sample.items() if label in labels}
-            architecture = derived(chosen_shares(topology, choices))
+            architecture = derived(one_hot_weights(topology, choices))
             key = architecture.decisions()  # what zero cuts off makes no other network
             if key not in known:
                 too_much = overrun(architecture)
@@ -87,7 +87,7 @@ def best_by_supernet(
         )
         evolve(data.search_space(), score, strategy, settings.evaluations, record.parent / "nni")
     best = max(lines, key=lambda line: line["score"])
-    return chosen_shares(topology, best["choices"])
+    return one_hot_weights(topology, best["choices"])
 
 
 def scored_candidates(run: RunDirectory) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """Successive halving over candidate architectures, each trained as the derived network will be.
 
 Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization, arXiv 1502.07943. The
-shares of a supernet tell what trains well together in few steps; which network is best by itself, only its own training
-tells.
+architecture weights of a supernet tell what trains well together in few steps; only training alone tells which network
+is best by itself.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class InheritedScore:
         if self.space.inherit(network, supernet):
             return None
         with self.inference.hosting(network):
-            renew_statistics(network, self.batches())
+            recalibrate_batch_norm(network, self.batches())
             return macro_f1(self.data, network, self.image_size, self.inference)
 
     def batches(self) -> Iterator[dict[str, Tensor]]:
@@ -63,7 +63,7 @@ class InheritedScore:
 
 
 @torch.no_grad()
-def renew_statistics(network: nn.Module, batches: Iterable[dict[str, Any]]) -> None:
+def recalibrate_batch_norm(network: nn.Module, batches: Iterable[dict[str, Any]]) -> None:
     """Replace the running statistics of all batch norms by the mean over these batches; nothing else changes.
 
     Those of a frozen trunk (`keeps_statistics`) stay. The network is in evaluation mode afterwards. The batches are on

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from rich.console import Console
 
-from ..architecture.derive import Shares
+from ..architecture.derive import ArchWeights
 from ..nni_engine import named_architecture_parameters
 from ..registry import get
 from ..runs.directory import RunDirectory
@@ -17,11 +17,11 @@ from ..utils.errors import RunDirectoryError
 from ..utils.progress import make_progress
 
 
-def perturbed(run: RunDirectory, data: PreparedData, shares: Shares, console: Console) -> Shares:
-    """Return importances in the place of shares (Wang et al., Rethinking Architecture Selection, arXiv 2108.04392).
+def perturbed(run: RunDirectory, data: PreparedData, weights: ArchWeights, console: Console) -> ArchWeights:
+    """Return importances as weights (Wang et al., Rethinking Architecture Selection, arXiv 2108.04392).
 
     For every choice, each candidate is removed from the trained supernet in turn; its importance is what the
-    validation macro-F1 loses. Importances of a choice are normalised; where nothing loses, the shares stand.
+    validation macro-F1 loses. Importances of a choice are normalised; where nothing loses, the weights stand.
     """
     if not (run / "search/supernet.pt").is_file():
         raise RunDirectoryError(f"{run.path}: has no search/supernet.pt, which derivation.method=perturbation needs.")
@@ -29,8 +29,8 @@ def perturbed(run: RunDirectory, data: PreparedData, shares: Shares, console: Co
     network = strategy.mutate_model(data.search_space())
     restore(network, run / "search/supernet.pt")
     network.eval()
-    names = {label: list(own) for label, own in shares.items()}
-    result = {label: dict(own) for label, own in shares.items()}
+    names = {label: list(own) for label, own in weights.items()}
+    result = {label: dict(own) for label, own in weights.items()}
     inference = Inference.on_this_machine()
     with inference.hosting(network), make_progress(console) as progress:
         alphas = named_architecture_parameters(network)

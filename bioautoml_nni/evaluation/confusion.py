@@ -10,9 +10,9 @@ import pandas as pd
 
 from ..audit.names import RANKS
 
-MOST_DRAWN = 60
+MAX_DRAWN = 60
 """Classes of a matrix that can be read."""
-MOST_PAIRED = 30
+MAX_PAIRED = 30
 """Classes that stand for themselves where no rank brings their number down."""
 
 
@@ -72,15 +72,15 @@ def drawable(
     Up to 60 classes stand for themselves. More are put together at the finest rank with 60 taxa at most; without such
     a rank the classes of the worst pairs stand for themselves, and all others are one.
     """
-    if len(classes) <= MOST_DRAWN:
+    if len(classes) <= MAX_DRAWN:
         return _matrix(target, predicted, len(classes)), list(classes), "class"
     for rank in sorted(taxa, key=RANKS.index, reverse=True):
         names, member = np.unique(taxa[rank], return_inverse=True)
-        if len(names) <= MOST_DRAWN:
+        if len(names) <= MAX_DRAWN:
             return _matrix(member[target], member[predicted], len(names)), names.tolist(), rank
     places = {name: place for place, name in enumerate(classes)}
     worst = most_confused(target, predicted, classes)
-    chosen = list(dict.fromkeys(places[pair[side]] for pair in worst for side in ("first", "second")))[:MOST_PAIRED]
+    chosen = list(dict.fromkeys(places[pair[side]] for pair in worst for side in ("first", "second")))[:MAX_PAIRED]
     member = np.full(len(classes), len(chosen))
     member[chosen] = np.arange(len(chosen))
     names_drawn = [*(classes[place] for place in chosen), f"{len(classes) - len(chosen)} others"]

@@ -17,7 +17,7 @@ from .probabilities import Probabilities
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
 """Colours that remain apart for colour-blind eyes (Okabe and Ito)."""
 STYLES = ("-", "--", ":", "-.")
-MOST_CURVES = 2 * len(PALETTE)
+MAX_CURVES = 2 * len(PALETTE)
 """ROC curves that can be told apart."""
 
 
@@ -54,7 +54,7 @@ def roc_figure(
     brand: str = "",
     areas: np.ndarray | None = None,
 ) -> None:
-    """Draw one-vs-rest ROC curves of the classes with at least ten positives in the test part.
+    """Draw one-vs-rest ROC curves of the classes with at least ten positives in the test split.
 
     Of more classes than there are line styles, those with the smallest and the largest areas are drawn.
 
@@ -66,11 +66,11 @@ def roc_figure(
     axes = figure.add_subplot()
     support = np.bincount(target, minlength=len(classes))
     drawn = np.flatnonzero((support >= 10) & (support < len(target)))
-    left_out = len(drawn) - MOST_CURVES
+    left_out = len(drawn) - MAX_CURVES
     if left_out > 0 and areas is not None:
         ranked = drawn[np.argsort(areas[drawn], kind="stable")]
-        drawn = np.concatenate([ranked[: MOST_CURVES // 2], ranked[-MOST_CURVES // 2 :]])
-        axes.set_title(f"the {MOST_CURVES // 2} smallest and largest areas; {left_out} classes lie between", fontsize=9)
+        drawn = np.concatenate([ranked[: MAX_CURVES // 2], ranked[-MAX_CURVES // 2 :]])
+        axes.set_title(f"the {MAX_CURVES // 2} smallest and largest areas; {left_out} classes lie between", fontsize=9)
     for number, label in enumerate(drawn.tolist()):
         false, true, _ = roc_curve(target == label, found.column(label))
         area = np.trapezoid(true, false)

@@ -1,4 +1,4 @@
-"""What each metadata column is worth to a trained network: permutation importance on the test part."""
+"""What each metadata column is worth to a trained network: permutation importance on the test split."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from ..training.inference import Inference
 from ..utils.seeding import derive_seed
 
 REPEATS = 10
-MOST_ROWS = 5000
+MAX_ROWS = 5000
 
 
 def metadata_importance(
-    data: PreparedData, network: nn.Module, natural: bool, inference: Inference | None = None
+    data: PreparedData, network: nn.Module, under_prior: bool, inference: Inference | None = None
 ) -> dict[str, dict[str, float]]:
     """Return for each metadata column by how much the test macro-F1 falls when its values are exchanged.
 
     Breiman, Random Forests, 2001, by scikit-learn: mean and standard deviation over `REPEATS` exchanges, each among at
-    most `MOST_ROWS` test specimens. Latitude and longitude are exchanged apart. Empty without metadata.
+    most `MAX_ROWS` test specimens. Latitude and longitude are exchanged apart. Empty without metadata.
 
     Args:
-        natural: whether the natural decision counts, rather than the one that the loss was balanced for.
+        under_prior: decide under the training prior rather than as the loss was balanced for.
         inference: where and how the network is asked; by default what this machine offers.
     """
     if not data.metadata_columns:
@@ -40,9 +40,9 @@ def metadata_importance(
     inference = inference or Inference.on_this_machine()
     with inference.hosting(network):
         found = permutation_importance(
-            _Answers(data, network, natural, inference), table, target, scoring="f1_macro", n_repeats=REPEATS,
+            _Answers(data, network, under_prior, inference), table, target, scoring="f1_macro", n_repeats=REPEATS,
             random_state=derive_seed(data.run.experiment.seed, "importance") % 2**32,
-            max_samples=min(MOST_ROWS, len(table)),
+            max_samples=min(MAX_ROWS, len(table)),
         )  # fmt: skip
     return {
         name: {"mean": float(mean), "std": float(deviation)}
@@ -53,10 +53,10 @@ def metadata_importance(
 class _Answers(ClassifierMixin, BaseEstimator):
     """The network as scikit-learn asks it: metadata come as a table, image embeddings were computed before."""
 
-    def __init__(self, data: PreparedData, network: Any, natural: bool, inference: Inference) -> None:
+    def __init__(self, data: PreparedData, network: Any, under_prior: bool, inference: Inference) -> None:
         self.data = data
         self.network = network
-        self.natural = natural
+        self.under_prior = under_prior
         self.inference = inference
         self.embeddings = _embeddings(data, network, inference) if data.uses_images else None
         self.classes_ = np.arange(len(data.classes))
@@ -72,7 +72,7 @@ class _Answers(ClassifierMixin, BaseEstimator):
         if self.embeddings is not None:
             inputs["embedding"] = self.embeddings[torch.from_numpy(table.index.to_numpy(copy=True))]
         logits = self.inference.run(self._classified, [inputs], self.network)
-        return (self.data.loss().natural_logits(logits) if self.natural else logits).argmax(1).numpy()
+        return (self.data.loss().prior_logits(logits) if self.under_prior else logits).argmax(1).numpy()
 
     def _classified(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return logits (N, K) of metadata, with the image embeddings (N, E) in ``embedding`` if there are any."""
@@ -84,7 +84,7 @@ class _Answers(ClassifierMixin, BaseEstimator):
 
 
 def _embeddings(data: PreparedData, network: Any, inference: Inference) -> torch.Tensor:
-    """Return image embeddings (N, E) of the test part."""
+    """Return image embeddings (N, E) of the test split."""
     transform = data.image_transform(data.run.experiment.training.augmentation)
     batches = make_loader(data.dataset([splits.TEST]), inference.batch_size, shuffle=False)
     encoder = network.image_encoder

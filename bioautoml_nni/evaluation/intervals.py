@@ -13,7 +13,7 @@ NAMES = ("accuracy", "balanced_accuracy", "macro_f1")
 def bootstrap(
     target: np.ndarray, predicted: np.ndarray, groups: np.ndarray | None, *, resamples: int = 1000, seed: int = 0
 ) -> np.ndarray:
-    """Return scores (resamples, 3), in the order of `NAMES`, of test parts drawn with replacement.
+    """Return scores (resamples, 3), in the order of `NAMES`, of test splits drawn with replacement.
 
     Whole groups are drawn, since specimens of one trap event or site resemble each other: intervals over single
     specimens would be too narrow. Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 8.

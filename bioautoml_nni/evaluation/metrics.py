@@ -91,7 +91,7 @@ def per_class_table(
 ) -> pd.DataFrame:
     """Return one row per class: precision, recall, f1, support in test, training specimens, one-vs-rest AUC.
 
-    The AUC is missing where the test part has fewer than ten positives or no negative.
+    The AUC is missing where the test split has fewer than ten positives or no negative.
     """
     found = Probabilities.of(probabilities)
     labels = np.arange(len(classes))

@@ -50,7 +50,7 @@ def open_set(
     """Return what happens to specimens of unknown labels.
 
     Args:
-        known: logits (N, K) of the test part.
+        known: logits (N, K) of the test split.
         unknown: logits (M, K) of specimens whose labels are no class.
         temperature: of the calibrated probabilities.
         thresholds: confidences above which answers are given; see `accuracy_thresholds`.

@@ -77,7 +77,7 @@ class Probabilities:
 
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return what is subtracted from logits before the exponential, and the sum by which it is divided (N,)."""
+        """Return what is subtracted from logits before the exponential, and the sum that divides it (N,)."""
         assert self.temperature is not None  # probabilities that are given are asked directly
         peak, total = np.empty(len(self)), np.empty(len(self))
         for rows in row_blocks(self.values):

@@ -15,8 +15,8 @@ from torch import Tensor
 STEP = 16
 """Specimens whose activations are in memory at one time."""
 SENSED = 64
-"""Specimens by which the sensitivity of single layers is measured."""
-MOST_FLOATS = 0.75
+"""Specimens that the sensitivity of single layers is measured on."""
+MAX_FLOATS = 0.75
 """Share of the convolutions that may stay in floating point; a model with more of them is not one of eight bits."""
 
 
@@ -25,7 +25,7 @@ class Quality:
     """What quantisation costs.
 
     Attributes:
-        loss: of the score that counts, macro-F1 of the validation part.
+        loss: of the score that counts, macro-F1 of the validation split.
         disagreement: share of specimens with another answer than in single precision.
         distance: root mean square difference of the logits.
     """
@@ -41,7 +41,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Quantised:
-    """How a model was quantised: by which ranges, which layers stayed in floating point, and at what cost."""
+    """How a model was quantised: with which ranges, which layers stayed in floating point, and at what cost."""
 
     ranges: str
     floats: tuple[str, ...]
@@ -83,7 +83,7 @@ def write_int8(
         if not any(result.quality.within(goal) for result, _ in found):
             order = _by_sensitivity(prepared, trial, inputs, layers, ranges, judge)
             count = 1
-            while count <= MOST_FLOATS * len(layers) and not attempt(ranges, order[:count]).within(goal):
+            while count <= MAX_FLOATS * len(layers) and not attempt(ranges, order[:count]).within(goal):
                 count *= 2
         best, content = min(
             found, key=lambda entry: (not entry[0].quality.within(goal), max(entry[0].quality.loss, 0.0),

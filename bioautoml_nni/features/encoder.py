@@ -54,7 +54,7 @@ class Encoder(ABC):
         mflops: of one image at `image_size`, in millions; None where only building it tells.
         image_size: edge in pixels of the images that it was trained with.
         mean, std: per channel, of pixel values in [0, 1].
-        interpolation: by which its training images were resized.
+        interpolation: that its training images were resized with.
         licence: of the weights; an SPDX identifier where there is one.
         origin: where the weights come from: package and version, address, or file.
         citation: of the network or the weights.

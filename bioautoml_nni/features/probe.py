@@ -54,12 +54,12 @@ def fit_probe(
     decays: Sequence[float] = DECAYS,
     advance: Callable[[float, float], None] = lambda decay, loss: None,
 ) -> LinearProbe:
-    """Choose the decay by the log-likelihood of the validation part, which is steady where it has few groups.
+    """Choose the decay by the log-likelihood of the validation split, which is steady where it has few groups.
 
     Args:
-        features: (N, D) of the training part.
+        features: (N, D) of the training split.
         target: (N,) class indices.
-        validation_features, validation_target: the same of the validation part.
+        validation_features, validation_target: the same of the validation split.
         classes: K.
         refit: fit once more on both parts with the decay that was chosen.
         advance: called with each decay and its loss.

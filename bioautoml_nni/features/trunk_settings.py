@@ -21,7 +21,7 @@ class TrunkSettings(BaseModel):
         encoder: name of an encoder (`bioautoml ls encoders`).
         stage: the stage whose map the cells read, and at which the trunk ends; ``4+5`` lets them read both. A list
             leaves it open: the search chooses one of its entries. None is the last stage; without cells, and with the
-            embedding, it is no stage.
+            embedding, it is not a stage.
         embedding: whether the whole encoder's embedding goes into the classifier too, beside the cells; "open" lets
             the search decide.
         frozen: keep the encoder as it is, and compute what is read of it once; otherwise it is trained along.
@@ -30,7 +30,7 @@ class TrunkSettings(BaseModel):
         embedding_dropout: dropout of the embedding.
         path_dropout: probability with which a training specimen is classified by the cells alone or by the embedding
             alone, so that each learns all it can: otherwise the embedding, which knows most at first, explains the
-            training part and the cells learn little (Neverova et al., ModDrop, arXiv 1501.00102).
+            training split and the cells learn little (Neverova et al., ModDrop, arXiv 1501.00102).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,7 +59,7 @@ class TrunkSettings(BaseModel):
     def _names_stages(cls, value: int | str | list[int | str] | None) -> int | str | list[int | str] | None:
         for entry in value if isinstance(value, list) else [] if value is None else [value]:
             if not all(part.isdigit() for part in str(entry).split("+")):
-                raise ValueError(f"{entry!r} is no stage; give numbers such as 5, or 4+5 for both")
+                raise ValueError(f"{entry!r} is not a stage; give numbers such as 5, or 4+5 for both")
         if value == []:
             raise ValueError("an empty list leaves nothing to choose; name a stage")
         return value

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from .mixture import Slope
+from .mixture import GradientAccumulator
 from .passes import arranged, as_map, depthwise_gradient, pixels
 
 aten = torch.ops.aten
@@ -72,7 +72,7 @@ class Convolution:
             return functional.conv2d(gradient, turned, None, self.stride, self.padding, self.dilation, self.groups)
         return self._gradients(gradient, features, kernel, [True, False, False])[0]
 
-    def add_by_features(self, slope: Slope, gradient: Tensor, features: Tensor, kernel: Tensor) -> None:
+    def add_by_features(self, slope: GradientAccumulator, gradient: Tensor, features: Tensor, kernel: Tensor) -> None:
         """Add the gradient by the input to `slope`."""
         if self.is_product and slope.first is not None:
             slope.first = arranged(slope.first)

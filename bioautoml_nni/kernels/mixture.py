@@ -15,7 +15,7 @@ Arrangement = Callable[[Tensor], Tensor]
 """Leads a sum in an arrangement of its own back to (N, C, H, W); equal functions mean the same arrangement."""
 
 
-class Slope:
+class GradientAccumulator:
     """The gradient by a feature map, which terms add to.
 
     Args:
@@ -64,7 +64,7 @@ class Term:
         raise NotImplementedError
 
     def gradients(
-        self, slope: Slope, gradient: Tensor, features: Tensor, parameters: Sequence[Tensor],
+        self, slope: GradientAccumulator, gradient: Tensor, features: Tensor, parameters: Sequence[Tensor],
         kept: Sequence[Tensor | None], wanted: Sequence[bool],
     ) -> Sequence[Tensor | None]:  # fmt: skip
         """Add the gradient by the features to `slope`, and return those by the parameters that are wanted.
@@ -101,7 +101,7 @@ class LinearTerm(Term):
         return value * weight if total is None else total.addcmul_(value, weight), (extra,)
 
     def gradients(
-        self, slope: Slope, gradient: Tensor, features: Tensor, parameters: Sequence[Tensor],
+        self, slope: GradientAccumulator, gradient: Tensor, features: Tensor, parameters: Sequence[Tensor],
         kept: Sequence[Tensor | None], wanted: Sequence[bool],
     ) -> Sequence[Tensor | None]:  # fmt: skip
         (weight,), (extra,) = parameters, kept
@@ -222,7 +222,7 @@ class _Terms(torch.autograd.Function):
         features, *rest = ctx.saved_tensors
         count = sum(len(term.parameters) for term in ctx.terms)
         parameters, saved = rest[:count], rest[count:]
-        slope = Slope(ctx.needs_input_grad[1])
+        slope = GradientAccumulator(ctx.needs_input_grad[1])
         by_parameters: list[Tensor | None] = []
         each = _each(ctx.terms, parameters, ctx.needs_input_grad[3:])
         for (term, own, wanted), number in zip(each, ctx.kept, strict=True):

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .convolution import Convolution
-from .mixture import Slope, Term
+from .mixture import GradientAccumulator, Term
 from .passes import arranged, norm_relu, norm_relu_gradients, usable
 
 aten = torch.ops.aten
@@ -70,7 +70,7 @@ class NormReLU(Term):
         return result.clone() if total is None else total.add_(result), kept  # what is kept must not be written into
 
     def gradients(
-        self, slope: Slope, gradient: Tensor, features: Tensor, parameters: Sequence[Tensor],
+        self, slope: GradientAccumulator, gradient: Tensor, features: Tensor, parameters: Sequence[Tensor],
         kept: Sequence[Tensor | None], wanted: Sequence[bool],
     ) -> Sequence[Tensor | None]:  # fmt: skip
         weight, gamma, beta, *kernels = parameters

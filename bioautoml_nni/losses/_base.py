@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from ..utils.renamed import accept_former_name
 
 
 class Loss(nn.Module):
@@ -24,6 +27,10 @@ class Loss(nn.Module):
         super().__init__()
         self.num_classes = len(class_counts)
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        accept_former_name(cls, "natural_logits", "prior_logits")
+
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of logits (N, K) for class indices (N,)."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
@@ -31,7 +38,7 @@ class Loss(nn.Module):
     def start_epoch(self, progress: float) -> None:
         """Adapt to the share of the training that is done, from 0 to 1, before each epoch."""
 
-    def natural_logits(self, logits: Tensor) -> Tensor:
+    def prior_logits(self, logits: Tensor) -> Tensor:
         """Return logits whose softmax estimates class probabilities under the training distribution."""
         return logits
 
@@ -52,6 +59,6 @@ class PriorAdjusted(Loss):
         counts = torch.as_tensor(class_counts, dtype=torch.float32).clamp(min=0.5)
         self.register_buffer("adjustment", tau * torch.log(counts / counts.sum()), persistent=False)
 
-    def natural_logits(self, logits: Tensor) -> Tensor:
+    def prior_logits(self, logits: Tensor) -> Tensor:
         """Return logits + tau * log(prior)."""
         return logits + self.adjustment

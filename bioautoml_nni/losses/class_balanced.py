@@ -13,7 +13,7 @@ from ._base import Loss
 
 
 def effective_number_weights(class_counts: Sequence[int], beta: Rate) -> Tensor:
-    """Return weights (K,) that are inverse to the effective number of specimens and sum to K.
+    """Return architecture weights (K,) that are inverse to the effective number of specimens and sum to K.
 
     The effective number is (1 - beta^n) / (1 - beta), equation 2; a class without specimens counts as one.
     """
@@ -27,7 +27,7 @@ class ClassBalanced(Loss):
 
     Args:
         class_counts: number of training specimens of each class.
-        beta: 0 is no weighting; towards 1 the weights become inverse frequencies.
+        beta: 0 does not weight; towards 1 the weights become inverse frequencies.
     """
 
     capabilities = ("imbalance",)

@@ -45,7 +45,7 @@ class Hierarchical(PriorAdjusted):
         self.ranks = len(taxa)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        log = functional.log_softmax(self.natural_logits(logits), dim=1)
+        log = functional.log_softmax(self.prior_logits(logits), dim=1)
         total = functional.nll_loss(log, target)
         weights = [self.coarse_weight ** (number + 1) for number in range(self.ranks)]
         for number, weight in enumerate(weights):

@@ -26,4 +26,4 @@ class LogitAdjustedCrossEntropy(PriorAdjusted):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        return functional.cross_entropy(self.natural_logits(logits), target, label_smoothing=self.label_smoothing)
+        return functional.cross_entropy(self.prior_logits(logits), target, label_smoothing=self.label_smoothing)

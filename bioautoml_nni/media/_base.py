@@ -73,10 +73,10 @@ class TryAgain(Exception):
 
     Attributes:
         wait: seconds that the host asked for, None if it did not.
-        anew: whether what came so far is of no use.
+        restart: whether what came so far is of no use.
     """
 
-    def __init__(self, reason: str, wait: float | None = None, anew: bool = False) -> None:
+    def __init__(self, reason: str, wait: float | None = None, restart: bool = False) -> None:
         super().__init__(reason)
         self.wait = wait
-        self.anew = anew
+        self.restart = restart

@@ -26,7 +26,7 @@ def require_image(response: httpx.Response, begun: int, limits: Limits) -> tuple
     """
     status = response.status_code
     if status == 416:
-        raise TryAgain("the host no longer has the rest of the file", anew=True)
+        raise TryAgain("the host no longer has the rest of the file", restart=True)
     if status in TEMPORARY or status >= 500:
         raise TryAgain(f"the host answered with status {status}", _asked_to_wait(response, limits))
     if status not in (200, 206):
@@ -58,7 +58,7 @@ def _length(response: httpx.Response) -> int | None:
 def _range(response: httpx.Response, begun: int) -> tuple[int, int | None]:
     found = RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
     if found is None or int(found[1]) != begun or begun == 0:
-        raise TryAgain("the host sent another part of the file than was asked for", anew=True)
+        raise TryAgain("the host sent another part of the file than was asked for", restart=True)
     return begun, None if found[3] == "*" else int(found[3])
 
 

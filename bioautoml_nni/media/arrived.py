@@ -46,14 +46,14 @@ def examine_file(path: Path) -> Arrived:
     try:
         with Image.open(io.BytesIO(data)) as opened:
             kind = opened.format or ""
-    except Exception as error:  # decoders raise whatever they like for what is no image
-        raise Refused("the host sent a file that is no image, or of a kind that is not read") from error
+    except Exception as error:  # decoders raise whatever they like for what is not an image
+        raise Refused("the host sent a file that is not an image, or of a kind that is not read") from error
     if kind not in SUFFIXES:
         raise Refused(f"the host sent an image of the kind {kind}, which is not read")
     try:
         decoded = decode(data, 16)
     except OSError as error:
-        raise TryAgain(f"the image came damaged: {error}", anew=True) from error
+        raise TryAgain(f"the image came damaged: {error}", restart=True) from error
     with path.open("rb") as file:
         os.fsync(file.fileno())
     return Arrived(SUFFIXES[kind], hashlib.sha256(data).hexdigest(), len(data), decoded.width, decoded.height)

@@ -134,7 +134,7 @@ class _Download:
             try:
                 return await self._attempt(web, url, part)
             except TryAgain as error:
-                if error.anew:
+                if error.restart:
                     part.remove()
                 if attempt == self.limits.attempts:
                     raise
@@ -160,7 +160,7 @@ class _Download:
             except httpx.HTTPError as error:
                 raise TryAgain(f"the transfer broke off ({str(error) or type(error).__name__})") from error
         if total is not None and size != total:
-            raise TryAgain(f"{size:,} bytes came of {total:,}", anew=size > total)
+            raise TryAgain(f"{size:,} bytes came of {total:,}", restart=size > total)
         arrived = await asyncio.to_thread(examine_file, part.path)
         if self.total + arrived.bytes > self.limits.total_bytes:
             raise _Full

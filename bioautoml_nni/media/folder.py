@@ -25,7 +25,7 @@ COLUMNS = (
 
 
 class Part:
-    """A file that is coming: its bytes so far, and the validator by which the host knows that they are still its own.
+    """A file that is coming: its bytes so far, and the validator that tells the host whether they are still its own.
 
     Args:
         folder: of all parts.
@@ -68,7 +68,7 @@ class MediaStore:
     """Files of a download below a folder; one process at a time.
 
     Files are called by the SHA-256 of their URL, so that no URL can lead outside and no two get one name. What came is
-    appended to a journal at once, so that a killed download goes on with the rest.
+    appended to a journal at once, so that a killed download continues with the rest.
 
     Args:
         folder: made if need be.

@@ -112,7 +112,7 @@ class Web:
         except Refused as error:
             raise Refused(f"redirected to where it is not followed: {error}") from error
         except (httpx.InvalidURL, ValueError) as error:
-            raise Refused(f"redirected to what is no URL ({error})") from error
+            raise Refused(f"redirected to what is not a URL ({error})") from error
         if here.scheme == "https" and there.scheme == "http":
             raise Refused(f"redirected from https to http at {there.host}, where anybody could change the image")
         return there

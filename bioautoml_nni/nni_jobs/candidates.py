@@ -9,7 +9,7 @@ import nni
 from rich.console import Console
 
 from ..architecture import topology_of
-from ..architecture.shares import as_text, open_choices
+from ..architecture.weights import as_text, open_choices
 from ..config import Experiment
 from ..config.load import load_experiment
 from ..registry import get

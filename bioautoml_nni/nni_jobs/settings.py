@@ -33,7 +33,7 @@ def check_settings(config: Path, space: Mapping[str, Any], overrides: Sequence[s
         ConfigError: with every setting that no experiment can have, and why.
     """
     values = {str(key): _values(domain) for key, domain in space.items()}
-    problems = [f"{key}: is no search space of NNI's ({space[key]!r})" for key, own in values.items() if not own]
+    problems = [f"{key}: is not a search space of NNI's ({space[key]!r})" for key, own in values.items() if not own]
     first = {key: own[0] for key, own in values.items() if own}
     said: set[str] = set()
     for key, own in values.items():
@@ -84,7 +84,7 @@ def _option(words: Sequence[str], *names: str) -> list[str]:
 
 
 def _values(domain: Any) -> list[Any]:
-    """Return what a tuner can draw at most and at least, or every value of a choice; nothing for what is no domain."""
+    """Return what a tuner can draw at most and at least, or every value of a choice; nothing for other things."""
     if not isinstance(domain, Mapping) or not isinstance(domain.get("_value"), list) or not domain["_value"]:
         return []
     kind, value = domain.get("_type"), domain["_value"]

@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from ..architecture.shares import mean_shares
+from ..architecture.weights import weight_statistics
 from ..config.load import changed, load_experiment_with
 from ..config.schema import Experiment
 from ..registry import get, operation_groups
@@ -152,7 +152,7 @@ def epoch_numbers(stage: str, line: Mapping[str, Any]) -> dict[str, float]:
     numbers = {"default": score, "searching": float(searching), "stage": 1.0 if searching else 2.0}
     numbers["search_macro_f1" if searching else "training_macro_f1"] = score
     numbers.update({name: float(line[name]) for name in CURVES if name in line})
-    numbers.update(mean_shares(line.get("shares", {}), operation_groups()))
+    numbers.update(weight_statistics(line.get("shares", {}), operation_groups()))
     if not math.isfinite(numbers["default"]):
         numbers["default"] = 0.0  # assessors need a number at every step
     return numbers
@@ -167,7 +167,7 @@ def chosen_numbers(result: Mapping[str, float]) -> dict[str, float]:
 
 
 def final_numbers(run: RunDirectory) -> dict[str, float]:
-    """Return what the tuner may see of a finished run: validation scores and cost, and nothing of the test part."""
+    """Return what the tuner may see of a finished run: validation scores and cost, and nothing of the test split."""
     network = _read(run / "retrain/network.json")
     metrics = _read(run / "evaluation/metrics.json")
     return {

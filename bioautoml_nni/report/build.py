@@ -34,7 +34,7 @@ def build_report(
 
     Args:
         drawings: epochs of the search with the SVG of their cells.
-        last: what the largest shares of the last epoch give.
+        last: what the largest architecture weights of the last epoch give.
     """
     metrics = dict.fromkeys(("prediction_sets", "metadata_importance", "open_set"))  # which old evaluations lack
     metrics |= read_json(run / "evaluation/metrics.json")

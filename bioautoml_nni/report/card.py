@@ -33,7 +33,7 @@ def model_card(
         evaluation: folder of the evaluation, by default the run's own.
     """
     evaluation = evaluation or run / "evaluation"
-    architecture = evaluation.parent / "architecture.json"  # what is no network has none
+    architecture = evaluation.parent / "architecture.json"  # what is not a network has none
     metrics = read_json(evaluation / "metrics.json")
     calibration = read_json(evaluation / "calibration.json")
     per_class = read_per_class(evaluation / "per_class.csv")

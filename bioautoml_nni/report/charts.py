@@ -15,9 +15,9 @@ WIDTH, HEIGHT = 440, 280
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 44
 COLOURS = 8
 """Colours of the style, ``c0`` to ``c7``; further series have them again, dashed."""
-MOST_COLUMNS = 60
+MAX_COLUMNS = 60
 """Places along the x axis that can be pointed at."""
-MOST_POINTS = 240
+MAX_POINTS = 240
 CELL = 30
 LONGEST_NAME = 22
 
@@ -161,7 +161,7 @@ def _path(points: Sequence[tuple[float, float]], frame: _Frame, css: str, extra:
 
 def _drawn(series: Series, number: int, frame: _Frame) -> str:
     points = list(zip(map(float, series.x), map(float, series.y), strict=True))
-    step = max(1, math.ceil(len(points) / MOST_POINTS))
+    step = max(1, math.ceil(len(points) / MAX_POINTS))
     thin = [*points[::step], *([points[-1]] if (len(points) - 1) % step else [])]
     tip = _attribute(f"{series.name} {series.note}".strip())
     parts = []
@@ -195,7 +195,7 @@ def _aligned(series: Sequence[Series]) -> bool:
 def _columns(series: Sequence[Series], frame: _Frame, axis: Axis) -> list[str]:
     """Return invisible bars, one for each place on the x axis, which say the numbers there."""
     xs = [float(value) for value in series[0].x]
-    step = max(1, math.ceil(len(xs) / MOST_COLUMNS))
+    step = max(1, math.ceil(len(xs) / MAX_COLUMNS))
     kept = range(0, len(xs), step)
     width = (WIDTH - LEFT - RIGHT) / max(1, len(kept) - 1)
     parts = []

@@ -1,4 +1,4 @@
-"""The cells after each epoch of a search, from the shares in its history."""
+"""The cells after each epoch of a search, from the architecture weights in its history."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from ..architecture import Architecture, derive
 from ..architecture.draw import draw
-from ..architecture.shares import with_positions
+from ..architecture.weights import with_positions
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
 from ..training.history import read_history
 
 
 def architectures_of_epochs(run: RunDirectory, data: PreparedData) -> list[tuple[int, Architecture]]:
-    """Return the architecture that the largest shares after each epoch would have given, without a budget.
+    """Return the architecture that each epoch's largest architecture weights would have given, without a budget.
 
     Returns:
         Epochs, counted from 1; empty for a run that did not search cells or did so for one epoch only.
@@ -29,7 +29,7 @@ def architectures_of_epochs(run: RunDirectory, data: PreparedData) -> list[tuple
 
 
 def drawings_of_epochs(found: list[tuple[int, Architecture]]) -> list[tuple[int, str]]:
-    """Return each epoch with the SVG of its cells, shares as the widths of the lines."""
+    """Return each epoch with the SVG of its cells, weights as the widths of the lines."""
     return [(epoch, draw(architecture)) for epoch, architecture in found]
 
 

@@ -25,7 +25,7 @@ from ..training.inference import Inference
 KINDS = ("right", "wrong", "unsure")
 EDGE = 128
 """Side of a thumbnail in pixels."""
-MOST_BYTES = 1_800_000
+MAX_BYTES = 1_800_000
 """Of all thumbnails of the cells together, so that the page can be sent by mail."""
 
 
@@ -58,12 +58,12 @@ def read_answers(run: RunDirectory, data: PreparedData) -> pd.DataFrame:
     Unsure are those among the third of least confidence; ``kind`` right and wrong are not.
 
     Raises:
-        DataError: if predictions.csv does not fit the test part, id by id.
+        DataError: if predictions.csv does not fit the test split, id by id.
     """
     tested = np.flatnonzero((data.part == splits.TEST).to_numpy())
     table = read_by_id(
         run / "evaluation/predictions.csv", data.table[ID].iloc[tested],
-        f"remove it, and `bioautoml evaluate {run.path}` writes it anew",
+        f"remove it, and `bioautoml evaluate {run.path}` rewrites it",
     )  # fmt: skip
     table["confidence"] = table["confidence"].astype(float)
     table["row"] = tested
@@ -119,7 +119,7 @@ def of_cells(run: RunDirectory, data: PreparedData, answers: pd.DataFrame) -> li
     chosen = choose_for_cells(answers, settings.confusion_examples)
     images = pixels.batch(chosen["row"].to_numpy())
     found: list[Example] = []
-    room = MOST_BYTES
+    room = MAX_BYTES
     for number, entry in enumerate(chosen.to_dict("records")):
         example = _example({**entry, "kind": ""}, images[number], None)
         room -= len(example.image)

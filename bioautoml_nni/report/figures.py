@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from ..data import splits
 from ..evaluation.calibration import reliability, risk_by_coverage
-from ..evaluation.confusion import MOST_DRAWN, drawable
+from ..evaluation.confusion import MAX_DRAWN, drawable
 from ..evaluation.probabilities import Probabilities
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
@@ -22,9 +22,9 @@ from ..utils.own_files import read_json, reading
 from .charts import Axis, Series, line_chart, matrix_chart
 from .words import counted
 
-LEAST_SPECIMENS = 10
+MIN_SPECIMENS = 10
 """Test specimens of a class below which its ROC curve is a few steps."""
-MOST_CURVES = 16
+MAX_CURVES = 16
 """ROC curves that can be told apart."""
 LOSSES = {"train_loss": "training", "alpha_loss": "architecture", "weights_loss": "weights", "val_loss": "validation"}
 SCORES = {"val_macro_f1": "macro-F1", "val_accuracy": "accuracy", "derived_macro_f1": "macro-F1 of what is derived"}
@@ -32,7 +32,7 @@ SCORES = {"val_macro_f1": "macro-F1", "val_accuracy": "accuracy", "derived_macro
 
 @dataclass(frozen=True)
 class Scored:
-    """What the network says of the test part.
+    """What the network says of the test split.
 
     Attributes:
         probabilities, shipped: (N, K) as trained, and after temperature scaling.
@@ -116,14 +116,14 @@ def roc_chart(scored: Scored) -> Markup | None:
     Of more classes than curves can be told apart, those with the smallest and the largest areas are drawn.
     """
     support = np.bincount(scored.target, minlength=len(scored.classes))
-    enough = np.flatnonzero((support >= LEAST_SPECIMENS) & (support < len(scored.target)))
+    enough = np.flatnonzero((support >= MIN_SPECIMENS) & (support < len(scored.target)))
     areas = {
         label: float(roc_auc_score(scored.target == label, scored.probabilities.column(label)))
         for label in enough.tolist()
     }
-    drawn = sorted(areas, key=areas.__getitem__) if len(areas) > MOST_CURVES else list(areas)
-    if len(areas) > MOST_CURVES:
-        drawn = drawn[: MOST_CURVES // 2] + drawn[-MOST_CURVES // 2 :]
+    drawn = sorted(areas, key=areas.__getitem__) if len(areas) > MAX_CURVES else list(areas)
+    if len(areas) > MAX_CURVES:
+        drawn = drawn[: MAX_CURVES // 2] + drawn[-MAX_CURVES // 2 :]
     lines = []
     for label in drawn:
         false, true, _ = roc_curve(scored.target == label, scored.probabilities.column(label))
@@ -138,7 +138,7 @@ class Confusion:
     """The confusion matrix as it is shown.
 
     Attributes:
-        absent: classes that neither occur in the test part nor were ever answered, and are left out.
+        absent: classes that neither occur in the test split nor were ever answered, and are left out.
         rows: what its rows are: class; a coarser rank where there are too many classes for a page; or "class of the
             worst pairs" where no rank brings their number down.
     """
@@ -161,7 +161,7 @@ def confusion(
     places = {name: place for place, name in enumerate(classes)}
     target, answer = (np.array([places[name] for name in names], dtype=np.int64) for names in (labels, predicted))
     present = np.unique(np.concatenate([target, answer]))
-    if len(present) > MOST_DRAWN:
+    if len(present) > MAX_DRAWN:
         counts, names, rows = drawable(target, answer, classes, taxa)
         return Confusion([], matrix_chart(counts, names, f"Confusion matrix by {rows}: rows are true"), rows)
     absent = [name for number, name in enumerate(classes) if number not in set(present.tolist())]

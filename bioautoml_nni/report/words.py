@@ -29,11 +29,11 @@ TERMS = {
     "parameters": "The numbers that training adjusts. They decide how large the model's file is.",
     "FLOPs": "Floating-point operations: additions and multiplications for one specimen, in millions (M). They decide "
     "how long a small device works on it.",
-    "interval": "The range of scores to expect from another test part of this size, drawn in the same way. Where it is "
+    "interval": "The range of scores to expect from another test split of this size, drawn likewise. Where it is "
     "wide, the score is uncertain.",
     "calibration": "Confidence is calibrated if, of all answers given with 80 % confidence, 80 % are right.",
     "ECE": "Expected calibration error: how far confidence and accuracy lie apart, averaged over answers. 0 is honest.",
-    "temperature": "One number by which the network's outputs are divided so that its confidence becomes honest. Above "
+    "temperature": "One number that divides the network's outputs so that its confidence becomes honest. Above "
     "1 it was too sure of itself. It changes no answer.",
     "negative log-likelihood": "How surprised the network was by the true names, on average. Lower is better; being "
     "wrong and sure costs most.",
@@ -42,8 +42,8 @@ TERMS = {
     "Grad-CAM": "A map of what in the image spoke for the answer, from the gradients at the last feature map.",
     "share": "How much the search preferred an operation over the other candidates in the same place. All shares of a "
     "place sum to 100 %.",
-    "test part": "Specimens that were kept aside from the start and scored once, at the end.",
-    "validation part": "Specimens that trained no weights, but chose the epoch and calibrated confidence.",
+    "test split": "Specimens that were kept aside from the start and scored once, at the end.",
+    "validation split": "Specimens that trained no weights, but chose the epoch and calibrated confidence.",
 }
 """What a reader may not know, by the words that the page uses."""
 
@@ -83,7 +83,7 @@ def summary_sentences(metrics: dict[str, Any], per_class: pd.DataFrame) -> list[
         f"Of {counted(tested, 'test specimen')} that {plural(tested, 'was')} never used in training, "
         f"{percent(metrics['accuracy'])} were named correctly; always answering {majority['class']} would have been "
         f"right for {percent(majority['accuracy'])}.",
-        f"Averaged so that every one of the {counted(metrics['classes_in_test'], 'class')} in the test part counts the "
+        f"Averaged so that each of the {counted(metrics['classes_in_test'], 'class')} in the test split counts the "
         f"same, recall is {percent(metrics['balanced_accuracy'])} and the macro-F1 score {metrics['macro']['f1']:.3f} "
         f"(majority answer: {majority['macro_f1']:.3f}).",
     ]
@@ -113,7 +113,7 @@ def _rough(per_class: pd.DataFrame) -> list[str]:
     sentences = []
     if few:
         sentences.append(
-            f"The test part holds fewer than ten specimens of {listed(few)}; "
+            f"The test split holds fewer than ten specimens of {listed(few)}; "
             f"{'its score is' if len(few) == 1 else 'their scores are'} rough."
         )
     if none:
@@ -140,7 +140,7 @@ def difference(found: Architecture, last: Architecture, derivation: DerivationCo
         "successive_halving": "several candidates were trained, and the best on validation was kept",
         "evolution": "the choice was made by scores of whole networks with the supernet's weights",
     }.get(derivation.method, "operations gave way to the limits of derivation" if derivation.budget else "")
-    return f"It is not what the largest shares of the last epoch give: {reason or 'it was derived anew'}. " + (
+    return f"It is not what the largest shares of the last epoch give: {reason or 'it was re-derived'}. " + (
         "; ".join(changes) + "."
     )
 

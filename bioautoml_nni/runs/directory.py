@@ -109,11 +109,11 @@ class RunDirectory:
         """Open an existing run; overrides change its experiment, so that later stages are no longer valid.
 
         Raises:
-            RunDirectoryError: if `path` is no run directory, or if another process works on it.
+            RunDirectoryError: if `path` is not a run directory, or if another process works on it.
         """
         file = path / "experiment.yml"
         if not file.is_file():
-            raise RunDirectoryError(f"{path}: is no run directory (no experiment.yml); start one with `bioautoml run`.")
+            raise RunDirectoryError(f"{path}: is not a run directory (no experiment.yml); start one with `bioautoml run`.")
         _require_whole(file)
         run = cls(path, parse_experiment(read_experiment(file), str(file)))
         run.experiment = run._with_root(found_root(run.experiment.data.root, run.provenance()))
@@ -208,7 +208,7 @@ class RunDirectory:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Record a stage as done when the block ends without an error; stages after it are then to be done anew."""
+        """Record a stage as done when the block ends without an error; stages after it are then to be done again."""
         started, clock = datetime.now(UTC), time.monotonic()
         yield
         order = list(STAGES)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .directory import RunDirectory
 
 ROOT = "data_root"
-"""Entry of provenance.json: the folder of the data when the run began, by which its stages' keys go for good."""
+"""Entry of provenance.json: the folder of the data when the run began, which its stages' keys keep using."""
 IMAGES = "images_sha256"
 """Entry of provenance.json: digest of the content of all images of the run."""
 

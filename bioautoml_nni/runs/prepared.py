@@ -36,7 +36,7 @@ NORMALISATION_REVISION = 2
 """From 2 on, a pretrained timm network sees images as it was trained; runs prepared before keep what they learned."""
 
 UNLEARNED = -1
-"""Target of specimens whose label is no class."""
+"""Target of specimens whose label is not a class."""
 
 
 @dataclass
@@ -65,7 +65,7 @@ class PreparedData:
             DataError: if splits.csv does not fit the manifest, id by id.
         """
         run.require("prepare")
-        way_out = f"restore it; or remove it, and `bioautoml run {run.path}` does every stage anew"
+        way_out = f"restore it; or remove it, and `bioautoml run {run.path}` repeats every stage"
         with reading(run / "manifest.parquet", way_out):
             table = pd.read_parquet(run / "manifest.parquet")
         part = read_by_id(run / "splits.csv", table[ID], way_out)["part"]
@@ -184,7 +184,7 @@ class PreparedData:
         return topology_of(get("search_spaces", section.name).target, {**self.space_inputs(), **section.arguments})
 
     def taxa(self) -> dict[str, list[str]]:
-        """Return the taxon of every class by coarser rank, as the training part states them."""
+        """Return the taxon of every class by coarser rank, as the training split states them."""
         return coarser_taxa(self.table[self.in_training], self.classes, self.rank)
 
     def loss(self) -> Any:
@@ -207,7 +207,7 @@ class PreparedData:
 
     @property
     def supernet_image_size(self) -> int | None:
-        """Edge of the pictures at the end of the search, None where it is that of the decoded ones."""
+        """Edge of the images at the end of the search, None where it is that of the decoded ones."""
         settings = self.run.experiment.search
         return settings.image_size_at(settings.epochs - 1)
 

@@ -20,11 +20,11 @@ from .prepared import PreparedData
 
 
 VALIDATION_LOGITS = "validation_logits.npy"
-"""In retrain/: what calibration may look at where the network itself has learned from the validation part too."""
+"""In retrain/: what calibration may look at where the network itself has learned from the validation split too."""
 
 
 def validation_logits(run: RunDirectory) -> np.ndarray | None:
-    """Return logits (N, K) of the validation part by a network that had not seen it, if the run's own one had."""
+    """Return logits (N, K) of the validation split by a network that had not seen it, if the run's own one had."""
     file = run / "retrain" / VALIDATION_LOGITS
     return read_array(file) if file.is_file() and _learned_validation(run) else None
 
@@ -44,15 +44,15 @@ def fit_classifier(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Fit the linear layer at the end of `network`, in place.
 
-    The regression's logits are natural ones; those of the network are what the experiment's loss would make of them, so
+    The regression's logits are those under the training prior; those of the network are what the experiment's loss would make of them, so
     that the balanced decision is shifted as the loss says.
 
     Args:
         network: with the parts of `MultimodalForward` and a classifier that ends in a linear layer.
-        refit: also learn from the validation part, once it has chosen the decay.
+        refit: also learn from the validation split, once it has chosen the decay.
 
     Returns:
-        What network.json says of the fit; logits (N, K) of the validation part by what had not seen it.
+        What network.json says of the fit; logits (N, K) of the validation split by what had not seen it.
     """
     parts = {
         name: _joint(data, network, names)
@@ -66,7 +66,7 @@ def fit_classifier(
 
     arguments = (parts["train"], targets["train"], parts["validation"], targets["validation"], len(data.classes))
     chosen = fit_probe(*arguments, refit=False, advance=tell)
-    shift = data.loss().natural_logits(torch.zeros(1, len(data.classes)))[0].numpy()
+    shift = data.loss().prior_logits(torch.zeros(1, len(data.classes)))[0].numpy()
     unseen = chosen.logits(parts["validation"]) - shift
     final = fit_probe(*arguments, decays=[chosen.decay]) if refit else chosen
     _put(network, final, shift)

@@ -14,7 +14,7 @@ def coarser_taxa(table: pd.DataFrame, classes: list[str], rank: str) -> dict[str
     A rank is left out unless all specimens of a class agree on it, for every class, and it joins some classes.
 
     Args:
-        table: a manifest's rows, those of the training part.
+        table: a manifest's rows, those of the training split.
         classes: names of the classes.
         rank: what the label is; a label of no standard rank may lie below any.
     """

@@ -1,6 +1,6 @@
 """The teacher of a distillation: the network of an earlier run, an encoder with a head, or a table made elsewhere.
 
-Whatever it is, it gives natural logits of the specimens that the network is trained on, and was itself trained on none
+Whatever it is, it gives logits under the training prior of the specimens that the network is trained on, and was itself trained on none
 that the run validates or tests with.
 """
 
@@ -33,12 +33,12 @@ def distillation(
     """Return what a section's teacher adds to the loss; None without a teacher.
 
     A run sees each image once, unchanged, at its own size and with its own reading of the metadata, unless the section
-    says ``same_view``. An encoder's head is fitted to the training part alone, once, and kept in the run. A table is
+    says ``same_view``. An encoder's head is fitted to the training split alone, once, and kept in the run. A table is
     taken as it is.
 
     Args:
         section: "training" or "search".
-        validation: whether the student learns from the validation part too, about which the teacher is then asked.
+        validation: whether the student learns from the validation split too, about which the teacher is then asked.
 
     Raises:
         DataError: if it names other classes, lacks specimens, or was trained on specimens that this run validates or
@@ -51,11 +51,11 @@ def distillation(
     views = 1 + data.features.views if settings.same_view and data.features is not None else 1
     asked = Asked(run, data, f"{section}.distillation.teacher", console, rows, views, settings.folds)
     live = settings.same_view and data.features is None
-    return Distillation(settings, _teacher(settings.teacher, asked, live), data.loss().natural_logits)
+    return Distillation(settings, _teacher(settings.teacher, asked, live), data.loss().prior_logits)
 
 
 def teacher_logits(run: RunDirectory, data: PreparedData, console: Console) -> np.ndarray | None:
-    """Return a training's teacher's natural logits (N, K) of the plain images of all training rows, NaN elsewhere."""
+    """Return a training's teacher's logits under the training prior (N, K) of the plain images of all training rows, NaN elsewhere."""
     found = distillation(run, data, console)
     if found is None:
         return None
@@ -67,7 +67,7 @@ def require_teacher(run: RunDirectory) -> None:
     """Check what can be checked of a run's teachers before anything is trained.
 
     Raises:
-        RunDirectoryError: if one is no run, no encoder and no table.
+        RunDirectoryError: if one is not a run, no encoder and no table.
         DataError: for a table that cannot be read.
     """
     for section in SECTIONS:

@@ -51,11 +51,11 @@ class EncoderTeacher:
         self.size = natural_size(self.encoder.image_size, facts[["width", "height"]].max(axis=1).to_numpy(float))
 
     def logits(self) -> np.ndarray:
-        """Return natural logits (V, N, K) of the rows that are asked for, NaN elsewhere."""
+        """Return logits under the training prior (V, N, K) of the rows that are asked for, NaN elsewhere."""
         return self._answers()[0]
 
     def network(self) -> nn.Module:
-        """Return the encoder with its head, from pixels and metadata to natural logits."""
+        """Return the encoder with its head, from pixels and metadata to logits under the training prior."""
         _, head = self._answers()
         return _Headed(self.encoder, head, bool(self.asked.data.metadata_columns))
 
@@ -86,7 +86,7 @@ class EncoderTeacher:
         }  # fmt: skip
 
     def _fit(self) -> tuple[np.ndarray, LinearProbe]:
-        """Fit the head to the training part, and let it answer."""
+        """Fit the head to the training split, and let it answer."""
         asked, data = self.asked, self.asked.data
         store = image_store(asked.run.experiment, data.image_root, self.size)
         facts = store.verified(data.table[IMAGE][asked.rows].tolist())
@@ -105,7 +105,7 @@ class EncoderTeacher:
         return logits, head
 
     def _cross_fit(self, views: list[np.ndarray], decay: float, logits: np.ndarray) -> None:
-        """Replace the answers about the training part by those of heads that had not learned from the specimen.
+        """Replace the answers about the training split by those of heads that had not learned from the specimen.
 
         A head's answers about what it has learned from are nearly the labels (Dao et al., arXiv 2104.09732, section 4).
         """

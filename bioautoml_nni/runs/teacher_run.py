@@ -55,7 +55,7 @@ class RunTeacher:
         return self.taught.preprocessor.transform(self.asked.data.table)
 
     def logits(self) -> np.ndarray:
-        """Return natural logits (V, N, K) of the rows that are asked for, NaN elsewhere."""
+        """Return logits under the training prior (V, N, K) of the rows that are asked for, NaN elsewhere."""
         data = self.asked.data
         asked = dataclasses.replace(
             self.taught, table=data.table, part=data.part, targets=data.targets, image_root=data.image_root,
@@ -68,16 +68,16 @@ class RunTeacher:
                 in_view = _in_view(asked, view)
                 for part in data.part[self.asked.rows].unique():
                     found, _ = predict_logits(in_view, self.model, part, lambda count: progress.advance(task, count))
-                    logits[view, (data.part == part).to_numpy()] = self.taught.loss().natural_logits(found).numpy()
+                    logits[view, (data.part == part).to_numpy()] = self.taught.loss().prior_logits(found).numpy()
         return logits
 
     def network(self) -> nn.Module:
-        """Return it as a network from pixels and metadata to natural logits."""
+        """Return it as a network from pixels and metadata to logits under the training prior."""
         return _Natural(self.model, self.taught)
 
 
 class _Natural(nn.Module):
-    """A run's network that takes pixels, and gives natural logits."""
+    """A run's network that takes pixels, and gives logits under the training prior."""
 
     def __init__(self, network: nn.Module, data: PreparedData) -> None:
         super().__init__()
@@ -90,8 +90,8 @@ class _Natural(nn.Module):
         inputs = dict(batch)
         if self.normalisation is not None:
             inputs["image"] = normalised(batch["image"], *self.normalisation)
-        natural: Tensor = self.loss.natural_logits(self.network(inputs))
-        return natural
+        under_prior: Tensor = self.loss.prior_logits(self.network(inputs))
+        return under_prior
 
 
 @dataclass(frozen=True)

@@ -44,11 +44,11 @@ def read_teacher(file: Path, key: str) -> pd.DataFrame:
 
 
 def table_logits(file: Path, asked: Asked) -> np.ndarray:
-    """Return natural logits (N, K) of the rows that are asked for, NaN elsewhere.
+    """Return logits under the training prior (N, K) of the rows that are asked for, NaN elsewhere.
 
     Logits stand in one column for each class, named as the class or, as `bioautoml predict --logits` writes them,
-    ``logit_`` and the class; they are taken as natural ones. Embeddings stand in a column ``embedding`` of lists; a
-    logistic regression is fitted to those of the training part alone. A column ``learned`` tells which specimens the
+    ``logit_`` and the class; they are taken as logits under the training prior. Embeddings stand in a column ``embedding`` of lists; a
+    logistic regression is fitted to those of the training split alone. A column ``learned`` tells which specimens the
     teacher was trained on.
 
     Raises:
@@ -126,10 +126,10 @@ def _of_embeddings(values: pd.Series, where: str, asked: Asked) -> np.ndarray:
 
 
 def fit_head(features: np.ndarray, data: PreparedData) -> LinearProbe:
-    """Return a head that the training part alone has taught: its decay by alpha-train.
+    """Return a head that the training split alone has taught: its decay by alpha-train.
 
     Args:
-        features: (n, D) of the training part, in the manifest's order.
+        features: (n, D) of the training split, in the manifest's order.
     """
     part = data.part[data.in_training].to_numpy()
     target = data.targets[data.in_training]

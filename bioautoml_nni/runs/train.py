@@ -29,7 +29,7 @@ CANDIDATES = 8
 """Epochs, the best ones, that may be part of a greedy average."""
 
 BALANCE = {"shuffled": 0.0, "square_root": 0.5, "balanced": 1.0}
-"""For each sampler the power of a class's size by which its specimens are drawn less often."""
+"""For each sampler the power of a class's size that its specimens are drawn less often by."""
 
 
 def train(
@@ -52,7 +52,7 @@ def train(
         epochs: stop after so many, whatever the clock says; the schedule is that of the whole training all the same.
         tell: called with every epoch's line.
         distillation: what a teacher of all that is trained on adds to the loss.
-        refit: train on the validation part too, for `epochs`, which the schedule then spans; the last weights are kept.
+        refit: train on the validation split too, for `epochs`, which the schedule then spans; the last weights are kept.
 
     Raises:
         KeyboardInterrupt: if the user stops it; the newest whole epoch is kept.

@@ -36,7 +36,7 @@ class Model:
 
     Attributes:
         classes: table with index, name, rank and coarser taxa where known.
-        temperature: by which logits are divided before they become probabilities.
+        temperature: that divides logits before they become probabilities.
         brand: a warning that every output has to carry, empty if there is none.
         missing_columns: metadata columns that the last table lacked, taken as missing.
         links: where symbolic links of an image folder may lead.
@@ -105,10 +105,10 @@ class Model:
             raise ExportError(f"{folder}: cannot be loaded ({error}); export the run again.") from error
 
     def _require_answer(self) -> None:
-        """Ask about a black picture without metadata: what the files say has to fit together.
+        """Ask about a black image without metadata: what the files say has to fit together.
 
         Raises:
-            ExportError: if the number of classes is another than the network's, or the picture too large.
+            ExportError: if the number of classes is another than the network's, or the image too large.
         """
         size = int(self.image["size"]) if self.uses_images else 0
         if size > LARGEST_SIDE:
@@ -149,7 +149,7 @@ class Model:
         return float(levels[f"{coverage:g}"])
 
     def decisions(self, **options: Any) -> Decisions:
-        """Return the rules by which probabilities become answers; see `Decisions`.
+        """Return the rules that turn probabilities into answers; see `Decisions`.
 
         A species list may spell names in any way that was one in training, and use synonyms that were known there.
         """
@@ -161,7 +161,7 @@ class Model:
     def read_image(
         self, root: Path, reference: str, into: np.ndarray | None = None, literal: bool = False
     ) -> np.ndarray:
-        """Return a picture below `root` as (S, S, 3) uint8.
+        """Return an image below `root` as (S, S, 3) uint8.
 
         Args:
             into: an array that receives it.
@@ -207,7 +207,7 @@ class Model:
         return [name for name in self.preprocessor.roles if name not in table] if self.uses_metadata else []
 
     def doubts(self, table: pd.DataFrame) -> list[tuple[str, str, str]]:
-        """Return column, what is wrong and text of each value that cannot be read or is no category of training."""
+        """Return column, what is wrong and text of each value that cannot be read or is not a category of training."""
         return self.preprocessor.doubts(table) if self.uses_metadata else []
 
     @property
@@ -290,7 +290,7 @@ class Model:
     ) -> tuple[np.ndarray, list[str]]:
         """Return logits (N, K) of rows of a table, and what is wrong with each row, or an empty text.
 
-        A row whose picture cannot be read has logits that are not a number. `literal` as in `read_image`.
+        A row whose image cannot be read has logits that are not a number. `literal` as in `read_image`.
         """
         images, failures = self.read_rows(table, root, image_column, literal)
         logits = self.logits(images, table)
@@ -341,10 +341,10 @@ class Model:
         embeddings: bool = False,
         **options: Any,
     ) -> pd.DataFrame:
-        """Return answers for pictures below a folder; `options` are those of `Decisions`.
+        """Return answers for images below a folder; `options` are those of `Decisions`.
 
         Args:
-            metadata: one row for each picture, or None to answer without.
+            metadata: one row for each image, or None to answer without.
             embeddings: add a column ``embedding`` of arrays (E,).
         """
         table = pd.DataFrame(index=range(len(references))) if metadata is None else metadata.reset_index(drop=True)

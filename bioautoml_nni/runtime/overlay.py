@@ -1,4 +1,4 @@
-"""A map of where a model looked, laid over the picture that it saw."""
+"""A map of where a model looked, laid over the image that it saw."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STRONGEST = 0.65
 
 
 def overlay(image: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Return a picture (S, S, 3) uint8 with a map laid over it, from nothing to yellow where it is 1.
+    """Return an image (S, S, 3) uint8 with a map laid over it, from nothing to yellow where it is 1.
 
     Args:
         image: (S, S, 3) uint8.

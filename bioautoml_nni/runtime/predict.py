@@ -89,7 +89,7 @@ class Outcome:
 
 
 def predict(model: Model, request: Request, advance: Callable[[int], None] = lambda count: None) -> Outcome:
-    """Predict every row; a stopped call goes on after its last whole block when it is given again.
+    """Predict every row; a stopped call resumes after its last whole block when it is given again.
 
     Raises:
         DataError: for a source, column, list or output that cannot be used.

@@ -35,7 +35,7 @@ from .contract import (
     SourceImageReference,
 )
 from .fetch import FetchError, fetch
-from .measures import Measures
+from .metrics import Metrics
 from .settings import Settings
 
 
@@ -52,10 +52,10 @@ class Specimen:
 class Service:
     """One model and all that requests ask of it."""
 
-    def __init__(self, model: Model, settings: Settings, measures: Measures, batcher: Batcher) -> None:
+    def __init__(self, model: Model, settings: Settings, metrics: Metrics, batcher: Batcher) -> None:
         self.model = model
         self.settings = settings
-        self.measures = measures
+        self.metrics = metrics
         self.batcher = batcher
         self.labels = [str(name) for name in model.classes["name"]]
         self.algorithm = _algorithm(model, self.labels)
@@ -71,7 +71,9 @@ class Service:
         if pipeline is not None and pipeline != slug:
             raise HTTPException(422, f"pipeline: {pipeline!r} is unknown; the only one is {slug!r}.")
         if options.explain_class is not None and options.explain_class not in self.labels:
-            raise HTTPException(422, f"explain_class: {options.explain_class!r} is no class of this model; see /info.")
+            raise HTTPException(
+                422, f"explain_class: {options.explain_class!r} is not a class of this model; see /info."
+            )
         if options.embedding and not self.model.embeds:
             raise HTTPException(422, "embedding: this model reads metadata alone; it has no embedding of images.")
         self.decisions(options)
@@ -104,8 +106,8 @@ class Service:
         rules = self.decisions(options)
         found = await asyncio.gather(*(self._one(specimen, options, rules) for specimen in specimens))
         detections = [entry for entry in found if isinstance(entry, Detection)]
-        self.measures.specimens.labels("answered").inc(len(detections))
-        self.measures.specimens.labels("failed").inc(len(found) - len(detections))
+        self.metrics.specimens.labels("answered").inc(len(detections))
+        self.metrics.specimens.labels("failed").inc(len(found) - len(detections))
         return ProcessResponse(
             pipeline=self.info["pipelines"][0]["slug"],
             algorithms={self.algorithm["key"]: self.algorithm},
@@ -122,14 +124,14 @@ class Service:
         """Return the model's own warning, and what of the metadata it could not read or does not know."""
         doubts = Doubts()
         known = set(self.model.preprocessor.roles) if self.model.uses_metadata else set()
-        strange: dict[str, None] = {}
+        unread: dict[str, None] = {}
         for specimen in specimens:
-            strange.update(dict.fromkeys(name for name in specimen.metadata if name not in known))
+            unread.update(dict.fromkeys(name for name in specimen.metadata if name not in known))
             doubts.add(self.model.doubts(pd.DataFrame([specimen.metadata], index=[0])))
         found = [self.model.brand] if self.model.brand else []
-        if strange:
-            names = ", ".join(repr(name) for name in list(strange)[:SHOWN]) + (", ..." if len(strange) > SHOWN else "")
-            found.append(f"metadata {names} of {len(strange)} columns that this model does not read; see /info.")
+        if unread:
+            names = ", ".join(repr(name) for name in list(unread)[:SHOWN]) + (", ..." if len(unread) > SHOWN else "")
+            found.append(f"metadata {names} of {len(unread)} columns that this model does not read; see /info.")
         return found + doubts.sentences()
 
     async def _one(self, specimen: Specimen, options: Options, rules: Decisions) -> Detection | Failure:
@@ -213,7 +215,7 @@ def _info(model: Model, algorithm: dict[str, Any]) -> dict[str, Any]:
         "brand": model.brand,
         "modalities": model.info["modalities"],
         "explains": model.explains,
-        "metadata": model.preprocessor.questions() if model.uses_metadata else [],
+        "metadata": model.preprocessor.input_schema() if model.uses_metadata else [],
         "thresholds": model.calibration["thresholds"],
         "coverages": [float(value) for value in model.calibration["prediction_sets"]],
         "pipelines": [

@@ -16,11 +16,11 @@ from pydantic import TypeAdapter, ValidationError
 from .._version import __version__
 from ..runtime import Model
 from .answering import Service, Specimen
-from .batching import Batcher, BusyError, Room
+from .batching import Batcher, BusyError, CapacityLimiter
 from .contract import Metadata, Options, Problem, ProcessRequest, ProcessResponse
 from .fetch import FetchError
 from .guard import Guard
-from .measures import Measures
+from .metrics import Metrics
 from .settings import Settings
 
 PAGE = {
@@ -42,10 +42,10 @@ NO_CARD: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description
 def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
     """Return the service for an exported model."""
     settings = settings or Settings()
-    measures = Measures()
-    room = Room(settings.queue, measures.taken.set)
-    batcher = Batcher(model.run, settings.batch, settings.wait_ms / 1000, measures.batch.observe)
-    service = Service(model, settings, measures, batcher)
+    metrics = Metrics()
+    capacity = CapacityLimiter(settings.queue, metrics.taken.set)
+    batcher = Batcher(model.run, settings.batch, settings.wait_ms / 1000, metrics.batch.observe)
+    service = Service(model, settings, metrics, batcher)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -64,11 +64,11 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
     )
     app.state.ready = False
     app.state.batcher = batcher
-    app.add_middleware(Guard, settings=settings, measures=measures)
+    app.add_middleware(Guard, settings=settings, metrics=metrics)
 
     @app.exception_handler(BusyError)
     async def busy(request: Request, error: BusyError) -> Response:
-        text = f"The service works on {room.taken} of at most {room.size} specimens; come back in a second."
+        text = f"The service works on {capacity.taken} of at most {capacity.size} specimens; come back in a second."
         return JSONResponse({"detail": text}, 503, {"Retry-After": "1"})
 
     for path, (name, kind) in PAGE.items():
@@ -95,9 +95,9 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
         return {"status": "ready"}
 
     @app.get("/metrics", response_class=Response)
-    async def metrics() -> Response:
+    async def exposition() -> Response:
         """Return counters in Prometheus' format."""
-        return Response(measures.exposition(), media_type=measures.MEDIA_TYPE)
+        return Response(metrics.exposition(), media_type=metrics.MEDIA_TYPE)
 
     @app.get("/info")
     async def info() -> dict[str, Any]:
@@ -117,7 +117,7 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
             )
         wanted = len(request.source_images if request.detections is None else request.detections)
         service.check_count(max(wanted, len(request.source_images)))
-        with room.places(wanted):
+        with capacity.slots(wanted):
             started = time.perf_counter()
             found = await asyncio.gather(*(service.fetched(image.url) for image in request.source_images))
             images = {image.id: (image, data) for image, data in zip(request.source_images, found, strict=True)}
@@ -152,7 +152,7 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
             raise HTTPException(422, f"metadata: has {len(rows)} entries for {len(images)} images.")
         service.check(options)
         service.check_count(len(images))
-        with room.places(len(images)):
+        with capacity.slots(len(images)):
             started = time.perf_counter()
             specimens = []
             for number, (file, row) in enumerate(zip(images, rows, strict=True)):

@@ -21,7 +21,7 @@ class _Waiting:
     answer: asyncio.Future[np.ndarray]
 
 
-class Room:
+class CapacityLimiter:
     """Places for specimens; taken for as long as a request is being worked on.
 
     Args:
@@ -35,7 +35,7 @@ class Room:
         self.changed = changed
 
     @contextmanager
-    def places(self, count: int) -> Iterator[None]:
+    def slots(self, count: int) -> Iterator[None]:
         """Take places for the length of a `with` block.
 
         Raises:

@@ -82,7 +82,7 @@ class Explanation(Part):
     """Where the model looked."""
 
     label: str
-    found: bool = Field(description="Whether any part of the picture speaks for the class.")
+    found: bool = Field(description="Whether any part of the image speaks for the class.")
     seen: str = Field(description="The pixels that the model got, as a data URL of a PNG.")
     overlay: str = Field(description="The same with Grad-CAM laid over it.")
 

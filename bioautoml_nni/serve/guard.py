@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .measures import Measures
+from .metrics import Metrics
 from .settings import Settings
 
 PATHS = ("/", "/card", "/info", "/livez", "/readyz", "/metrics", "/process", "/upload", "/openapi.json")
@@ -26,10 +26,10 @@ HEADERS = {
 class Guard:
     """ASGI middleware around the whole service."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, measures: Measures) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self.app = app
         self.settings = settings
-        self.measures = measures
+        self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,8 +66,8 @@ class Guard:
                 await _refuse(answered, *problem)
         finally:
             path = scope["path"] if scope["path"] in PATHS else "other"
-            self.measures.requests.labels(path, str(status)).inc()
-            self.measures.seconds.labels(path).observe(time.perf_counter() - started)
+            self.metrics.requests.labels(path, str(status)).inc()
+            self.metrics.seconds.labels(path).observe(time.perf_counter() - started)
 
     def _refusal(self, headers: Headers) -> tuple[int, str] | None:
         if int(headers.get("content-length", "0")) > self.settings.request_bytes:

@@ -10,7 +10,7 @@ class Settings:
     """Limits of the service.
 
     Attributes:
-        allowed_hosts: names by which the service itself may be asked (the Host header); "*" for any.
+        allowed_hosts: names that the service itself may be asked under (the Host header); "*" for any.
         image_hosts: hosts from which images may be fetched by URL; none by default. ``*.example.org`` stands for all
             hosts below example.org, ``*`` for every one.
         address: of this service in the local network, for its page; None where it listens on this machine alone.

@@ -15,7 +15,7 @@ from ..utils.errors import DataError
 
 GBIF = frozenset(("gbifID", "datasetKey", "scientificName"))
 INATURALIST = frozenset(("id", "observed_on", "scientific_name"))
-"""Columns by which each of the two is known; `scientific_name` alone is in too many tables."""
+"""Columns that give each of the two away; `scientific_name` alone is in too many tables."""
 INATURALIST_ALSO = ("image_url", "quality_grade", "user_login", "taxon_id")
 """Of these an export of iNaturalist has one at least, whatever columns were chosen."""
 TERMS = {

@@ -29,7 +29,7 @@ Pairs = list[tuple[str, str]]
 
 
 class MediaFolder:
-    """The files of a media folder, and the rules by which they are found.
+    """The files of a media folder, and the rules that find them.
 
     Args:
         folder: the media folder.
@@ -113,7 +113,7 @@ class MediaFolder:
             names = {str(key) for key, _ in self._by_id(pd.DataFrame({"_core": absent}), set())}
             missing -= sum(key in names for key in absent)
         if missing:
-            self.notes.append(f"{missing} of {listed} listed pictures are not in {self.folder.name}.")
+            self.notes.append(f"{missing} of {listed} listed images are not in {self.folder.name}.")
         return rows
 
     @staticmethod

@@ -33,8 +33,8 @@ NOT_METADATA = {
 NEEDED = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id",)}
 ORPHANS = "annotations of images that the file does not list"
 CLIPPED = "boxes that reach beyond their image are cut at its border"
-LARGEST_PICTURE = 1e9
-"""No side of a picture has so many pixels; a box that goes beyond it is none."""
+LARGEST_SIDE = 1e9
+"""No side of an image has so many pixels; a box that goes beyond it is none."""
 
 
 class CocoSource:
@@ -298,7 +298,7 @@ def _around_runs(counts: list[Any], size: Any) -> list[float] | None:
 
 
 def _is_length(number: Any) -> bool:
-    return isinstance(number, (int, float)) and not isinstance(number, bool) and abs(number) < LARGEST_PICTURE
+    return isinstance(number, (int, float)) and not isinstance(number, bool) and abs(number) < LARGEST_SIDE
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int] | None:

@@ -37,7 +37,7 @@ GROUP = "occurrence"
 class DarwinCoreSource:
     """A Darwin Core archive, packed (zip or tar) or unpacked, or an export of GBIF or iNaturalist.
 
-    The archive's own meta.xml says how its tables are written. Every picture of an occurrence is a row; the column
+    The archive's own meta.xml says how its tables are written. Every image of an occurrence is a row; the column
     ``occurrence`` groups them, so name it under data.split.group. Dates may be intervals. A coordinate of exactly
     (0, 0) counts as missing, since that is how unknown places are exported; 0.0 in one of them is a value.
 
@@ -81,7 +81,7 @@ class DarwinCoreSource:
         folder, path = self.root / self.media, self.root / self.archive
         if not folder.is_dir():
             raise DataError(
-                f"{folder}: there is no such media folder. An archive lists pictures as URLs; download them into "
+                f"{folder}: there is no such media folder. An archive lists images as URLs; download them into "
                 f"it (data.media): bioautoml media {path} --output {folder}."
             )
         notes: list[str] = []
@@ -98,7 +98,7 @@ class DarwinCoreSource:
         table = pairs.merge(core[labelled], on="_core", how="inner")
         if table.empty:
             raise DataError(
-                f"{path}: no occurrence has both a {self.rank} and a picture in {folder}; check data.rank and names."
+                f"{path}: no occurrence has both a {self.rank} and an image in {folder}; check data.rank and names."
             )
         if (~labelled).any():
             notes.append(f"{int((~labelled).sum())} occurrences without a {self.rank} left out.")
@@ -120,7 +120,7 @@ class DarwinCoreSource:
             nowhere = (own[places] == 0).all(axis=1)
             own.loc[nowhere, places] = float("nan")
             if nowhere.any():
-                notes.append(f"The coordinates (0, 0) of {int(nowhere.sum())} pictures count as missing.")
+                notes.append(f"The coordinates (0, 0) of {int(nowhere.sum())} images count as missing.")
         own.insert(0, GROUP, table["_core"])
         own.insert(0, LABEL, table[self.rank])
         own.insert(0, IMAGE, table[IMAGE])

@@ -39,7 +39,7 @@ ROWS = 20_000
 """Rows of a table that are looked at."""
 MEMBERS = 50
 """Names in a tar file that are looked at."""
-MOST_PARTS = 4
+MAX_PARTS = 4
 UNNAMED = 999
 NAMES: dict[str, str] = {
     "image": "image|img|picture|photo|foto|bild|bilddatei|imagen|imagem|fichier|archivo|arquivo|datei|file|filename|"
@@ -112,7 +112,7 @@ def guess(path: Path, ask: Ask | None = None, given: Mapping[str, str] | None = 
         return guess_table(path, ask, given)
     if path.suffix.lower() == ".zip" or tarfile.is_tarfile(path):
         return _archive(path)
-    raise DataError(f"{path}: is no table, COCO file or archive; name one, or a folder.")
+    raise DataError(f"{path}: is not a table, COCO file or archive; name one, or a folder.")
 
 
 def _archive(path: Path) -> Guess:
@@ -131,7 +131,7 @@ def _archive(path: Path) -> Guess:
     if path.suffix.lower() == ".zip" and only_table(names) is not None:
         return _darwin_core(path, "a ZIP file with one table, as GBIF packs a simple CSV")
     if path.suffix.lower() == ".zip":
-        raise DataError(f"{path}: is no Darwin Core archive (no meta.xml in it); unpack it and name its table.")
+        raise DataError(f"{path}: is not a Darwin Core archive (no meta.xml in it); unpack it and name its table.")
     found = Guess("webdataset", path.parent)
     found.set("shards", path.name, "a tar file without meta.xml is taken as a shard of a WebDataset")
     return found
@@ -275,7 +275,7 @@ def _require_columns(path: Path, columns: list[str], given: Mapping[str, str]) -
 def _parts(found: Guess, free: dict[str, pd.Series]) -> None:
     """Take a column whose values are called like parts, such as train and test, as the split."""
     for name, values in free.items():
-        split = official_split(values.unique()) if values.nunique() <= MOST_PARTS else None
+        split = official_split(values.unique()) if values.nunique() <= MAX_PARTS else None
         if split is not None:
             _split_by(found, free, name, {**split, "method": "column", "column": name}, "its values name the parts")
             return
@@ -306,7 +306,7 @@ def _groups(found: Guess, free: dict[str, pd.Series], ask: Ask | None) -> list[s
 
 
 def _split_by(found: Guess, free: dict[str, pd.Series], column: str, split: dict[str, Any], reason: str) -> None:
-    """Note a split that is made by a column, which then is no feature."""
+    """Note a split that is made by a column, which then is not a feature."""
     found.set("split", split, f"{column}: {reason}")
     found.values.setdefault("columns", {})[column] = "group"
     found.reasons[f"columns.{column}"] = "the split is made by it"

@@ -48,7 +48,7 @@ class ImageFolderSource:
         if not rows:
             kinds = ", ".join(sorted(SUFFIXES))
             raise DataError(
-                f"{self.root}: holds no class folder with images ({kinds}); lay them out as CLASS/picture.jpg."
+                f"{self.root}: holds no class folder with images ({kinds}); lay them out as CLASS/image.jpg."
             )
         table = pd.DataFrame(rows)
         notes = [f"{skipped} files that are no images, or lie in no class folder, left out."] if skipped else []

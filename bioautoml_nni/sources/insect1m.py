@@ -21,9 +21,9 @@ NAME = re.compile(r"[^\W\d_]{3,}")
 
 
 class Insect1MSource:
-    """Insect-1M's JSON beside a folder with the pictures that you have downloaded.
+    """Insect-1M's JSON beside a folder with the images that you have downloaded.
 
-    The release gives pictures as URLs and neither site, date nor measurement. Its second modality is the description
+    The release gives images as URLs and neither site, date nor measurement. Its second modality is the description
     text, of which every word is removed that occurs in the name of any taxon at any rank.
 
     What could not be checked: the authors' file was out of reach. The layout follows the description of the release:
@@ -32,9 +32,9 @@ class Insect1MSource:
     without regard to case.
 
     Args:
-        root: folder of the JSON file and the pictures.
+        root: folder of the JSON file and the images.
         annotations: the JSON file below `root`; by default the only one there.
-        image_root: folder below `root` with the pictures, named by the record's id or as in its URL.
+        image_root: folder below `root` with the images, named by the record's id or as in its URL.
         rank: label.
     """
 
@@ -53,7 +53,7 @@ class Insect1MSource:
         folder = self.root / self.image_root
         if not folder.is_dir():
             raise DataError(
-                f"{folder}: there is no such image folder. Insect-1M lists pictures as URLs; download those that you "
+                f"{folder}: there is no such image folder. Insect-1M lists images as URLs; download those that you "
                 "may use into it, named by record id or as in the URL (data.image_root)."
             )
         path = self._file()
@@ -84,12 +84,12 @@ class Insect1MSource:
                 }
             )
         if not rows:
-            raise DataError(f"{path}: no record has both a picture below {folder} and a {self.rank}; check both.")
+            raise DataError(f"{path}: no record has both an image below {folder} and a {self.rank}; check both.")
         roles: dict[str, Role] = {rank: "taxonomy" for rank in ranks if rank != self.rank}
         roles["description"] = "text"
         notes = [
             f"{count} records without {what} left out."
-            for count, what in ((without_label, f"a {self.rank}"), (without_image, "a downloaded picture"))
+            for count, what in ((without_label, f"a {self.rank}"), (without_image, "a downloaded image"))
             if count
         ]
         notes.append(f"{len(hidden)} words of taxon names were removed from the descriptions.")

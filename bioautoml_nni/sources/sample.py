@@ -35,7 +35,7 @@ class SampleSource:
     """A thousand drawn arthropods of ten orders with a long tail, in BIOSCAN-5M's layout.
 
     One specimen in five looks like another order (mimics, nymphs, worn specimens), which only its size in the table
-    tells: neither the pictures nor the table alone say what both say together.
+    tells: neither the images nor the table alone say what both say together.
 
     Args:
         root: folder to write the sample to and read it from; a folder in the user's cache by default.
@@ -94,8 +94,8 @@ class _Job:
 
 
 def _draw(root: Path, job: _Job) -> None:
-    picture = draw_specimen(ORDERS[job.drawn_as], job.family, np.random.default_rng(job.seed))
-    picture.save(root / job.path, quality=92)
+    image = draw_specimen(ORDERS[job.drawn_as], job.family, np.random.default_rng(job.seed))
+    image.save(root / job.path, quality=92)
 
 
 def _specimens(count: int, seed: int) -> tuple[pd.DataFrame, list[_Job]]:

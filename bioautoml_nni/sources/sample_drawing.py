@@ -22,7 +22,7 @@ def draw_specimen(plan: BodyPlan, family: int, rng: np.random.Generator, size: i
         plan: the order's proportions.
         family: 0 or 1; shifts the colour range.
         rng: source of pose, colour, blur and background.
-        size: edge of the picture in pixels. The body always fills the frame: its size stands in the table only.
+        size: edge of the image in pixels. The body always fills the frame: its size stands in the table only.
     """
     layer = Image.new("RGBA", (CANVAS, CANVAS), (0, 0, 0, 0))
     low, high = plan.hue
@@ -43,14 +43,14 @@ def draw_specimen(plan: BodyPlan, family: int, rng: np.random.Generator, size: i
         _covers(layer, plan, segments, length, colour, rng)
     turned = layer.rotate(rng.uniform(0, 360), resample=Image.Resampling.BICUBIC)
     shift = (int(rng.normal(0, 14)), int(rng.normal(0, 14)))
-    picture = _background(rng)
+    image = _background(rng)
     shadow = Image.new("RGBA", (CANVAS, CANVAS), (60, 55, 50, 0))
     shadow.putalpha(turned.getchannel("A").point([value // 3 for value in range(256)]))
-    picture.paste(shadow.filter(ImageFilter.GaussianBlur(9)), (shift[0] + 8, shift[1] + 10), shadow)
-    picture.paste(turned, shift, turned)
+    image.paste(shadow.filter(ImageFilter.GaussianBlur(9)), (shift[0] + 8, shift[1] + 10), shadow)
+    image.paste(turned, shift, turned)
     blur = rng.gamma(1.6, 1.0) + (rng.uniform(5, 10) if rng.random() < 0.12 else 0.0)
-    picture = picture.filter(ImageFilter.GaussianBlur(blur)).resize((size, size), Image.Resampling.LANCZOS)
-    pixels = np.asarray(picture, dtype=np.float32) + rng.normal(0, rng.uniform(2, 7), (size, size, 1))
+    image = image.filter(ImageFilter.GaussianBlur(blur)).resize((size, size), Image.Resampling.LANCZOS)
+    pixels = np.asarray(image, dtype=np.float32) + rng.normal(0, rng.uniform(2, 7), (size, size, 1))
     pixels = (pixels - 128) * rng.uniform(0.8, 1.15) + 128 + rng.normal(0, 8)
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
@@ -228,9 +228,9 @@ def _background(rng: np.random.Generator) -> Image.Image:
     ramp = np.linspace(-1, 1, CANVAS)
     slope_x, slope_y = rng.normal(0, 9, 2)
     field = base + (slope_x * ramp[None, :] + slope_y * ramp[:, None])[:, :, None]
-    picture = Image.fromarray(np.clip(field, 0, 255).astype(np.uint8)).convert("RGB")
-    draw = ImageDraw.Draw(picture)
+    image = Image.fromarray(np.clip(field, 0, 255).astype(np.uint8)).convert("RGB")
+    draw = ImageDraw.Draw(image)
     for _ in range(int(rng.poisson(5))):
         px, py, radius = *rng.uniform(0, CANVAS, 2), rng.uniform(1, 6)
         draw.ellipse((px - radius, py - radius, px + radius, py + radius), (150, 145, 138))
-    return picture
+    return image

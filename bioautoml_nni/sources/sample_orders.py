@@ -25,7 +25,7 @@ class BodyPlan:
         length_mm: median of the log-normal body length.
         north: mean of the normalised latitude at which it is most frequent (0 south, 1 north).
         look_alike: order that its mimics, nymphs and worn specimens are drawn as; its size differs at least 1.5 times,
-            so that the table tells them apart and the picture does not.
+            so that the table tells them apart and the image does not.
     """
 
     taxonomic_class: str

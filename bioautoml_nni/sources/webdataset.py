@@ -22,7 +22,7 @@ class WebDatasetSource:
     """Shards (.tar) in WebDataset's layout, for those who already hold them; needs the extra `webdataset`.
 
     Files of one sample share their name up to the first point: an image, a label as ``.cls`` or ``.txt`` or in the
-    ``.json``, whose other plain values are metadata columns. Pictures are read in place and not unpacked.
+    ``.json``, whose other plain values are metadata columns. Images are read in place and not unpacked.
 
     Args:
         root: folder of the shards.
@@ -101,16 +101,16 @@ class WebDatasetSource:
                         data = content.read() if content else b""
                         sample[extension] = data.decode(encoding_of(io.BytesIO(data)))
         except (tarfile.TarError, UnicodeDecodeError, OSError, ValueError) as error:
-            raise DataError(f"{shard}: is no uncompressed tar file ({error}); unpack it first.") from error
+            raise DataError(f"{shard}: is not an uncompressed tar file ({error}); unpack it first.") from error
         return [self._row(key, sample, shard) for key, sample in samples.items()]
 
     def _row(self, key: str, sample: dict[str, Any], shard: Path) -> dict[str, Any] | None:
         try:
             values = json.loads(sample["json"]) if "json" in sample else {}
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{shard}: the .json of sample {key!r} is no JSON ({error}).") from error
+            raise DataError(f"{shard}: the .json of sample {key!r} is not JSON ({error}).") from error
         if not isinstance(values, dict):
-            raise DataError(f"{shard}: the .json of sample {key!r} is no object with names and values.")
+            raise DataError(f"{shard}: the .json of sample {key!r} is not an object with names and values.")
         told = values.get(self.label)
         plain = cell_text(told) if isinstance(told, (str, int, float)) else None
         label = str(sample.get("cls", sample.get("txt", plain or ""))).strip()

@@ -7,10 +7,10 @@ from itertools import chain
 
 from rich.console import Console
 
-from ..architecture.derive import Shares
+from ..architecture.derive import ArchWeights
 from ..architecture.draw import draw
 from ..architecture.schema import SpaceRecord
-from ..architecture.shares import chosen_shares, equal_shares, with_positions, with_shares
+from ..architecture.weights import one_hot_weights, record_weights, uniform_weights, with_positions
 from ..derivation.deriver import Deriver, different, network_cost
 from ..derivation.evolution import best_by_supernet
 from ..derivation.halving import best_by_training
@@ -41,13 +41,13 @@ def derive(run: RunDirectory, console: Console) -> None:
     data = PreparedData.load(run)
     quiet()
     topology = data.topology()
-    found: Shares = equal_shares(topology)
+    found: ArchWeights = uniform_weights(topology)
     if settings.searched:
         found = with_positions(read_json(run / "search/shares.json"), topology)
         if settings.method == "perturbation" and not topology.empty:
             found = perturbed(run, data, found, console)
     elif settings.method == "given":
-        found = chosen_shares(topology, settings.choices)
+        found = one_hot_weights(topology, settings.choices)
     provenance = {
         "strategy": None if topology.empty or not settings.searched else experiment.strategy.model_dump(),
         "derivation": settings.model_dump(),
@@ -66,7 +66,7 @@ def derive(run: RunDirectory, console: Console) -> None:
         architecture = candidates[best_by_training(run, data, candidates, console)]
     elif settings.method == "evolution" and not topology.empty:
         best = best_by_supernet(run, data, topology, deriver.plain, deriver.overrun, console)
-        architecture = with_shares(deriver.strongest(best), topology, found)
+        architecture = record_weights(deriver.strongest(best), topology, found)
     else:
         architecture = deriver.strongest(found)
     architecture = deriver.with_sparsity(architecture, found)

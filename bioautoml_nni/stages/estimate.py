@@ -27,7 +27,7 @@ from ..utils.errors import BioAutoMLError
 from ..utils.quiet import quiet
 
 BATCHES = 4
-"""Batches of each half of the training part that the dry run has at least."""
+"""Batches of each half of the training split that the dry run has at least."""
 
 DRY = ("prepare", "search", "derive", "retrain", "evaluate")
 """Stages of the dry run."""
@@ -61,7 +61,7 @@ class Estimate:
         stages: cost by stage.
         memory_mb: most memory of the process, or of the GPU if there is one.
         cache_gb: decoded images, 0 without images.
-        cached: whether they are kept, or decoded anew in every epoch since they exceed `cache.max_gb`.
+        cached: whether they are kept, or decoded again in every epoch since they exceed `cache.max_gb`.
         run_mb: size of the run directory.
     """
 
@@ -84,7 +84,7 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
 
     A sample of the specimens goes through the stages, in a process of its own. An epoch of all specimens is
     taken to last as many times longer as there are more of them; what an epoch takes whatever their number, such as its
-    checkpoint, is counted with it, so that the times err upwards. Where the search's pictures grow,
+    checkpoint, is counted with it, so that the times err upwards. Where the search's images grow,
     the largest are tried, and smaller ones taken to cost as much less as they have fewer pixels.
 
     Raises:
@@ -142,7 +142,7 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
 
 
 def _pixels(experiment: Experiment) -> float:
-    """Return the pixels of a search whose pictures grow, as a share of those that the largest would have throughout."""
+    """Return the pixels of a search whose images grow, as a share of those that the largest would have throughout."""
     sizes = experiment.search.image_sizes
     return float(np.mean(np.square(sizes))) / sizes[-1] ** 2 if sizes else 1.0  # parts are equally long
 
@@ -173,7 +173,7 @@ def _dry(experiment: Experiment, cache: Path, cached: bool) -> Experiment:
         "evaluation.examples": 0,
     }  # fmt: skip
     if experiment.derivation.method == "successive_halving":
-        values["derivation.method"] = "shares" if experiment.derivation.searched else "random"
+        values["derivation.method"] = "strongest" if experiment.derivation.searched else "random"
     if "warmup_epochs" in experiment.strategy.arguments:
         values["strategy.warmup_epochs"] = 0
     return changed(experiment, values, "estimate")

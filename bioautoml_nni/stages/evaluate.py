@@ -1,4 +1,4 @@
-"""Stage `evaluate`: score the trained network once on the test part."""
+"""Stage `evaluate`: score the trained network once on the test split."""
 
 from __future__ import annotations
 
@@ -51,36 +51,36 @@ from ..utils.seeding import derive_seed
 ACCURACIES = (0.9, 0.95, 0.99)
 COVERAGES = (0.8, 0.9, 0.95, 0.99)
 LOGITS = "logits.npz"
-"""File with the logits (N, K) of the validation and of the test part, in the manifest's order."""
+"""File with the logits (N, K) of the validation and of the test split, in the manifest's order."""
 
 
 def evaluate(run: RunDirectory, console: Console) -> None:
     """Write evaluation/: metrics, calibration, classes, predictions, logits, speed and figures."""
     data = PreparedData.load(run)
     network = load_model(run, data)
-    natural = run.experiment.evaluation.decision == "natural"
+    under_prior = run.experiment.evaluation.decision == "training_prior"
 
     def decided(part: str, source: PreparedData = data) -> tuple[np.ndarray, np.ndarray]:
         """Return logits (N, K) of the decision that counts, and targets (N,)."""
         logits, target = predict_logits(source, network, part, lambda count: progress.advance(task, count))
-        return (data.loss().natural_logits(logits) if natural else logits).numpy(), target
+        return (data.loss().prior_logits(logits) if under_prior else logits).numpy(), target
 
     sizes = {part: int((data.part == part).sum()) for part in splits.PARTS}
     changed = altered_metadata(data) if set(run.experiment.data.modalities) == {"image", "metadata"} else {}
     with make_progress(console) as progress:
-        unlearned = (data.part == splits.UNKNOWN).to_numpy()
-        total = (1 + len(changed)) * sizes[splits.TEST] + sizes[splits.VALIDATION] + int(unlearned.sum())
+        is_unknown = (data.part == splits.UNKNOWN).to_numpy()
+        total = (1 + len(changed)) * sizes[splits.TEST] + sizes[splits.VALIDATION] + int(is_unknown.sum())
         task = progress.add_task("evaluate", total=total, note="")
         logits, target = decided(splits.TEST)
-        validation = (_unseen_validation(run, data, natural) or decided(splits.VALIDATION))[0]
+        validation = (_unseen_validation(run, data, under_prior) or decided(splits.VALIDATION))[0]
         ablations = {name: headline(target, decided(splits.TEST, other)[0]) for name, other in changed.items()}
-        strange = decided(splits.UNKNOWN)[0] if unlearned.any() else None
+        unknown = decided(splits.UNKNOWN)[0] if is_unknown.any() else None
     write_evaluation(
         run / "evaluation",
         data,
         Answers(
-            logits, validation, unknown=strange, ablations=ablations,
-            importance=metadata_importance(data, network, natural), parameters=count_parameters(network),
+            logits, validation, unknown=unknown, ablations=ablations,
+            importance=metadata_importance(data, network, under_prior), parameters=count_parameters(network),
             flops=specimen_flops(data, network), latency_ms=measure_latency(network, one_specimen(data)),
             modalities=tuple(run.experiment.data.modalities),
         ),
@@ -93,7 +93,7 @@ class Answers:
 
     Attributes:
         test, validation: logits (N, K) of the decision that counts.
-        unknown: the same of specimens whose label is no class, None without any.
+        unknown: the same of specimens whose label is not a class, None without any.
         ablations: scores by what was done to the metadata.
         importance: see `metadata_importance`.
         parameters, flops, latency_ms: of one specimen's prediction; the latency is that of one CPU thread.
@@ -117,7 +117,7 @@ def write_evaluation(folder: Path, data: PreparedData, answers: Answers) -> None
     logits, target = answers.test, data.targets[in_test]
     calibration = calibration_record(answers.validation, data.targets[(data.part == splits.VALIDATION).to_numpy()])
     sizes = {part: int((data.part == part).sum()) for part in splits.PARTS}
-    unlearned = (data.part == splits.UNKNOWN).to_numpy()
+    is_unknown = (data.part == splits.UNKNOWN).to_numpy()
     temperature = calibration["temperature"]
     probabilities, shipped = Probabilities(logits, 1.0), Probabilities(logits, temperature)
     predicted = probabilities.predicted
@@ -167,7 +167,7 @@ def write_evaluation(folder: Path, data: PreparedData, answers: Answers) -> None
         if answers.unknown is None
         else {
             "labels": list(run.experiment.data.hold_out),
-            **open_set(logits, answers.unknown, temperature, calibration["thresholds"], data.table[unlearned], taxa),
+            **open_set(logits, answers.unknown, temperature, calibration["thresholds"], data.table[is_unknown], taxa),
         },
         "metadata_importance": answers.importance,
         "parameters": answers.parameters,
@@ -204,14 +204,16 @@ def write_evaluation(folder: Path, data: PreparedData, answers: Answers) -> None
     write_json(folder / "metrics.json", metrics)
 
 
-def _unseen_validation(run: RunDirectory, data: PreparedData, natural: bool) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return logits and targets of the validation part by what had not seen it, if the network itself has."""
+def _unseen_validation(
+    run: RunDirectory, data: PreparedData, under_prior: bool
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return logits and targets of the validation split by what had not seen it, if the network itself has."""
     found = validation_logits(run)
     if found is None:
         return None
     logits = torch.from_numpy(found)
     target = data.targets[(data.part == splits.VALIDATION).to_numpy()]
-    return (data.loss().natural_logits(logits) if natural else logits).numpy(), target
+    return (data.loss().prior_logits(logits) if under_prior else logits).numpy(), target
 
 
 def calibration_record(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
@@ -235,7 +237,7 @@ def calibration_record(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]
 
 
 def altered_metadata(data: PreparedData) -> dict[str, PreparedData]:
-    """Return the data with the metadata of the test part hidden, and with it dealt out anew among its specimens."""
+    """Return the data with the metadata of the test split hidden, and with it shuffled among its specimens."""
     rows = np.flatnonzero((data.part == splits.TEST).to_numpy())
     dealt = np.arange(len(data.part))
     dealt[rows] = np.random.default_rng(derive_seed(data.run.experiment.seed, "permuted metadata")).permutation(rows)

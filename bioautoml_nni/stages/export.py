@@ -65,7 +65,7 @@ def export(
     Args:
         target: a place of `BUDGETS` that the model must fit.
         int8: also write model_int8.onnx, with the loss of macro-F1 that it costs.
-        int8_loss: most of the validation part's macro-F1 that it may lose.
+        int8_loss: most of the validation split's macro-F1 that it may lose.
 
     Raises:
         ExportError: if the model breaks the budget of its target, or a file computes something else than the network.
@@ -96,9 +96,9 @@ def _write(
     run: RunDirectory, data: PreparedData, network: nn.Module, folder: Path, console: Console, int8: bool,
     int8_loss: float,
 ) -> None:  # fmt: skip
-    natural = run.experiment.evaluation.decision == "natural"
+    under_prior = run.experiment.evaluation.decision == "training_prior"
     zeros = torch.zeros(len(data.classes))
-    shift = (data.loss().natural_logits(zeros[None])[0] if natural else zeros).detach()
+    shift = (data.loss().prior_logits(zeros[None])[0] if under_prior else zeros).detach()
     model = deployable(network, data.image["mean"], data.image["std"], shift)
     inputs = model_inputs(data, splits.TEST, PARITY_SPECIMENS)
     console.print("export: ONNX and torch.export files")
@@ -110,7 +110,7 @@ def _write(
     if int8:
         if not data.uses_images:
             raise ExportError("export: int8 is for models with images; this one reads metadata alone.")
-        console.print("export: int8, ranges from the training part, choices by the validation part")
+        console.print("export: int8, ranges from the training split, choices by the validation split")
         quantised = _write_int8(data, folder, int8_loss)
     _describe(
         folder, data, run / "evaluation", parity, run.experiment.data.modalities, count_parameters(network),
@@ -122,11 +122,11 @@ def export_file(
     data: PreparedData, model: Path, probabilities: np.ndarray, evaluation: Path, modalities: Sequence[str],
     folder: Path,
 ) -> None:  # fmt: skip
-    """Write `folder` with an ONNX file that is no network of ours, and all that an export says beside it.
+    """Write `folder` with an ONNX file that is not a network of ours, and all that an export says beside it.
 
     Args:
         model: the file; it computes ``logits`` (N, K) of the decision that ships.
-        probabilities: what it must answer on the test part, in the data's order.
+        probabilities: what it must answer on the test split, in the data's order.
         evaluation: folder of `write_evaluation`.
         modalities: what it reads.
 
@@ -273,10 +273,10 @@ def _classes(data: PreparedData) -> pd.DataFrame:
 def _write_int8(data: PreparedData, folder: Path, limit: float) -> dict[str, Any]:
     """Write model_int8.onnx, and return what it costs.
 
-    What stays in single precision is decided on the validation part; the test part only tells the outcome.
+    What stays in single precision is decided on the validation split; the test split only tells the outcome.
 
     Raises:
-        ExportError: if more than `limit` of the macro-F1 of the validation part is lost whatever is left out.
+        ExportError: if more than `limit` of the macro-F1 of the validation split is lost whatever is left out.
     """
     validation, targets = _arrays(data, splits.VALIDATION)
     # Answers are compared on these too, without labels.
@@ -295,7 +295,7 @@ def _write_int8(data: PreparedData, folder: Path, limit: float) -> dict[str, Any
     found = write_int8(folder / "model.onnx", folder / "model_int8.onnx", ranges, judge, INT8_GOAL)
     if found.quality.loss > limit:
         raise ExportError(
-            f"--int8: a model of eight bits loses {found.quality.loss:.3f} of the validation part's macro-F1 "
+            f"--int8: a model of eight bits loses {found.quality.loss:.3f} of the validation split's macro-F1 "
             f"({score:.3f}), more than --int8-loss {limit:g}; export without --int8, or allow the loss."
         )
     test, targets = _arrays(data, splits.TEST)

@@ -17,11 +17,11 @@ from torch import distributed
 
 from ..architecture import derive
 from ..architecture.schema import SpaceRecord
-from ..architecture.shares import mean_shares, with_positions
+from ..architecture.weights import weight_statistics, with_positions
 from ..data import splits
 from ..data.dataset import make_loader
 from ..derivation.inherited import InheritedScore
-from ..nni_engine import run_one_shot, shares_of
+from ..nni_engine import run_one_shot, weights_of
 from ..registry import get, operation_groups
 from ..runs.directory import RunDirectory
 from ..runs.networks import strategy_arguments
@@ -39,14 +39,14 @@ from ..utils.errors import ConfigError, DataError, DivergenceError, RunDirectory
 from ..utils.memory import keep_freed_memory
 from ..utils.own_files import read_json
 from ..utils.quiet import quiet
-from ..utils.seeding import derive_seed, seed_everything, undisturbed
+from ..utils.seeding import derive_seed, isolate_rng, seed_everything
 
-MOST_SCORED = 5000
+MAX_SCORED = 5000
 """Validation specimens above which what an epoch would derive is not scored."""
 
 
 def search(run: RunDirectory, console: Console) -> None:
-    """Write search/ with the final shares and the supernet; resumes from the newest whole epoch."""
+    """Write search/ with the final architecture weights and the supernet; resumes from the newest whole epoch."""
     data = PreparedData.load(run)
     experiment = run.experiment
     keep_freed_memory()
@@ -54,15 +54,15 @@ def search(run: RunDirectory, console: Console) -> None:
     topology = data.topology()
     if topology.empty:
         console.print("search: the space leaves nothing open for these modalities; its only architecture is taken.")
-        shares: Any = {label: {names[0]: 1.0} for label, names in topology.choices.items()}
+        weights: Any = {label: {names[0]: 1.0} for label, names in topology.choices.items()}
     elif experiment.search.devices > 1 and not within_group():
         distillation(run, data, console, "search")  # an encoder's head is kept, so that one process alone fits it
         _launch_group(run, experiment.search.devices)
         return
     else:
-        shares = _one_shot(run, data, console)
-    if first_of_group():
-        keep_shares(run, shares)
+        weights = _one_shot(run, data, console)
+    if is_rank_zero():
+        write_weights(run, weights)
 
 
 def within_group() -> bool:
@@ -70,7 +70,7 @@ def within_group() -> bool:
     return distributed.is_available() and distributed.is_torchelastic_launched()
 
 
-def first_of_group() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process writes files: the only one, or the first of several."""
     return not within_group() or os.environ["RANK"] == "0"
 
@@ -100,7 +100,7 @@ def _launch_group(run: RunDirectory, processes: int) -> None:
     if group.returncode or not (run / "search/shares.json").is_file():
         raise RunDirectoryError(
             f"{run.path}: the search in {processes} processes failed (code {group.returncode}); the reason stands "
-            "above. The same command goes on after the newest whole epoch, --set search.devices=1 in one process."
+            "above. The same command resumes from the last completed epoch, --set search.devices=1 in one process."
         )
 
 
@@ -108,18 +108,18 @@ def _one_shot(run: RunDirectory, data: PreparedData, console: Console) -> Any:
     """Search; a loss that is not finite goes back to the newest whole epoch, with half the learning rate."""
     outcome = run.work_folder("search") / "outcome.json"
     factor = read_json(outcome)["rate_factor"] if outcome.is_file() else 1.0
-    lowest = 0.5**run.experiment.search.most_restarts
+    lowest = 0.5**run.experiment.search.max_restarts
     while factor >= lowest:
         try:
             return _attempt(run, data, console, factor)
         except DivergenceError as error:
             factor /= 2
-            if first_of_group():  # a killed search goes on with it too
+            if is_rank_zero():  # a killed search continues with it too
                 write_json(outcome, {"stopped": None, "rate_factor": factor})
             console.print(f"[yellow]search: {error}; back to the newest whole epoch with half the learning rate.")
     outcome.unlink(missing_ok=True)
     raise DataError(
-        f"search: the loss was not finite in {run.experiment.search.most_restarts + 1} attempts; lower "
+        f"search: the loss was not finite in {run.experiment.search.max_restarts + 1} attempts; lower "
         "search.learning_rate and strategy.alpha_learning_rate, and look for extreme values with `bioautoml check`."
     )
 
@@ -129,10 +129,10 @@ def _attempt(run: RunDirectory, data: PreparedData, console: Console, rate_facto
     seed_everything(derive_seed(run.experiment.seed, "search"))
     space = data.search_space()
     parts = search_parts(run, data, console, rate_factor)
-    shares, supernet = run_one_shot(space, parts.evaluator, parts.strategy, parts.folder, parts.resume_from)
-    if first_of_group():
+    weights, supernet = run_one_shot(space, parts.evaluator, parts.strategy, parts.folder, parts.resume_from)
+    if is_rank_zero():
         keep_search(run, parts.strategy, supernet, rate_factor, console)
-    return shares
+    return weights
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
     module.frozen_batch_norm = settings.frozen_batch_norm
     sizes = [ImageSizes(module.images, settings.image_size_at)] if isinstance(module.images, ImageTransform) else []
     checkpoint = CheckpointCallback(folder)
-    epoch = _EpochRecord(run, data, learns_shares="equal_shares" not in getattr(strategy, "capabilities", ()))
+    epoch = _EpochRecord(run, data, has_preferences="equal_shares" not in getattr(strategy, "capabilities", ()))
     history = HistoryCallback(folder / "history.jsonl", epoch, run.tell("search"))
     trainer = Trainer(
         max_epochs=settings.epochs,
@@ -193,7 +193,7 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
     resume = checkpoint_to_resume(checkpoint.last)
     if resume:
         console.print("search: continues after the newest whole epoch.")
-    own = folder / ("nni" if first_of_group() else f"nni-{os.environ['RANK']}")
+    own = folder / ("nni" if is_rank_zero() else f"nni-{os.environ['RANK']}")
     return SearchParts(evaluator, strategy, own, resume)
 
 
@@ -228,23 +228,23 @@ def _loaders(run: RunDirectory, data: PreparedData, strategy: Any, taught: Disti
 
 
 class _EpochRecord:
-    """What an epoch's line says beside the metrics: shares, their means, and the score of what they would derive."""
+    """What an epoch's line says beside the metrics: weights, their means, and the score of what they would derive."""
 
-    def __init__(self, run: RunDirectory, data: PreparedData, learns_shares: bool) -> None:
+    def __init__(self, run: RunDirectory, data: PreparedData, has_preferences: bool) -> None:
         self.run, self.data, self.topology = run, data, data.topology()
-        few = int((data.part == splits.VALIDATION).sum()) <= MOST_SCORED
-        self.scored = learns_shares and few and run.experiment.search.score_derived
+        few = int((data.part == splits.VALIDATION).sum()) <= MAX_SCORED
+        self.scored = has_preferences and few and run.experiment.search.score_derived
         self.score: InheritedScore | None = None
 
     def __call__(self, trainer: Any, module: Any) -> dict[str, Any]:
-        shares = shares_of(module)
-        line: dict[str, Any] = {"shares": shares, **mean_shares(shares, operation_groups())}
+        weights = weights_of(module)
+        line: dict[str, Any] = {"shares": weights, **weight_statistics(weights, operation_groups())}
         if self.scored:
-            with undisturbed():  # the search goes on as if nothing had been scored
+            with isolate_rng():  # the search goes on as if nothing had been scored
                 self.score = self.score or InheritedScore(self.run, self.data, Inference(trainer.strategy.root_device))
                 self.score.image_size = self.run.experiment.search.image_size_at(trainer.current_epoch)
                 record = SpaceRecord(name=self.run.experiment.space.name, arguments=self.run.experiment.space.arguments)
-                architecture = derive(self.topology, with_positions(shares, self.topology), record)
+                architecture = derive(self.topology, with_positions(weights, self.topology), record)
                 found = self.score(architecture, module.model.state_dict())
             if found is not None:
                 line["derived_macro_f1"] = found
@@ -262,7 +262,7 @@ def keep_search(run: RunDirectory, strategy: Any, supernet: Any, rate_factor: fl
     write_json(folder / "outcome.json", {"stopped": stopped, "rate_factor": rate_factor})
 
 
-def keep_shares(run: RunDirectory, shares: Any) -> None:
-    """Write the final shares of all choices, which derivation starts from."""
-    plain = {str(label): {str(name): float(share) for name, share in own.items()} for label, own in shares.items()}
+def write_weights(run: RunDirectory, weights: Any) -> None:
+    """Write the final architecture weights of all choices, which derivation starts from."""
+    plain = {str(label): {str(name): float(share) for name, share in own.items()} for label, own in weights.items()}
     write_json(run / "search/shares.json", plain)

@@ -9,12 +9,12 @@ from rich.console import Console
 
 from ..runs.directory import RunDirectory
 from ..utils.errors import BioAutoMLError
-from .search import first_of_group, search
+from .search import is_rank_zero, search
 
 
 def main() -> None:
     """Search; only the first process writes and speaks."""
-    console = Console(quiet=not first_of_group())
+    console = Console(quiet=not is_rank_zero())
     try:
         search(RunDirectory.open(Path(sys.argv[1])), console)
     except BioAutoMLError as error:

@@ -1,4 +1,4 @@
-"""Normalisation and random changes of image batches, drawn for each picture on its own, on the batch's device."""
+"""Normalisation and random changes of image batches, drawn for each image on its own, on the batch's device."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class ImageTransform(nn.Module):
         return pixels.clamp(0, 1)
 
     def _erase(self, pixels: Tensor) -> Tensor:
-        """Fill one random rectangle of a share `erasing` of the pictures with the mean colour."""
+        """Fill one random rectangle of a share `erasing` of the images with the mean colour."""
         if not self.settings.erasing:
             return pixels
         size = pixels.shape[-1]

@@ -10,7 +10,7 @@ WIDTH = 128
 
 
 class AuxiliaryHead(nn.Module):
-    """Reads the output of a part of the network while that is trained; it is no part of the network.
+    """Reads the output of a part of the network while that is trained; it is not part of the network.
 
     Args:
         source: the module whose output (N, C, h, w) is read.

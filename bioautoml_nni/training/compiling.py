@@ -32,7 +32,7 @@ def compiled_passes(network: nn.Module, batch: Mapping[str, Tensor]) -> Callable
             passes(dict(batch)).float().sum().backward()
     except Exception as error:  # whatever compilers and backends raise
         reason = " ".join(str(error).strip().splitlines()[:2]) or type(error).__name__
-        logger.warning("training goes on without torch.compile: %s", reason)
+        logger.warning("training continues without torch.compile: %s", reason)
         return network.__call__
     finally:
         network.zero_grad(set_to_none=True)

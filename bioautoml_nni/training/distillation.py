@@ -20,14 +20,14 @@ LOGITS, ROW = "teacher", "teacher_row"
 
 
 class Teacher(Protocol):
-    """Gives natural logits of the specimens that a student learns from."""
+    """Gives logits under the training prior of the specimens that a student learns from."""
 
     def batch(self, rows: np.ndarray, view: int) -> dict[str, Tensor]:
         """Return what a batch of rows (n,), in one view of their stored features, needs for `logits`."""
         ...
 
     def logits(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, bool]:
-        """Return natural logits (n, K) for the student's inputs, and whether these are of mixed images, if any are."""
+        """Return logits under the training prior (n, K) for the student's inputs, and whether these are mixed."""
         ...
 
 
@@ -36,7 +36,7 @@ class KnownLogits:
     """A teacher that was asked before.
 
     Attributes:
-        values: natural logits (V, N, K) of all rows, of the plain image alone (V = 1) or of every stored view.
+        values: logits under the training prior (V, N, K) of all rows, for the plain image (V = 1) or every stored view.
     """
 
     values: np.ndarray
@@ -51,12 +51,13 @@ class KnownLogits:
 class LiveTeacher:
     """A teacher that sees the very images that the student sees, changed at random and mixed (arXiv 2106.05237).
 
-    It is no module, so that neither optimisers nor checkpoints of the student know it.
+    It is not a module, so that neither optimisers nor checkpoints of the student know it.
 
     Args:
-        network: maps a batch with ``image``, pixels (n, 3, S, S) in [0, 1], and encoded metadata to natural logits.
+        network: maps a batch with ``image``, pixels (n, 3, S, S) in [0, 1], and encoded metadata to logits under the
+            training prior.
         size: edge S of its images.
-        mean, std: by which the student's images are normalised.
+        mean, std: that normalise the student's images.
         metadata: as the teacher reads it, of all rows.
     """
 
@@ -93,15 +94,15 @@ class Distillation:
 
     Args:
         settings: weight and temperature.
-        natural_logits: of the student's loss, so that both are compared under the training distribution.
+        prior_logits: of the student's loss, so that both are compared under the training distribution.
     """
 
     def __init__(
-        self, settings: DistillationConfig, teacher: Teacher, natural_logits: Callable[[Tensor], Tensor]
+        self, settings: DistillationConfig, teacher: Teacher, prior_logits: Callable[[Tensor], Tensor]
     ) -> None:
         self.settings = settings
         self.teacher = teacher
-        self.natural_logits = natural_logits
+        self.prior_logits = prior_logits
 
     def __call__(self, loss: Tensor, logits: Tensor, inputs: Mapping[str, Tensor], mix: Mix | None = None) -> Tensor:
         """Return the loss of both.
@@ -115,7 +116,7 @@ class Distillation:
         if LOGITS not in inputs and ROW not in inputs:
             return loss
         answers, of_mixed = self.teacher.logits(inputs)
-        own = self.natural_logits(logits)
+        own = self.prior_logits(logits)
 
         def divergence(wanted: Tensor) -> Tensor:
             return distillation_loss(own, wanted.to(own), self.settings.temperature)
@@ -129,7 +130,7 @@ def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> T
 
     Args:
         student, teacher: logits (N, K).
-        temperature: T, by which both are divided first; the factor keeps the gradient's size.
+        temperature: T, which divides both first; the factor keeps the gradient's size.
     """
     log_student = functional.log_softmax(student / temperature, dim=1)
     log_teacher = functional.log_softmax(teacher / temperature, dim=1)

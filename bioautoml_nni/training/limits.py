@@ -35,11 +35,11 @@ class TimeLimit(pl.Callback):
         self._started = self.clock()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Make the plan anew."""
+        """Plan again."""
         self.elapsed += self.clock() - self._started
         done = trainer.current_epoch + 1
         fitting = int(60 * self.minutes * done / max(self.elapsed, 1e-9))
-        self.planned = max(done, min(pl_module.most_epochs, fitting))
+        self.planned = max(done, min(pl_module.max_epochs, fitting))
         self._follow(trainer, pl_module)
 
     def _follow(self, trainer: pl.Trainer, pl_module: Any) -> None:

@@ -32,12 +32,12 @@ class Mix:
 class Mixing:
     """Mixes each image of a batch with another one.
 
-    A specimen keeps the larger share of its own picture, so that its metadata, which cannot be mixed, remain those of
+    A specimen keeps the larger share of its own image, so that its metadata, which cannot be mixed, remain those of
     the dominant part.
 
     Args:
-        mixup: parameter a of Beta(a, a), from which the share is drawn when two pictures are averaged; 0 is never.
-        cutmix: the same for when a rectangle of the other picture is pasted. With both, chance decides for each batch.
+        mixup: parameter a of Beta(a, a), from which the share is drawn when two images are averaged; 0 is never.
+        cutmix: the same for when a rectangle of the other image is pasted. With both, chance decides for each batch.
     """
 
     def __init__(self, mixup: float, cutmix: float) -> None:

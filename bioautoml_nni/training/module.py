@@ -110,7 +110,7 @@ class SpecimenModule(LightningModule):
         self.macro_f1.reset()
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics of the whole validation part."""
+        """Log the metrics of the whole validation split."""
         self.log("val_accuracy", self.accuracy.compute())
         self.log("val_macro_f1", self.macro_f1.compute())
 

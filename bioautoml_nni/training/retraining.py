@@ -28,7 +28,7 @@ class RetrainModule(SpecimenModule):
         images: image normalisation and augmentation, or None without images.
         recipe: all settings of the training.
         batches: of an epoch.
-        seed: of batch order, dropout, augmentation and mixing, anew each epoch.
+        seed: of batch order, dropout, augmentation and mixing, different in every epoch.
     """
 
     model: Any
@@ -52,7 +52,7 @@ class RetrainModule(SpecimenModule):
         self.trunk_rate, self.layer_decay = recipe.trunk_rate, recipe.layer_decay
         self.frozen_batch_norm = recipe.frozen_batch_norm
         self.recipe = recipe
-        self.most_epochs = recipe.epochs
+        self.max_epochs = recipe.epochs
         self.seed = seed
         self.mixing = Mixing(recipe.mixup, recipe.cutmix) if images and (recipe.mixup or recipe.cutmix) else None
         # Not as a class attribute: that would hide the module that is set later.

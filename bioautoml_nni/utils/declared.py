@@ -54,7 +54,7 @@ class Declared:
         """Return what stands in a module under a name, or is imported into it."""
         found = _member(module, name)
         if not isinstance(found, cls):
-            raise NotPlainError(f"{module}:{name} is no class or function in a source file")
+            raise NotPlainError(f"{module}:{name} is not a class or function in a source file")
         return found
 
     def docstring(self) -> str:
@@ -119,7 +119,7 @@ class Declared:
         if isinstance(own, ast.FunctionDef) and not own.decorator_list:
             return Declared(self.module, own)
         if own is not None:
-            raise NotPlainError(f"{self.node.name}.__init__ is no plain function")
+            raise NotPlainError(f"{self.node.name}.__init__ is not a plain function")
         found = []
         for base in self._bases():
             if isinstance(base, Declared):
@@ -313,7 +313,7 @@ def _attribute(base: Any, name: str) -> Any:
 
 def _real_class(base: _Real) -> Any:
     if not isinstance(base.value, type):
-        raise NotPlainError(f"{base.value!r} is no class")
+        raise NotPlainError(f"{base.value!r} is not a class")
     return base.value
 
 

@@ -17,7 +17,7 @@ PAGES = (
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "cp850", "mac_roman", "shift_jis", "gb18030", "big5",
     "euc_kr",
 )  # fmt: skip
-"""Encodings that are tried where the file is no Unicode; what a specimen table was saved in, if not in UTF-8."""
+"""Encodings that are tried where the file is not Unicode; what a specimen table was saved in, if not in UTF-8."""
 SAMPLE = 1 << 16
 SIGNS = "\u00a3\u00a5\u00a6\u00a8\u00ac\u00af\u00b3\u00b4\u00b8\u00b9\u0192\u02c6\u2020\u2021\u2030\u2039\u203a\u2122"
 ODD_WORD = re.compile(

@@ -53,7 +53,7 @@ class ExportError(BioAutoMLError):
     """A model that cannot be exported, or an exported one that cannot be used."""
 
 
-FULL_DISK = "The disk is full; make room and give the same command again: it goes on with what is complete."
+FULL_DISK = "The disk is full; make room and give the same command again: it continues with what is complete."
 FULL_DISK_WORDS = (
     "disk is full", "No space left", "PytorchStreamWriter failed writing",
     "basic_ios::clear: iostream error", "] . unexpected pos ",
@@ -61,7 +61,7 @@ FULL_DISK_WORDS = (
 """What SQLite and torch's writers of checkpoints and of exported programs say of it."""
 KILLED_WORKER = (
     "A process that reads images was killed, as a system does that runs out of memory; close other programs or lower "
-    "batch_size, and give the same command again: it goes on after the newest whole epoch."
+    "batch_size, and give the same command again: it resumes from the last completed epoch."
 )
 
 

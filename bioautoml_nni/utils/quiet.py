@@ -15,7 +15,7 @@ MESSAGES = (
     ".*treespec.*",
     ".*number of training batches.*",
     ".*in eval mode at the start of training.*",  # a frozen trunk stays so on purpose
-    ".*have no `val_dataloader`.*",  # a refit has no validation part left
+    ".*have no `val_dataloader`.*",  # a refit has no validation split left
 )
 
 

@@ -22,7 +22,7 @@ def derive_seed(seed: int, *parts: str | int) -> int:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def isolate_rng() -> Iterator[None]:
     """Leave Python's, NumPy's and torch's global generators as they were, that of this process's GPU included."""
     import torch
 

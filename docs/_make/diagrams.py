@@ -72,7 +72,7 @@ def pipeline() -> str:
         ("search", "a supernet learns|what to keep"),
         ("derive", "one architecture|in the budget"),
         ("retrain", "from scratch, on|all training data"),
-        ("evaluate", "test part,|once"),
+        ("evaluate", "test split,|once"),
         ("report, export", "a page, and|files to predict"),
     ]
     for number, (name, note) in enumerate(stages):
@@ -112,7 +112,7 @@ def edge() -> str:
 def odd_even() -> str:
     """What batches of both kinds update."""
     d = Drawing(760, 220, "Odd batches update architecture parameters, even batches weights")
-    d.text(20, 50, "training part", "b", "start")
+    d.text(20, 50, "training split", "b", "start")
     d.box(20, 66, 130, 46, "alpha-train")
     d.box(20, 140, 130, 46, "weights-train")
     for number in range(6):

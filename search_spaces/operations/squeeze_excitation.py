@@ -42,7 +42,7 @@ class SqueezeExcitation(Operation):
 
 
 class _Mean(torch.autograd.Function):
-    """The mean over pixels (N, C), whose gradient is no map of its own but one value repeated."""
+    """The mean over pixels (N, C), whose gradient is not a map of its own but one value repeated."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from ._base import Regulariser
 
 
 class EntropyAnnealing(Regulariser):
-    """Mean entropy of the shares, in nats, with a weight that grows linearly after `start`.
+    """Mean entropy of the architecture weights, in nats, with a weight that grows linearly after `start`.
 
     Args:
         weight: at the end of the search.
@@ -29,6 +29,6 @@ class EntropyAnnealing(Regulariser):
         self, supernet: nn.Module, alphas: Mapping[str, Tensor], relaxation: Relaxation, progress: float
     ) -> Tensor:
         grown = max(0.0, progress - self.start) / max(1e-9, 1 - self.start)
-        shares = [relaxation.shares(alpha) for alpha in alphas.values()]
-        entropies = torch.stack([-(share * share.clamp_min(1e-12).log()).sum() for share in shares])
+        weights = [relaxation.probabilities(alpha) for alpha in alphas.values()]
+        entropies = torch.stack([-(share * share.clamp_min(1e-12).log()).sum() for share in weights])
         return self.weight * grown * entropies.mean()

@@ -21,15 +21,15 @@ Unit = Literal["parameters", "flops", "latency"]
 
 
 class ExpectedCost(Regulariser):
-    """Sum over all edges of share times cost, as a factor of the cost at equal shares, above `budget`.
+    """Sum over all edges of share times cost, as a factor of the cost at uniform architecture weights, above `budget`.
 
     Args:
         unit: "parameters", "flops" of one specimen, or "latency" of one specimen, measured on this machine.
-        budget: wanted share of the cost at equal shares; below it there is no penalty.
+        budget: wanted share of the cost at uniform architecture weights; below it there is no penalty.
         weight: factor of what is above.
         target: instead of unit and budget, the limits of a place where the model will run ("trap", "pi", "station";
-            `bioautoml_nni.architecture.budgets`): the penalty is the share by which the expected parameters and FLOPs
-            of the searched edges exceed them. `derivation.target` makes the same limits hard.
+            `bioautoml_nni.architecture.budgets`): the penalty is the relative excess of the expected parameters
+            and FLOPs of the searched edges. `derivation.target` makes the same limits hard.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ExpectedCost(Regulariser):
     def table(self, supernet: nn.Module, unit: Unit | None = None) -> dict[str, Tensor]:
         """Return the cost of every candidate (O,) by label, summed over the cells that share the label.
 
-        The shapes are those of the supernet's last forward pass; where pictures grow, so do FLOPs.
+        The shapes are those of the supernet's last forward pass; where images grow, so do FLOPs.
 
         Args:
             unit: the regulariser's own by default.
@@ -111,7 +111,7 @@ class ExpectedCost(Regulariser):
 
 def _expected(table: Mapping[str, Tensor], alphas: Mapping[str, Tensor], relaxation: Relaxation) -> Tensor:
     """Return the sum over all labels of share times cost."""
-    parts = [(relaxation.shares(alphas[label]) * cost.to(alphas[label])).sum() for label, cost in table.items()]
+    parts = [(relaxation.probabilities(alphas[label]) * cost.to(alphas[label])).sum() for label, cost in table.items()]
     return torch.stack(parts).sum() if parts else torch.zeros(())
 
 

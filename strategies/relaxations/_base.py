@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from bioautoml_nni.utils.renamed import accept_former_name
+
 
 class Relaxation:
-    """Turns the architecture parameters of one edge into mixing weights, and into shares that sum to one.
+    """Turns the architecture parameters of one edge into mixing weights, and into probabilities.
 
     Attributes:
         hard: whether one candidate alone has a weight that is not zero, so that the others need not be computed.
@@ -24,6 +28,10 @@ class Relaxation:
         self.progress = 0.0
         self._noise: dict[str, Tensor] = {}
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        accept_former_name(cls, "shares", "probabilities")
+
     def start_step(self, progress: float) -> None:
         """Forget the noise of the last step; all modules with one label share the noise of the next."""
         self.progress = progress
@@ -33,9 +41,13 @@ class Relaxation:
         """Return mixing weights (O,) for parameters `alpha` (O,); outside of training there is no noise."""
         raise NotImplementedError(f"{type(self).__name__} does not define weights")
 
-    def shares(self, alpha: Tensor) -> Tensor:
-        """Return normalised shares (O,), from which the architecture is derived."""
+    def probabilities(self, alpha: Tensor) -> Tensor:
+        """Return architecture weights (O,) that sum to one, from which the architecture is derived."""
         return torch.softmax(alpha, -1)
+
+    def shares(self, alpha: Tensor) -> Tensor:
+        """Return `probabilities`, by the name that they had until 0.2."""
+        return self.probabilities(alpha)
 
     def gumbel(self, label: str, alpha: Tensor) -> Tensor:
         """Return this step's standard Gumbel noise of a label (O,)."""

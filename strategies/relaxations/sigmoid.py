@@ -16,7 +16,7 @@ class Sigmoid(Relaxation):
     def weights(self, label: str, alpha: Tensor, training: bool) -> Tensor:
         return torch.sigmoid(alpha)
 
-    def shares(self, alpha: Tensor) -> Tensor:
+    def probabilities(self, alpha: Tensor) -> Tensor:
         """Return the weights, divided by their sum."""
         weights = torch.sigmoid(alpha)
         return weights / weights.sum(-1, keepdim=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bioautoml_nni.utils.numbers import Positive
 
 from ..data import SearchBatch
-from ..processes import average
+from ..distributed import average
 from .per_step import PerStep
 
 
@@ -53,7 +53,7 @@ class Unrolled(PerStep):
 
             return compute
 
-        with module.unfrozen(), module.still_statistics(), torch.random.fork_rng():
+        with module.unfrozen(), module.frozen_batch_norm(), torch.random.fork_rng():
             train, validation = loss(batch.weights, 0), loss(batch.alpha, 1)
             gradients, value = unrolled_gradient(train, validation, weights, alphas, rates, directions, self.epsilon)
         module.apply_architecture_gradients(gradients, value)
@@ -75,7 +75,7 @@ def unrolled_gradient(
     of L_train by alpha, d = rate * dL_val/dw' and r = epsilon / |d|. Every gradient is the mean over all processes.
 
     Args:
-        train_loss, validation_loss: computed anew from the present values of the parameters.
+        train_loss, validation_loss: recomputed from the present values of the parameters.
         weights, alphas: the two groups; weights are restored on return.
         rates: learning rate of each weight.
         directions: momentum and decay of each weight, constants in the derivative.

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from bioautoml_nni.architecture import CellTopology, EdgeTopology, Topology, derive
 from bioautoml_nni.architecture.draw import draw
 from bioautoml_nni.architecture.schema import SpaceRecord
-from bioautoml_nni.architecture.shares import chosen_shares, open_choices
+from bioautoml_nni.architecture.weights import one_hot_weights, open_choices
 from bioautoml_nni.utils.errors import ArchitectureError
 
 OPERATIONS = ("conv", "pool", "skip", "zero")
@@ -25,14 +25,14 @@ def make_shares(topology: Topology, rng: np.random.Generator, zero_bias: float =
         return weights / weights.sum()
 
     cell = topology.cells["normal"]
-    shares = {}
+    weights = {}
     for edge in cell.edges:
         logits = 2 * rng.standard_normal(len(OPERATIONS)) + np.array([0, 0, 0, zero_bias])
-        shares[edge.label] = dict(zip(OPERATIONS, softmax(logits), strict=True))
+        weights[edge.label] = dict(zip(OPERATIONS, softmax(logits), strict=True))
     for node, label in cell.node_labels.items():
-        shares[label] = dict(enumerate(softmax(rng.standard_normal(node))))
-    shares["fusion"] = {"sum": 0.3, "gate": 0.7}
-    return shares
+        weights[label] = dict(enumerate(softmax(rng.standard_normal(node))))
+    weights["fusion"] = {"sum": 0.3, "gate": 0.7}
+    return weights
 
 
 @given(st.integers(0, 100_000), st.integers(1, 5), st.integers(1, 3), st.floats(-2, 6))
@@ -58,9 +58,9 @@ def fixed_shares(best: dict[str, str], share: float = 0.7) -> dict:
 
 def test_the_zero_rule_removes_an_edge_and_what_hangs_on_it():
     topology = make_topology(2, 2)
-    shares = fixed_shares({"e01": "zero", "e02": "conv", "e12": "pool"})
-    shares |= {"n1": {0: 1.0}, "n2": {0: 0.4, 1: 0.6}, "fusion": {"sum": 0.3, "gate": 0.7}}
-    architecture = derive(topology, shares, RECORD)
+    weights = fixed_shares({"e01": "zero", "e02": "conv", "e12": "pool"})
+    weights |= {"n1": {0: 1.0}, "n2": {0: 0.4, 1: 0.6}, "fusion": {"sum": 0.3, "gate": 0.7}}
+    architecture = derive(topology, weights, RECORD)
     cell = architecture.cells["normal"]
     assert [(edge.source, edge.target, edge.operation) for edge in cell.edges] == [(0, 2, "conv")]
     assert {(edge.source, edge.target): edge.reason for edge in cell.pruned} == {(0, 1): "zero", (1, 2): "dead_source"}
@@ -70,28 +70,28 @@ def test_the_zero_rule_removes_an_edge_and_what_hangs_on_it():
 def test_a_plurality_of_zero_removes_nothing():
     """Before a batch norm, zero only scales; only more than all other operations together is a decision."""
     topology = make_topology(1, 1)
-    shares = {"e01": {"conv": 0.1, "pool": 0.3, "skip": 0.15, "zero": 0.45}, "n1": {0: 1.0}}
-    shares["fusion"] = {"sum": 1.0, "gate": 0.0}
-    edge = derive(topology, shares, RECORD).cells["normal"].edges[0]
+    weights = {"e01": {"conv": 0.1, "pool": 0.3, "skip": 0.15, "zero": 0.45}, "n1": {0: 1.0}}
+    weights["fusion"] = {"sum": 1.0, "gate": 0.0}
+    edge = derive(topology, weights, RECORD).cells["normal"].edges[0]
     assert (edge.operation, edge.zero_share) == ("pool", 0.45)
 
 
 def test_if_zero_wins_everywhere_the_strongest_input_edge_comes_back():
     topology = make_topology(2, 2)
-    shares = fixed_shares({"e01": "zero", "e02": "zero", "e12": "zero"})
-    shares["e02"] = {"conv": 0.1, "pool": 0.2, "skip": 0.1, "zero": 0.6}
-    shares |= {"n1": {0: 1.0}, "n2": {0: 0.9, 1: 0.1}, "fusion": {"sum": 1.0, "gate": 0.0}}
-    cell = derive(topology, shares, RECORD).cells["normal"]
+    weights = fixed_shares({"e01": "zero", "e02": "zero", "e12": "zero"})
+    weights["e02"] = {"conv": 0.1, "pool": 0.2, "skip": 0.1, "zero": 0.6}
+    weights |= {"n1": {0: 1.0}, "n2": {0: 0.9, 1: 0.1}, "fusion": {"sum": 1.0, "gate": 0.0}}
+    cell = derive(topology, weights, RECORD).cells["normal"]
     assert [(edge.source, edge.target, edge.operation) for edge in cell.edges] == [(0, 2, "pool")]
 
 
 def test_a_node_keeps_its_strongest_inputs():
     topology = make_topology(3, 1)
-    shares = fixed_shares(dict.fromkeys(("e01", "e02", "e12", "e03", "e13", "e23"), "conv"))
-    shares["e13"] = {"conv": 0.97, "pool": 0.01, "skip": 0.01, "zero": 0.01}
-    shares |= {"n1": {0: 1.0}, "n2": {0: 0.2, 1: 0.8}, "n3": {0: 0.3, 1: 0.35, 2: 0.35}}
-    shares["fusion"] = {"sum": 1.0, "gate": 0.0}
-    cell = derive(topology, shares, RECORD).cells["normal"]
+    weights = fixed_shares(dict.fromkeys(("e01", "e02", "e12", "e03", "e13", "e23"), "conv"))
+    weights["e13"] = {"conv": 0.97, "pool": 0.01, "skip": 0.01, "zero": 0.01}
+    weights |= {"n1": {0: 1.0}, "n2": {0: 0.2, 1: 0.8}, "n3": {0: 0.3, 1: 0.35, 2: 0.35}}
+    weights["fusion"] = {"sum": 1.0, "gate": 0.0}
+    cell = derive(topology, weights, RECORD).cells["normal"]
     assert [(edge.source, edge.target) for edge in cell.edges] == [(0, 1), (1, 2), (1, 3)]
 
 
@@ -111,7 +111,7 @@ def test_the_drawing_is_wellformed_and_names_every_operation(seed, nodes):
 def test_given_choices_become_exactly_the_edges_that_they_name(seed, nodes, inputs):
     topology, rng = make_topology(nodes, inputs), np.random.default_rng(seed)
     choices = {label: str(rng.choice(names)) for label, names in open_choices(topology).items()}
-    found = derive(topology, chosen_shares(topology, choices), RECORD)
+    found = derive(topology, one_hot_weights(topology, choices), RECORD)
     assert found.choices["fusion"].choice == choices["fusion"]
     cell, alive = topology.cells["normal"], {0}
     expected = {}
@@ -133,6 +133,6 @@ def test_all_mistakes_in_given_choices_are_told_at_once():
     assert set(choices) == {"e01", "e02", "e12", "e03", "e13", "e23", "n3", "fusion"}, "two inputs of two are no choice"
     del choices["fusion"]
     with pytest.raises(ArchitectureError) as told:
-        chosen_shares(topology, choices | {"n3": "0+3", "e01": "sconv", "extra": "conv"})
-    for word in ("fusion is missing", "n3: '0+3' is none of 0+1, 0+2, 1+2", "'sconv'", "extra is no choice"):
+        one_hot_weights(topology, choices | {"n3": "0+3", "e01": "sconv", "extra": "conv"})
+    for word in ("fusion is missing", "n3: '0+3' is none of 0+1, 0+2, 1+2", "'sconv'", "extra is not a choice"):
         assert word in str(told.value)

@@ -24,37 +24,37 @@ def cost_of(architecture):
     return Cost(parameters=total, flops=10 * total)
 
 
-def fitted(topology, shares, budget):
+def fitted(topology, weights, budget):
     def derived(barred):
-        return derive(topology, shares, RECORD, None, barred)
+        return derive(topology, weights, RECORD, None, barred)
 
-    return fit(derived({}), topology, shares, budget, derived, cost_of)
+    return fit(derived({}), topology, weights, budget, derived, cost_of)
 
 
 @given(st.integers(0, 100_000), st.integers(1, 3), st.integers(3, 320))
 def test_what_comes_out_keeps_the_budget_and_the_shares(seed, nodes, limit):
     topology = make_topology(nodes, nodes)
-    shares = make_shares(topology, np.random.default_rng(seed))
-    free = derive(topology, shares, RECORD)
-    found = fitted(topology, shares, Budget(limit, None))
+    weights = make_shares(topology, np.random.default_rng(seed))
+    free = derive(topology, weights, RECORD)
+    found = fitted(topology, weights, Budget(limit, None))
     assert cost_of(found).parameters <= limit
     if cost_of(free).parameters <= limit:
         assert found == free
     for edge in found.cells["normal"].edges:
-        assert edge.operation_share == shares[f"e{edge.source}{edge.target}"][edge.operation]
+        assert edge.operation_share == weights[f"e{edge.source}{edge.target}"][edge.operation]
 
 
 @given(st.integers(0, 100_000), st.integers(3, 130))
 def test_little_likelihood_is_lost_against_the_best_of_all_architectures(seed, limit):
     """Greedy moves stop in at most one move after the optimum of the relaxed problem; that bounds what they lose."""
     topology = make_topology(2, 2)
-    shares = make_shares(topology, np.random.default_rng(seed), zero_bias=-9)
-    found = fitted(topology, shares, Budget(limit, None))
+    weights = make_shares(topology, np.random.default_rng(seed), zero_bias=-9)
+    found = fitted(topology, weights, Budget(limit, None))
     labels = [edge.label for edge in topology.cells["normal"].edges]
 
     def likelihood(operations, fusion):
-        return sum(np.log(shares[label][name]) for label, name in zip(labels, operations, strict=True)) + np.log(
-            shares["fusion"][fusion]
+        return sum(np.log(weights[label][name]) for label, name in zip(labels, operations, strict=True)) + np.log(
+            weights["fusion"][fusion]
         )
 
     best = max(
@@ -66,7 +66,7 @@ def test_little_likelihood_is_lost_against_the_best_of_all_architectures(seed, l
     chosen = {f"e{edge.source}{edge.target}": edge.operation for edge in found.cells["normal"].edges}
     mine = likelihood([chosen[label] for label in labels], found.choices["fusion"].choice)
     largest_move = max(
-        max(np.log(shares[label][name]) for name in OPERATIONS[:-1]) - np.log(shares[label][other])
+        max(np.log(weights[label][name]) for name in OPERATIONS[:-1]) - np.log(weights[label][other])
         for label in labels
         for other in OPERATIONS[:-1]
     )
@@ -75,8 +75,8 @@ def test_little_likelihood_is_lost_against_the_best_of_all_architectures(seed, l
 
 def test_both_limits_hold_together():
     topology = make_topology(2, 2)
-    shares = make_shares(topology, np.random.default_rng(3))
-    found = fitted(topology, shares, Budget(1000, 300))
+    weights = make_shares(topology, np.random.default_rng(3))
+    found = fitted(topology, weights, Budget(1000, 300))
     assert cost_of(found).flops <= 300
 
 
@@ -88,9 +88,9 @@ def test_a_budget_that_nothing_meets_is_refused_with_the_nearest():
 
 def test_the_dense_network_has_every_edge_and_the_operations_that_were_kept():
     topology = make_topology(3, 1)
-    shares = make_shares(topology, np.random.default_rng(5), zero_bias=3)
-    architecture = derive(topology, shares, RECORD)
-    whole = dense(architecture, topology, shares)
+    weights = make_shares(topology, np.random.default_rng(5), zero_bias=3)
+    architecture = derive(topology, weights, RECORD)
+    whole = dense(architecture, topology, weights)
     assert len(whole.cells["normal"].edges) == 6 > len(architecture.cells["normal"].edges)
     every = {(edge.source, edge.target): edge.operation for edge in whole.cells["normal"].edges}
     assert all(every[edge.source, edge.target] == edge.operation for edge in architecture.cells["normal"].edges)

@@ -56,8 +56,8 @@ def test_a_poisoned_table_is_seen_through(tmp_path):
     table["drawer"] = table["label"].map({"ant": 3, "bee": 1, "cicada": 2})
     table["notes"] = [f"seen {n}, {label if n % 5 == 0 else 'unclear'}" for n, label in enumerate(table["label"])]
     table["part"] = [("test", "val", "train", "train")[n % 4] for n in range(240)]
-    for number in range(0, 40, 4):  # copies of training images under new names stand in the test part
-        shutil.copy(root / f"pictures/{number + 3}.png", root / f"pictures/{number}.png")
+    for number in range(0, 40, 4):  # copies of training images under new names stand in the test split
+        shutil.copy(root / f"images/{number + 3}.png", root / f"images/{number}.png")
         table.loc[number, "label"] = table.loc[number + 3, "label"]
         table.loc[number, "drawer"] = table.loc[number + 3, "drawer"]
     table.to_csv(root / "metadata.csv", index=False)
@@ -112,7 +112,7 @@ def test_labels_and_images_that_stop_a_run_are_all_told(tmp_path):
     table.loc[0, "label"] = "wasp"
     table.to_csv(root / "metadata.csv", index=False)
     for number in range(1, 11):
-        (root / f"pictures/{number}.png").write_bytes(b"")
+        (root / f"images/{number}.png").write_bytes(b"")
     code, output, audit = check(tmp_path, plain(root))
     assert code == 2
     assert "Label 'wasp' has one specimen only" in output and "10 of 59 images (16.9%) cannot be read" in output

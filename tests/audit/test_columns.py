@@ -191,7 +191,7 @@ PLACE, DAY = (lambda n: f"s{n % 5}"), (lambda n: f"2016-{1 + n % 12:02d}-{1 + n 
         ({"site": PLACE, "day": DAY}, ("site", "day")),
         ({"Fundort": PLACE, "Funddatum": DAY}, ("Fundort", "Funddatum")),
         ({"localité": PLACE, "fecha": DAY}, ("localité", "fecha")),
-        ({"site": PLACE}, None),  # a place alone is no catch
+        ({"site": PLACE}, None),  # a place alone is not a catch
         ({"year": lambda n: 2000 + n % 4}, None),
     ],
 )

@@ -28,7 +28,7 @@ def experiment(tmp_path) -> Experiment:
     table.loc[[6, 7], "label"] = "fly"
     table["genus"] = table["label"].str.upper()
     table.to_csv(path, index=False)
-    (path.parent / "pictures/6.png").write_bytes(b"")
+    (path.parent / "images/6.png").write_bytes(b"")
     data = {"source": "csv", "root": str(path.parent), "image_size": 16, "rare_labels": "drop"}
     return parse_experiment({"name": "t", "data": data})
 

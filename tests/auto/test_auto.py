@@ -15,7 +15,7 @@ import bioautoml_nni.auto.joining
 from bioautoml_nni.auto._base import Candidate
 from bioautoml_nni.auto.plan import fit_into
 from bioautoml_nni.auto.records import COLUMNS
-from bioautoml_nni.compare.contenders import MetadataBoosting, MetadataLogistic
+from bioautoml_nni.compare.methods import MetadataBoosting, MetadataLogistic
 from bioautoml_nni.runs.directory import STAGES
 from bioautoml_nni.runtime.model import Model
 from bioautoml_nni.stages.run import run_stages
@@ -245,7 +245,7 @@ def test_bad_input_is_one_sentence(table_root, tmp_path, monkeypatch):
 
 def test_a_table_without_usable_images_is_one_sentence(table_root, tmp_path, monkeypatch):
     only(monkeypatch, "majority", "metadata_logistic")
-    for file in (table_root / "pictures").iterdir():
+    for file in (table_root / "images").iterdir():
         file.write_bytes(b"no image")
     done = here("auto", table_root / "metadata.csv", "--output", tmp_path / "out", *SMALL)
     assert (

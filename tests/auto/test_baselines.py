@@ -10,7 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import f1_score
 
 import bioautoml_nni.auto.baselines as baselines
-from bioautoml_nni.compare.contenders import MetadataBoosting
+from bioautoml_nni.compare.methods import MetadataBoosting
 from bioautoml_nni.config.load import changed
 from bioautoml_nni.report.baselines import FILE, beaten_by
 from bioautoml_nni.runs.directory import RunDirectory

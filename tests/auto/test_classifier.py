@@ -74,7 +74,7 @@ def test_after_fit_there_are_classes_a_leaderboard_and_a_report(fitted):
     assert set(board["candidate"]) >= set(FEW) and board.loc[0, "status"] == "winner"
     assert "<table" in fitted._repr_html_() and "<iframe" in fitted.report()._repr_html_()
     assert {"level", "topic", "text"} == set(fitted.audit().columns)
-    with pytest.raises(DataError, match="is no network"):
+    with pytest.raises(DataError, match="is not a network"):
         fitted.architecture()
 
 
@@ -129,7 +129,7 @@ def test_mistakes_are_the_sentences_of_the_command(frame, tmp_path):
 @pytest.mark.slow
 def test_images_come_as_folders_paths_pillow_and_arrays(of_images):
     model, root = of_images
-    folder = root / "pictures"
+    folder = root / "images"
     files = sorted(folder.glob("*.png"))[:4]
     by_path = model.predict_proba(files)
     images = [Image.open(file) for file in files]

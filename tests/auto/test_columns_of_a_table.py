@@ -36,9 +36,9 @@ def test_image_label_and_group_are_guessed_with_a_reason(tmp_path):
 def test_images_are_found_by_their_files_in_a_folder_below(tmp_path):
     path = table_with(tmp_path)
     table = pd.read_csv(path).rename(columns={"image": "file"})
-    table.assign(file=table["file"].str.removeprefix("pictures/")).to_csv(path, index=False)
+    table.assign(file=table["file"].str.removeprefix("images/")).to_csv(path, index=False)
     data = guess(path).values["data"]
-    assert (data["image"], data["image_root"]) == ("file", "pictures")
+    assert (data["image"], data["image_root"]) == ("file", "images")
 
 
 def test_what_is_given_is_taken(tmp_path):

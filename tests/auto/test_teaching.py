@@ -35,7 +35,7 @@ def test_the_table_holds_natural_logits_of_the_training_part(finished, tmp_path,
     found = table_logits(tmp_path / "teacher.parquet", asked)
     network = load_model(run, data)
     for part in ("weights_train", "alpha_train"):
-        logits = data.loss().natural_logits(predict_logits(data, network, part)[0]).double().log_softmax(1).numpy()
+        logits = data.loss().prior_logits(predict_logits(data, network, part)[0]).double().log_softmax(1).numpy()
         assert np.allclose(found[(data.part == part).to_numpy()], logits, atol=1e-5)
     assert np.isnan(found[(data.part == "validation").to_numpy()]).all()
     table = pd.read_parquet(tmp_path / "teacher.parquet")

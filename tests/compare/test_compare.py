@@ -10,8 +10,8 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from bioautoml_nni.cli.comparison import BETWEEN_ROWS
-from bioautoml_nni.compare._base import RunContender
-from bioautoml_nni.compare.contenders import MetadataBoosting
+from bioautoml_nni.compare._base import RunMethod
+from bioautoml_nni.compare.methods import MetadataBoosting
 from bioautoml_nni.compare.protocol import compare
 from bioautoml_nni.compare.rows import folder_name
 from bioautoml_nni.compare.tables import paired_p_value, summary_lines
@@ -174,11 +174,11 @@ def test_every_contender_changes_the_experiment_to_a_valid_one(tmp_path):
     raw["retrain"] = {"cells": 3, "max_minutes": 5}
     experiment = parse_experiment(raw)
     checked = []
-    for name, plugin in plugins("contenders").items():
+    for name, plugin in plugins("methods").items():
         argument = {"timm": ["resnet18"], "timm_probe": ["resnet18"], "with": ["training.epochs=3;loss.tau=0.5"]}
-        contender = plugin.target(*argument.get(name, []))
-        if isinstance(contender, RunContender):
-            assert changed(experiment, {**contender.settings(3), "seed": 3}, name).seed == 3
+        method = plugin.target(*argument.get(name, []))
+        if isinstance(method, RunMethod):
+            assert changed(experiment, {**method.settings(3), "seed": 3}, name).seed == 3
             checked.append(name)
     assert set(checked) >= {"as_configured", "gumbel_hard", "nni_darts", "paper_rule", "perturbation", "random", "timm"}
 
@@ -192,13 +192,13 @@ def test_commas_within_a_setting_part_no_rows():
 
 def test_a_row_may_be_the_experiment_with_other_settings(tmp_path):
     experiment = parse_experiment(tiny_experiment(tmp_path))
-    contender = plugins("contenders")["with"].target("strategy.schedule=single_level; training.epochs=7")
-    other = changed(experiment, contender.settings(0), "with")
+    method = plugins("methods")["with"].target("strategy.schedule=single_level; training.epochs=7")
+    other = changed(experiment, method.settings(0), "with")
     assert other.strategy.arguments["schedule"] == "single_level" and other.training.epochs == 7
     assert other.search == experiment.search and other.strategy.name == experiment.strategy.name
     for argument, words in (("training.epoch=7", "epoch"), ("training.epochs", "key.subkey=value")):
         with pytest.raises(ConfigError, match=words):
-            changed(experiment, plugins("contenders")["with"].target(argument).settings(0), "with")
+            changed(experiment, plugins("methods")["with"].target(argument).settings(0), "with")
     assert folder_name("with:loss={name: focal};training.epochs=7") == "with-loss=_name-_focal__training.epochs=7"
 
 
@@ -213,7 +213,7 @@ def test_a_row_may_be_the_experiment_with_other_settings(tmp_path):
     ],
 )
 def test_rows_of_timm_say_where_their_weights_come_from(tmp_path, row, argument, expected):
-    settings = plugins("contenders")[row].target(argument).settings(0)
+    settings = plugins("methods")[row].target(argument).settings(0)
     assert settings["space"] == {"name": "timm", **expected}
     raw = {**tiny_experiment(tmp_path), "retrain": {"channels": 3, "max_minutes": 5}}
     weights = tmp_path / "FILE"

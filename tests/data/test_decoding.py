@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bioautoml_nni.data.decoding import MOST_BYTES, ImageReference, decode, read_bytes, require_below
+from bioautoml_nni.data.decoding import MAX_BYTES, ImageReference, decode, read_bytes, require_below
 from bioautoml_nni.utils.errors import DataError
 
 
@@ -66,7 +66,7 @@ def test_a_decompression_bomb_is_an_unreadable_image(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("longest", "furthest"), [(28, 1), (32, 1), (34, 1), (80, 16), (256, 10), (1000, 10)])
 def test_both_decoders_give_the_same_picture(tmp_path, longest, furthest):
-    """Up to rounding; where the decoder makes the picture smaller by itself, up to the blur of another filter."""
+    """Up to rounding; where the decoder makes the image smaller by itself, up to the blur of another filter."""
     rng = np.random.default_rng(0)
     small = Image.fromarray(rng.integers(0, 255, (6, 8, 3), dtype=np.uint8))
     size = (longest, longest * 3 // 4)
@@ -104,7 +104,7 @@ def test_a_member_is_read_in_place(tmp_path):
     assert read_bytes(tmp_path, ImageReference("s.tar", (3, 4))) == b"3456"
 
 
-@pytest.mark.parametrize("content", [b"not a picture", b"\xff\xd8\xff\xe0 broken", b"GIF89a"])
+@pytest.mark.parametrize("content", [b"not an image", b"\xff\xd8\xff\xe0 broken", b"GIF89a"])
 def test_what_is_no_image_is_an_os_error(content):
     with pytest.raises(OSError):
         decode(content, 8)
@@ -119,9 +119,9 @@ def test_a_truncated_jpeg_is_an_os_error(tmp_path):
 
 def test_what_is_no_file_or_far_too_long_is_not_read(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe.jpg")
-    with pytest.raises(OSError, match="it is no file"):
+    with pytest.raises(OSError, match="it is not a file"):
         read_bytes(tmp_path, ImageReference("pipe.jpg"))
     with open(tmp_path / "long.jpg", "wb") as file:
-        file.truncate(MOST_BYTES + 1)
+        file.truncate(MAX_BYTES + 1)
     with pytest.raises(OSError, match=r"its 2\.0 GB exceed the limit of 2"):
         read_bytes(tmp_path, ImageReference("long.jpg"))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bioautoml_nni.data import guarded
-from bioautoml_nni.data.bounds import MOST_PIXELS, is_bounded
+from bioautoml_nni.data.bounds import MAX_PIXELS, is_bounded
 from bioautoml_nni.data.decoding import decode
 from bioautoml_nni.data.image_store import ImageStore
 
@@ -107,7 +107,7 @@ def test_a_forked_process_uses_none_of_its_parents_decoders():
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "JPEG", "TIFF"])
 def test_what_is_bounded_goes_by_size_and_kind(kind):
-    edge = int(MOST_PIXELS**0.5)
+    edge = int(MAX_PIXELS**0.5)
     assert is_bounded(saved((20, 30), kind)) is (kind != "TIFF")
     if kind != "JPEG":
         assert not is_bounded(saved((edge + 8, edge), kind, "1" if kind in ("PNG", "TIFF") else "RGB"))

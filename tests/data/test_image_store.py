@@ -15,7 +15,7 @@ SIZE = 8
 
 @pytest.fixture
 def root(tmp_path):
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     for number in range(6):
         Image.new("RGB", (20, 10), (40 * number, 9, 9)).save(folder / f"{number}.png")
@@ -96,7 +96,7 @@ def test_what_an_extra_would_read_is_tried_again_once_it_is_there(root, tmp_path
 
 def test_failures_are_named_and_not_tried_again_until_the_file_changes(root, tmp_path):
     (root / "1.png").write_bytes(b"")
-    (root / "2.png").write_text("not a picture")
+    (root / "2.png").write_text("not an image")
     (root / "3.png").unlink()
     facts = store(root, tmp_path).ensure(names())
     assert facts["failure"].iloc[1] == "the file is empty"

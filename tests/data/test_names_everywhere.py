@@ -48,7 +48,7 @@ NAMES = {
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A folder with all these files, and what is no specimen."""
+    """A folder with all these files, and what is not a specimen."""
     folder = tmp_path_factory.mktemp("names") / "card"
     for number, (_, name) in enumerate(NAMES.values()):
         path = os.path.join(os.fsencode(folder), os.fsencode(name))

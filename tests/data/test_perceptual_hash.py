@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 from bioautoml_nni.data.perceptual_hash import distances, near_pairs, perceptual_hash
 
 
-def picture(seed, size=64):
+def image(seed, size=64):
     small = np.random.default_rng(seed).integers(0, 255, (7, 7, 3), dtype=np.uint8)
     return Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC)
 
@@ -19,13 +19,13 @@ def distance(first, second):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_edits_keep_the_hash_near_and_other_pictures_are_far(seed, tmp_path):
-    original = picture(seed)
+    original = image(seed)
     original.save(tmp_path / "again.jpg", quality=60)
     assert distance(original, Image.open(tmp_path / "again.jpg")) <= 4
     assert distance(original, original.resize((48, 48)).resize((64, 64))) <= 4
     assert distance(original, original.filter(ImageFilter.GaussianBlur(0.7))) <= 4
     assert distance(original, original.point(lambda value: min(255, value + 12))) <= 6
-    assert distance(original, picture(seed + 100)) > 12
+    assert distance(original, image(seed + 100)) > 12
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=30), st.integers(0, 5), st.data())

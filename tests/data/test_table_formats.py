@@ -127,7 +127,7 @@ def test_sheets_and_tables_are_chosen_by_name(tmp_path):
 
 def test_what_is_no_table_is_named(tmp_path):
     (tmp_path / "t.jsonl").write_text('{"a": 1}\n[1]\n')
-    with pytest.raises(DataError, match="line 2 is no object"):
+    with pytest.raises(DataError, match="line 2 is not an object"):
         read_table(tmp_path / "t.jsonl")
     with zipfile.ZipFile(tmp_path / "t.csv.zip", "w") as archive:
         archive.writestr("a.csv", "a\n1\n")

@@ -14,11 +14,11 @@ from sklearn.metrics import f1_score
 from torch import nn
 
 from bioautoml_nni.architecture import Architecture
-from bioautoml_nni.architecture.shares import chosen_shares, mean_shares, open_choices
+from bioautoml_nni.architecture.weights import one_hot_weights, open_choices, weight_statistics
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.derivation.deriver import Deriver
 from bioautoml_nni.derivation.evolution import scored_candidates
-from bioautoml_nni.derivation.inherited import InheritedScore, renew_statistics
+from bioautoml_nni.derivation.inherited import InheritedScore, recalibrate_batch_norm
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
@@ -50,13 +50,13 @@ def test_the_best_candidate_within_the_budget_is_derived(evolved):
     assert best["score"] >= 0
     architecture = Architecture.load(run / "architecture.json")
     deriver = Deriver(topology, architecture.space, {}, None, None)
-    networks = [deriver.plain(chosen_shares(topology, line["choices"])).decisions() for line in lines]
+    networks = [deriver.plain(one_hot_weights(topology, line["choices"])).decisions() for line in lines]
     assert len(set(networks)) == len(lines), "no network is tried twice"
-    assert architecture.decisions() == deriver.strongest(chosen_shares(topology, best["choices"])).decisions()
+    assert architecture.decisions() == deriver.strongest(one_hot_weights(topology, best["choices"])).decisions()
     assert architecture.sparsity.network.flops <= 0.12e6
-    # nothing of it was trained, so that the shares are those of the search, which prefers nothing
-    shares = [edge.operation_share for cell in architecture.cells.values() for edge in cell.edges]
-    assert shares == pytest.approx([1 / len(topology.operations)] * len(shares))
+    # nothing of it was trained, so that the weights are those of the search, which prefers nothing
+    weights = [edge.operation_share for cell in architecture.cells.values() for edge in cell.edges]
+    assert weights == pytest.approx([1 / len(topology.operations)] * len(weights))
 
 
 def test_scores_are_those_of_the_path_through_nnis_own_supernet(evolved):
@@ -78,7 +78,7 @@ def test_scores_are_those_of_the_path_through_nnis_own_supernet(evolved):
                     module._sampled = choice or module.names[0]
                 else:
                     module._sampled = list(map(int, choice.split("+"))) if choice else list(range(module.n_candidates))
-        renew_statistics(supernet, score.batches())
+        recalibrate_batch_norm(supernet, score.batches())
         logits, target = predict_logits(data, supernet, "validation")
         own = f1_score(target, logits.argmax(1).numpy(), average="macro")
         assert line["score"] == pytest.approx(own, abs=1e-12)
@@ -127,7 +127,7 @@ def test_renewed_statistics_are_the_mean_over_the_batches():
             return self.dropout(self.norm(inputs["image"]))
 
     network = Network()
-    renew_statistics(network, batches)
+    recalibrate_batch_norm(network, batches)
     images = [batch["image"] for batch in batches]
     expected = torch.stack([image.mean((0, 2, 3)) for image in images]).mean(0)
     variance = torch.stack([image.transpose(0, 1).flatten(1).var(1) for image in images]).mean(0)
@@ -172,15 +172,15 @@ def test_every_epoch_scores_what_its_shares_would_derive_and_the_search_does_not
 
 
 def test_the_mean_of_the_shares_is_what_a_reader_would_compute():
-    shares = {
+    weights = {
         "normal_edge_0_1": {"skip": 0.5, "zero": 0.3, "conv": 0.2},
         "normal_edge_0_2": {"skip": 0.1, "zero": 0.1, "conv": 0.8},
         "fusion": {"a": 0.9, "b": 0.1},
     }
-    found = mean_shares(shares, {"skip": frozenset({"skip"}), "zero": frozenset({"zero"})})
-    edges = [list(own.values()) for label, own in shares.items() if "edge" in label]
+    found = weight_statistics(weights, {"skip": frozenset({"skip"}), "zero": frozenset({"zero"})})
+    edges = [list(own.values()) for label, own in weights.items() if "edge" in label]
     assert found == pytest.approx({
         "alpha_entropy": stats.entropy(edges, axis=1).mean(), "alpha_gap": (0.2 + 0.7) / 2,
         "skip_share": 0.3, "zero_share": 0.2,
     })  # fmt: skip
-    assert mean_shares({"fusion": {"a": 1.0}}, {}) == {}
+    assert weight_statistics({"fusion": {"a": 1.0}}, {}) == {}

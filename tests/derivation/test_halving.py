@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bioautoml_nni.architecture import Architecture
-from bioautoml_nni.architecture.shares import draw_shares, equal_shares, with_shares
+from bioautoml_nni.architecture.weights import record_weights, sample_architecture, uniform_weights
 from bioautoml_nni.config.load import changed
 from bioautoml_nni.derivation.halving import halving
 from bioautoml_nni.report.build import halving_table
@@ -49,7 +49,7 @@ def copied(finished, tmp_path, **changes):
     return opened
 
 
-@pytest.mark.parametrize("proposals", ["shares", "random"])
+@pytest.mark.parametrize("proposals", ["sampled", "random"])
 def test_candidates_are_trained_and_the_best_is_derived(proposals, finished, tmp_path):
     method = {"method": "successive_halving", "candidates": 3, "first_epochs": 1, "proposals": proposals}
     run = copied(finished, tmp_path, **method)
@@ -66,7 +66,7 @@ def test_candidates_are_trained_and_the_best_is_derived(proposals, finished, tmp
     assert json.loads(architecture.decisions()) == [chosen["cells"], chosen["choices"]]
     assert chosen["parameters"] == architecture.sparsity.network.parameters
     assert len({json.dumps(entry["cells"]) + json.dumps(entry["choices"]) for entry in record["candidates"]}) == 3
-    if proposals == "shares":
+    if proposals == "sampled":
         strongest = json.loads(Architecture.model_validate(before).decisions())
         assert [record["candidates"][0]["cells"], record["candidates"][0]["choices"]] == strongest
         assert all(edge.operation_share < 1 for cell in architecture.cells.values() for edge in cell.edges)
@@ -86,11 +86,11 @@ def test_draws_follow_the_shares():
     from bioautoml_nni.architecture import topology_of
 
     topology = topology_of(MultimodalSpace, {"num_classes": 3, "modalities": ("image",), "cells": 2})
-    shares = equal_shares(topology)
+    weights = uniform_weights(topology)
     label = "reduction_edge_0_1"
-    shares[label] = dict.fromkeys(topology.operations, 0.0) | {"conv_1x1": 0.75, "zero": 0.25}
+    weights[label] = dict.fromkeys(topology.operations, 0.0) | {"conv_1x1": 0.75, "zero": 0.25}
     rng = np.random.default_rng(0)
-    drawn = [draw_shares(topology, shares, rng) for _ in range(2000)]
+    drawn = [sample_architecture(topology, weights, rng) for _ in range(2000)]
     assert np.mean([entry[label]["conv_1x1"] for entry in drawn]) == pytest.approx(0.75, abs=0.03)
     others = [max(entry["reduction_edge_0_2"], key=entry["reduction_edge_0_2"].get) for entry in drawn]
     assert min(others.count(name) for name in topology.operations) > 140
@@ -104,10 +104,10 @@ def test_shares_of_the_search_replace_certain_ones():
     from bioautoml_nni.architecture.schema import SpaceRecord
 
     topology = topology_of(MultimodalSpace, {"num_classes": 3, "modalities": ("image",), "cells": 2})
-    shares = equal_shares(topology)
-    certain = draw_shares(topology, shares, np.random.default_rng(4))
+    weights = uniform_weights(topology)
+    certain = sample_architecture(topology, weights, np.random.default_rng(4))
     drawn = derive_architecture(topology, certain, SpaceRecord(name="multimodal"))
-    told = with_shares(drawn, topology, shares)
+    told = record_weights(drawn, topology, weights)
     assert told.decisions() == drawn.decisions()
     for edge in told.cells["reduction"].edges:
         assert edge.operation_share == edge.zero_share == pytest.approx(0.1)

@@ -35,11 +35,11 @@ def data(finished):
 
 
 def test_only_the_column_that_is_read_matters(data):
-    found = metadata_importance(data, ReadsLength(1), natural=False)
+    found = metadata_importance(data, ReadsLength(1), under_prior=False)
     assert list(found) == data.metadata_columns == ["length_mm", "site"]
     assert found["site"] == {"mean": 0.0, "std": 0.0}
     assert found["length_mm"]["mean"] > 0.1
-    assert found == metadata_importance(data, ReadsLength(1), natural=False)  # the seed decides
+    assert found == metadata_importance(data, ReadsLength(1), under_prior=False)  # the seed decides
 
 
 def test_every_image_keeps_its_own_metadata(data):
@@ -56,5 +56,5 @@ def test_every_image_keeps_its_own_metadata(data):
         def classifier(self, joint):
             return nn.functional.one_hot(joint, 3).float()
 
-    found = metadata_importance(data, Pairs(1), natural=False)
+    found = metadata_importance(data, Pairs(1), under_prior=False)
     assert found["site"]["mean"] == 0.0 and found["length_mm"]["mean"] > 0.5

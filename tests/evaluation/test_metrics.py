@@ -84,8 +84,8 @@ def test_figures_are_pictures(tmp_path):
     ]
     curves_figure(tmp_path / "h.png", history, "title")
     for name in ("c.png", "r.png", "h.png"):
-        with Image.open(tmp_path / name) as picture:
-            assert picture.width > 300
+        with Image.open(tmp_path / name) as image:
+            assert image.width > 300
 
 
 def test_cost_of_a_network_by_hand():

@@ -27,7 +27,7 @@ from bioautoml_nni.utils.errors import DataError, ExportError
 
 @pytest.fixture
 def table(exported, tmp_path):
-    """A folder with a copy of the training table and its pictures."""
+    """A folder with a copy of the training table and its images."""
     shutil.copytree(exported[1].parent / "data", tmp_path / "new")
     return tmp_path / "new" / "metadata.csv"
 
@@ -69,10 +69,10 @@ def test_predictions_equal_those_of_the_evaluation(exported, table, tmp_path):
 
 
 def test_damaged_rows_become_rows_with_an_error(exported, table, tmp_path):
-    pictures = table.parent / "pictures"
-    (pictures / "0.png").write_bytes(b"")
-    (pictures / "1.png").write_bytes((pictures / "1.png").read_bytes()[:100])
-    (pictures / "2.png").unlink()
+    images = table.parent / "images"
+    (images / "0.png").write_bytes(b"")
+    (images / "1.png").write_bytes((images / "1.png").read_bytes()[:100])
+    (images / "2.png").unlink()
     content = pd.read_csv(table).astype(object)
     content.loc[3, "image"] = "../../../etc/passwd"
     content.loc[4, "image"] = None
@@ -95,7 +95,7 @@ def test_a_folder_is_answered_without_metadata(exported, table, tmp_path):
     links = [path for path in (tmp_path / "sorted").rglob("*") if path.is_symlink()]
     assert len(links) == 72 and all(path.resolve().is_file() for path in links)
     assert {path.parent.name for path in links} == set(answers["prediction"])
-    assert (table.parent / "pictures" / "0.png").is_file()  # never moved
+    assert (table.parent / "images" / "0.png").is_file()  # never moved
 
 
 def test_groups_get_one_answer_from_the_mean_of_their_logits(exported, table, tmp_path):
@@ -136,7 +136,7 @@ def test_a_folder_with_more_pictures_is_answered_anew(exported, table, tmp_path)
     model, request = Model.load(exported[0]), Request(table.parent, tmp_path / "a.csv")
     with pytest.raises(KeyboardInterrupt):
         predict(model, request, lambda count: (_ for _ in ()).throw(KeyboardInterrupt))
-    shutil.copy(table.parent / "pictures/0.png", table.parent / "pictures/00.png")
+    shutil.copy(table.parent / "images/0.png", table.parent / "images/00.png")
     assert predict(model, request).rows == 73
 
 
@@ -160,7 +160,7 @@ def test_a_changed_table_is_answered_anew(exported, table, tmp_path):
         ),
         (lambda table: Request(table, table.with_name("o.csv"), group="x"), "choose with --group"),
         (lambda table: Request(table, table.with_name("o.csv"), coverage=0.5), "is not calibrated; choose 0.8"),
-        (lambda table: Request(table, table.with_name("o.csv"), species_list=("dodo",)), "dodo is no class"),
+        (lambda table: Request(table, table.with_name("o.csv"), species_list=("dodo",)), "dodo is not a class"),
     ],
 )
 def test_bad_requests_say_what_to_do(exported, table, request_of, message):

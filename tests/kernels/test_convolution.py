@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import conv2d
 
 from bioautoml_nni.kernels.convolution import Convolution, mixed_channels
-from bioautoml_nni.kernels.mixture import Slope
+from bioautoml_nni.kernels.mixture import GradientAccumulator
 from bioautoml_nni.kernels.passes import usable
 
 MODULES = {
@@ -43,7 +43,7 @@ def test_value_and_gradients_equal_those_of_torch(name, layout):
     torch.testing.assert_close(ours(plain, kernel.detach()), expected)
     torch.testing.assert_close(ours.by_kernel(gradient, plain, kernel.detach()), by_kernel)
     torch.testing.assert_close(ours.by_features(gradient, plain, kernel.detach()), by_features)
-    slope = Slope(wanted=True)
+    slope = GradientAccumulator(wanted=True)
     for _ in range(2):
         ours.add_by_features(slope, gradient, plain, kernel.detach())
     slope.add(plain.clone())
@@ -57,7 +57,7 @@ def test_forms_are_chosen_by_what_the_module_declares():
 
 
 def test_an_empty_slope_has_no_total():
-    slope = Slope(wanted=False)
+    slope = GradientAccumulator(wanted=False)
     assert slope.total() is None and slope.first is None
     slope.first = torch.ones(1)
     slope.add(torch.ones(1))

@@ -26,9 +26,9 @@ def test_tau_zero_is_plain_cross_entropy():
     assert torch.equal(LogitAdjustedCrossEntropy(COUNTS, tau=0.0)(logits, target), CrossEntropy(COUNTS)(logits, target))
 
 
-def test_natural_logits_put_the_prior_back():
+def test_prior_logits_put_the_prior_back():
     loss = LogitAdjustedCrossEntropy(COUNTS)
-    probabilities = torch.softmax(loss.natural_logits(torch.zeros(1, 3)), dim=1)
+    probabilities = torch.softmax(loss.prior_logits(torch.zeros(1, 3)), dim=1)
     torch.testing.assert_close(probabilities, torch.tensor([[0.80, 0.15, 0.05]]))
 
 
@@ -117,7 +117,7 @@ def test_hierarchical_loss_sums_probabilities_up_the_tree(tau):
         sums = [row[label], *(row[torch.tensor(mask)].sum() for mask in same.values())]
         expected -= sum(w * math.log(p) for w, p in zip((1, 0.5, 0.25), sums, strict=True)) / 1.75 / len(target)
     assert loss(logits, target).item() == pytest.approx(expected, rel=1e-6)
-    assert torch.equal(loss.natural_logits(logits.float()), logits.float() + loss.adjustment)
+    assert torch.equal(loss.prior_logits(logits.float()), logits.float() + loss.adjustment)
 
 
 def test_without_a_tree_or_weight_it_is_cross_entropy_and_stays_finite_where_a_taxon_is_impossible():

@@ -97,7 +97,7 @@ def test_a_simple_csv_of_gbif_is_read_by_the_ids_of_its_files(tmp_path, capsys):
         packed.writestr("0001-24.csv", text)
     (tmp_path / "0001-24.csv").write_text(text)
     for identifier in table["gbifID"]:
-        archives.picture(tmp_path / "media" / f"{identifier}_1.jpg")
+        archives.image(tmp_path / "media" / f"{identifier}_1.jpg")
     for name in ("0001-24.zip", "0001-24.csv"):
         (tmp_path / "experiment.yml").unlink(missing_ok=True)
         assert in_process(capsys, "init", tmp_path / name)[0] == 0

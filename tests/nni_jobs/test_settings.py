@@ -44,7 +44,7 @@ def test_every_value_is_tried_and_every_wrong_one_is_named(config):
 
 def test_a_sound_search_space_passes_and_nonsense_is_named(config):
     check_settings(config, {"training.learning_rate": {"_type": "uniform", "_value": [0.001, 0.1]}})
-    with pytest.raises(ConfigError, match="training.learning_rate: is no search space of NNI's"):
+    with pytest.raises(ConfigError, match="training.learning_rate: is not a search space of NNI's"):
         check_settings(config, {"training.learning_rate": [0.1]})
 
 
@@ -102,7 +102,7 @@ def test_files_that_somebody_has_changed_are_kept_unless_forced(config):
         ("strategy.gradient_clip", -1),
         ("strategy.warmup_epochs", -1),
         ("strategy.partial_channels", 0),
-        ("strategy.most_skips", -1),
+        ("strategy.max_skips", -1),
         ("loss.tau", -1),
         ("strategy.relaxation", {"name": "gumbel", "start": 0}),
         ("strategy.regularisers", [{"name": "skip_dropout", "rate": 1.5}]),

@@ -29,7 +29,7 @@ def test_an_epoch_without_a_score_still_has_a_default():
 
 
 def test_nothing_of_the_test_part_reaches_the_tuner(finished, tmp_path):
-    """The reports of a run do not change when every score of its test part does."""
+    """The reports of a run do not change when every score of its test split does."""
     shutil.copytree(finished[0], tmp_path / "run")
     run = RunDirectory.open(tmp_path / "run")
     before = final_numbers(run)

@@ -11,7 +11,7 @@ from bioautoml_nni.report.words import TERMS, counted, difference, listed, thous
 
 @pytest.mark.parametrize(
     ("count", "noun", "text"),
-    [(1, "class", "1 class"), (2, "class", "2 classes"), (0, "image", "0 images"), (1, "test part", "1 test part"),
+    [(1, "class", "1 class"), (2, "class", "2 classes"), (0, "image", "0 images"), (1, "test split", "1 test split"),
      (1234567, "training specimen", "1\u202f234\u202f567 training specimens")],
 )  # fmt: skip
 def test_a_count_has_the_noun_that_fits(count, noun, text):

@@ -83,7 +83,7 @@ def test_other_data_are_refused_and_nothing_changes(project, change):
         table = pd.read_csv(project / "other/metadata.csv")
         table.assign(label=table["label"].to_numpy()[::-1]).to_csv(project / "other/metadata.csv", index=False)
     else:
-        Image.new("RGB", (24, 28)).save(project / "other/pictures/5.png")
+        Image.new("RGB", (24, 28)).save(project / "other/images/5.png")
     before = (project / "run/experiment.yml").read_text()
     for command in (
         ["run", project / "experiment.yml", "--output", project / "run"], ["evaluate", project / "run"],
@@ -96,7 +96,7 @@ def test_other_data_are_refused_and_nothing_changes(project, change):
 
 
 def test_other_images_in_the_place_of_the_runs_own_are_noticed_after_a_move(project):
-    Image.new("RGB", (24, 28)).save(project / "data/pictures/5.png")
+    Image.new("RGB", (24, 28)).save(project / "data/images/5.png")
     with pytest.raises(DataError, match="holds other images than those that the run was prepared from"):
         _ = PreparedData.load(RunDirectory.open(project / "run")).pixels
 

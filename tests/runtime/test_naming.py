@@ -22,7 +22,7 @@ def test_a_species_list_may_spell_names_as_training_did():
     for names in (["APIS MELLIFERA", "other"], ["Honey Bee", "Vespa crabro"], ["Apis mellifera L.", "other"]):
         assert model.decisions(species_list=names).allowed.all()
     assert model.decisions(species_list=["honey bee"]).allowed.tolist() == [True, False]
-    with pytest.raises(DataError, match="Bombus is no class"):
+    with pytest.raises(DataError, match="Bombus is not a class"):
         model.decisions(species_list=["Bombus"])
     assert restore_naming(model.naming.state()) == model.naming and restore_naming(None) == Naming()
 

@@ -188,7 +188,7 @@ def test_path_dropout_gives_each_specimen_one_path_twice_as_strong():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"encoder": "efficientnet_lite0", "stage": "4-5"}, "'4-5' is no stage"),
+        ({"encoder": "efficientnet_lite0", "stage": "4-5"}, "'4-5' is not a stage"),
         ({"encoder": "efficientnet_lite0", "stage": []}, "nothing to choose"),
         ({"encoder": "efficientnet_lite9"}, "efficientnet_lite0"),
         ({"encoder": "efficientnet_lite0", "stages": 4}, "Extra inputs"),

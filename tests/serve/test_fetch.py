@@ -15,7 +15,7 @@ from bioautoml_nni.serve.fetch import FetchError, fetch
 from bioautoml_nni.serve.settings import Settings
 
 
-class Pictures(BaseHTTPRequestHandler):
+class Images(BaseHTTPRequestHandler):
     """Answers by path; notes every request with its Host header."""
 
     def do_GET(self) -> None:
@@ -43,7 +43,7 @@ class Pictures(BaseHTTPRequestHandler):
         else:
             self.send_response(200 if self.path == "/a.png" else 404)
             self.end_headers()
-            self.wfile.write(b"picture")
+            self.wfile.write(b"image")
 
     def handle(self) -> None:
         with contextlib.suppress(ConnectionError):  # the other side has heard enough
@@ -55,7 +55,7 @@ class Pictures(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Pictures)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Images)
     server.daemon_threads = True
     server.asked = []
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -83,10 +83,10 @@ def resolve_to(monkeypatch, *addresses: str) -> list[str]:
 def test_an_allowed_host_is_asked_by_its_own_name_at_the_address_that_was_checked(server, monkeypatch):
     asked = resolve_to(monkeypatch, "127.0.0.1")
     port = server.server_address[1]
-    url = f"http://pictures.example.org:{port}/a.png"
-    assert get(url, image_hosts=("*.example.org",), private_addresses=True) == b"picture"
-    assert server.asked[-1] == ("/a.png", f"pictures.example.org:{port}")
-    assert asked == ["pictures.example.org"]  # once: the name cannot lead elsewhere a moment later
+    url = f"http://images.example.org:{port}/a.png"
+    assert get(url, image_hosts=("*.example.org",), private_addresses=True) == b"image"
+    assert server.asked[-1] == ("/a.png", f"images.example.org:{port}")
+    assert asked == ["images.example.org"]  # once: the name cannot lead elsewhere a moment later
 
 
 @pytest.mark.parametrize(

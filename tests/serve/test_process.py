@@ -85,7 +85,7 @@ def test_a_person_drops_images_and_sees_names(served, exported, tmp_path):
         page.fill("input[name=length_mm]", "long")
         page.click("#again")
         page.locator("#again:enabled").wait_for()
-        expect(page.locator("#problem")).to_contain_text("length_mm: long is no number")
+        expect(page.locator("#problem")).to_contain_text("length_mm: long is not a number")
         page.fill("input[name=length_mm]", "")
         page.locator("#threshold").fill("0.99")  # which answers at once
         expect(names.nth(1)).to_have_text("not sure")

@@ -41,7 +41,7 @@ def url_of(path) -> str:
 
 
 def source(data, number, **metadata):
-    return {"id": str(number), "url": url_of(data / f"pictures/{number}.png"), "metadata": metadata}
+    return {"id": str(number), "url": url_of(data / f"images/{number}.png"), "metadata": metadata}
 
 
 def process(client, *images, **others):
@@ -77,7 +77,7 @@ def test_an_answer_does_not_depend_on_what_others_ask(model, data):
 
 
 def test_uploads_equal_data_urls(client, data):
-    files = [("images", (f"{n}.png", (data / f"pictures/{n}.png").read_bytes())) for n in range(3)]
+    files = [("images", (f"{n}.png", (data / f"images/{n}.png").read_bytes())) for n in range(3)]
     rows = [{"length_mm": 1.5}, {}, {"site": "site-2"}]
     form = {"metadata": json.dumps(rows), "config": json.dumps({"threshold": 0.5})}
     uploaded = client.post("/upload", files=files, data=form).json()
@@ -90,12 +90,12 @@ def test_uploads_equal_data_urls(client, data):
 def test_boxes_are_cut_out_and_named_for_themselves(client, data, tmp_path):
     from PIL import Image
 
-    one, other = (Image.open(data / f"pictures/{n}.png").crop((0, 0, 24, 24)) for n in (0, 1))
+    one, other = (Image.open(data / f"images/{n}.png").crop((0, 0, 24, 24)) for n in (0, 1))
     both = Image.new("RGB", (48, 24))
     both.paste(one, (0, 0))
     both.paste(other, (24, 0))
-    for picture, name in ((one, "one"), (other, "other"), (both, "both")):
-        picture.save(tmp_path / f"{name}.png")
+    for image, name in ((one, "one"), (other, "other"), (both, "both")):
+        image.save(tmp_path / f"{name}.png")
     images = [{"id": name, "url": url_of(tmp_path / f"{name}.png")} for name in ("one", "other", "both")]
     boxes = [
         {"source_image_id": "both", "bbox": {"x1": 0, "y1": 0, "x2": 24, "y2": 24}},
@@ -112,7 +112,7 @@ def test_boxes_are_cut_out_and_named_for_themselves(client, data, tmp_path):
 
 
 def test_images_that_cannot_be_read_are_named_beside_the_others(client, data):
-    broken = base64.b64encode((data / "pictures/1.png").read_bytes()[:60]).decode()
+    broken = base64.b64encode((data / "images/1.png").read_bytes()[:60]).decode()
     images = [
         source(data, 0),
         {"id": "cut", "url": f"data:image/png;base64,{broken}"},
@@ -145,7 +145,7 @@ def test_it_adds_the_embedding_that_predict_writes_if_asked(client, model, data)
         process(client, source(data, 0), config=config).json()["detections"][0]["classifications"][0]
         for config in ({}, {"embedding": True})
     )
-    expected = model.predict_files(data, ["pictures/0.png"], embeddings=True)["embedding"][0]
+    expected = model.predict_files(data, ["images/0.png"], embeddings=True)["embedding"][0]
     assert plain["embedding"] is None and asked["embedding"] == pytest.approx(expected.tolist(), abs=1e-5)
 
 
@@ -153,8 +153,8 @@ def test_it_adds_the_embedding_that_predict_writes_if_asked(client, model, data)
     ("request_", "said"),
     [
         ({"config": {"coverage": 0.93}}, "is not calibrated"),
-        ({"config": {"species_list": ["dragon"]}}, "dragon is no class"),
-        ({"config": {"explain_class": "dragon"}}, "is no class"),
+        ({"config": {"species_list": ["dragon"]}}, "dragon is not a class"),
+        ({"config": {"explain_class": "dragon"}}, "is not a class"),
         ({"config": {"treshold": 0.5}}, "treshold"),
         ({"pipeline": "other"}, "the only one is 'tiny'"),
         ({"detections": [{"source_image_id": "7", "bbox": {"x1": 0, "y1": 0, "x2": 1, "y2": 1}}]}, "not sent: 7"),
@@ -171,14 +171,14 @@ def test_mistakes_are_named(client, data, request_, said):
 
 @pytest.mark.parametrize("form", [{"metadata": "{"}, {"metadata": "[{}, {}]"}, {"config": '{"threshold": 7}'}])
 def test_mistakes_in_a_form_are_named(client, data, form):
-    files = [("images", ("0.png", (data / "pictures/0.png").read_bytes()))]
+    files = [("images", ("0.png", (data / "images/0.png").read_bytes()))]
     response = client.post("/upload", files=files, data=form)
     assert response.status_code == 422 and next(iter(form)) in json.dumps(response.json()["detail"])
 
 
 def test_too_large_and_too_many_are_refused(model, data):
-    picture = (data / "pictures/0.png").read_bytes()
-    settings = Settings(request_bytes=20_000, images=3, image_bytes=len(picture) - 1)
+    image = (data / "images/0.png").read_bytes()
+    settings = Settings(request_bytes=20_000, images=3, image_bytes=len(image) - 1)
     with TestClient(create_app(model, settings), base_url=HERE) as client:
         large = client.post("/process", content=b"x" * 30_000, headers={"Content-Type": "application/json"})
         assert large.status_code == 413 and "more than 20000 bytes" in large.json()["detail"]
@@ -191,7 +191,7 @@ def test_too_large_and_too_many_are_refused(model, data):
         assert unannounced.status_code == 413  # without a length beforehand, too
         many = process(client, *({"id": str(n), "url": "data:,"} for n in range(4)))
         assert many.status_code == 413 and "at most 3" in many.json()["detail"]
-        big = client.post("/upload", files=[("images", ("0.png", picture))]).json()
+        big = client.post("/upload", files=[("images", ("0.png", image))]).json()
         assert "more than" in big["errors"][0]["error"] and not big["detections"]
 
 

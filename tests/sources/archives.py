@@ -14,8 +14,8 @@ import pandas as pd
 from PIL import Image
 
 
-def picture(path: Path, shade: int = 100, size: tuple[int, int] = (12, 10)) -> None:
-    """Write a small picture of one shade."""
+def image(path: Path, shade: int = 100, size: tuple[int, int] = (12, 10)) -> None:
+    """Write a small image of one shade."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (shade % 256, 90, 40)).save(path)
 
@@ -44,7 +44,7 @@ def write_bioscan5m(root: Path, rows: int = 40) -> pd.DataFrame:
             }
         )  # fmt: skip
         folder = root / "bioscan5m/images/cropped_256" / split / (chunk or "")
-        picture(folder / f"{processid}.jpg", 4 * number)
+        image(folder / f"{processid}.jpg", 4 * number)
     table = pd.DataFrame(records)
     target = root / "bioscan5m/metadata/csv/BIOSCAN_5M_Insect_Dataset_metadata.csv"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def write_bioscan5m(root: Path, rows: int = 40) -> pd.DataFrame:
 
 
 def write_bioscan1m(root: Path, rows: int = 24) -> None:
-    """Write a BIOSCAN-1M subset: the tab-separated table with its 28 columns, pictures in numbered parts."""
+    """Write a BIOSCAN-1M subset: the tab-separated table with its 28 columns, images in numbered parts."""
     records = []
     for number in range(rows):
         order = ["Diptera", "Hymenoptera"][number % 2]
@@ -71,7 +71,7 @@ def write_bioscan1m(root: Path, rows: int = 24) -> None:
                 "copyright_institution": "x", "copyright_contact": "x", "photographer": "x", "author": "x",
             }
         )  # fmt: skip
-        picture(root / f"bioscan1m/images/cropped_256/part{1 + number % 2}/P{number}.jpg", 5 * number)
+        image(root / f"bioscan1m/images/cropped_256/part{1 + number % 2}/P{number}.jpg", 5 * number)
     pd.DataFrame(records).to_csv(root / "bioscan1m/BIOSCAN_Insect_Dataset_metadata.tsv", sep="\t", index=False)
 
 
@@ -117,14 +117,14 @@ EML = f"""<?xml version="1.0" encoding="UTF-8"?>
 </eml:eml>
 """
 CORE_ROWS = [
-    # a quotation mark that is never closed, an interval, two pictures
+    # a quotation mark that is never closed, an interval, two images
     ("1", "occ-1", "2016-06-01/2016-06-15", "48.1", "11.5", "female", "adult", 'net 12" wide', "Diptera",
      "Musca domestica L.", 'said "rare'),
     ("2", "occ-2", "2016-06-02", "0.0", "11.5", "", "adult", "net", "Diptera", "Musca", ""),  # the equator
     ("3", "occ-3", "2016-06-03T21:30:00Z", "0", "0", "male", "", "light", "Coleoptera", "Carabus", "Bäume"),  # nowhere
     ("4", "occ-4", "", "", "", "", "", "light", "Coleoptera", "Carabus", ""),
     ("5", "occ-5", "2016", "48.0", "11.0", "", "", "", "", "Insecta", ""),  # no order
-    ("6", "occ-6", "2016-07-01", "48.0", "11.0", "", "", "", "Coleoptera", "Carabus", ""),  # its picture is missing
+    ("6", "occ-6", "2016-07-01", "48.0", "11.0", "", "", "", "Coleoptera", "Carabus", ""),  # its image is missing
     ("2", "occ-2", "2016-06-02", "1", "1", "", "", "", "Diptera", "Musca", "repeated id"),
 ]  # fmt: skip
 MEDIA_ROWS = [
@@ -165,11 +165,11 @@ def write_darwin_core(root: Path, encoding: str = "UTF-8", ending: str = "\n", p
         for name, content in files.items():
             (root / "archive" / name).write_bytes(content)
     for name in ("A-1.JPG", "a-2.jpg", "b.jpg", "c.jpg", "d.jpg", "4_1.jpg", "4_2.jpg"):
-        picture(root / "media" / name)
+        image(root / "media" / name)
 
 
 def write_insect1m(root: Path, misspelt: bool = False, rows: int = 10) -> None:
-    """Write a miniature of Insect-1M's JSON as its description gives it, and pictures named by id or URL."""
+    """Write a miniature of Insect-1M's JSON as its description gives it, and images named by id or URL."""
     key = "desciption" if misspelt else "description"
     records = [
         {
@@ -194,7 +194,7 @@ def write_insect1m(root: Path, misspelt: bool = False, rows: int = 10) -> None:
         json.dumps({"insect_records": records, "description_records": descriptions}), encoding="utf-8"
     )
     for number in range(rows - 1):  # the last one was not downloaded
-        picture(root / "images" / (f"{number}.jpg" if number % 2 else f"large_{number}.jpeg"), 20 * number)
+        image(root / "images" / (f"{number}.jpg" if number % 2 else f"large_{number}.jpeg"), 20 * number)
 
 
 def write_camera_traps(root: Path) -> None:
@@ -221,7 +221,7 @@ def write_camera_traps(root: Path) -> None:
     content = {"info": {}, "images": images, "annotations": annotations, "categories": categories}
     (root / "annotations.json").write_text(json.dumps(content))
     for image in images:
-        picture(root / image["file_name"], size=(60, 40))
+        image(root / image["file_name"], size=(60, 40))
 
 
 def write_inaturalist(root: Path) -> None:
@@ -243,7 +243,7 @@ def write_inaturalist(root: Path) -> None:
         content = {"images": images, "annotations": annotations, "categories": categories, "licenses": []}
         (root / f"{part}.json").write_text(json.dumps(content))
         for image in images:
-            picture(root / image["file_name"])
+            image(root / image["file_name"])
 
 
 def write_shards(root: Path, shards: int = 2, per_shard: int = 4) -> None:

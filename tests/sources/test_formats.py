@@ -125,7 +125,7 @@ def test_darwin_core_with_its_warts(tmp_path, encoding, ending, packed):
     assert table["countryCode"].tolist() == ["DE"] * 6
     assert manifest.roles["eventDate"] == "date" and manifest.roles["scientificName"] == "taxonomy"
     notes = " ".join(manifest.notes)
-    for part in ("1 occurrences that repeat", "1 of 6 listed pictures", "1 occurrences without a order", "(0, 0) of 1"):
+    for part in ("1 occurrences that repeat", "1 of 6 listed images", "1 occurrences without a order", "(0, 0) of 1"):
         assert part in notes
 
 
@@ -150,7 +150,7 @@ def test_darwin_core_counts_lines_that_cannot_be_read(tmp_path):
     ("change", "message"),
     [
         ({"archive": "none.zip"}, "there is no such archive"),
-        ({"media": "none"}, "no such media folder. An archive lists pictures as URLs"),
+        ({"media": "none"}, "no such media folder. An archive lists images as URLs"),
         ({"rank": "tribe"}, "data.rank: the archive has no term tribe"),
         ({"columns": {"mood": "categorical"}}, "data.columns: the archive has no term mood"),
         ({"archive": "broken.zip"}, "cannot be read as a Darwin Core archive"),
@@ -182,11 +182,11 @@ def test_insect1m_descriptions_come_without_names(tmp_path, misspelt):
     assert not any(name in text for name in ("musca", "domestica", "muscidae", "diptera", "carabus"))
     assert pd.isna(table.loc["4", "description"])
     assert manifest.features() == {"description": "text"} and manifest.roles["species"] == "taxonomy"
-    assert any("1 records without a downloaded picture" in note for note in manifest.notes)
+    assert any("1 records without a downloaded image" in note for note in manifest.notes)
 
 
 def test_insect1m_names_mistakes(tmp_path):
-    with pytest.raises(DataError, match="lists pictures as URLs"):
+    with pytest.raises(DataError, match="lists images as URLs"):
         Insect1MSource(tmp_path).load()
     archives.write_insect1m(tmp_path)
     with pytest.raises(DataError, match=r"no rank 'tribe'; data\.rank may be kingdom, class, order"):
@@ -206,7 +206,7 @@ def test_folders_are_classes_and_paths_are_no_features(tmp_path):
         if name.endswith("txt"):
             (tmp_path / name).write_text("x")
         else:
-            archives.picture(tmp_path / name)
+            archives.image(tmp_path / name)
     manifest = ImageFolderSource(tmp_path).load()
     require_sound(manifest)
     assert manifest.table[LABEL].tolist() == ["ant", "ant", "bee"] and SPLIT not in manifest.table
@@ -216,7 +216,7 @@ def test_folders_are_classes_and_paths_are_no_features(tmp_path):
 
 def test_folders_of_parts_are_an_official_split(tmp_path):
     for name in ("train/ant/1.jpg", "val/ant/1.jpg", "test/bee/1.jpg"):
-        archives.picture(tmp_path / name)
+        archives.image(tmp_path / name)
     manifest = ImageFolderSource(tmp_path).load()
     assert dict(zip(manifest.table[SPLIT], manifest.table[LABEL], strict=True)) == {
         "train": "ant", "val": "ant", "test": "bee",
@@ -292,5 +292,5 @@ def test_shards_name_mistakes(tmp_path):
     with pytest.raises(DataError, match="has class 1, but data.classes names 1"):
         WebDatasetSource(tmp_path, classes=["ant"]).load()
     (tmp_path / "train-0000.tar").write_bytes(b"\x1f\x8b compressed")
-    with pytest.raises(DataError, match="is no uncompressed tar file"):
+    with pytest.raises(DataError, match="is not an uncompressed tar file"):
         WebDatasetSource(tmp_path).load()

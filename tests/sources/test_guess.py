@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from archives import picture, write_camera_traps, write_darwin_core
+from archives import image, write_camera_traps, write_darwin_core
 from conftest import in_process
 
 from bioautoml_nni.config import load_experiment
@@ -41,7 +41,7 @@ def write(folder, name, suffix=".csv", **options):
         for column, values in TABLES[name].items()
     }
     for n in range(60):
-        picture(folder / "fotos" / f"imgs/{n}.jpg", n)
+        image(folder / "fotos" / f"imgs/{n}.jpg", n)
     pd.DataFrame(rows).to_csv(folder / f"{name}{suffix}", index=False, **options)
     return folder / f"{name}{suffix}"
 
@@ -67,8 +67,8 @@ def test_folders_are_classes_and_may_be_parts(tmp_path):
     for part in ("train", "val"):
         for label in ("ant", "bee"):
             for n in range(3):
-                picture(tmp_path / "parts" / part / label / f"{n}.jpg", n)
-                picture(tmp_path / "plain" / label / f"{part}{n}.jpg", n)
+                image(tmp_path / "parts" / part / label / f"{n}.jpg", n)
+                image(tmp_path / "plain" / label / f"{part}{n}.jpg", n)
     plain, parts = guess(tmp_path / "plain"), guess(tmp_path / "parts")
     assert plain.source == parts.source == "imagefolder" and plain.values == {"modalities": ["image"]}
     assert parts.values["split"] == {"method": "official", "train": ["train"], "test": ["val"]}

@@ -51,8 +51,8 @@ def test_it_has_the_genuine_layout(sample):
     assert table.columns.tolist() == COLUMNS
     assert manifest.image_root == sample.root / "bioscan5m/images/cropped_256"
     for path in manifest.table[IMAGE]:
-        with Image.open(manifest.image_root / path) as picture:
-            assert picture.size == (256, 256)
+        with Image.open(manifest.image_root / path) as image:
+            assert image.size == (256, 256)
     assert set(manifest.table[SPLIT]) == {"train", "val", "test"}
 
 
@@ -72,8 +72,8 @@ def test_the_real_data_set_class_finds_every_image(sample):
 
     sample.load()
     dataset = Subset(str(sample.root), split="train", modality="image", target_type="order", download=False)
-    picture, target = dataset[0]
-    assert picture.size == (256, 256)
+    image, target = dataset[0]
+    assert image.size == (256, 256)
     assert dataset.index2label(target) in ORDERS
 
 
@@ -114,10 +114,10 @@ def test_the_picture_and_the_table_say_more_together_than_either():
     measured = table[["coord-lat", "image_measurement_value"]].astype(float)
     both = pd.concat([measured, pd.get_dummies(drawn_as)], axis=1)
     model = RandomForestClassifier(min_samples_leaf=3, random_state=0)
-    picture = (drawn_as == table["order"]).mean()
-    assert 0.75 < picture < 0.85
-    assert cross_val_score(model, both, table["order"], cv=3).mean() > picture + 0.05
-    assert cross_val_score(model, measured, table["order"], cv=3).mean() < picture - 0.1
+    image = (drawn_as == table["order"]).mean()
+    assert 0.75 < image < 0.85
+    assert cross_val_score(model, both, table["order"], cv=3).mean() > image + 0.05
+    assert cross_val_score(model, measured, table["order"], cv=3).mean() < image - 0.1
 
 
 def test_the_size_tells_look_alikes_apart():

@@ -98,8 +98,8 @@ texts = st.fixed_dictionaries(
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
     for n in range(4):
         Image.new("RGB", (8, 8), (60 * n, 90, 40)).save(folder / f"{n}.png")
     return folder
@@ -124,16 +124,16 @@ def usable(manifest):
 
 @tries(60)
 @given(st.sampled_from(KINDS), texts, st.integers(0, 8), st.integers(0, 5), words, st.booleans())
-def test_a_table_with_one_odd_cell_loses_no_other(pictures, kind, text, row, column, word, named):
-    for old in pictures.glob("t.*"):
+def test_a_table_with_one_odd_cell_loses_no_other(images, kind, text, row, column, word, named):
+    for old in images.glob("t.*"):
         old.unlink()
-    path, rows = pictures / f"t.{kind}", plain_rows()
+    path, rows = images / f"t.{kind}", plain_rows()
     rows[row][column] = word
     try:
         write_table(path, HEADER, rows, text)
     except (IllegalCharacterError, UnicodeEncodeError):
         assume(False)
-    source = CsvSource(pictures, path.name, "file", "species", id="number" if named else None)
+    source = CsvSource(images, path.name, "file", "species", id="number" if named else None)
     source.identifiers = frozenset(("site",))
     try:
         manifest = source.load()
@@ -160,8 +160,8 @@ def bare(text):
 
 @tries(40)
 @given(st.data(), texts)
-def test_a_table_with_an_odd_header_or_rows_is_read_or_refused(pictures, data, text):
-    for old in pictures.glob("t.*"):
+def test_a_table_with_an_odd_header_or_rows_is_read_or_refused(images, data, text):
+    for old in images.glob("t.*"):
         old.unlink()
     kind = data.draw(st.sampled_from(["csv", "tsv", "xlsx", "ods.csv", "csv.gz"][:3]))
     header, rows = list(HEADER), plain_rows()
@@ -184,16 +184,16 @@ def test_a_table_with_an_odd_header_or_rows_is_read_or_refused(pictures, data, t
     elif wart == "first":
         header, rows = [data.draw(words)], [header, *rows]
     try:
-        write_table(pictures / f"t.{kind}", header, rows, text)
+        write_table(images / f"t.{kind}", header, rows, text)
     except (IllegalCharacterError, UnicodeEncodeError, csv.Error):
         assume(False)
     try:
-        found = guess(pictures / f"t.{kind}")
+        found = guess(images / f"t.{kind}")
         assert load_yaml(guessed_experiment(found, "t"))["data"]["source"] == "csv"
     except BioAutoMLError as error:
         assert str(error) and "Traceback" not in str(error)
     try:
-        manifest = CsvSource(pictures, f"t.{kind}", "file", "species", id="number").load()
+        manifest = CsvSource(images, f"t.{kind}", "file", "species", id="number").load()
     except BioAutoMLError as error:
         assert str(error) and "Traceback" not in str(error)
         return
@@ -295,12 +295,12 @@ def test_a_sample_of_a_shard_with_one_odd_value_loses_no_other(tmp_path_factory,
     place, key = data.draw(st.integers(0, 5)), data.draw(st.sampled_from(["label", "mass", "site"]) | words)
     samples[place][key] = data.draw(ODD_VALUES)
     root = tmp_path_factory.mktemp("shards")
-    picture = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    image = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(image, "PNG")
     with tarfile.open(root / "a.tar", "w") as shard:
         for number, sample in enumerate(samples):
             for name, content in (
-                (f"{number}.png", picture.getvalue()),
+                (f"{number}.png", image.getvalue()),
                 (f"{number}.json", json.dumps(sample).encode()),
             ):
                 entry = tarfile.TarInfo(name)

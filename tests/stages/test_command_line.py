@@ -88,7 +88,7 @@ def test_the_report_stands_alone_and_escapes_the_table(finished):
     epochs = (finished[0] / "search/history.jsonl").read_text().splitlines()
     assert html.count("<template data-epoch=") == len(epochs) > 1
     last = html.rsplit("<template data-epoch=", 1)[1].partition(">")[2].partition("</template>")[0]
-    assert html.count(last) >= 3, "the last epoch's picture is the architecture, and what the slider shows first"
+    assert html.count(last) >= 3, "the last epoch's image is the architecture, and what the slider shows first"
     files = sorted((finished[0] / "search/cells").iterdir())
     assert [file.name for file in files] == [f"epoch-{number + 1:03d}.svg" for number in range(len(epochs))]
     assert files[-1].read_text() == last and files[0].read_text() != last
@@ -169,7 +169,7 @@ def test_variants_of_the_job_run_to_the_end(override, table_root, tmp_path, caps
     assert (tmp_path / "run/report.html").is_file()
 
 
-@pytest.mark.parametrize("method", ["shares", "random"])
+@pytest.mark.parametrize("method", ["strongest", "random"])
 def test_a_limit_at_derivation_holds_for_the_network_that_is_trained(method, finished, tmp_path, capsys):
     import shutil
 
@@ -215,7 +215,7 @@ def edit(root: Path, row: int | None, **values: object) -> None:
 
 def spoil(root: Path, count: int) -> None:
     for number in range(count):
-        (root / f"pictures/{number}.png").write_bytes(b"" if number % 2 else b"not a picture")
+        (root / f"images/{number}.png").write_bytes(b"" if number % 2 else b"not an image")
 
 
 @pytest.mark.parametrize("case", BAD_INPUT)
@@ -239,7 +239,7 @@ def test_a_few_unreadable_images_are_left_out_and_named(table_root, tmp_path, ca
     code, output = in_process(capsys, "run", experiment, "--output", tmp_path / "run", *short)
     assert code == 0 and "3 unreadable images left out" in output
     named = pd.read_csv(tmp_path / "run/unreadable.csv")
-    assert named["_image"].tolist() == [f"pictures/{number}.png" for number in range(3)]
+    assert named["_image"].tolist() == [f"images/{number}.png" for number in range(3)]
     assert json.loads((tmp_path / "run/audit.json").read_text())["specimens"] == 69
 
 
@@ -271,7 +271,7 @@ def test_debug_shows_the_traceback(tmp_path):
 
 def test_folders_that_are_no_run(tmp_path, table_root, capsys):
     code, output = in_process(capsys, "retrain", tmp_path)
-    assert code == 2 and "is no run directory" in output
+    assert code == 2 and "is not a run directory" in output
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     code, output = in_process(capsys, "run", write_experiment(tmp_path, table_root), "--output", tmp_path / "full")

@@ -19,7 +19,7 @@ from bioautoml_nni.utils.errors import DataError
 def search(folder, monkeypatch, faults):
     """Search three epochs; the loss is not a number in the first `faults` attempts at the second epoch."""
     write_table(folder / "data")
-    raw = tiny_experiment(folder / "data", search={"epochs": 3, "batch_size": 8, "most_restarts": 2})
+    raw = tiny_experiment(folder / "data", search={"epochs": 3, "batch_size": 8, "max_restarts": 2})
     run = RunDirectory.create(folder / "run", parse_experiment(raw))
     ordinary, left = SpecimenModule.training_step, [faults]
 

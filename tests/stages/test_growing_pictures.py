@@ -1,4 +1,4 @@
-"""A search on pictures that grow, in a whole run."""
+"""A search on Progressive resizing, in a whole run."""
 
 import pytest
 from conftest import tiny_experiment

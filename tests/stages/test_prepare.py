@@ -26,7 +26,7 @@ def prepared(folder: Path, root: Path, **changes: object) -> RunDirectory:
 
 
 def test_nothing_is_fitted_on_validation_or_test(tmp_path):
-    """Change metadata and pictures of every specimen outside of training: preprocessing.json stays as it was."""
+    """Change metadata and images of every specimen outside of training: preprocessing.json stays as it was."""
     root = tmp_path / "data"
     write_table(root)
     first = prepared(tmp_path / "first", root)
@@ -74,7 +74,7 @@ def test_rows_that_share_a_picture_survive_an_unreadable_one_and_a_rare_label(tm
     root = tmp_path / "data"
     write_table(root)
     table = pd.read_csv(root / "metadata.csv")
-    table.loc[3, "image"] = table.loc[0, "image"]  # two specimens of one label on one picture
+    table.loc[3, "image"] = table.loc[0, "image"]  # two specimens of one label on one image
     table.loc[[1, 2], "label"] = "wasp"
     table.to_csv(root / "metadata.csv", index=False)
     (root / table.loc[1, "image"]).write_bytes(b"")

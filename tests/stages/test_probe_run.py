@@ -97,7 +97,7 @@ def test_embeddings_come_with_predictions(probe, tmp_path, suffix):
 
 def test_embeddings_of_the_runtime_are_not_a_number_where_an_image_is_missing(probe):
     run, root = probe
-    found = Model.load(run).predict_files(root, ["pictures/0.png", "pictures/none.png"], embeddings=True)
+    found = Model.load(run).predict_files(root, ["images/0.png", "images/none.png"], embeddings=True)
     assert np.isfinite(found["embedding"][0]).all() and np.isnan(found["embedding"][1]).all()
     assert found["error"][1] == "the file is missing"
 

@@ -96,13 +96,13 @@ def test_what_says_that_it_is_zero_is_not_run():
 
 
 def test_guards_count_what_says_that_it_is_a_skip(tmp_path):
-    module = searched(Foreign(choice("op1"), choice("op2", own=nn.Identity())), tmp_path, most_skips=0)
+    module = searched(Foreign(choice("op1"), choice("op2", own=nn.Identity())), tmp_path, max_skips=0)
     assert module.stopped.startswith("after epoch 1:")
-    assert "choices of the space prefer a skip connection, more than most_skips=0" in module.stopped
+    assert "choices of the space prefer a skip connection, more than max_skips=0" in module.stopped
 
 
 def test_guards_ask_for_the_entropy_of_every_choice(tmp_path):
-    assert "least_entropy=99" in searched(Foreign(choice("op1")), tmp_path, least_entropy=99).stopped
+    assert "min_entropy=99" in searched(Foreign(choice("op1")), tmp_path, min_entropy=99).stopped
 
 
 def test_a_space_speaks_for_candidates_of_others(tmp_path):
@@ -112,20 +112,20 @@ def test_a_space_speaks_for_candidates_of_others(tmp_path):
         def candidate_capabilities(self, label, name):
             return ("skip",) if name == "told" else None
 
-    space = AlternatingDARTS(most_skips=3).mutate_model(Told(choice(told=Custom(), zero=conv())))
+    space = AlternatingDARTS(max_skips=3).mutate_model(Told(choice(told=Custom(), zero=conv())))
     assert skips_of(space) == {"a": {"told"}}
 
 
 def test_edges_of_nni_s_own_cells_are_asked_too():
     made = {"skip_connect": lambda i, k, j: nn.Identity(), "c": lambda i, k, j: conv()}
-    space = AlternatingDARTS(most_skips=1).mutate_model(Foreign(lambda: Cell(made, 2, 1, 1, label="n")))
+    space = AlternatingDARTS(max_skips=1).mutate_model(Foreign(lambda: Cell(made, 2, 1, 1, label="n")))
     assert skips_of(space) == {f"n/{edge}": {"skip_connect"} for edge in ("1_0", "2_0", "2_1")}
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"most_skips": 1}, "strategy.most_skips: no candidate of this space says that it is a skip connection"),
+        ({"max_skips": 1}, "strategy.max_skips: no candidate of this space says that it is a skip connection"),
         ({"regularisers": ["skip_dropout"]}, "strategy.regularisers: SkipDropout: no candidate of this space"),
         ({"partial_channels": 2}, "choice 'a' cannot be made partial: its candidate own .Custom. offers no narrowed"),
     ],
@@ -153,8 +153,8 @@ def test_partial_channels_on_layers_of_torch_and_candidates_that_offer_it(tmp_pa
     assert {label: edge.partial_channels for label, edge in edges.items()} == dict.fromkeys("abce", 4) | {"inner": 1}
     features = torch.randn(2, 8, 7, 7, dtype=torch.float64)
     edge = edges["c"]
-    shares = torch.softmax(edge._arch_alpha, -1)
-    mixed = sum(share * edge[name](features[:, :2]) for share, name in zip(shares, edge.names, strict=True))
+    weights = torch.softmax(edge._arch_alpha, -1)
+    mixed = sum(share * edge[name](features[:, :2]) for share, name in zip(weights, edge.names, strict=True))
     rest = functional.max_pool2d(features[:, 2:], 2, ceil_mode=True)
     torch.testing.assert_close(edge(features), functional.channel_shuffle(torch.cat([mixed, rest], 1), 4))
     model(torch.randn(2, 3, 8, 8, dtype=torch.float64)).sum().backward()

@@ -189,5 +189,5 @@ def test_searches_with_samplers_repeat(alpha_data, tmp_path):
         evaluator = make_evaluator(train=DataLoader(make_data(), batch_sampler=BatchSampler(sampler, 8, True)))
         strategy = AlternatingDARTS(alpha_data=alpha_data, alpha_learning_rate=0.1)
         run(strategy, evaluator, tmp_path=tmp_path / str(number))
-        found.append(strategy.oneshot_module.operation_shares())
+        found.append(strategy.oneshot_module.operation_weights())
     assert found[0] == found[1]

@@ -107,7 +107,7 @@ def test_a_supernet_that_is_recorded_gives_what_it_gave(stand_in):
 
 def test_a_loss_looked_at_later_is_refused_then():
     losses = FiniteLosses()
-    losses.asks_later = lambda loss: True
+    losses.is_deferred = lambda loss: True
     losses.take(torch.tensor(float("nan")))
     losses.take(torch.tensor(1.0))
     with pytest.raises(DivergenceError, match="not finite"):
@@ -144,7 +144,7 @@ class AsksTheHost(TorchDispatchMode):
 @pytest.mark.parametrize("settings", [{}, {"schedule": "per_step"}, {"relaxation": "sigmoid"}, {"partial_channels": 2}])
 def test_a_step_never_makes_the_host_wait(settings, monkeypatch, tmp_path):
     counts = []
-    monkeypatch.setattr(FiniteLosses, "asks_later", staticmethod(lambda loss: True))  # as on a GPU
+    monkeypatch.setattr(FiniteLosses, "is_deferred", staticmethod(lambda loss: True))  # as on a GPU
     losses, backward = AlternatingModule.loss_of, AlternatingModule.manual_backward
 
     def counted(function):

@@ -8,7 +8,7 @@ from bioautoml_nni.strategies.guards import Guards
 from bioautoml_nni.strategies.supernet import MixedOperation
 from test_alternating import make_evaluator, run
 
-from bioautoml_nni.architecture.shares import entropy, skip_counts
+from bioautoml_nni.architecture.weights import entropy, skip_counts
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import get, plugins
@@ -17,7 +17,7 @@ from bioautoml_nni.utils.errors import ConfigError
 SKIPS = frozenset({"skip"})
 
 
-def shares(best, rest=0.1):
+def weights(best, rest=0.1):
     return {
         label: {name: 0.8 if name == chosen else rest for name in ("skip", "conv", "pool")}
         for label, chosen in best.items()
@@ -25,18 +25,18 @@ def shares(best, rest=0.1):
 
 
 def test_skips_are_counted_per_kind_of_cell():
-    found = shares({"normal_edge_0_1": "skip", "normal_edge_0_2": "skip", "reduction_edge_0_1": "conv"})
+    found = weights({"normal_edge_0_1": "skip", "normal_edge_0_2": "skip", "reduction_edge_0_1": "conv"})
     assert skip_counts(found, SKIPS) == {"normal": 2, "reduction": 0}
-    assert Guards(most_skips=2).reason_to_stop(found, SKIPS) is None
-    assert "2 edges of the normal cell" in Guards(most_skips=1).reason_to_stop(found, SKIPS)
-    assert Guards(most_skips=1).unsound(found, SKIPS) and not Guards(most_skips=2).unsound(found, SKIPS)
+    assert Guards(max_skips=2).reason_to_stop(found, SKIPS) is None
+    assert "2 edges of the normal cell" in Guards(max_skips=1).reason_to_stop(found, SKIPS)
+    assert Guards(max_skips=1).unsound(found, SKIPS) and not Guards(max_skips=2).unsound(found, SKIPS)
 
 
 def test_entropy_is_in_nats_and_stops_a_decided_search():
     assert entropy({"a": 0.5, "b": 0.5}) == pytest.approx(math.log(2))
     assert entropy({"a": 1.0, "b": 0.0}) == 0
     decided = {"normal_edge_0_1": {"skip": 0.0, "conv": 1.0}}
-    assert "below least_entropy" in Guards(least_entropy=0.1).reason_to_stop(decided, SKIPS)
+    assert "below min_entropy" in Guards(min_entropy=0.1).reason_to_stop(decided, SKIPS)
     assert Guards().reason_to_stop(decided, SKIPS) is None
 
 
@@ -59,7 +59,7 @@ def test_a_collapsing_search_stops_and_keeps_the_last_sound_architecture(tmp_pat
             module.on_train_epoch_end = push
             return module
 
-    strategy = Collapsing(alpha_learning_rate=0.01, most_skips=2)
+    strategy = Collapsing(alpha_learning_rate=0.01, max_skips=2)
     evaluator = make_evaluator(epochs=6)
     run(strategy, evaluator, tmp_path=tmp_path)
     module = strategy.oneshot_module

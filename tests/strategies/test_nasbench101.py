@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.checkpointing import still_statistics
+from bioautoml_nni.strategies.checkpointing import frozen_batch_norm
 from bioautoml_nni.strategies.nasbench101 import MixedNasBench101, SampledNasBench101, strongest_edges
 from bioautoml_nni.strategies.random_paths import RandomPaths
 from nni.nas.hub.pytorch import NasBench101
@@ -111,7 +111,7 @@ def test_gradients_reach_what_was_drawn_by_its_probability():
 def test_architecture_steps_leave_the_shared_statistics_alone():
     supernet = AlternatingDARTS().mutate_model(space()).train()
     before = {name: value.clone() for name, value in supernet.named_buffers()}
-    with still_statistics(supernet):
+    with frozen_batch_norm(supernet):
         for _ in range(5):
             supernet(images())
     assert all(torch.equal(value, before[name]) for name, value in supernet.named_buffers())

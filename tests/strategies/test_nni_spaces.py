@@ -9,8 +9,8 @@ import pytest
 import torch
 from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.strategies import AlternatingDARTS
+from bioautoml_nni.strategies.nni_darts import NNIEnas
 from bioautoml_nni.strategies.random_paths import RandomPaths
-from bioautoml_nni.strategies.stock import NNIEnas
 from bioautoml_nni.strategies.supermodules import MixedConv2d
 from bioautoml_nni.strategies.supernet import MixedInput, slot_weights, weighted
 from nni.mutable import ExpressionConstraint
@@ -20,7 +20,7 @@ from test_alternating import make_evaluator, run
 from torch import nn
 
 from bioautoml_nni.architecture import topology_of
-from bioautoml_nni.architecture.shares import with_positions
+from bioautoml_nni.architecture.weights import with_positions
 from bioautoml_nni.nni_engine import evolve, named_architecture_parameters
 from bioautoml_nni.utils.errors import PluginError
 
@@ -138,9 +138,9 @@ def test_kernels_as_tuples_are_mixed_as_one_kernel():
     model = AlternatingDARTS().mutate_model(Tuples()).double()
     layer, images = model.layer, torch.randn(2, 2, 6, 6, dtype=torch.float64)
     assert isinstance(layer, MixedConv2d) and layer.kernel_size == (3, 3)
-    shares = torch.softmax(named_architecture_parameters(model)["k"], 0)
+    weights = torch.softmax(named_architecture_parameters(model)["k"], 0)
     total = layer.bias.view(1, -1, 1, 1).expand(2, 4, 6, 6)
-    for share, (a, b) in zip(shares, sizes, strict=True):
+    for share, (a, b) in zip(weights, sizes, strict=True):
         top, left = (3 - a) // 2, (3 - b) // 2
         kernel = layer.weight[:, :, top : top + a, left : left + b]
         total = total + share * nn.functional.conv2d(images, kernel, padding=(a // 2, b // 2))
@@ -221,8 +221,8 @@ def test_a_set_gives_what_the_choice_of_several_gives():
 
 def test_shares_of_sets_become_shares_of_inputs():
     topology = topology_of(MultimodalSpace, {"num_classes": 3, "modalities": ["image"], "cells": 2, "nodes": 3})
-    shares = {"reduction_node_3": {"0+1": 0.5, "0+2": 0.3, "1+2": 0.2}, "reduction_edge_0_1": {"zero": 1.0}}
-    found = with_positions(shares, topology)
+    weights = {"reduction_node_3": {"0+1": 0.5, "0+2": 0.3, "1+2": 0.2}, "reduction_edge_0_1": {"zero": 1.0}}
+    found = with_positions(weights, topology)
     assert found["reduction_node_3"] == pytest.approx({0: 0.4, 1: 0.35, 2: 0.25})
     assert found["reduction_edge_0_1"] == {"zero": 1.0}
     plain = {"reduction_node_3": {"0": 0.5, "1": 0.3, "2": 0.2}}

@@ -29,9 +29,9 @@ def test_one_kth_is_mixed_and_the_rest_passes_by(form, stride):
     channels = edge[edge.names[0]].channels * 4
     features = torch.randn(2, channels, 16, 16, dtype=torch.float64)
     found = edge(features)
-    shares = torch.softmax(edge._arch_alpha, -1)
+    weights = torch.softmax(edge._arch_alpha, -1)
     quarter = channels // 4
-    mixed = sum(share * edge[name](features[:, :quarter]) for share, name in zip(shares, edge.names, strict=True))
+    mixed = sum(share * edge[name](features[:, :quarter]) for share, name in zip(weights, edge.names, strict=True))
     rest = features[:, quarter:] if stride == 1 else functional.max_pool2d(features[:, quarter:], 2)
     together = torch.cat([mixed, rest], dim=1)
     for channel in range(channels):  # shuffled: groups of a quarter become every fourth channel
@@ -61,4 +61,4 @@ def test_channels_that_k_does_not_divide_are_refused():
 
 
 def test_it_is_a_row_of_comparisons():
-    assert plugins("contenders")["partial_channels"].target().settings(0) == {"strategy.partial_channels": 4}
+    assert plugins("methods")["partial_channels"].target().settings(0) == {"strategy.partial_channels": 4}

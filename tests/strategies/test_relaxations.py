@@ -17,8 +17,8 @@ def relaxation(name, **arguments):
 def test_shares_are_a_distribution_and_weights_are_differentiable(name):
     part = relaxation(name)
     alpha = torch.tensor([0.3, -1.0, 2.0], requires_grad=True)
-    assert float(part.shares(alpha).sum()) == pytest.approx(1, abs=1e-6)
-    assert part.shares(alpha).argmax() == 2
+    assert float(part.probabilities(alpha).sum()) == pytest.approx(1, abs=1e-6)
+    assert part.probabilities(alpha).argmax() == 2
     part.start_step(0.5)
     weights = part.weights("edge", alpha, training=True)
     (weights * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
@@ -88,5 +88,5 @@ def test_exported_shares_are_those_of_the_relaxation(name):
     with torch.no_grad():
         alpha.copy_(torch.randn(alpha.shape))
     module = next(m for m in network.modules() if isinstance(m, MixedOperation) and m.label == "reduction_edge_0_1")
-    shares = module.export_probs({})["reduction_edge_0_1"]
-    assert list(shares.values()) == pytest.approx(part.shares(alpha).tolist(), abs=1e-6)
+    weights = module.export_probs({})["reduction_edge_0_1"]
+    assert list(weights.values()) == pytest.approx(part.probabilities(alpha).tolist(), abs=1e-6)

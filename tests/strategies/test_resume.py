@@ -16,7 +16,7 @@ from bioautoml_nni.registry import plugins
 PARTS = [
     *({"schedule": name} for name in plugins("schedules")),
     *({"relaxation": name} for name in plugins("relaxations") if name != "softmax"),
-    {"regularisers": ["skip_dropout", "beta_decay", "entropy"], "most_skips": 9},
+    {"regularisers": ["skip_dropout", "beta_decay", "entropy"], "max_skips": 9},
     {"partial_channels": 2},
 ]
 

@@ -29,13 +29,13 @@ def test_the_table_has_every_architecture_once(tiny):
 def test_whatever_is_derived_stands_in_the_table(tiny):
     from bioautoml_nni.architecture import derive
     from bioautoml_nni.architecture.schema import SpaceRecord
-    from bioautoml_nni.architecture.shares import draw_shares, equal_shares
+    from bioautoml_nni.architecture.weights import sample_architecture, uniform_weights
 
     known, topology, rng = tiny.scores(), tiny.topology(), np.random.default_rng(0)
     assert 150 < len(known) < 216, "architectures with dead parts are one network"
     for _ in range(200):
-        shares = draw_shares(topology, equal_shares(topology), rng)
-        assert tiny.key_of(derive(topology, shares, SpaceRecord(name="multimodal"))) in known
+        weights = sample_architecture(topology, uniform_weights(topology), rng)
+        assert tiny.key_of(derive(topology, weights, SpaceRecord(name="multimodal"))) in known
 
 
 def test_parameters_of_the_table_are_those_of_the_networks(tiny):

@@ -20,7 +20,7 @@ from bioautoml_nni.training.history import read_history
 from bioautoml_nni.training.weights import restore
 
 
-class OnPictures(nn.Module):
+class ImagesOnly(nn.Module):
     def __init__(self):
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
@@ -35,7 +35,7 @@ def told(caplog):
 
 
 @pytest.fixture(autouse=True)
-def anew():
+def rebuilt():
     yield
     torch._dynamo.reset()
 
@@ -46,7 +46,7 @@ def test_compiled_passes_are_those_of_the_network(backend, monkeypatch, caplog):
         pytest.skip("needs a C++ compiler")
     monkeypatch.setattr(compiling, "BACKEND", backend)
     torch.manual_seed(0)
-    network, batch = OnPictures(), {"image": torch.randn(5, 3, 2)}
+    network, batch = ImagesOnly(), {"image": torch.randn(5, 3, 2)}
     before = {name: value.clone() for name, value in network.state_dict().items()}
     drawn = torch.get_rng_state()
     passes = compiled_passes(network, batch)
@@ -68,11 +68,11 @@ def test_without_a_compiler_training_goes_on_and_says_why(monkeypatch, caplog):
         raise RuntimeError("no compiler found\nmore")
 
     monkeypatch.setattr(compiling, "BACKEND", fails)
-    network, batch = OnPictures(), {"image": torch.randn(5, 3, 2)}
+    network, batch = ImagesOnly(), {"image": torch.randn(5, 3, 2)}
     passes = compiled_passes(network, batch)
     torch.testing.assert_close(passes(batch), network(batch))
     [message] = told(caplog)
-    assert "goes on without torch.compile" in message and "no compiler found" in message
+    assert "continues without torch.compile" in message and "no compiler found" in message
 
 
 def test_a_derived_network_is_one_graph_whatever_drop_path_is(finished):

@@ -24,7 +24,7 @@ from bioautoml_nni.stages import search
 from bioautoml_nni.training.history import read_history
 from bioautoml_nni.training.inference import Inference
 from bioautoml_nni.training.weights import load_weights
-from bioautoml_nni.utils.seeding import undisturbed
+from bioautoml_nni.utils.seeding import isolate_rng
 
 SILENT = Console(quiet=True)
 CPU = torch.device("cpu")
@@ -62,7 +62,7 @@ CALLERS = {
         0
     ].numpy(),
     "macro-F1": lambda run, data: macro_f1(data, load_model(run, data)),
-    "importance": lambda run, data: metadata_importance(data, load_model(run, data), natural=True),
+    "importance": lambda run, data: metadata_importance(data, load_model(run, data), under_prior=True),
     "inherited": inherited,
     "perturbation": perturbation,
     "teacher": taught,
@@ -180,15 +180,15 @@ def test_float32_on_nvidia_gpus_is_not_tf32_and_what_was_set_stands_again():
 def test_the_accelerators_random_numbers_are_undisturbed():
     with fake_accelerator():
         generators = torch.get_device_module()
-        with undisturbed():
+        with isolate_rng():
             generators.set_rng_state(torch.ones(1))
         assert generators.get_rng_state().equal(torch.zeros(1))
 
 
 def test_a_search_scores_on_its_own_device(run, data, monkeypatch):
     line = read_history(run / "search/history.jsonl")[-1]
-    record = search._EpochRecord(run, data, learns_shares=True)
-    monkeypatch.setattr(search, "shares_of", lambda module: line["shares"])
+    record = search._EpochRecord(run, data, has_preferences=True)
+    monkeypatch.setattr(search, "weights_of", lambda module: line["shares"])
     supernet = load_weights(run / "search/supernet.pt")
     module = SimpleNamespace(model=SimpleNamespace(state_dict=lambda: supernet))
     for device in (CPU, DEVICE):

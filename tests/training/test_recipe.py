@@ -181,7 +181,7 @@ def test_a_student_learns_what_its_teacher_says(copy, finished):
 
     def divergence(network):
         logits, _ = predict_logits(data, network, splits.WEIGHTS)
-        own = data.loss().natural_logits(logits).double().numpy()
+        own = data.loss().prior_logits(logits).double().numpy()
         teacher = wanted[(data.part == splits.WEIGHTS).to_numpy()].astype(float)
         return (softmax(teacher, axis=1) * (log_softmax(teacher, axis=1) - log_softmax(own, axis=1))).sum(1).mean()
 
@@ -228,7 +228,7 @@ def test_what_a_recipe_cannot_have_is_said_at_once(copy):
 def test_a_teacher_that_is_gone_is_missed_in_training_alone(copy, tmp_path):
     run = copy(**{"training.distillation.teacher": str(tmp_path / "gone")})
     assert RunDirectory.open(run.path).experiment.training.distillation is not None
-    with pytest.raises(RunDirectoryError, match=r"gone: is no run directory"):
+    with pytest.raises(RunDirectoryError, match=r"gone: is not a run directory"):
         retrain(run, SILENT)
 
 

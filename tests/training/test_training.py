@@ -50,7 +50,7 @@ def test_each_change_is_drawn_per_picture(setting):
     images = make_images(1).repeat(8, 1, 1, 1)
     changed = ImageTransform(MEAN, STD, OFF.model_copy(update=setting)).train()(images)
     assert changed.shape == (8, 3, 16, 16) and torch.isfinite(changed).all()
-    assert len({tuple(picture.flatten().tolist()) for picture in changed}) > 1
+    assert len({tuple(image.flatten().tolist()) for image in changed}) > 1
 
 
 @pytest.mark.parametrize("training", [True, False])

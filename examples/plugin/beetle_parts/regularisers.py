@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class EqualShares(Regulariser):
-    """Mean squared distance of the shares from equal ones."""
+    """Mean squared distance of the architecture weights from uniform ones."""
 
     def __init__(self, weight: float = 1.0) -> None:
         self.weight = weight
@@ -17,5 +17,5 @@ class EqualShares(Regulariser):
     def penalty(
         self, supernet: nn.Module, alphas: Mapping[str, Tensor], relaxation: Relaxation, progress: float
     ) -> Tensor:
-        distances = [(relaxation.shares(alpha) - 1 / alpha.numel()).square().mean() for alpha in alphas.values()]
+        distances = [(relaxation.probabilities(alpha) - 1 / alpha.numel()).square().mean() for alpha in alphas.values()]
         return self.weight * torch.stack(distances).mean()

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from bioautoml_nni.audit.pictures import picture_findings
+from bioautoml_nni.audit.images import image_findings
 from bioautoml_nni.data.image_store import CachedPixels
 from bioautoml_nni.data.manifest import ID, IMAGE, LABEL
 
@@ -12,7 +12,7 @@ def test_duplicates_are_counted_inside_and_across_the_parts():
     facts = pd.DataFrame(
         {
             "digest": ["1", "1", "2", "3", "4", "2", "5"],
-            "look": np.array(hashes, dtype=np.int64),
+            "phash": np.array(hashes, dtype=np.int64),
             "width": [10, 10, 40, 40, 40, 40, 40],
             "height": [20, 20, 30, 30, 30, 30, 30],
             "several": [0, 0, 1, 0, 0, 1, 0],
@@ -22,7 +22,7 @@ def test_duplicates_are_counted_inside_and_across_the_parts():
     a, c, other = (rng.integers(0, 200, (8, 8, 3)) for _ in range(3))
     memory = np.stack([a, a, c, c + rng.integers(0, 9, c.shape), other, c, 200 - c]).astype(np.uint8)
     test = np.array([False, True, False, False, True, False, True])
-    found = picture_findings(table, facts, CachedPixels(memory, np.arange(7)), test, ~test)
+    found = image_findings(table, facts, CachedPixels(memory, np.arange(7)), test, ~test)
     assert found["exact_duplicates"]["pairs"] == 2  # a = b across the parts, c = f with different labels inside
     assert found["exact_duplicates"]["pairs_across_train_and_test"] == 1
     assert found["exact_duplicates"]["test_images_with_a_twin_in_training"] == 1

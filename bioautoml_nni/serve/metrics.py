@@ -6,7 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from prometheus_client.exposition import generate_latest
 
 
-class Measures:
+class Metrics:
     """Counters of one service.
 
     Attributes:

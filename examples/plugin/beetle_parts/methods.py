@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bioautoml_nni.compare._base import RunContender
+from bioautoml_nni.compare._base import RunMethod
 
 
-class Wider(RunContender):
+class Wider(RunMethod):
     """The experiment with other channels: wider:32."""
 
     def settings(self, seed: int) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What can be read off the shares of a search: how many skips are preferred, and how decided a choice is."""
+"""What architecture weights tell of a search: how many skips it prefers, and how decided a choice is."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..utils.errors import ArchitectureError
-from .derive import Shares
+from .derive import ArchWeights
 from .schema import Architecture
 from .topology import Topology
 
 
 def skip_counts(
-    shares: Mapping[str, Mapping[str, float]], skips: frozenset[str] | Mapping[str, frozenset[str]]
+    weights: Mapping[str, Mapping[str, float]], skips: frozenset[str] | Mapping[str, frozenset[str]]
 ) -> dict[str, int]:
     """Return for each kind of cell the number of edges whose strongest operation is a skip connection.
 
@@ -27,7 +27,7 @@ def skip_counts(
         skips: names of skip connections, of all choices or by label.
     """
     counts: dict[str, int] = {}
-    for label, values in shares.items():
+    for label, values in weights.items():
         kind, found, _ = str(label).partition("_edge_")
         if not found:
             kind = str(label).rpartition("/")[0]
@@ -36,20 +36,20 @@ def skip_counts(
     return counts
 
 
-def entropy(shares: Mapping[str, float]) -> float:
-    """Return the entropy of shares in nats; log(number of candidates) at most."""
-    return -sum(share * math.log(share) for share in shares.values() if share > 0)
+def entropy(weights: Mapping[str, float]) -> float:
+    """Return the entropy of architecture weights in nats; log(number of candidates) at most."""
+    return -sum(share * math.log(share) for share in weights.values() if share > 0)
 
 
-def with_positions(shares: Mapping[str, Mapping[str, float]], topology: Topology) -> dict[str, dict[Any, float]]:
-    """Return shares as JSON keeps them with the numbers of input states as numbers again.
+def with_positions(weights: Mapping[str, Mapping[str, float]], topology: Topology) -> dict[str, dict[Any, float]]:
+    """Return architecture weights as JSON keeps them with the numbers of input states as numbers again.
 
-    Where a node's inputs were one choice from sets of them, such as ``0+2``, an input's share is the sum of the shares
+    Where a node's inputs were one choice from sets of them, such as ``0+2``, an input's share is the sum of the weights
     of its sets, each divided by the size of the set.
     """
     nodes = {label for cell in topology.cells.values() for label in cell.node_labels.values()}
     found: dict[str, dict[Any, float]] = {}
-    for label, own in shares.items():
+    for label, own in weights.items():
         if label not in nodes:
             found[label] = dict(own)
             continue
@@ -62,17 +62,19 @@ def with_positions(shares: Mapping[str, Mapping[str, float]], topology: Topology
     return found
 
 
-def equal_shares(topology: Topology) -> dict[str, dict[Any, float]]:
-    """Return shares that prefer nothing."""
-    shares: dict[str, dict[Any, float]] = {}
+def uniform_weights(topology: Topology) -> dict[str, dict[Any, float]]:
+    """Return architecture weights that prefer nothing."""
+    weights: dict[str, dict[Any, float]] = {}
     for cell in topology.cells.values():
-        shares |= {edge.label: dict.fromkeys(topology.operations, 1 / len(topology.operations)) for edge in cell.edges}
-        shares |= {label: dict.fromkeys(range(node), 1 / node) for node, label in cell.node_labels.items()}
-    return shares | {label: dict.fromkeys(names, 1 / len(names)) for label, names in topology.choices.items()}
+        weights |= {edge.label: dict.fromkeys(topology.operations, 1 / len(topology.operations)) for edge in cell.edges}
+        weights |= {label: dict.fromkeys(range(node), 1 / node) for node, label in cell.node_labels.items()}
+    return weights | {label: dict.fromkeys(names, 1 / len(names)) for label, names in topology.choices.items()}
 
 
-def draw_shares(topology: Topology, shares: Shares, rng: np.random.Generator) -> dict[str, dict[Any, float]]:
-    """Return certain shares of one architecture, every choice drawn with its shares as probabilities.
+def sample_architecture(
+    topology: Topology, weights: ArchWeights, rng: np.random.Generator
+) -> dict[str, dict[Any, float]]:
+    """Return one-hot architecture weights of one architecture, every choice drawn with its weights as probabilities.
 
     The inputs of a node are drawn without replacement, one after the other.
     """
@@ -85,12 +87,12 @@ def draw_shares(topology: Topology, shares: Shares, rng: np.random.Generator) ->
     certain: dict[str, dict[Any, float]] = {}
     for cell in topology.cells.values():
         for edge in cell.edges:
-            [chosen] = drawn(shares[edge.label], 1)
+            [chosen] = drawn(weights[edge.label], 1)
             certain[edge.label] = {name: float(name == chosen) for name in topology.operations}
         for node, label in cell.node_labels.items():
-            certain[label] = {source: 2.0 ** -(rank + 1) for rank, source in enumerate(drawn(shares[label], node))}
+            certain[label] = {source: 2.0 ** -(rank + 1) for rank, source in enumerate(drawn(weights[label], node))}
     for label, names in topology.choices.items():
-        [chosen] = drawn(shares[label], 1)
+        [chosen] = drawn(weights[label], 1)
         certain[label] = {name: float(name == chosen) for name in names}
     return certain
 
@@ -114,14 +116,16 @@ def as_text(choice: Any) -> str:
     return "+".join(map(str, sorted(choice))) if isinstance(choice, list | tuple) else str(choice)
 
 
-def mean_shares(shares: Mapping[str, Mapping[str, float]], groups: Mapping[str, frozenset[str]]) -> dict[str, float]:
-    """Return what the edges' shares say on average: entropy in nats, gap of the first two, share of each group.
+def weight_statistics(
+    weights: Mapping[str, Mapping[str, float]], groups: Mapping[str, frozenset[str]]
+) -> dict[str, float]:
+    """Return what the edges' weights say on average: entropy in nats, gap of the first two, share of each group.
 
     Args:
-        shares: of all choices; only edges count.
+        weights: of all choices; only edges count.
         groups: names of operations by what they are called together, such as ``skip`` and ``zero``.
     """
-    edges = [own for label, own in shares.items() if "_edge_" in label]
+    edges = [own for label, own in weights.items() if "_edge_" in label]
     if not edges:
         return {}
     found = {"alpha_entropy": sum(map(entropy, edges)) / len(edges)}
@@ -132,14 +136,14 @@ def mean_shares(shares: Mapping[str, Mapping[str, float]], groups: Mapping[str, 
     return found
 
 
-def chosen_shares(topology: Topology, choices: Mapping[str, str]) -> dict[str, dict[Any, float]]:
-    """Return certain shares for one candidate of every open label.
+def one_hot_weights(topology: Topology, choices: Mapping[str, str]) -> dict[str, dict[Any, float]]:
+    """Return one-hot architecture weights for one candidate of every open label.
 
     Raises:
         ArchitectureError: for labels and candidates that do not exist, and labels without a choice, all at once.
     """
     known = open_choices(topology)
-    problems = [f"{label} is no choice of this space" for label in choices if label not in known]
+    problems = [f"{label} is not a choice of this space" for label in choices if label not in known]
     for label, names in known.items():
         if label not in choices:
             problems.append(f"{label} is missing")
@@ -147,7 +151,7 @@ def chosen_shares(topology: Topology, choices: Mapping[str, str]) -> dict[str, d
             problems.append(f"{label}: {choices[label]!r} is none of {', '.join(names)}")
     if problems:
         raise ArchitectureError(f"derivation.choices: {'; '.join(problems)}. Each of {', '.join(known)} takes one.")
-    certain = equal_shares(topology)
+    certain = uniform_weights(topology)
     nodes = {label for cell in topology.cells.values() for label in cell.node_labels.values()}
     for label, choice in choices.items():
         chosen = set(map(int, choice.split("+"))) if label in nodes else {choice}
@@ -155,8 +159,8 @@ def chosen_shares(topology: Topology, choices: Mapping[str, str]) -> dict[str, d
     return certain
 
 
-def with_shares(architecture: Architecture, topology: Topology, shares: Shares) -> Architecture:
-    """Return the same decisions with the shares that a search gave them."""
+def record_weights(architecture: Architecture, topology: Topology, weights: ArchWeights) -> Architecture:
+    """Return the same decisions with the architecture weights that a search gave them."""
     cells = {}
     for kind, cell in topology.cells.items():
         labels = {(edge.source, edge.target): edge.label for edge in cell.edges}
@@ -164,17 +168,17 @@ def with_shares(architecture: Architecture, topology: Topology, shares: Shares) 
         told: dict[str, list[Any]] = {"edges": [], "pruned": []}
         for name, edges in told.items():
             for edge in getattr(found, name):
-                own = shares[labels[edge.source, edge.target]]
+                own = weights[labels[edge.source, edge.target]]
                 facts = {
                     "zero_share": float(own.get(topology.zero or "", 0.0)),
-                    "input_share": float(shares[cell.node_labels[edge.target]][edge.source]),
+                    "input_share": float(weights[cell.node_labels[edge.target]][edge.source]),
                 }
                 if name == "edges":
                     facts["operation_share"] = float(own[edge.operation])
                 edges.append(edge.model_copy(update=facts))
         cells[kind] = found.model_copy(update={name: tuple(edges) for name, edges in told.items()})
     choices = {
-        label: record.model_copy(update={"share": float(shares[label][record.choice])})
+        label: record.model_copy(update={"share": float(weights[label][record.choice])})
         for label, record in architecture.choices.items()
     }
     return architecture.model_copy(update={"cells": cells, "choices": choices})

@@ -10,25 +10,25 @@ from torch import Tensor, distributed
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler
 
 
-def processes() -> int:
+def world_size() -> int:
     """Return the number of processes that search together."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def average(tensors: Sequence[Tensor]) -> None:
     """Replace tensors by their mean over all processes, in one message; nothing happens where there is one."""
-    if processes() == 1 or not tensors:
+    if world_size() == 1 or not tensors:
         return
     flat = torch.cat([tensor.detach().flatten() for tensor in tensors])
     distributed.all_reduce(flat)
-    flat /= processes()
+    flat /= world_size()
     for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.detach().copy_(mean.view_as(tensor))
 
 
 def average_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
     """Average the gradients of parameters; one without a gradient here may have one in another process."""
-    if processes() == 1:
+    if world_size() == 1:
         return
     for parameter in parameters:
         if parameter.grad is None:
@@ -36,9 +36,9 @@ def average_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
     average([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
-def everywhere(holds: Tensor) -> bool:
+def all_ranks(holds: Tensor) -> bool:
     """Return whether something holds in all processes."""
-    if processes() > 1:
+    if world_size() > 1:
         lowest = holds.to(torch.uint8)
         distributed.all_reduce(lowest, distributed.ReduceOp.MIN)
         holds = lowest.bool()
@@ -66,11 +66,11 @@ class ProcessSampler(Sampler[int]):
         yield from indices[self.rank : len(self) * self.processes : self.processes]
 
 
-def process_share(loader: Any) -> DataLoader:
+def shard(loader: Any) -> DataLoader:
     """Return a loader over this process's share of another loader's data.
 
     Raises:
-        TypeError: if it is no map-style `DataLoader` with a sampler of known length.
+        TypeError: if it is not a map-style `DataLoader` with a sampler of known length.
     """
     if not isinstance(loader, DataLoader) or not isinstance(loader.sampler, Sized):
         raise TypeError("a search in several processes needs DataLoaders over data sets with a length")
@@ -80,7 +80,7 @@ def process_share(loader: Any) -> DataLoader:
     sampler: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler.sampler
     if isinstance(sampler, RandomSampler) and sampler.generator is None:  # to be seeded alike in all processes
         sampler = RandomSampler(sampler.data_source, generator=torch.Generator())
-    return loader_like(loader, loader.dataset, ProcessSampler(sampler, distributed.get_rank(), processes()))
+    return loader_like(loader, loader.dataset, ProcessSampler(sampler, distributed.get_rank(), world_size()))
 
 
 def loader_like(loader: DataLoader, dataset: Any, sampler: Sampler[int]) -> DataLoader:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from bioautoml_nni.strategies.stock import NNIDarts
+from bioautoml_nni.strategies.nni_darts import NNIDarts
 from conftest import tiny_experiment
 from rich.console import Console
 

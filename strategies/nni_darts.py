@@ -16,7 +16,7 @@ from .supermodules import NATIVE, MixedCell
 
 
 class NNIDarts(DARTS):
-    """NNI's own DARTS; no validation during the search, and what goes on after a kill sees other batches.
+    """NNI's own DARTS; no validation during the search, and what resumes after a kill sees other batches.
 
     What it computes is NNI's; only the order of its architecture parameters is fixed. NNI takes it from a Python set,
     and since Adam's moments are stored by position, a search that went on in a new process would get those of others.

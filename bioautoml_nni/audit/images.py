@@ -12,16 +12,16 @@ from ..data.manifest import ID, LABEL
 from ..data.perceptual_hash import near_pairs
 
 LIKENESS = 4
-"""Most differing bits, of 64, of two pictures that may be nearly the same."""
+"""Most differing bits, of 64, of two images that may be nearly the same."""
 CORRELATION = 0.94
-"""Least correlation of the grey pixels of two pictures that count as nearly the same. Hashes alone also agree where a
+"""Least correlation of the grey pixels of two images that count as nearly the same. Hashes alone also agree where a
 specimen is small on an empty ground."""
 BLOCK = 512
 SHOWN = 20
 SMALL = 32
 
 
-def picture_findings(
+def image_findings(
     table: pd.DataFrame, facts: pd.DataFrame, pixels: Pixels, test: np.ndarray, train: np.ndarray
 ) -> dict[str, Any]:
     """Return sizes and duplicates of readable images.
@@ -36,7 +36,7 @@ def picture_findings(
         return {"checked": 0}
     longest = facts[["width", "height"]].astype(int).max(axis=1)
     exact = _chain(facts["digest"])
-    near = near_pairs(facts["look"].to_numpy(np.int64), LIKENESS)
+    near = near_pairs(facts["phash"].to_numpy(np.int64), LIKENESS)
     digest = pd.factorize(facts["digest"])[0]
     near = near[digest[near[:, 0]] != digest[near[:, 1]]]
     near = near[_correlation(pixels, near) >= CORRELATION]

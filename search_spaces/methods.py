@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bioautoml_nni.compare._base import RunContender
+from bioautoml_nni.compare._base import RunMethod
 from bioautoml_nni.utils.errors import ConfigError
 
 PRETRAINED = "pretrained"
@@ -19,7 +19,7 @@ RECIPE = {
 """What the experiment may ask of a network made of cells, and of no other."""
 
 
-class TimmContender(RunContender):
+class TimmMethod(RunMethod):
     """timm:NAME is a network of timm from scratch, fused as the experiment is; timm:NAME@FILE starts from weights,
     timm:NAME@pretrained from timm's own."""
 
@@ -27,7 +27,7 @@ class TimmContender(RunContender):
         return {"space": {"name": "timm", **encoder("timm", self.argument)}, **RECIPE}
 
 
-class Probe(RunContender):
+class Probe(RunMethod):
     """A logistic regression on a frozen encoder's features and the metadata; probe:ENCODER names another encoder."""
 
     def settings(self, seed: int) -> Mapping[str, Any]:
@@ -35,7 +35,7 @@ class Probe(RunContender):
         return {"space": {"name": "probe", **start}, "training.distillation": None, **RECIPE}
 
 
-class TimmProbe(RunContender):
+class TimmProbe(RunMethod):
     """timm_probe:NAME@FILE keeps the weights of a pretrained encoder and trains what stands on it by gradient descent;
     without @FILE they are timm's own."""
 

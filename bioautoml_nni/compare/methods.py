@@ -1,4 +1,4 @@
-"""Contenders that need no strategy and no space of their own."""
+"""Methods that need no strategy and no space of their own."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ..config.load import apply_overrides
 from ..data import splits
 from ..runs.prepared import PreparedData
 from ..utils.errors import DataError
-from ._base import PredictingContender, Prediction, RunContender
+from ._base import PredictingMethod, Prediction, RunMethod
 from .tables_as_onnx import count_tree_parameters, input_widths, write_boosting, write_logistic
 
 
-class AsConfigured(RunContender):
+class AsConfigured(RunMethod):
     """The experiment as its file says."""
 
     def settings(self, seed: int) -> Mapping[str, Any]:
         return {}
 
 
-class Changed(RunContender):
+class Changed(RunMethod):
     """The experiment with other settings: with:KEY=VALUE, or with:KEY=VALUE;KEY=VALUE."""
 
     def __init__(self, argument: str) -> None:
@@ -37,28 +37,28 @@ class Changed(RunContender):
         return dict(_dotted(apply_overrides({}, self.changes)))
 
 
-class ImageOnly(RunContender):
+class ImageOnly(RunMethod):
     """The experiment without metadata."""
 
     def settings(self, seed: int) -> Mapping[str, Any]:
         return {"data.modalities": ["image"]}
 
 
-class MetadataOnly(RunContender):
+class MetadataOnly(RunMethod):
     """The experiment without images."""
 
     def settings(self, seed: int) -> Mapping[str, Any]:
         return {"data.modalities": ["metadata"]}
 
 
-class RandomArchitecture(RunContender):
+class RandomArchitecture(RunMethod):
     """An architecture of the same space drawn at random, a new one for every seed; nothing is searched."""
 
     def settings(self, seed: int) -> Mapping[str, Any]:
         return {"derivation.method": "random", "derivation.seed": seed}
 
 
-class RandomHalving(RunContender):
+class RandomHalving(RunMethod):
     """The best of several random architectures by successive halving; nothing is searched."""
 
     def settings(self, seed: int) -> Mapping[str, Any]:
@@ -66,30 +66,30 @@ class RandomHalving(RunContender):
         return {f"derivation.{key}": value for key, value in chosen.items()}
 
 
-class Halving(RunContender):
+class Halving(RunMethod):
     """The best by successive halving of several architectures that the search proposes."""
 
     def settings(self, seed: int) -> Mapping[str, Any]:
-        chosen = {"method": "successive_halving", "proposals": "shares", "seed": seed}
+        chosen = {"method": "successive_halving", "proposals": "sampled", "seed": seed}
         return {f"derivation.{key}": value for key, value in chosen.items()}
 
 
-class Strongest(RunContender):
+class Strongest(RunMethod):
     """The architecture with the largest shares at the end of the search."""
 
     def settings(self, seed: int) -> Mapping[str, Any]:
-        return {"derivation.method": "shares"}
+        return {"derivation.method": "strongest"}
 
 
-class Perturbation(RunContender):
+class Perturbation(RunMethod):
     """The architecture chosen by what the supernet loses without each operation."""
 
     def settings(self, seed: int) -> Mapping[str, Any]:
         return {"derivation.method": "perturbation"}
 
 
-class Majority(PredictingContender):
-    """The most frequent class of the training part."""
+class Majority(PredictingMethod):
+    """The most frequent class of the training split."""
 
     def predict(self, data: PreparedData, seed: int) -> Prediction:
         counts = np.array(data.class_counts(), dtype=np.float64)
@@ -97,7 +97,7 @@ class Majority(PredictingContender):
         return Prediction(answers[0], 0, answers[1])
 
 
-class MetadataBoosting(PredictingContender):
+class MetadataBoosting(PredictingMethod):
     """Gradient boosting (scikit-learn) on the encoded metadata, classes weighted equally."""
 
     def predict(self, data: PreparedData, seed: int) -> Prediction:
@@ -113,7 +113,7 @@ class MetadataBoosting(PredictingContender):
         )  # fmt: skip
 
 
-class MetadataLogistic(PredictingContender):
+class MetadataLogistic(PredictingMethod):
     """Logistic regression (scikit-learn) on the encoded metadata, classes weighted equally."""
 
     def predict(self, data: PreparedData, seed: int) -> Prediction:
@@ -157,7 +157,7 @@ def _trained(data: PreparedData) -> np.ndarray:
 
 
 def _scored(data: PreparedData) -> tuple[np.ndarray, np.ndarray]:
-    """Return whether each row belongs to the test part, and whether to the validation part (N,)."""
+    """Return whether each row belongs to the test split, and whether to the validation split (N,)."""
     return (data.part == splits.TEST).to_numpy(), (data.part == splits.VALIDATION).to_numpy()
 
 
