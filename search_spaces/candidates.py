@@ -16,8 +16,13 @@ SIZE = 160
 """Edge of the images, as in examples/pitfall/probe.yml."""
 LOOKING = 0.01
 """Seconds in which the encoder looks at one image, on two cores."""
-SEARCHING, TRAINING, TUNING = 1.5e-3, 1e-3, 0.04
-"""Seconds of one specimen and epoch: cells on stored maps, searched and trained; the encoder itself, trained."""
+SEARCHING, TRAINING, TUNING, TUNING_LATE = 1.5e-3, 1e-3, 0.04, 0.013
+"""Seconds of one specimen and epoch: cells on stored maps, searched and trained; the encoder itself, trained; the
+encoder after `FROZEN_STAGES`, from stored maps."""
+FROZEN_STAGES, VIEWS = 2, 3
+"""Of a fine-tuned encoder: the last stage that stays, and views of every image whose maps are kept."""
+MAP_BYTES = 40 * 20 * 20 * 2
+"""Of the map of that stage in half precision, at `SIZE` pixels."""
 REFITTED = 2.2
 """Times that a training takes which is repeated with the validation split."""
 
@@ -148,21 +153,34 @@ class FineTunedCandidate(_OnEncoder):
     requires = ("encoders:efficientnet_lite0",)
     least = 0.3
 
-    epochs = 20
+    training_share = 0.4  # it is trained twice, the second time with the validation split
+    epochs = 10
 
     def seconds(self, work: Work) -> float:
-        return TUNING * work.trained * self.epochs * (image_size(work) / SIZE) ** 2
+        pixels = (image_size(work) / SIZE) ** 2
+        stored = self._stored(work)
+        looking = LOOKING * work.total * (1 + VIEWS) if stored else 0.0
+        return pixels * (looking + REFITTED * (TUNING_LATE if stored else TUNING) * work.trained * self.epochs)
 
     def settings(self, work: Work, share: float) -> Mapping[str, Any]:
         return {
             "data.image_size": image_size(work),
             "space": {
                 "name": "multimodal", "cells": 0,
-                "trunk": {"encoder": ENCODER, "embedding": True, "frozen": False},
+                "trunk": {
+                    "encoder": ENCODER, "embedding": True, "frozen": False,
+                    **({"frozen_stages": FROZEN_STAGES, "views": VIEWS} if self._stored(work) else {}),
+                },
             },
             "loss": {"name": "logit_adjusted", "tau": 0.5},
             "search.image_sizes": [], "retrain.cells": None, "retrain.channels": None,
-            "retrain.initial_weights": "scratch", "training.recipe": "finetune", "training.cutmix": 0.0,
-            "training.epochs": scaled_epochs(self.epochs, share, 5), "training.drop_path": 0.0,
-            "training.auxiliary_weight": 0.0, "training.patience": None,
+            "retrain.initial_weights": "scratch", "retrain.refit": True, "training.recipe": "finetune",
+            "training.mixup": 0.2, "training.cutmix": 0.0, "training.epochs": scaled_epochs(self.epochs, share, 5),
+            "training.drop_path": 0.0, "training.auxiliary_weight": 0.0, "training.patience": None,
         }  # fmt: skip
+
+    @staticmethod
+    def _stored(work: Work) -> bool:
+        """Return whether the first stages' maps of all views fit into half of the cache."""
+        needed = MAP_BYTES * (image_size(work) / SIZE) ** 2 * work.total * (1 + VIEWS)
+        return needed <= work.experiment.cache.max_gb * 1e9 / 2

@@ -176,8 +176,12 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
     def frozen_features(**arguments: Any) -> FeatureRequest | None:
         """Return what a frozen trunk is asked for, whatever the search decides; None where none is frozen."""
         plan = trunk_plan(arguments.get("trunk"), arguments.get("cells", 6), ("image",))
-        if plan is None or not plan.settings.frozen:
+        if plan is None or not plan.settings.stores_features:
             return None
+        kept = plan.settings.frozen_stages
+        if kept is not None:
+            stages = tuple(sorted({kept, *(stage for stage in plan.channels if stage < kept)}))
+            return FeatureRequest(plan.encoder, stages, embedding=False, views=plan.settings.views)
         return FeatureRequest(plan.encoder, tuple(sorted(plan.channels)), WITH in plan.embeddings, plan.settings.views)
 
     @staticmethod
@@ -449,7 +453,7 @@ def _trunk_encoder(
     frozen = plan.settings.frozen
     return TrunkEncoder(
         plan.trunk_of(stages, embedding, pretrained=searched), stages, read, cells, width, path,
-        _passing(plan, bool(cells), embedding), embedding, frozen, constant=frozen and searched,
+        _passing(plan, bool(cells), embedding), embedding, frozen, plan.settings.frozen_stages, constant=searched,
     )  # fmt: skip
 
 

@@ -57,6 +57,24 @@ class TrunkPlan:
         self.channels = {stage: int(found.shape[1]) for stage, found in zip(used, maps, strict=True)}
         edges = {stage: int(found.shape[2]) for stage, found in zip(used, maps, strict=True)}
         self.factors = {stage: edges[stage] // min(edges.values()) for stage in used}
+        self._check_frozen_stages(whole)
+
+    def _check_frozen_stages(self, whole: Any) -> None:
+        kept, last = self.settings.frozen_stages, whole.count_stages() - 1
+        if not self.settings.embedding:
+            last = max(self.channels)
+        if kept is None:
+            return
+        if not whole.can_continue:
+            raise ValueError(
+                f"space.trunk.frozen_stages: {self.settings.encoder} cannot be entered at a stage; remove it, and the "
+                "whole encoder is trained"
+            )
+        if kept >= last:
+            raise ValueError(
+                f"space.trunk.frozen_stages: {kept} leaves nothing of stages 0 to {last} to train; give a smaller one, "
+                "or set frozen: true"
+            )
 
     def chosen(self, architecture: Architecture) -> tuple[tuple[int, ...], bool]:
         """Return the stages that an architecture reads, and whether it reads the embedding."""
@@ -173,7 +191,8 @@ class TrunkEncoder(nn.Module):
     """An image encoder that stands on a trunk: what is read, a stack of cells, and beside it the trunk's embedding.
 
     Takes images, or the stored features of a frozen trunk: in a batch ``stage{S}`` (N, C, h, w) of every stage that
-    is read and ``embedding`` (N, E).
+    is read and ``embedding`` (N, E). Of a trunk whose first stages alone are frozen that is the map of the last frozen
+    stage, and those of earlier stages that are read.
 
     Args:
         trunk: the encoder up to the last stage that is read, or whole.
@@ -184,7 +203,8 @@ class TrunkEncoder(nn.Module):
         path: what becomes of the pooled features that pass the cells by, their width `path_features`; None without.
         has_embedding: whether the embedding is among these.
         frozen: keep the trunk as it is.
-        constant: a frozen trunk's weights are no parameters at all, which a search must not set free.
+        frozen_stages: last stage of a trained trunk that is kept as it is; None trains all of it.
+        constant: frozen weights are no parameters at all, which a search must not set free.
     """
 
     def __init__(
@@ -198,6 +218,7 @@ class TrunkEncoder(nn.Module):
         path_features: int,
         has_embedding: bool,
         frozen: bool,
+        frozen_stages: int | None,
         constant: bool,
     ) -> None:
         super().__init__()
@@ -207,20 +228,27 @@ class TrunkEncoder(nn.Module):
         self.cells = nn.ModuleList(cells)
         self.path = path
         self.has_embedding = has_embedding
+        self.frozen_stages = frozen_stages
         self.frozen = frozen
         self.width = width if read is not None else 0
         self.features = self.width + path_features
         self.has_feature_map = self._maps_agree()
-        if frozen:
-            freeze(trunk, constant)
+        for module in self._frozen_modules():
+            freeze(module, constant)
         self.train()
 
     def train(self, mode: bool = True) -> TrunkEncoder:
-        """Set the mode; a frozen trunk stays in evaluation mode."""
+        """Set the mode; what is frozen stays in evaluation mode."""
         super().train(mode)
-        if self.frozen:
-            self.trunk.eval()
+        for module in self._frozen_modules():
+            module.eval()
         return self
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        if self.frozen:
+            return [self.trunk]
+        found: list[nn.Module] = [] if self.frozen_stages is None else self.trunk.until(self.frozen_stages)
+        return found
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Map normalised images (N, 3, H, W) to maps (N, C, h, w): of the last cell, then those that pass it by."""
@@ -249,8 +277,15 @@ class TrunkEncoder(nn.Module):
 
     def of_features(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Map stored features of the frozen trunk to embeddings (N, features); see the class for their names."""
-        maps = {stage: batch[f"stage{stage}"] for stage in self.stages}
-        return self._embedding(maps, batch["embedding"] if self.has_embedding else None)
+        if self.frozen_stages is None:
+            maps = {stage: batch[f"stage{stage}"] for stage in self.stages}
+            return self._embedding(maps, batch["embedding"] if self.has_embedding else None)
+        kept = self.frozen_stages
+        later = [stage for stage in self.stages if stage > kept]
+        last, found = self.trunk.continue_from(kept, batch[f"stage{kept}"], later)
+        maps = {stage: batch[f"stage{stage}"] for stage in self.stages if stage <= kept}
+        maps |= dict(zip(later, found, strict=True))
+        return self._embedding(maps, self.trunk.pool(last) if self.has_embedding else None)
 
     @property
     def _pools_stages(self) -> bool:

@@ -265,8 +265,10 @@ def _trunk_problems(experiment: Experiment) -> list[str]:
     if not isinstance(trunk, Mapping):
         return []
     problems = []
-    if trunk.get("frozen", True):
-        reason = "the features of a frozen trunk are computed once; remove it, or set space.trunk.frozen: false"
+    frozen_stages = trunk.get("frozen_stages") is not None
+    if trunk.get("frozen", True) or frozen_stages:
+        way_out = "remove space.trunk.frozen_stages" if frozen_stages else "set space.trunk.frozen: false"
+        reason = f"the features of a frozen trunk are computed once; remove it, or {way_out}"
         problems += [f"training.cutmix: {reason}."] if experiment.training.cutmix else []
         problems += [f"search.image_sizes: {reason}."] if experiment.search.image_sizes else []
     elif trunk.get("views"):
@@ -313,7 +315,8 @@ def _teacher_problems(experiment: Experiment) -> list[str]:
     """Return why a teacher cannot see the view that its student sees."""
     problems = []
     trunk = experiment.space.arguments.get("trunk")
-    stored = isinstance(trunk, Mapping) and trunk.get("frozen", True) and experiment.cache.max_gb > 0
+    frozen = isinstance(trunk, Mapping) and (trunk.get("frozen", True) or trunk.get("frozen_stages") is not None)
+    stored = frozen and experiment.cache.max_gb > 0
     for section in ("search", "training"):
         settings = getattr(experiment, section).distillation
         if settings is None or not settings.same_view:

@@ -186,7 +186,7 @@ class DistillationConfig(_Section):
         description="the directory of a run with the same classes, retrained at least; or an encoder, such as "
         "efficientnet_lite0; or a .parquet of logits or embeddings by specimen id"
     )
-    weight: float = Field(0.5, gt=0, le=1, description="of the teacher's word; the labels' has the rest")
+    weight: float = Field(0.5, gt=0, le=1, description="of the distillation loss; the label loss has weight 1 - weight")
     temperature: float = Field(2.0, ge=1)
     folds: int = Field(
         0,

@@ -54,6 +54,23 @@ class Trunk(nn.Module):
     def parameter_layers(self) -> list[list[nn.Parameter]]:
         """Return all parameters by layer, from the image on: what layer-wise decay of the learning rate goes by."""
 
+    @property
+    def can_continue(self) -> bool:
+        """Whether `continue_from` and `until` are there; not every network can be entered in its middle."""
+        return False
+
+    def continue_from(self, stage: int, features: Tensor, stages: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+        """Return what `features_with_stages` does, from the map (N, C, h, w) of a stage on.
+
+        Args:
+            stages: later ones.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be entered at a stage")
+
+    def until(self, stage: int) -> list[nn.Module]:
+        """Return the modules that make the map of a stage."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be entered at a stage")
+
     def with_stages(self, images: Tensor, stages: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         """Return `forward` and `feature_maps` of one pass."""
         last, maps = self.features_with_stages(images, stages)

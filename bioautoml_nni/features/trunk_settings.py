@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..registry import get, plugins
 from ..utils.errors import PluginError
@@ -25,6 +25,9 @@ class TrunkSettings(BaseModel):
         embedding: whether the whole encoder's embedding goes into the classifier too, beside the cells; "open" lets
             the search decide.
         frozen: keep the encoder as it is, and compute what is read of it once; otherwise it is trained along.
+        frozen_stages: of an encoder that is trained, the last stage that stays as it is all the same. The map of this
+            stage is computed once, so that training passes through the later stages alone: fine-tuning takes a third of
+            the time, and what the first stages know (edges, textures) is needed unchanged as a rule.
         views: mirrored and turned views of every image whose features are computed beside those of the plain one, up
             to 7; training draws among all of them. Without any, maps are mirrored and turned themselves.
         embedding_dropout: dropout of the embedding.
@@ -39,6 +42,7 @@ class TrunkSettings(BaseModel):
     stage: int | str | list[int | str] | None = None
     embedding: bool | Literal["open"] = False
     frozen: bool = True
+    frozen_stages: int | None = Field(None, ge=0)
     views: int = Field(0, ge=0, le=7)
     embedding_dropout: float = Field(0.5, ge=0, lt=1)
     path_dropout: float = Field(0.5, ge=0, le=1)
@@ -63,6 +67,17 @@ class TrunkSettings(BaseModel):
         if value == []:
             raise ValueError("an empty list leaves nothing to choose; name a stage")
         return value
+
+    @model_validator(mode="after")
+    def _freezes_once(self) -> TrunkSettings:
+        if self.frozen and self.frozen_stages is not None:
+            raise ValueError("frozen_stages: is for a trunk that is trained otherwise; add frozen: false, or remove it")
+        return self
+
+    @property
+    def stores_features(self) -> bool:
+        """Whether something is computed once and stands in place of the images."""
+        return self.frozen or self.frozen_stages is not None
 
     @property
     def readings(self) -> tuple[tuple[int, ...], ...]:

@@ -24,7 +24,7 @@ from .settings import check_nni_file
 
 HOST_VARIABLE = "BIOAUTOML_NNI_HOST"
 LOCAL = "127.0.0.1"
-START_SECONDS = 60
+START_SECONDS = 180
 """How long the manager may take to answer at first."""
 EVERYWHERE = ("0.0.0.0", "::", "")
 """Addresses that stand for every interface."""

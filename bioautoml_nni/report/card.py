@@ -14,6 +14,7 @@ from ..evaluation.metrics import read_per_class
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
 from ..utils.own_files import read_json
+from .baselines import shown_baselines
 
 SHOWN = 30
 
@@ -48,6 +49,7 @@ def model_card(
     return environment.get_template("model_card.md.j2").render(
         name=run.experiment.name,
         size=data.image_size,
+        baselines=shown_baselines(run, metrics) or {"lines": [], "warning": ""},
         trunk=Architecture.load(architecture).trunk if architecture.is_file() else None,
         metrics=metrics,
         columns=", ".join(f"`{column}`" for column in metrics["metadata_columns"]),

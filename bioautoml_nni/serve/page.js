@@ -62,7 +62,7 @@ function metadata() {
     if (!text) continue;
     const asNumber = !["categorical", "text", "date"].includes(input.dataset.role);
     const value = asNumber ? Number(text.replace(",", ".")) : text;
-    if (Number.isNaN(value)) throw new Error(`${input.name}: ${text} is no number.`);
+    if (Number.isNaN(value)) throw new Error(`${input.name}: ${text} is not a number.`);
     row[input.name] = value;
   }
   return row;

@@ -2,7 +2,7 @@
 
     python docs/_make/pictures.py RUN [--web-ui SCREENSHOT]
 
-RUN is a run with an export (`make demo`, then `bioautoml export runs/sample`). Every image is rebuilt from what it
+RUN is a run with an export (`make demo`, then `bioautoml export runs/sample`). Every image is made again from what it
 holds, the leaderboard from benchmarks/results/sample_compare.csv; Chromium takes the screenshots.
 """
 

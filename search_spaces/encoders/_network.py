@@ -70,6 +70,25 @@ class TimmTrunk(Trunk):
         *maps, last = self.feature_maps(images, [*stages, self.stage])
         return last, maps
 
+    @property
+    def can_continue(self) -> bool:
+        return self._by_block and all(hasattr(self.body, name) for name in ("conv_stem", "bn1"))
+
+    def continue_from(self, stage: int, features: Tensor, stages: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+        self._require(stage)
+        features = features.contiguous(memory_format=torch.channels_last)
+        maps: dict[int, Tensor] = {}
+        for index in range(stage + 1, len(self.body.blocks)):
+            features = self.body.blocks[index](features)
+            maps[index] = features
+        if self.stage is None:
+            features = self.body.bn2(self.body.conv_head(features))
+        return features, [maps[index] for index in stages]
+
+    def until(self, stage: int) -> list[nn.Module]:
+        self._require(stage)
+        return [self.body.conv_stem, self.body.bn1, *self.body.blocks[: stage + 1]]
+
     def parameter_layers(self) -> list[list[nn.Parameter]]:
         named = dict(self.body.named_parameters())
         if not hasattr(self.body, "group_matcher"):

@@ -47,6 +47,9 @@ def test_the_report_tells_of_probe_and_boosting_on_the_same_split(beside):
     html = (folder / "report.html").read_text()
     assert "Beside simple baselines" in html and "A simple baseline beats this network" in html
     assert "A simple baseline beats this network" in " ".join(done.stdout.split())
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert f"| metadata_boosting (a simple baseline) | {lines['metadata_boosting']['test']['accuracy']:.3f} |" in card
+    assert "A simple baseline beats this network" in card
     assert not (folder / "baselines").exists()
 
 

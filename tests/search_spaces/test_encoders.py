@@ -118,7 +118,7 @@ class ClipBlock(torch.nn.Module):
 
 
 class ClipTower(torch.nn.Module):
-    """open_clip's own image tower, which BioCLIP has: written rebuilt from its paper's figure, with its names."""
+    """open_clip's own image tower, which BioCLIP has: written from its paper's figure, with its names."""
 
     def __init__(self, width=16, heads=2, depth=2, patch=16, size=32):
         super().__init__()

@@ -173,6 +173,55 @@ def test_a_trunk_that_is_trained_has_smaller_rates_towards_the_image():
     assert scales[id(stem)] < scales[id(last)] == 0.5
 
 
+PARTLY = {"encoder": "efficientnet_lite0", "stage": "2+4", "embedding": True, "frozen": False, "frozen_stages": 3}
+
+
+def partly_frozen(cells: int) -> MultimodalSpace:
+    torch.manual_seed(0)
+    stage = PARTLY["stage"] if cells else 4
+    return MultimodalSpace(**{**ARGUMENTS, "cells": cells}, trunk={**PARTLY, "stage": stage})
+
+
+def test_the_map_of_the_last_frozen_stage_stands_for_the_images():
+    space = AlternatingDARTS().mutate_model(partly_frozen(2)).eval()
+    batch = make_batch()
+    request = MultimodalSpace.frozen_features(**ARGUMENTS, trunk=PARTLY)
+    assert (request.stages, request.embedding) == ((2, 3), False)
+    with torch.no_grad():
+        maps = load_encoder("efficientnet_lite0").trunk().feature_maps(batch["image"], request.stages)
+        stored = {name: value for name, value in batch.items() if name != "image"}
+        stored |= {f"stage{stage}": found for stage, found in zip(request.stages, maps, strict=True)}
+        torch.testing.assert_close(space(stored), space(batch), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cells", [0, 2])
+def test_training_changes_the_stages_after_the_last_frozen_one_alone(cells):
+    space = partly_frozen(cells).train()
+    before = copy.deepcopy(space.image_encoder.trunk.state_dict())
+    optimiser = torch.optim.SGD(space.parameters(), 0.1)
+    space(make_batch()).square().sum().backward()
+    optimiser.step()
+    after = space.image_encoder.trunk.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    blocks = {name.split(".")[2] for name in changed if ".blocks." in f".{name}"}
+    assert blocks == {"4", "5", "6"} and not any("conv_stem" in name or "body.bn1" in name for name in changed)
+    assert any("conv_head" in name for name in changed)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"frozen": True}, "add frozen: false"),
+        ({"frozen_stages": 6}, "leaves nothing of stages 0 to 6"),
+        ({"embedding": False, "frozen_stages": 4}, "leaves nothing of stages 0 to 4"),
+        ({"encoder": "timm:test_resnet@random", "stage": 4, "frozen_stages": 1}, "cannot be entered at a stage"),
+    ],
+)
+def test_frozen_stages_that_cannot_be_are_refused(changes, message):
+    with pytest.raises((ValidationError, ValueError), match=message):
+        MultimodalSpace(**ARGUMENTS, trunk={**PARTLY, **changes})
+
+
 def test_path_dropout_gives_each_specimen_one_path_twice_as_strong():
     torch.manual_seed(0)
     dropout = PathDropout(2, 1.0).train()
