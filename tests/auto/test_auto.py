@@ -1,10 +1,10 @@
 """`bioautoml auto` on the tests' own table: plan, leaderboard, choice, export, resume, and what goes wrong."""
 
 import json
-import multiprocessing
-import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -197,27 +197,30 @@ def test_a_candidate_that_crashes_leaves_the_others_and_is_tried_again(table_roo
     assert again.loc["metadata_boosting", "status"] in ("done", "winner")
 
 
-def interrupted(self, data, seed):
-    raise KeyboardInterrupt
+KILLED = """\
+import os, signal, sys
+from bioautoml_nni.cli.main import main
+from bioautoml_nni.compare.methods import MetadataBoosting
+MetadataBoosting.predict = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+main()
+"""
 
 
-def killed(self, data, seed):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-@pytest.mark.parametrize("end", [interrupted, killed])
+@pytest.mark.parametrize("end", ["interrupted", "killed"])
 def test_a_call_that_ends_early_resumes_and_does_nothing_again_that_was_done(table_root, tmp_path, monkeypatch, end):
     only(monkeypatch, "majority", "metadata_boosting", "metadata_logistic")
     command = ("auto", table_root, "--output", tmp_path / "out", "--minutes", 20, *SMALL)
+
+    def interrupted(self, data, seed):
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patch:
-        patch.setattr(MetadataBoosting, "predict", end)
-        if end is killed:  # a fork, whose end by the system is not this process's
-            child = multiprocessing.get_context("fork").Process(target=here, args=command)
-            child.start()
-            child.join(300)
-            assert child.exitcode == -signal.SIGKILL
-        else:
+        if end == "interrupted":
+            patch.setattr(MetadataBoosting, "predict", interrupted)
             assert here(*command).returncode == 130
+        else:
+            ended = subprocess.run([sys.executable, "-c", KILLED, *map(str, command)], capture_output=True)
+            assert ended.returncode == -signal.SIGKILL
     done = tmp_path / "out/candidates/metadata_logistic.json"
     before = done.stat().st_mtime_ns, (tmp_path / "out/candidates/metadata_logistic/model.onnx").stat().st_mtime_ns
     assert not (tmp_path / "out/candidates/metadata_boosting.json").exists()
