@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .shared import DEPLOY, Overrides, RunPath, app, console
+from .shared import DEPLOY, Overrides, RunPath, app, console, given_place
 
 
 @app.command(rich_help_panel=DEPLOY)
@@ -60,14 +60,20 @@ def export(
 def predict(
     model: Annotated[Path, typer.Argument(help="An export, or a run that has one.", metavar="MODEL")],
     source: Annotated[
-        Path, typer.Argument(help="A table, an image, or a folder of images.", metavar="TABLE_OR_FOLDER")
+        Path,
+        typer.Argument(
+            help="A table, an image, or a folder of images; or its URL.", metavar="TABLE_OR_FOLDER", parser=given_place
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File: .csv or .parquet.")],
     image_column: Annotated[
         str | None, typer.Option(help="Column with image paths.", show_default="as in training")
     ] = None,
     image_root: Annotated[
-        Path | None, typer.Option(help="Folder below which images lie.", show_default="the table's")
+        Path | None,
+        typer.Option(
+            help="Folder or URL below which images lie.", show_default="the table's", metavar="PATH", parser=given_place
+        ),
     ] = None,
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Below this confidence: a coarser taxon, or no answer.")
@@ -85,6 +91,11 @@ def predict(
     ] = False,
     link: Annotated[bool, typer.Option("--link", help="Link instead of copying.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Use the model of eight bits.")] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", help="Make only this share, such as 2/8, for a cluster; all share --output's folder."),
+    ] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Put the shards together, once all are there.")] = False,
     missing: Annotated[
         list[str] | None, typer.Option(help="Text that means that a value is missing, such as NA; may be repeated.")
     ] = None,
@@ -97,13 +108,17 @@ def predict(
     from ..runtime import Model
     from ..runtime.predict import Request
     from ..runtime.predict import predict as predict_all
+    from ..runtime.shards import Shard
+    from ..utils.errors import DataError
     from ..utils.progress import make_progress
 
+    if shard is not None and merge:
+        raise DataError("--merge: puts shards together that are there; give it without --shard.")
     names = None if species_list is None else tuple(read_names(species_list))
     request = Request(
         source, output, image_column, image_root, group, logits, sort_into, link, names, threshold, coverage,
         tuple(missing or ()), () if species_list is None else (species_list,), embeddings,
-        "anywhere" if follow_links else "inside",
+        "anywhere" if follow_links else "inside", None if shard is None else Shard.parse(shard), merge,
     )  # fmt: skip
     loaded = Model.load(model, "model_int8.onnx" if int8 else "model.onnx")
     if loaded.brand:
@@ -119,6 +134,10 @@ def predict(
     parts = [f"{outcome.rows} rows"]
     parts += [f"{outcome.failed} unreadable (see column error)"] if outcome.failed else []
     parts += [f"{outcome.unsure} unsure"] if outcome.unsure else []
+    if shard is not None:
+        console.print(f"Made shard {shard} of {output}: {', '.join(parts)}.", highlight=False, soft_wrap=True)
+        console.print("Next: when all shards are there, the same command with --merge in place of --shard.")
+        return
     console.print(f"Wrote {output}: {', '.join(parts)}.", highlight=False, soft_wrap=True)
     further = (
         "sort by confidence and look at the lowest" if threshold else "--threshold 0.8 leaves open what is not sure"

@@ -14,7 +14,7 @@ from .._version import __version__
 from ..utils.errors import BioAutoMLError, outside_cause, place_cause
 from ..utils.quiet import quiet, substitute_letters
 from .estimating import is_long, show_estimate
-from .shared import LOOK, STAGES, START, Overrides, RunPath, app, console, errors, tell_renamed
+from .shared import LOOK, STAGES, START, Overrides, RunPath, app, console, errors, given_place, tell_renamed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -247,13 +247,16 @@ def _write_answers(experiment: Path, answers: Sequence[Answer]) -> None:
 def _files_of(experiment: Experiment) -> list[Path]:
     """Return the files that an experiment's source names, by default or as it is told."""
     from ..registry import get
+    from ..utils.remote import RemotePath
 
     root = experiment.data.root
     source = get("sources", experiment.data.source).target(root, **experiment.data.arguments)
     named = [
         entry for value in vars(source).values() for entry in (value.values() if isinstance(value, dict) else [value])
     ]
-    return [] if root is None else [root / name for name in named if isinstance(name, str) and (root / name).is_file()]
+    if root is None or isinstance(root, RemotePath):
+        return []
+    return [root / name for name in named if isinstance(name, str) and (root / name).is_file()]
 
 
 @app.command(rich_help_panel=LOOK)
@@ -357,8 +360,9 @@ def init(
     target: Annotated[
         Path,
         typer.Argument(
-            help="Your data: a table, folder of images, archive or COCO file; or a new folder.",
+            help="Your data: a table, folder of images, archive or COCO file, also as a URL; or a new folder.",
             metavar="DATA_OR_DIR",
+            parser=given_place,
         ),
     ],
     table: Annotated[
@@ -378,12 +382,15 @@ def init(
     from ..utils.atomic import write_text
     from ..utils.errors import RunDirectoryError
     from ..utils.places import require_folder
+    from ..utils.remote import RemotePath
 
     holds_data = target.is_file() or (target.is_dir() and table is None and any(target.iterdir()))
-    if target.is_file() and (there := target.parent / "experiment.yml").exists():
+    if isinstance(target, RemotePath):
+        holds_data = True
+    elif target.is_file() and (there := target.parent / "experiment.yml").exists():
         raise RunDirectoryError(f"{there}: is there already; choose another folder or remove it.")
     found = guess(target, _asked if sys.stdin.isatty() else None) if holds_data else None
-    folder = target if found is None else found.root
+    folder = target if found is None else Path() if isinstance(found.root, RemotePath) else found.root
     file = folder / "experiment.yml"
     if file.exists():
         raise RunDirectoryError(f"{file}: is there already; choose another folder or remove it.")

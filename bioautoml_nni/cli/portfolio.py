@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from .shared import START, Overrides, app, console
+from .shared import START, Overrides, app, console, given_place
 
 SHOWN = {
     "candidate": "candidate", "status": "status", "validation_macro_f1": "macro-F1, validation",
@@ -23,7 +23,12 @@ SHOWN = {
 @app.command(rich_help_panel=START)
 def auto(
     source: Annotated[
-        Path, typer.Argument(help="A table, a folder, an archive, or an experiment.yml.", metavar="TABLE_OR_FOLDER")
+        Path,
+        typer.Argument(
+            help="A table, a folder, an archive, or an experiment.yml; data also as a URL.",
+            metavar="TABLE_OR_FOLDER",
+            parser=given_place,
+        ),
     ],
     image: Annotated[str | None, typer.Option("--image", help="Column of image paths.", show_default="guessed")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column to learn.", show_default="guessed")] = None,

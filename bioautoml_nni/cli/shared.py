@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from ..utils.remote import place
 from ..utils.renamed import RenamedWarning
 
 START, STAGES, DEPLOY, NNI, LOOK = "Start here", "One stage at a time", "Deploy", "NNI", "Look and compare"
@@ -45,6 +46,19 @@ app = typer.Typer(
 )
 console = Console()
 errors = Console(stderr=True)
+
+
+def given_place(text: str | Path) -> Path:
+    """Return the path or URL that a user gave.
+
+    Raises:
+        typer.BadParameter: for a URL that cannot be read.
+    """
+    try:
+        return place(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
 
 RunPath = Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")]
 Overrides = Annotated[

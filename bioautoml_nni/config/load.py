@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ..registry import get, plugins, suggestion
 from ..utils.encodings import read_text
 from ..utils.errors import BioAutoMLError, ConfigError, PluginError
+from ..utils.remote import is_url, without_password
 from ..utils.yaml_files import RepeatedKeys, load_yaml, without_spelling
 from .arguments import as_annotated, check_arguments, constructor_arguments
 from .renamed import with_present_names
@@ -341,6 +342,8 @@ def _resolve_paths(raw: dict[str, Any], base: Path) -> None:
             section[key] = (
                 _with_weights(section[key], base)
                 if _names_encoder(section[key], known)
+                else section[key]
+                if is_url(section[key])
                 else str(_from(base, Path(section[key]).expanduser()))
             )
 
@@ -369,7 +372,9 @@ def _explain(fault: Any) -> str:
     if fault["type"] == "missing":
         return f"{path}: this key is required."
     message = fault["msg"].removeprefix("Value error, ")
-    found = "" if isinstance(fault["input"], (dict, BaseModel)) else f" (found {fault['input']!r})"
+    found = (
+        "" if isinstance(fault["input"], (dict, BaseModel)) else f" (found {without_password(repr(fault['input']))})"
+    )
     return f"{path}: {message}{found}."
 
 

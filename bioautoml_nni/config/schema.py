@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from ..architecture.budgets import BUDGETS, LARGEST_SIDE, Budget
+from ..utils.remote import place
 
 SMALLEST_SIDE = 16
 """Pixels of the smallest image that is worth looking at."""
@@ -114,13 +115,20 @@ class LabelsConfig(_Section):
         return tuple(dict.fromkeys(found))
 
 
+def as_place(value: Any) -> Any:
+    """Return a text as the path, or the place elsewhere, that it means."""
+    return place(value) if isinstance(value, str) else value
+
+
 class DataConfig(BaseModel):
     """Where the specimens come from; further keys are arguments of the source."""
 
     model_config = ConfigDict(extra="allow", frozen=True, coerce_numbers_to_str=True)
 
     source: str = Field(description="`bioautoml ls sources` lists them")
-    root: Path | None = Field(None, description="folder of the data, from the place of this file")
+    root: Annotated[Path | None, BeforeValidator(as_place)] = Field(
+        None, description="folder of the data, from the place of this file; or a URL (s3, gs, http, https, ssh)"
+    )
     modalities: list[Literal["image", "metadata"]] = Field(
         ["image", "metadata"], min_length=1, description="what the network sees"
     )

@@ -20,11 +20,13 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from ..utils.errors import DataError
+from ..utils.remote import RemotePath
 from .bounds import is_bounded
 from .file_names import on_disk
 from .guarded import decode_apart
 from .image_files import Links
 from .pixel_modes import MAX_SCANS, as_rgb, kind_refused, open_image
+from .remote_images import images_at, require_names_below
 
 cv2.setNumThreads(1)  # loaders have processes; OpenCV's own threads would not survive their fork
 
@@ -68,6 +70,9 @@ def require_below(root: Path, paths: Iterable[str], links: Links = "inside") -> 
     Raises:
         DataError: naming the first one that does.
     """
+    if isinstance(root, RemotePath):
+        require_names_below(root, paths)
+        return
     border, base = root.resolve(), os.fspath(root)
     folders: dict[str, bool] = {}
     for relative in paths:
@@ -96,14 +101,29 @@ def _can_be_a_name(path: str) -> bool:
         return False
 
 
-def read_bytes(root: Path, reference: ImageReference) -> bytes:
+def _read_remote(root: RemotePath, reference: ImageReference, size: int) -> bytes:
+    length = size if reference.member is None else reference.member[1]
+    if length > MAX_BYTES:
+        raise OSError(f"its {length / 1e9:.1f} GB exceed the limit of {MAX_BYTES / 1e9:g}")
+    data = images_at(root).read(reference.path, reference.member, size)
+    if not data:
+        raise OSError("it is empty")
+    return data
+
+
+def read_bytes(root: Path, reference: ImageReference, size: int = -1) -> bytes:
     """Return the encoded image.
+
+    Args:
+        size: of the file, as its host said; -1 where it did not, and for files of this machine.
 
     Raises:
         OSError: if the file is missing, cannot be read or is empty.
     """
     if not _can_be_a_name(reference.path):
         raise OSError(f"{reference.path!r} cannot be the name of a file")
+    if isinstance(root, RemotePath):
+        return _read_remote(root, reference, size)
     path = on_disk(root, reference.path)
     status = os.stat(path)
     length = status.st_size if reference.member is None else reference.member[1]

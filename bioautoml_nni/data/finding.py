@@ -11,9 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
+from ..utils.remote import RemotePath
 from .decoding import ImageReference
 from .file_names import is_utf8, on_disk
 from .image_files import Links, list_images
+from .remote_images import images_at
 
 DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 ABSOLUTE = re.compile(r"^(?:[A-Za-z]:)?[\\/]")
@@ -44,6 +46,7 @@ class ImageFinder:
         self.used: Counter[str] = Counter()
         self.ambiguous: list[str] = []
         self._found: dict[str, str] = {}
+        self._there: dict[str, bool] = {}
 
     def find(self, text: str) -> str:
         """Return a reference as the image store reads it; the text itself where no rule finds a file."""
@@ -53,6 +56,9 @@ class ImageFinder:
 
     def find_all(self, texts: Iterable[str]) -> list[str]:
         """Return the references of texts, in their order."""
+        texts = list(texts)
+        if isinstance(self.root, RemotePath):
+            self._look(self.root, dict.fromkeys(text for text in texts if isinstance(text, str)))
         return [self.find(text) if isinstance(text, str) else text for text in texts]
 
     def notes(self) -> list[str]:
@@ -66,7 +72,19 @@ class ImageFinder:
             )
         return found
 
+    def _look(self, root: RemotePath, texts: Iterable[str]) -> None:
+        """Ask a host at once for all names that a rule would spell otherwise; the others are taken as they stand."""
+        changed: dict[str, None] = {}
+        for text in texts:
+            name = ImageReference.parse(text).path
+            spelt = [new for change in RULES.values() if (new := change(name)) not in (name, "") and _stays_below(new)]
+            changed |= dict.fromkeys([name, *spelt] if spelt and _stays_below(name) else spelt)
+        unknown = [name for name in changed if name not in self._there]
+        self._there |= {name: stamp is not None for name, stamp in images_at(root).stamps(unknown).items()}
+
     def _find(self, text: str) -> str:
+        if isinstance(self.root, RemotePath):
+            return self._find_remote(text)
         name = text if self._is_file(text) else ImageReference.parse(text).path
         if self._is_file(name):
             self.used["with a name in another code page"] += not is_utf8(on_disk(self.root, name))
@@ -90,6 +108,17 @@ class ImageFinder:
             if candidates:
                 self.ambiguous.append(text)
                 return text
+        return text
+
+    def _find_remote(self, text: str) -> str:
+        """Return the name as it stands, or as a rule spells it if that is there; a host is not searched for it."""
+        name = ImageReference.parse(text).path
+        if self._there.get(name, False):
+            return text
+        for rule, change in RULES.items():
+            if self._there.get(change(name), False):
+                self.used[rule] += 1
+                return change(name) + text[len(name) :]
         return text
 
     def _is_file(self, name: str) -> bool:
@@ -136,6 +165,10 @@ class ImageFinder:
         wanted = [_plain(part) for part in parts[:-1]]
         near = [found for found in stems if not whole or [_plain(part) for part in found.split("/")[:-1]] == wanted]
         yield "without an extension", near if whole else longest_tail([*parts[:-1], ""], near)
+
+
+def _stays_below(name: str) -> bool:
+    return not name.startswith("/") and ".." not in name.replace("\\", "/").split("/")
 
 
 def longest_tail(parts: Sequence[str], candidates: Sequence[str]) -> list[str]:

@@ -10,7 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from ..utils.remote import RemotePath
 from .file_names import on_disk, shown
+from .remote_images import images_at
 
 Links = Literal["inside", "anywhere"]
 """Where symbolic links of an image folder may lead."""
@@ -112,7 +114,7 @@ def list_images(folder: Path, leave_out: Path | None = None, links: Links = "ins
 
 def _begins_as_image(folder: Path, name: str) -> bool:
     """Whether a file without a suffix starts as images do."""
-    if not os.path.isfile(os.path.join(folder, name)):
+    if isinstance(folder, RemotePath) or not os.path.isfile(os.path.join(folder, name)):
         return False
     try:
         with open(os.path.join(folder, name), "rb") as file:
@@ -131,6 +133,9 @@ def is_hidden(relative: str) -> bool:
 
 
 def _walk(folder: Path, leave_out: Path | None, links: Links, listing: Listing) -> Iterator[str]:
+    if isinstance(folder, RemotePath):
+        yield from images_at(folder).names()
+        return
     seen: set[str] = set()
     for here, folders, files in os.walk(folder, followlinks=links == "anywhere"):
         base, real = Path(here), os.path.realpath(here)

@@ -27,10 +27,12 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from ..utils.errors import DataError
+from ..utils.remote import RemotePath
 from .decoding import ImageReference, decode, read_bytes, require_below
 from .file_names import on_disk
 from .image_files import Links
 from .perceptual_hash import perceptual_hash
+from .remote_images import READERS, images_at
 from .verified import Verified, stamp_of
 
 REVISION = 7
@@ -49,7 +51,7 @@ COLUMNS = (
     "failure",
 )
 
-PASSING = ("pip install", "memory", "was stopped")
+PASSING = ("pip install", "memory", "was stopped", "could not be fetched", "does not let it be read")
 """Words of reasons that may not hold another time."""
 
 _verified = Verified()
@@ -144,6 +146,7 @@ class ImageStore:
         self.size = size
         self.max_bytes = int(max_gb * 1e9)
         self.workers = workers or os.cpu_count() or 1
+        self.readers = READERS if isinstance(root, RemotePath) else self.workers
         self.caches = folder or default_folder()
         key = hashlib.blake2b(f"{root.resolve()}|{size}|{REVISION}".encode(), digest_size=10).hexdigest()
         self.folder = self.caches / f"{key}-{size}px"
@@ -276,6 +279,10 @@ class ImageStore:
     def _stamps(self, parsed: dict[str, ImageReference]) -> dict[str, tuple[int, int] | None]:
         """Return size and time stamp of each image's file, None where it cannot be read; a shard is asked once."""
 
+        paths = list(dict.fromkeys(reference.path for reference in parsed.values()))
+        if isinstance(self.root, RemotePath):
+            remote = images_at(self.root).stamps(paths)
+            return {text: remote[reference.path] for text, reference in parsed.items()}
         root = os.fspath(self.root)
 
         def stamp(path: str) -> tuple[int, int] | None:
@@ -285,7 +292,6 @@ class ImageStore:
                 return None
             return status.st_size, status.st_mtime_ns
 
-        paths = list(dict.fromkeys(reference.path for reference in parsed.values()))
         blocks = [paths[start : start + BLOCK] for start in range(0, len(paths), BLOCK)]
         with ThreadPoolExecutor(self.workers) as pool:
             found = chain.from_iterable(pool.map(lambda block: [stamp(path) for path in block], blocks))
@@ -305,7 +311,7 @@ class ImageStore:
         first = int(index.execute("SELECT coalesce(max(row), -1) + 1 FROM images").fetchone()[0])
         file = os.open(self._pixels, flags, 0o644)
         try:
-            with ThreadPoolExecutor(self.workers) as pool:
+            with ThreadPoolExecutor(self.readers) as pool:
                 for start in range(0, len(todo), BLOCK):
                     block = todo[start : start + BLOCK]
 
@@ -313,11 +319,15 @@ class ImageStore:
                         return self._store(file, text, parsed[text], stamps[text], row)
 
                     rows = range(first + start, first + start + len(block)) if keeps_pixels else [-1] * len(block)
-                    entries = list(pool.map(one, block, rows))
-                    os.fsync(file)
-                    marks = ", ".join("?" * len(COLUMNS))
-                    with index:
-                        index.executemany(f"INSERT OR REPLACE INTO images VALUES ({marks})", entries)
+                    entries: list[tuple[object, ...]] = []
+                    try:
+                        for entry in pool.map(one, block, rows):
+                            entries.append(entry)
+                    finally:  # a host may fail in the middle of a block
+                        os.fsync(file)
+                        marks = ", ".join("?" * len(COLUMNS))
+                        with index:
+                            index.executemany(f"INSERT OR REPLACE INTO images VALUES ({marks})", entries)
                     advance(len(block))
         finally:
             os.close(file)
@@ -328,7 +338,7 @@ class ImageStore:
         """Decode one image, write its pixels to `row` and return its entry in the index."""
         data = b""
         try:
-            data = read_bytes(self.root, reference)
+            data = read_bytes(self.root, reference, -1 if stamp is None else stamp[0])
             image = decode(data, self.size, reference.box)
         except FileNotFoundError:
             return text, -1, -1, -1, None, None, None, 0, 0, 0, "the file is missing"

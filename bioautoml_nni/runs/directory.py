@@ -28,6 +28,7 @@ from ..config.load import apply_overrides, read_experiment
 from ..utils.errors import RunDirectoryError
 from ..utils.own_files import read_json, reading
 from ..utils.places import require_folder
+from ..utils.remote import place
 from .lock import locked
 from .places import ROOT, found_root, require_same_data, same_place, written_root
 
@@ -167,7 +168,7 @@ class RunDirectory:
     def first_root(self) -> Path | None:
         """Where the data lay when the run began; None if they have none."""
         known = self.provenance().get(ROOT)
-        return self.experiment.data.root if known is None else Path(known)
+        return self.experiment.data.root if known is None else place(known)
 
     def key(self, stage: str) -> str:
         """Return a digest of everything that decides the stage's result: its settings and those of stages before.

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ..config import Experiment
 from ..utils.errors import DataError, RunDirectoryError
+from ..utils.remote import RemotePath, place
 
 if TYPE_CHECKING:
     from .directory import RunDirectory
@@ -30,18 +31,19 @@ def written_root(root: Path, run: Path, base: Path | None) -> str:
     Args:
         base: the experiment file's folder, None where there is none.
     """
-    whole, place = root.resolve(), run.resolve()
-    if base is None or not (whole.is_relative_to(base.resolve()) and place.is_relative_to(base.resolve())):
+    whole, here = root.resolve(), run.resolve()
+    if base is None or not (whole.is_relative_to(base.resolve()) and here.is_relative_to(base.resolve())):
         return str(root)
-    return Path(os.path.relpath(whole, place)).as_posix()
+    return Path(os.path.relpath(whole, here)).as_posix()
 
 
 def found_root(written: Path | None, provenance: Mapping[str, Any]) -> Path | None:
     """Return where the data lie: where the run's copy says, or, if nothing is there, where they lay when it began."""
     known = provenance.get(ROOT)
-    if written is None:
-        return None
-    return Path(known) if known is not None and not written.exists() and Path(known).exists() else written
+    if written is None or isinstance(written, RemotePath) or known is None:
+        return written
+    first = place(known)
+    return first if not written.exists() and first.exists() else written
 
 
 def same_place(one: Path | None, other: Path | None) -> bool:
@@ -72,15 +74,15 @@ def require_same_data(run: RunDirectory, wanted: Experiment, console: Console) -
         )
 
 
-def moved(place: Path, before: Path | None, now: Path | None) -> Path:
+def moved(folder: Path, before: Path | None, now: Path | None) -> Path:
     """Return where a folder lies now that lay below the data's root before; others are where they were."""
     if before is None or now is None or same_place(before, now):
-        return place
-    lexical = Path(os.path.normpath(before))
+        return folder
+    lexical = before if isinstance(before, RemotePath) else Path(os.path.normpath(before))
     for border in (lexical, lexical.resolve()):
-        if place.is_relative_to(border):
-            return now / place.relative_to(border)
-    return place
+        if folder.is_relative_to(border):
+            return now / folder.relative_to(border).as_posix()
+    return folder
 
 
 def images_digest(facts: pd.DataFrame) -> str:

@@ -24,6 +24,7 @@ from ..data.manifest import ID, IMAGE, LABEL
 from ..data.metadata import EncodedMetadata, MetadataPreprocessor
 from ..utils.errors import DataError
 from ..utils.own_files import read_json, reading
+from ..utils.remote import place
 from ..registry import get
 from ..training.augment import FeatureTransform, ImageTransform
 from .directory import RunDirectory
@@ -71,7 +72,7 @@ class PreparedData:
         part = read_by_id(run / "splits.csv", table[ID], way_out)["part"]
         state = read_json(run / "preprocessing.json", way_out)
         preprocessor = MetadataPreprocessor.from_dict(state["metadata"])
-        image_root = moved(Path(state["image_root"]), run.first_root, run.experiment.data.root)
+        image_root = moved(place(state["image_root"]), run.first_root, run.experiment.data.root)
         index = {name: position for position, name in enumerate(state["classes"])}
         targets = table[LABEL].map(index).fillna(UNLEARNED).to_numpy(dtype=np.int64)
         return cls(

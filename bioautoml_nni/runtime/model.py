@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from ..data.file_names import on_disk
 from ..data.image_files import Links
 from ..data.metadata import MetadataPreprocessor
 from ..data.naming import restore_naming
+from ..data.remote_images import READERS, HostFailedError
 from ..data.tables import read_own
 from ..utils.errors import DataError, ExportError
 from ..utils.own_files import read_json
+from ..utils.remote import RemotePath
 from .decisions import Decisions
 
 FORMAT = 1
@@ -321,16 +324,26 @@ class Model:
             assert root is not None and image_column is not None  # callers find the column first
             size = int(self.image["size"])
             images = np.zeros((len(table), size, size, 3), np.uint8)
-            for number, reference in enumerate(table[image_column]):
+
+            def one(number: int, reference: Any) -> None:
                 try:
                     if not isinstance(reference, str) or not reference.strip():
                         raise OSError("the row names no image")
-                    exact = literal or os.path.isfile(on_disk(root, reference))
+                    exact = literal or isinstance(root, RemotePath) or os.path.isfile(on_disk(root, reference))
                     self.read_image(root, reference if exact else reference.strip(), images[number], literal)
                 except FileNotFoundError:
                     failures[number] = "the file is missing"
+                except HostFailedError:
+                    raise
                 except (OSError, DataError) as error:
                     failures[number] = _sentence(error, root)
+
+            if isinstance(root, RemotePath):
+                with ThreadPoolExecutor(READERS) as pool:
+                    list(pool.map(one, range(len(table)), table[image_column]))
+            else:
+                for number, reference in enumerate(table[image_column]):
+                    one(number, reference)
         return images, failures
 
     def predict_files(

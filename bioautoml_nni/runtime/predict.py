@@ -19,9 +19,11 @@ from ..data.tables import KINDS, TableFile, cell_text, csv_text, is_table
 from ..utils.atomic import remove_leftovers, replacing, write_json
 from ..utils.errors import DataError
 from ..utils.places import require_folder, require_place
+from ..utils.remote import RemotePath
 from .decisions import Decisions
 from .doubts import Doubts
 from .model import Model
+from .shards import Shard, Shards
 from .sorting import Sorter
 
 BLOCK = 512
@@ -53,6 +55,8 @@ class Request:
         links: where symbolic links among the images may lead.
         reads: other files that the command reads and must not write over.
         species_list, threshold, coverage: see `Decisions`; coverage is one of calibration.json's.
+        shard: only the parts of this share are made; another call merges them.
+        merge: whether the parts are those of shards, all of which must be there.
     """
 
     source: Path
@@ -70,6 +74,8 @@ class Request:
     reads: tuple[Path, ...] = ()
     embeddings: bool = False
     links: Links = "inside"
+    shard: Shard | None = None
+    merge: bool = False
 
     @property
     def is_table(self) -> bool:
@@ -102,37 +108,84 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
     root, column = _places(model, request)
     _require_places(model, request)
     parts = request.output.with_name(request.output.name + ".parts")
-    _open_parts(parts, _key(model, request))
-    remove_leftovers(parts)
+    key = _key(model, request)
+    shards = Shards(parts, key)
+    work = _Work(model, request, root, column, parts, advance)
+    if request.shard is not None:
+        with shards.working(request.shard):
+            work.blocks(request.shard)
+        return work.outcome
+    if request.merge:
+        shards.require_all()
+    else:
+        shards.refuse_whole()
+        _open_parts(parts, key)
+        remove_leftovers(parts)
     for path in (request.output, _groups_path(request)):
         remove_leftovers(path.parent, path.name)
-    finder = ImageFinder(root, request.links) if request.is_table and column is not None else None
-    outcome = Outcome()
-    doubts = Doubts()
-    count = 0
-    for count, block in enumerate(_blocks(request, outcome.notes), start=1):
-        part = parts / f"{count:08d}.parquet"
-        if count == 1:
-            _check_columns(block, request, column)
-        outcome.missing_columns = tuple(model.lacking(block))
-        doubts.add(model.doubts(block))
-        if not part.is_file():
-            given = block if finder is None else block.assign(**{str(column): finder.find_all(block[column])})
-            embeddings = None
-            if request.embeddings:
-                assert column is not None  # a model that embeds looks at images
-                logits, embeddings, failures = model.embed_rows(given, root, column, not request.is_table)
-            else:
-                logits, failures = model.predict_rows(given, root, column, not request.is_table)
-            _write_part(part, block, logits, failures, model, embeddings)
-        advance(len(block))
-    if count == 0:
-        raise DataError(f"{request.source}: has nothing to predict. {' '.join(outcome.notes)}".strip())
-    outcome.notes += [*doubts.sentences(), *(finder.notes() if finder else ())]
-    files = [parts / f"{number:08d}.parquet" for number in range(1, count + 1)]
-    _Answers(model, decisions, request, root, column, finder, outcome).write(files)
+    files = work.blocks()
+    work.outcome.rows = work.outcome.failed = 0
+    _Answers(model, decisions, request, root, column, work.finder, work.outcome).write(files)
     shutil.rmtree(parts)
-    return outcome
+    return work.outcome
+
+
+class _Work:
+    """Makes the parts of a prediction that are not there yet."""
+
+    def __init__(
+        self, model: Model, request: Request, root: Path, column: str | None, parts: Path,
+        advance: Callable[[int], None],
+    ) -> None:  # fmt: skip
+        self.model = model
+        self.request = request
+        self.root = root
+        self.column = column
+        self.parts = parts
+        self.advance = advance
+        self.finder = ImageFinder(root, request.links) if request.is_table and column is not None else None
+        self.outcome = Outcome()
+
+    def blocks(self, shard: Shard | None = None) -> list[Path]:
+        """Make the parts, or those of a shard, and return the files of all.
+
+        Raises:
+            DataError: if there is nothing to predict.
+        """
+        outcome, doubts, count = self.outcome, Doubts(), 0
+        for count, block in enumerate(_blocks(self.request, outcome.notes), start=1):
+            if count == 1:
+                _check_columns(block, self.request, self.column)
+            if shard is not None and not shard.has(count):
+                continue
+            outcome.missing_columns = tuple(self.model.lacking(block))
+            doubts.add(self.model.doubts(block))
+            part = self._part(count)
+            if not part.is_file():
+                if self.request.merge:
+                    raise DataError(f"--merge: {part} is missing; remove {self.parts} and run its shards again.")
+                self._make(part, block)
+            outcome.rows += len(block)
+            self.advance(len(block))
+        if count == 0:
+            raise DataError(f"{self.request.source}: has nothing to predict. {' '.join(outcome.notes)}".strip())
+        outcome.notes += [*doubts.sentences(), *(self.finder.notes() if self.finder else ())]
+        return [self._part(number) for number in range(1, count + 1)]
+
+    def _part(self, number: int) -> Path:
+        return self.parts / f"{number:08d}.parquet"
+
+    def _make(self, part: Path, block: pd.DataFrame) -> None:
+        column, literal = self.column, not self.request.is_table
+        given = block if self.finder is None else block.assign(**{str(column): self.finder.find_all(block[column])})
+        embeddings = None
+        if self.request.embeddings:
+            assert column is not None  # a model that embeds looks at images
+            logits, embeddings, failures = self.model.embed_rows(given, self.root, column, literal)
+        else:
+            logits, failures = self.model.predict_rows(given, self.root, column, literal)
+        self.outcome.failed += sum(map(bool, failures))
+        _write_part(part, block, logits, failures, self.model, embeddings)
 
 
 def _places(model: Model, request: Request) -> tuple[Path, str | None]:
@@ -157,6 +210,8 @@ def _require_places(model: Model, request: Request) -> None:
         raise DataError(f"{request.output}: unknown kind of output; use .csv or .parquet.")
     if request.sort_into is not None and not model.uses_images:
         raise DataError(f"--sort-into {request.sort_into}: this model reads metadata alone; there is nothing to sort.")
+    if request.link and isinstance(request.image_root or request.source, RemotePath):
+        raise DataError("--link: images of a URL can only be copied; leave it out.")
     reads = [request.source, *request.reads, *(path for path in model.folder.iterdir() if path.is_file())]
     require_place(request.output, reads)
     if request.group:

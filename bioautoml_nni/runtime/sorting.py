@@ -11,7 +11,9 @@ import pandas as pd
 
 from ..data.decoding import ImageReference
 from ..data.file_names import on_disk
+from ..data.remote_images import images_at
 from ..utils.atomic import replacing
+from ..utils.remote import RemotePath
 
 LONGEST = 200
 """Bytes of a file's name; most systems allow 255."""
@@ -49,7 +51,10 @@ class Sorter:
                 target.symlink_to(Path(on_disk(self.root, path)).resolve())
             else:
                 with replacing(target) as temporary:
-                    shutil.copyfile(on_disk(self.root, path), temporary)
+                    if isinstance(self.root, RemotePath):
+                        temporary.write_bytes(images_at(self.root).read(path))
+                    else:
+                        shutil.copyfile(on_disk(self.root, path), temporary)
 
     def _target(self, path: str, place: Path) -> Path:
         """Return where an image goes; one of the same name that is another image gets a digest in its name."""

@@ -16,6 +16,7 @@ from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, without_rep
 from ..data.typed import with_types
 from ..utils.encodings import read_text
 from ..utils.errors import DataError
+from ..utils.remote import joined
 
 TAXA = ("kingdom", "supercategory", "phylum", "class", "order", "family", "genus", "specific_epithet", "common_name")
 IMAGE_ROLES: dict[str, Role] = {
@@ -83,7 +84,7 @@ class CocoSource:
 
     def load(self) -> Manifest:
         """Read the annotations; see `Source.load`."""
-        folder = self.root / self.image_root
+        folder = joined(self.root, self.image_root)
         if not folder.is_dir():
             raise DataError(f"{folder}: there is no such image folder; check data.root and data.image_root.")
         notes: list[str] = []
@@ -206,7 +207,7 @@ class CocoSource:
 
     def _frame(self, name: str) -> ImageFrame | None:
         if name not in self._frames:
-            folder = self.root / self.image_root
+            folder = joined(self.root, self.image_root)
             require_below(folder, [name])
             self._frames[name] = read_frame(folder / name)
         return self._frames[name]

@@ -15,6 +15,7 @@ from ..data.times import DateForm
 from ..data.typed import with_types
 from ..registry import suggestion
 from ..utils.errors import DataError
+from ..utils.remote import joined
 
 
 class CsvSource:
@@ -26,7 +27,7 @@ class CsvSource:
         image: column of image paths, relative to `image_root`; null for a table without images.
         label: column of labels; rows without a label are left out and counted.
         id: column that identifies specimens; the row number by default.
-        image_root: folder below `root` that image paths start from.
+        image_root: folder below `root` that image paths start from, or a URL.
         columns: role by column: numeric, size, fraction, categorical, date, hour, latitude, longitude, text, group,
             taxonomy or ignored.
         infer_columns: whether roles of the columns not named are inferred; otherwise they are ignored.
@@ -75,7 +76,7 @@ class CsvSource:
         path = self.root / self.table
         notes: list[str] = []
         raw = read_table(path, self.missing, self.encoding, notes, self.sheet)
-        image_root = self.root / self.image_root
+        image_root = joined(self.root, self.image_root)
         if not image_root.is_dir():
             raise DataError(f"{image_root}: there is no such image folder; check data.root and data.image_root.")
         self._require_columns(raw, path)

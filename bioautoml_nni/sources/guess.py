@@ -28,6 +28,7 @@ from ..data.typed import with_types
 from ..registry import suggestion
 from ..utils.encodings import read_text
 from ..utils.errors import DataError
+from ..utils.remote import WEB, RemotePath
 from ._exported_csv import TERMS, export_of, only_table
 from .imagefolder import PARTS
 
@@ -397,6 +398,7 @@ def _image_share(values: pd.Series) -> float:
 
 def _image_root(folder: Path, names: Sequence[str]) -> str | None:
     """Return the folder below `folder` in which most of the named images are, None for the folder itself."""
+    names = names[:10] if isinstance(folder, RemotePath) else names
     for place in _places(folder):
         there = sum((folder / place / name.strip()).is_file() for name in names if "\0" not in name)
         if there > len(names) / 2:
@@ -406,4 +408,6 @@ def _image_root(folder: Path, names: Sequence[str]) -> str | None:
 
 def _places(folder: Path) -> Iterator[str]:
     yield "."
+    if isinstance(folder, RemotePath) and folder.kind in WEB:
+        return  # most of it does not list what it holds
     yield from sorted(child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))

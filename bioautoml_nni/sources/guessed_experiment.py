@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from ..config.template import experiment_template
+from ..utils.remote import RemotePath
 from ..utils.yaml_files import flow
 from .guess import Guess
 
@@ -32,7 +33,9 @@ def _data(found: Guess) -> str:
     lines = [
         "  # Guessed from names and values; `bioautoml check` says what it thinks of them.",
         _line("source", found.source, ""),
-        "  root: .                      # relative paths start at this file's folder",
+        _line("root", str(found.root), "")
+        if isinstance(found.root, RemotePath)
+        else "  root: .                      # relative paths start at this file's folder",
     ]
     for key, value in values.items():
         others = found.unsure.get(key, [])

@@ -12,6 +12,7 @@ import pandas as pd
 from ..data.image_files import SUFFIXES
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role, without_repeats
 from ..utils.errors import DataError
+from ..utils.remote import joined
 
 RANKS = (
     "kingdom", "phylum", "subphylum", "class", "subclass", "order", "suborder", "superfamily", "family", "subfamily",
@@ -50,7 +51,7 @@ class Insect1MSource:
 
     def load(self) -> Manifest:
         """Read the records; see `Source.load`."""
-        folder = self.root / self.image_root
+        folder = joined(self.root, self.image_root)
         if not folder.is_dir():
             raise DataError(
                 f"{folder}: there is no such image folder. Insect-1M lists images as URLs; download those that you "

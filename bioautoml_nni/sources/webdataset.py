@@ -16,6 +16,7 @@ from ..data.tables import cell_text
 from ..data.typed import with_types
 from ..utils.encodings import encoding_of
 from ..utils.errors import DataError
+from ..utils.remote import streamed
 
 
 class WebDatasetSource:
@@ -87,7 +88,7 @@ class WebDatasetSource:
 
         samples: dict[str, dict[str, Any]] = {}
         try:
-            with tarfile.open(shard, "r:") as archive:
+            with streamed(shard) as file, tarfile.open(fileobj=file, mode="r:") as archive:
                 for member in archive:
                     key, extension = base_plus_ext(member.name)
                     if not member.isfile() or key is None:

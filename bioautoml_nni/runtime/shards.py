@@ -1,0 +1,139 @@
+"""A prediction that several machines share: each makes the parts of its shard, and one puts them together."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ..utils.atomic import write_json
+from ..utils.errors import DataError
+
+PATTERN = re.compile(r"(\d+)/(\d+)")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several shares of the blocks of a prediction, counted from 1."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Return what ``2/8`` means.
+
+        Raises:
+            DataError: if it is no such share.
+        """
+        found = PATTERN.fullmatch(text.strip())
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            raise DataError(f"--shard {text}: write NUMBER/COUNT, such as 1/8 for the first of eight.")
+        return cls(int(found[1]), int(found[2]))
+
+    def has(self, block: int) -> bool:
+        """Whether a block, counted from 1, belongs to this share."""
+        return (block - 1) % self.count == self.number - 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+class Shards:
+    """What is done of a shared prediction, in the folder of its parts.
+
+    Args:
+        parts: the folder, which all machines see.
+        key: digest of all that decides the answers.
+    """
+
+    def __init__(self, parts: Path, key: str) -> None:
+        self.parts = parts
+        self.key = key
+
+    @contextmanager
+    def working(self, shard: Shard) -> Iterator[None]:
+        """Claim a shard, and note it as done if nothing goes wrong in it.
+
+        Raises:
+            DataError: if it is done or at work, or the folder holds parts of another prediction.
+        """
+        self.parts.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.parts / "open.lock"):
+            self._require_fitting(shard)
+        try:
+            with FileLock(self.parts / f"shard-{shard.number}.lock", timeout=0):
+                if self._mark(shard).is_file():
+                    raise DataError(f"--shard {shard}: is complete; when all are, give --merge in place of --shard.")
+                yield
+                write_json(self._mark(shard), str(shard))
+        except Timeout as error:
+            raise DataError(f"--shard {shard}: another process works on it; give each shard once.") from error
+
+    def require_all(self) -> None:
+        """Check that every shard is done.
+
+        Raises:
+            DataError: naming those that are not.
+        """
+        known = self._known()
+        if known is None:
+            raise DataError(f"--merge: {self.parts} holds no shards; give --shard 1/N to --shard N/N first.")
+        if known["key"] != self.key:
+            raise DataError(
+                f"--merge: the shards in {self.parts} answer another question (model, data or options are not the "
+                "same); give the command of the shards, or remove that folder."
+            )
+        every = [Shard(number, known["count"]) for number in range(1, known["count"] + 1)]
+        missing = [str(shard) for shard in every if not self._mark(shard).is_file()]
+        if missing:
+            named = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
+            raise DataError(f"--merge: of {known['count']} shards {named} {_are(missing)} missing; run --shard first.")
+
+    def refuse_whole(self) -> None:
+        """Check that the folder holds no shards, which a command without --shard would remove.
+
+        Raises:
+            DataError: if it does.
+        """
+        if self._known() is not None:
+            raise DataError(
+                f"{self.parts}: holds shards of a prediction; give --shard or --merge, or remove that folder."
+            )
+
+    def _require_fitting(self, shard: Shard) -> None:
+        known = self._known()
+        if known is None:
+            if any(self.parts.glob("*.parquet")):
+                raise DataError(f"{self.parts}: holds a stopped prediction; give its command again, or remove it.")
+            write_json(self.parts / "shards.json", {"key": self.key, "count": shard.count})
+        elif known["key"] != self.key:
+            raise DataError(
+                f"{self.parts}: holds shards that answer another question (model, data or options are not the same); "
+                "choose another --output, or remove that folder."
+            )
+        elif known["count"] != shard.count:
+            raise DataError(
+                f"--shard {shard}: the others in {self.parts} are of {known['count']}; give --shard "
+                f"N/{known['count']}, or remove that folder."
+            )
+
+    def _known(self) -> dict[str, Any] | None:
+        try:
+            found = json.loads((self.parts / "shards.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) and {"key", "count"} <= found.keys() else None
+
+    def _mark(self, shard: Shard) -> Path:
+        return self.parts / f"shard-{shard.number}.done"
+
+
+def _are(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"

@@ -1,0 +1,34 @@
+"""A model of images that needs no training: its logits are the means of the three colours."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pandas as pd
+from onnx import TensorProto, helper
+
+from bioautoml_nni.runtime import Model
+
+
+def colour_model(folder: Path, size: int = 16) -> Model:
+    """Return a model that calls an image by its strongest colour."""
+    folder.mkdir(parents=True, exist_ok=True)
+    nodes = [
+        helper.make_node("Cast", ["image"], ["colours"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["colours", "axes"], ["logits"], keepdims=0),
+    ]
+    axes = onnx.numpy_helper.from_array(np.array([2, 3], np.int64), "axes")
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", 3, size, size])
+    output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 3])
+    graph = helper.make_model(
+        helper.make_graph(nodes, "colours", [image], [output], [axes]),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=8,
+    )
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    info = {"name": "colours", "rank": "label", "modalities": ["image"], "brand": "", "parameters": 0, "sha256": {}}
+    calibration = {"temperature": 1.0, "prediction_sets": {}, "thresholds": {}}
+    classes = pd.DataFrame({"index": [0, 1, 2], "name": ["ant", "bee", "cicada"]})
+    preprocessing = {"image": {"size": size}, "metadata": {"version": 2, "roles": {}, "fields": []}}
+    return Model(folder, info, preprocessing, calibration, classes, session)
