@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from rich.console import Console
-
 from screen import bioscan_shaped
+
 from bioautoml_nni.audit.examine import finish
 from bioautoml_nni.audit.judge import audit
 from bioautoml_nni.config.load import parse_experiment

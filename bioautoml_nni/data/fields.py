@@ -25,6 +25,9 @@ LIMIT = 10.0
 """Largest absolute value of a standardised number; outliers are clipped to it."""
 
 
+TRUTH = ("true", "false")
+
+
 class Field:
     """One field of the metadata.
 
@@ -274,6 +277,8 @@ class CategoryField(Field):
         spellings = [text]
         if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
             spellings.append(repr(float(value)))  # a number has no spelling of its own: 7 may have been written 7.0
+        elif text.lower() in TRUTH:
+            spellings += [text.lower(), text.upper(), text.capitalize()]  # as programs write them: TRUE, True, true
         elif self.spelling == "number":
             spellings.append(cell_text(parse_number(text, NumberForm())) or "")
         return next((index[spelling] for spelling in spellings if spelling in index), self.UNKNOWN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import json
+import io
 import lzma
 import sqlite3
 import zipfile
@@ -14,7 +14,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pandas as pd
+
+from ..utils.encodings import encoding_of, is_unicode
+from ..utils.json_text import parse_json
 from ..utils.yaml_files import flow
+from .workbooks import doubts_of, require_workbook, with_merged_values
 
 Row = Sequence[Any]
 PACKED = (".gz", ".bz2", ".xz", ".zip")
@@ -22,11 +27,17 @@ SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 JSON_LINES = (".jsonl", ".ndjson")
 SQLITE = (".sqlite", ".sqlite3", ".db")
 COLUMNAR = (".parquet", ".feather")
+MOST_UNPACKED = 4 * 10**9
+"""Bytes of a packed file that is no text and is unpacked in memory."""
+MOST_DIGITS = 15
+"""Of a number that is no identifier: a double holds no more."""
 
 
 def kind_of(path: Path) -> str:
     """Return the suffix that says what kind of table a file is, without that of its packing."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes[-1:] == [".zip"] and (member := _only_member(path)) is not None:
+        return kind_of(Path(member))
     return suffixes[-2] if len(suffixes) > 1 and suffixes[-1] in PACKED else suffixes[-1] if suffixes else ""
 
 
@@ -39,12 +50,41 @@ def open_packed(path: Path) -> BinaryIO:
     suffix = path.suffix.lower()
     if suffix == ".zip":
         packed = zipfile.ZipFile(path)
-        names = [name for name in packed.namelist() if not name.endswith("/") and not _is_companion(name)]
+        names = _members(packed)
         if len(names) != 1:
             raise ValueError(f"it holds {len(names)} files, of which none is meant more than others; unpack it")
         return packed.open(names[0])  # type: ignore[return-value]
     openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     return openers.get(suffix, open)(path, "rb")
+
+
+def _members(packed: zipfile.ZipFile) -> list[str]:
+    return [name for name in packed.namelist() if not name.endswith("/") and not _is_companion(name)]
+
+
+def _only_member(path: Path) -> str | None:
+    """Return the name of the only file in a ZIP file that is no other ZIP file, None without one."""
+    try:
+        with zipfile.ZipFile(path) as packed:
+            names = _members(packed)
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return None
+    return names[0] if len(names) == 1 and not names[0].lower().endswith(".zip") else None
+
+
+def unpacked(path: Path) -> io.BytesIO | None:
+    """Return the content of a packed file, None for a file that is not packed.
+
+    Raises:
+        ValueError: for one of more bytes than `MOST_UNPACKED`.
+    """
+    if path.suffix.lower() not in PACKED:
+        return None
+    with open_packed(path) as file:
+        content = file.read(MOST_UNPACKED + 1)
+    if len(content) > MOST_UNPACKED:
+        raise ValueError(f"it unpacks to more than {MOST_UNPACKED / 1e9:g} GB; unpack it")
+    return io.BytesIO(content)
 
 
 def _is_companion(name: str) -> bool:
@@ -57,10 +97,10 @@ def spreadsheet_rows(path: Path, sheet: str | None, notes: list[str]) -> Iterato
     Raises:
         ValueError: for a sheet that is not there, and for a header of merged cells.
     """
-    from python_calamine import CalamineError, CalamineWorkbook
+    from python_calamine import CalamineError
 
     try:
-        book = CalamineWorkbook.from_path(str(path))
+        book = _workbook(path)
         names = book.sheet_names
         if sheet is not None and sheet not in names:
             raise ValueError(f"it has no sheet {sheet!r}; its sheets are {', '.join(names)}")
@@ -76,10 +116,15 @@ def spreadsheet_rows(path: Path, sheet: str | None, notes: list[str]) -> Iterato
         merged = found.merged_cell_ranges or []
     except CalamineError as error:
         raise ValueError(str(error)) from error
+    notes += doubts_of(unpacked(path) or path, sheet or names[0], rows, path.name)
     filled = [(number, row) for number, row in enumerate(rows, start=1) if any(cell not in ("", None) for cell in row)]
     if filled and any(first[0] <= filled[0][0] - 1 <= last[0] for first, last in merged):
         raise ValueError(f"its header in row {filled[0][0]} has merged cells, so that no column has a name of its own")
-    yield from filled
+    if count := with_merged_values(rows, merged):
+        notes.append(f"{path.name}: {count} cells that are merged with the one before them have its value.")
+    yield from (
+        (number, row) for number, row in enumerate(rows, start=1) if any(cell not in ("", None) for cell in row)
+    )
 
 
 def sheet_names(path: Path) -> list[str]:
@@ -88,12 +133,26 @@ def sheet_names(path: Path) -> list[str]:
     Raises:
         ValueError: for a file that is not a spreadsheet.
     """
-    from python_calamine import CalamineError, CalamineWorkbook
+    from python_calamine import CalamineError
 
     try:
-        return list(CalamineWorkbook.from_path(str(path)).sheet_names)
+        return list(_workbook(path).sheet_names)
     except CalamineError as error:
         raise ValueError(str(error)) from error
+
+
+def _workbook(path: Path) -> Any:
+    from python_calamine import CalamineWorkbook
+
+    content = unpacked(path)
+    require_workbook(content.getvalue()[:64] if content else open_head(path))
+    return CalamineWorkbook.from_path(str(path)) if content is None else CalamineWorkbook.from_filelike(content)
+
+
+def open_head(path: Path) -> bytes:
+    """Return the first bytes of a file."""
+    with open(path, "rb") as file:
+        return file.read(64)
 
 
 def sqlite_names(path: Path) -> list[str]:
@@ -110,7 +169,12 @@ def sqlite_names(path: Path) -> list[str]:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    content = unpacked(path)
+    if content is None:
+        return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    base = sqlite3.connect(":memory:")
+    base.deserialize(content.getvalue())
+    return base
 
 
 def _names_in(base: sqlite3.Connection) -> list[str]:
@@ -124,26 +188,31 @@ def json_rows(file: BinaryIO, notes: list[str], name: str) -> Iterator[tuple[int
     Raises:
         ValueError: naming the line that is none.
     """
+    encoding = encoding_of(file)
+    if not is_unicode(encoding):
+        notes.append(f"{name}: read in the encoding {encoding}, which its bytes suggest.")
+    file.seek(0)
+    lines = io.TextIOWrapper(file, encoding=encoding, newline="\n")
     columns: dict[str, None] = {}
     nested: dict[str, None] = {}
-    for _, record in _records(file):
+    for _, record in _records(lines):
         for key, value in record.items():
             (nested if isinstance(value, (list, dict)) else columns).setdefault(key)
     names = [key for key in columns if key not in nested]
     if nested:
         notes.append(f"{name}: nested columns left out: {', '.join(nested)}.")
     yield 0, names
-    file.seek(0)
-    for number, record in _records(file):
+    lines.seek(0)
+    for number, record in _records(lines):
         yield number, [record.get(key) for key in names]
 
 
-def _records(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(file, start=1):
+def _records(lines: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            record = parse_json(line, unique=True)
         except ValueError as error:
             raise ValueError(f"line {number} is not JSON: {error}") from error
         if not isinstance(record, dict):
@@ -159,6 +228,7 @@ def sqlite_rows(path: Path, table: str | None) -> Iterator[tuple[int, Row]]:
     """
     try:
         with closing(_connected(path)) as base:
+            base.text_factory = _text_of
             names = _names_in(base)
             if table is None and len(names) != 1:
                 raise ValueError(f"it has {len(names)} tables; name one as data.sheet: {', '.join(names)}")
@@ -172,27 +242,58 @@ def sqlite_rows(path: Path, table: str | None) -> Iterator[tuple[int, Row]]:
         raise ValueError(str(error)) from error
 
 
-def columnar_batches(path: Path, rows: int, notes: list[str]) -> Iterator[Any]:
-    """Yield record batches of a Parquet or Feather file, without nested columns."""
-    import pyarrow as pa
+def _text_of(value: bytes) -> str:
+    """Return a text of a database, which may have been put there in another encoding than the database's."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("cp1252", "replace")
+
+
+def columnar_batches(path: Path, rows: int, notes: list[str]) -> Iterator[list[tuple[str, pd.Series]]]:
+    """Yield the columns of a Parquet or Feather file with their names, block by block, without nested ones.
+
+    Names may repeat. Whole numbers with gaps are floats, or texts where they have too many digits for that.
+    """
     import pyarrow.feather as feather
     import pyarrow.parquet as pq
 
-    if path.suffix.lower() == ".feather":
-        whole = feather.read_table(path)
-        names = _plain_columns(whole.schema, path.name, notes, pa)
-        yield from whole.select(names).to_batches(rows)
-        return
-    with pq.ParquetFile(path) as file:
-        names = _plain_columns(file.schema_arrow, path.name, notes, pa)
-        yield from file.iter_batches(rows, columns=names)
+    source = unpacked(path) or path
+    if kind_of(path) == ".feather":
+        whole = feather.read_table(source)
+        names = _plain_columns(whole.schema, path.name, notes)
+        places = [place for place, name in enumerate(whole.schema.names) if name in names]
+        batches: Iterator[Any] = iter(whole.select(places).to_batches(rows))
+    else:
+        file = pq.ParquetFile(source)
+        names = _plain_columns(file.schema_arrow, path.name, notes)
+        batches = file.iter_batches(rows, columns=list(names))
+    for batch in batches:
+        yield [(str(name), _as_pandas(column)) for name, column in zip(batch.schema.names, batch.columns, strict=True)]
 
 
-def _plain_columns(schema: Any, name: str, notes: list[str], pa: Any) -> list[str]:
+def _as_pandas(column: Any) -> pd.Series:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_integer(column.type) and column.type.bit_width == 64 and len(column) > column.null_count:
+        ends = pc.min_max(column).as_py()
+        if max(abs(ends["min"]), abs(ends["max"])) >= 10**MOST_DIGITS:
+            column = column.cast(pa.string())
+    found: pd.Series = column.to_pandas()
+    return found
+
+
+def _plain_columns(schema: Any, name: str, notes: list[str]) -> dict[str, None]:
+    import pyarrow as pa
+
     nested = [entry.name for entry in schema if pa.types.is_nested(entry.type)]
     if nested:
         notes.append(f"{name}: nested columns left out: {', '.join(nested)}.")
-    return [column for column in schema.names if column not in nested and not column.startswith("__index_")]
+    unnamed = [column for column in schema.names if column.startswith("__index_level_")]
+    if unnamed:
+        notes.append(f"{name}: the index, which has no name, is left out.")
+    return dict.fromkeys(column for column in schema.names if column not in nested and column not in unnamed)
 
 
 def in_blocks(rows: Iterator[Any], size: int) -> Iterator[list[Any]]:

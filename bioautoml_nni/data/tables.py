@@ -9,13 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import lzma
+import sqlite3
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,11 @@ import pandas as pd
 from ..utils.encodings import encoding_of, is_unicode, read_text
 from ..utils.errors import BioAutoMLError, DataError, RunDirectoryError
 from ..utils.own_files import WAY_OUT, reading, require_last_line
+from .delimited import SEPARATORS, find_form, require_text
 from .table_formats import (
     COLUMNAR,
     JSON_LINES,
+    MOST_DIGITS,
     SPREADSHEETS,
     SQLITE,
     columnar_batches,
@@ -41,13 +43,14 @@ from .table_formats import (
     sqlite_rows,
 )
 
-SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 KINDS = (*SEPARATORS, *COLUMNAR, *SPREADSHEETS, *JSON_LINES, *SQLITE)
-CANDIDATES = (",", ";", "\t", "|")
-UNREADABLE = (csv.Error, OSError, EOFError, ValueError, LookupError, zlib.error, zipfile.BadZipFile, lzma.LZMAError)
+UNREADABLE = (
+    csv.Error, OSError, EOFError, ValueError, LookupError, RuntimeError, zlib.error, zipfile.BadZipFile, lzma.LZMAError,
+    sqlite3.Error,
+)  # fmt: skip
 """What a damaged table raises, packed or not."""
-HEAD = 200
-"""Lines from which the separator is found."""
+LARGEST_WHOLE = 1e21
+"""Floats below it that are whole numbers are written without an exponent."""
 LARGEST_FIELD = 1 << 27
 
 csv.field_size_limit(LARGEST_FIELD)
@@ -102,9 +105,12 @@ class TableFile:
         kind = kind_of(self.path)
         try:
             if kind in COLUMNAR:
-                for batch in columnar_batches(self.path, rows, self.notes):
-                    table = batch.to_pandas().reset_index(drop=True)
-                    yield pd.DataFrame({str(name): self._cells(column) for name, column in table.items()})
+                names: list[str] = []
+                for block in columnar_batches(self.path, rows, self.notes):
+                    names = names or self._names([name for name, _ in block])
+                    yield pd.DataFrame(
+                        {name: self._cells(column) for name, (_, column) in zip(names, block, strict=True)}
+                    )
             elif kind in SPREADSHEETS:
                 yield from self._framed(spreadsheet_rows(self.path, self.sheet, self.notes), rows)
             elif kind in SQLITE:
@@ -120,10 +126,11 @@ class TableFile:
 
     def _framed(self, lines: Iterator[tuple[int, Sequence[Any]]], rows: int) -> Iterator[pd.DataFrame]:
         """Yield tables from numbered rows, of which the first is the header."""
-        names = self._names([cell_text(cell) or "" for cell in next(lines, (0, []))[1]])
+        line, header = next(lines, (0, []))
+        names = self._names([cell_text(cell) or "" for cell in header])
         if not names:
             raise ValueError("it has no header")
-        shape = _Shape(self.path, len(names))
+        shape = _Shape(self.path, len(names), line)
         for block in in_blocks(lines, rows):
             fitted = [shape.fitted(number, [cell_text(cell) or "" for cell in cells]) for number, cells in block]
             yield pd.DataFrame(
@@ -146,57 +153,31 @@ class TableFile:
 
     def _text(self, rows: int) -> Iterator[pd.DataFrame]:
         with open_packed(self.path) as raw:
+            require_text(raw.read(64))
             encoding = self.encoding or encoding_of(raw)
             if self.encoding is None and not is_unicode(encoding):
                 self.notes.append(f"{self.path.name}: read in the encoding {encoding}, which its bytes suggest.")
             raw.seek(0)
             file = io.TextIOWrapper(raw, encoding=encoding, newline="")
-            separator, first = self._separator(file)
+            form, notes = find_form(file, kind_of(self.path))
+            self.notes += [f"{self.path.name}: {note}" for note in notes]
             file.seek(0)
-            quoting = self._quoting(file, separator)
-            file.seek(0)
-            reader = csv.reader(file, delimiter=separator, quoting=quoting, strict=True)
-            yield from self._framed(_numbered(reader, first), rows)
-
-    def _separator(self, file: io.TextIOBase | Any) -> tuple[str, int]:
-        """Return the separator, and the number of lines to skip before the header."""
-        head = list(islice(file, HEAD))
-        if head and head[0].lower().startswith("sep=") and len(head[0].strip()) == 5:  # as Excel writes it
-            return head[0].strip()[4], 1
-        preferred = SEPARATORS[kind_of(self.path)]
-        fits = {candidate: _fit(head[:-1] or head, candidate) for candidate in dict.fromkeys((preferred, *CANDIDATES))}
-        best = max(fits, key=lambda candidate: fits[candidate])  # the first of equals
-        if (fits[preferred][0] >= fits[best][0] - 0.05 and fits[preferred][1] > 1) or fits[best][1] < 2:
-            best = preferred
-        if best != preferred:
-            self.notes.append(f"{self.path.name}: its fields are separated by {best!r}.")
-        return best, 0
-
-    def _quoting(self, file: Any, separator: str) -> Any:
-        """Return csv.QUOTE_NONE where quotes are letters like others: they do not pair, and without them rows fit."""
-        if not any('"' in line for line in file):
-            return csv.QUOTE_NONE
-        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
-            file.seek(0)
-            widths = set()
-            try:
-                for row in csv.reader(file, delimiter=separator, quoting=quoting, strict=True):
-                    widths |= {len(row)} if row else set()
-            except csv.Error as error:
-                problem = error
-                continue
-            if quoting == csv.QUOTE_NONE:
-                if len(widths) > 1:
-                    break
-                self.notes.append(f"{self.path.name}: its quotes do not pair and are read as letters.")
-            return quoting
-        raise ValueError(f"its quotes do not pair: {problem}")
+            reader = csv.reader(file, strict=True, **form.reader())
+            empty: list[int] = []
+            yield from self._framed(_numbered(reader, form.skipped, empty), rows)
+            if empty:
+                self.notes.append(
+                    f"{self.path.name}: {len(empty)} rows of zero bytes left out (the first is line {empty[0]}), as in "
+                    "a file that was not written to its end."
+                )
 
     def _names(self, header: Sequence[str]) -> list[str]:
         """Return column names; a name that comes again gets a number, an empty one at the end an empty text."""
-        names = [name.strip() for name in header]
-        while names and not names[-1]:
+        names = [name.strip().lstrip("\ufeff") for name in header]
+        while names and not names[-1] and kind_of(self.path) not in COLUMNAR:
             names.pop()
+        if any("\0" in name for name in names):
+            raise ValueError("its header holds zero bytes: it is no text, or in an encoding that it does not say")
         result: list[str] = []
         for place, name in enumerate(names, start=1):
             unique, number = name or f"column {place}", 0
@@ -217,6 +198,7 @@ class _Shape:
 
     path: Path
     width: int
+    header: int
     short: list[int] = field(default_factory=list)
     long: int = 0
 
@@ -226,11 +208,14 @@ class _Shape:
             return cells + [""] * (self.width - len(cells))
         if len(cells) > self.width:
             if any(cell.strip() for cell in cells[self.width :]):
-                raise ValueError(
-                    f"line {line} has {len(cells)} fields, the header {self.width}; quote texts that hold the separator"
-                )
+                raise ValueError(f"line {line} has {len(cells)} fields, the header {self.width}; {self._way_out()}")
             self.long += 1
         return cells[: self.width]
+
+    def _way_out(self) -> str:
+        if self.width == 1:
+            return f"remove what stands above the header, as line {self.header} seems to"
+        return "quote texts that hold the separator"
 
     def notes(self) -> list[str]:
         found = []
@@ -246,28 +231,20 @@ class _Shape:
         return found
 
 
-def _fit(lines: Sequence[str], separator: str) -> tuple[float, int]:
-    """Return the share of lines that a separator divides into as many fields as the header, and how many these are."""
-    try:
-        rows = [row for row in csv.reader(lines, delimiter=separator) if any(row)]
-    except csv.Error:
-        return 0.0, 0
-    width = len(rows[0]) if rows else 0
-    if width < 2:
-        return 0.0, width
-    return sum(len(row) == width or not any(row[width:]) for row in rows) / len(rows), width
-
-
 def is_table(path: Path) -> bool:
     """Whether a file's name says that it is a table that can be read."""
     return kind_of(path) in KINDS
 
 
-def _numbered(reader: Any, skip: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield rows that hold something, with the line that they end in."""
+def _numbered(reader: Any, skip: int, empty: list[int]) -> Iterator[tuple[int, list[str]]]:
+    """Yield rows that hold something, with the line that they end in; those of zero bytes are noted in `empty`."""
     for number, cells in enumerate(reader):
-        if number >= skip and any(cells):
+        if number < skip or not any(cells):
+            continue
+        if any(cell.strip("\0\x1a \t") for cell in cells):
             yield reader.line_num, cells
+        elif any("\0" in cell for cell in cells):
+            empty.append(reader.line_num)
 
 
 def read_table(
@@ -290,6 +267,9 @@ def read_table(
     if notes is not None:
         notes += file.notes
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    for name in table:
+        if table[name].dtype == object:  # numbers in one block, texts in another
+            table[name] = pd.Series([cell_text(value) for value in table[name]], dtype="str")
     if table.empty:
         raise DataError(f"{path}: the table has no rows; export it again with its specimens.")
     return table
@@ -339,7 +319,9 @@ def cell_text(value: Any) -> str | None:
         return value
     if isinstance(value, (float, np.floating)):
         number = float(value)
-        return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+        if number.is_integer() and 10**MOST_DIGITS <= abs(number) < LARGEST_WHOLE:
+            return format(Decimal(repr(number)), "f").removesuffix(".0")
+        return str(int(number)) if number.is_integer() and abs(number) < LARGEST_WHOLE else repr(number)
     if isinstance(value, (pd.Timestamp, date, time)):
         return value.isoformat()
     if isinstance(value, Decimal):

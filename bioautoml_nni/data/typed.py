@@ -64,6 +64,22 @@ def with_types(table: pd.DataFrame, text: Collection[str] = (), roles: Mapping[s
     return result
 
 
+def without_texts(table: pd.DataFrame, missing: Collection[str], keep: Collection[str] = ()) -> pd.DataFrame:
+    """Return a table without texts that mean that a value is missing.
+
+    Args:
+        keep: columns in which they stay.
+    """
+    if not missing:
+        return table
+    gaps = {
+        name: column.map(lambda value: isinstance(value, str) and value.strip() in missing).astype(bool)
+        for name, column in table.items()
+        if name not in keep
+    }
+    return table.assign(**{str(name): table[name].mask(places) for name, places in gaps.items()})
+
+
 def _undeclared(name: str, column: pd.Series, result: Typed) -> None:
     numbers = decide_numbers(column)
     if numbers.read and not numbers.unreadable and not numbers.codes and numbers.read >= numbers.gaps:

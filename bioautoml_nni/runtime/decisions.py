@@ -45,9 +45,9 @@ class Decisions:
         if species_list is not None:
             unknown = sorted(set(species_list) - set(self.names))
             if unknown:
+                what = "is not a class" if len(unknown) == 1 else "are not classes"
                 raise DataError(
-                    f"species list: {', '.join(unknown[:5])} {'is' if len(unknown) == 1 else 'are'} no class of this "
-                    "model; see classes.csv for its names."
+                    f"species list: {', '.join(unknown[:5])} {what} of this model; see classes.csv for its names."
                 )
             self.allowed = np.isin(self.names, list(species_list))
             if not self.allowed.any():

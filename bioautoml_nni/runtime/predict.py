@@ -108,6 +108,7 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
     root, column = _places(model, request)
     _require_places(model, request)
     parts = request.output.with_name(request.output.name + ".parts")
+    _check_columns(request, column)
     key = _key(model, request)
     shards = Shards(parts, key)
     work = _Work(model, request, root, column, parts, advance)
@@ -147,15 +148,9 @@ class _Work:
         self.outcome = Outcome()
 
     def blocks(self, shard: Shard | None = None) -> list[Path]:
-        """Make the parts, or those of a shard, and return the files of all.
-
-        Raises:
-            DataError: if there is nothing to predict.
-        """
+        """Make the parts, or those of a shard, and return the files of all."""
         outcome, doubts, count = self.outcome, Doubts(), 0
         for count, block in enumerate(_blocks(self.request, outcome.notes), start=1):
-            if count == 1:
-                _check_columns(block, self.request, self.column)
             if shard is not None and not shard.has(count):
                 continue
             outcome.missing_columns = tuple(self.model.lacking(block))
@@ -167,8 +162,6 @@ class _Work:
                 self._make(part, block)
             outcome.rows += len(block)
             self.advance(len(block))
-        if count == 0:
-            raise DataError(f"{self.request.source}: has nothing to predict. {' '.join(outcome.notes)}".strip())
         outcome.notes += [*doubts.sentences(), *(self.finder.notes() if self.finder else ())]
         return [self._part(number) for number in range(1, count + 1)]
 
@@ -177,7 +170,9 @@ class _Work:
 
     def _make(self, part: Path, block: pd.DataFrame) -> None:
         column, literal = self.column, not self.request.is_table
-        given = block if self.finder is None else block.assign(**{str(column): self.finder.find_all(block[column])})
+        given = block
+        if self.finder is not None:
+            given = block.assign(**{str(column): self.finder.find_all(_names(block[column]))})
         embeddings = None
         if self.request.embeddings:
             assert column is not None  # a model that embeds looks at images
@@ -222,7 +217,17 @@ def _require_places(model: Model, request: Request) -> None:
         require_folder(request.sort_into, "--sort-into")
 
 
-def _check_columns(block: pd.DataFrame, request: Request, column: str | None) -> None:
+def _names(column: pd.Series) -> pd.Series:
+    """Return the names of images, which a table may hold as numbers."""
+    return column.map(cell_text).astype("str") if pd.api.types.is_numeric_dtype(column) else column
+
+
+def _check_columns(request: Request, column: str | None) -> None:
+    """Check that there is something to predict, with the columns that are asked for."""
+    notes: list[str] = []
+    block = next(_blocks(request, notes), None)
+    if block is None:
+        raise DataError(f"{request.source}: has nothing to predict. {' '.join(notes)}".strip())
     for option, name in (("--image-column", column), ("--group", request.group)):
         if name is not None and name not in block:
             raise DataError(

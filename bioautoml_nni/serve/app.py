@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from importlib.resources import files
 from typing import Annotated, Any
 
 from fastapi import FastAPI, File, Form, HTTPException, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter, ValidationError
 
@@ -70,6 +72,13 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
     async def busy(request: Request, error: BusyError) -> Response:
         text = f"The service works on {capacity.taken} of at most {capacity.size} specimens; come back in a second."
         return JSONResponse({"detail": text}, 503, {"Retry-After": "1"})
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        """Say what is wrong, without the values: some cannot be said in JSON, and images are long."""
+        kept = ("type", "loc", "msg")
+        problems = [{name: problem[name] for name in kept if name in problem} for problem in error.errors()]
+        return Response(json.dumps({"detail": problems}), 422, media_type="application/json")
 
     for path, (name, kind) in PAGE.items():
         app.add_api_route(path, _file(name, kind), include_in_schema=False)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Text = Annotated[str, Field(max_length=1000)]
-Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+Whole = Annotated[int, Field(ge=-(10**30), le=10**30)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Pixel = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 Metadata = Annotated[dict[Text, Text | bool | Whole | Number | None], Field(max_length=256)]

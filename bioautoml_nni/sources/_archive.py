@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 import warnings
 import zipfile
+import zlib
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,6 +18,7 @@ from pandas.errors import ParserWarning
 
 from ..utils.encodings import decodes, encoding_of
 from ..utils.errors import DataError
+from ._archive_encoding import in_plain_encoding
 from ._exported_csv import exported_table
 from ._origin import read_origin
 
@@ -57,17 +61,21 @@ def _read_darwin_core(path: Path, notes: list[str]) -> Archive:
     from dwca.read import DwCAReader
 
     try:
-        with DwCAReader(str(path), skip_metadata=True) as reader:
+        with in_plain_encoding(path, notes) as plain, DwCAReader(str(plain), skip_metadata=True) as reader:
             core = _table(reader, reader.core_file.file_descriptor, "id", notes)
-            media = None
+            tables = []
             for extension in reader.extension_files:
                 kind = str(extension.file_descriptor.type).rpartition("/")[2].lower()
                 if any(word in kind for word in MEDIA_TYPES):
-                    media = _table(reader, extension.file_descriptor, "coreid", notes)
+                    tables.append(_table(reader, extension.file_descriptor, "coreid", notes))
+            media = pd.concat(tables, ignore_index=True) if tables else None
             named = None if reader.descriptor is None else reader.descriptor.metadata_filename
             origin = read_origin(Path(reader.absolute_temporary_path(".")), named, notes)
             return Archive(core, media, origin)
-    except (InvalidArchive, InvalidSimpleArchive, OSError, ValueError, KeyError, SyntaxError, AttributeError) as error:
+    except (
+        InvalidArchive, InvalidSimpleArchive, OSError, ValueError, LookupError, SyntaxError, AttributeError, TypeError,
+        RuntimeError, EOFError, zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: cannot be read as a Darwin Core archive ({reason}); download it again.") from error
 
@@ -92,27 +100,33 @@ def _require_sane(path: Path) -> None:
 
 def _table(reader: Any, descriptor: Any, key: str, notes: list[str]) -> pd.DataFrame:
     enclosed = descriptor.fields_enclosed_by
-    names: list[str] = []
-    for name in descriptor.short_headers:
-        names.append(name if name not in names else f"{name}_{len(names)}")
+    names = _names(descriptor, key)
     path = Path(reader.absolute_temporary_path(descriptor.file_location))
+    folder = Path(reader.absolute_temporary_path("."))
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{descriptor.file_location} leads outside of the archive")
+    separator, encoding = descriptor.fields_terminated_by, _encoding(path, descriptor.file_encoding, notes)
+    first = _width(path, encoding, separator, enclosed, descriptor.lines_to_ignore + 1)
+    width = max(first, *(place + 1 for place in names))
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", ParserWarning)
         table = pd.read_csv(
             path,
-            sep=descriptor.fields_terminated_by,
+            sep=separator if len(separator) == 1 else re.escape(separator),
+            engine="c" if len(separator) == 1 else "python",
             quoting=csv.QUOTE_MINIMAL if enclosed else csv.QUOTE_NONE,
             quotechar=enclosed or '"',
             header=None,
-            names=names,
+            names=range(width),
             index_col=False,
             skiprows=descriptor.lines_to_ignore,
-            encoding=_encoding(path, descriptor.file_encoding, notes),
+            encoding=encoding,
             dtype=str,
             keep_default_na=False,
             na_values=[""],
             on_bad_lines="warn",
         )
+    table = table[list(names)].rename(columns=names)
     skipped = sum(str(warning.message).count("Skipping line") for warning in said)
     if skipped:
         notes.append(f"{descriptor.file_location}: {skipped} lines with too many fields left out.")
@@ -123,8 +137,35 @@ def _table(reader: Any, descriptor: Any, key: str, notes: list[str]) -> pd.DataF
         elif term["default"] and name in table and (gaps := int(table[name].isna().sum())):
             table[name] = table[name].fillna(term["default"])
             notes.append(f"{path.name}: {gaps} empty values of {name} are {term['default']!r}, as meta.xml says.")
-    identifier = key if key in table else names[0]
-    return table.rename(columns={identifier: "_core"})
+    if key not in table:
+        raise ValueError(f"meta.xml does not say in which column of {descriptor.file_location} the {key} is")
+    table[key] = table[key].str.strip()
+    return table.rename(columns={key: "_core"})
+
+
+def _names(descriptor: Any, key: str) -> dict[int, str]:
+    """Return the short name of each term by the place of its column; columns that are not declared have none."""
+    found: dict[int, str] = {}
+    for term in descriptor.fields:
+        if term["index"] is not None:
+            name = term["term"].rpartition("/")[2]
+            found[term["index"]] = name if name not in found.values() else f"{name}_{term['index']}"
+    place = descriptor.id_index if key == "id" else descriptor.coreid_index
+    if place is not None:
+        found[place] = key
+    return dict(sorted(found.items()))
+
+
+def _width(path: Path, encoding: str, separator: str, enclosed: str, count: int) -> int:
+    """Return the most fields of the first lines: the header and one more."""
+    with open(path, encoding=encoding, newline="") as file:
+        lines = list(islice(file, count))
+    if len(separator) > 1:
+        return max((line.count(separator) + 1 for line in lines), default=1)
+    if not enclosed:
+        return max((len(row) for row in csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)), default=1)
+    rows = csv.reader(lines, delimiter=separator, quotechar=enclosed)
+    return max((len(row) for row in rows), default=1)
 
 
 def _encoding(path: Path, declared: str | None, notes: list[str]) -> str:

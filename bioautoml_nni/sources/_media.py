@@ -63,7 +63,7 @@ class MediaFolder:
             matched |= {identifier for identifier, _ in rows}
         rows += self._as_told(core, "owner", matched)
         matched |= {identifier for identifier, _ in rows}
-        by_id = self._by_id(core, matched)
+        by_id = self._by_id(core, matched, {file for _, file in rows})
         if by_id:
             self.notes.append(f"{len(by_id)} images found by the occurrence's id.")
         pairs = pd.DataFrame(rows + by_id, columns=["_core", IMAGE]).drop_duplicates()
@@ -110,7 +110,8 @@ class MediaFolder:
             )
         self.notes += [f"{count} images found {rule}." for rule, count in rules.items() if rule != "by name"]
         if missing:
-            names = {str(key) for key, _ in self._by_id(pd.DataFrame({"_core": absent}), set())}
+            taken = {file for _, file in rows}
+            names = {str(key) for key, _ in self._by_id(pd.DataFrame({"_core": absent}), set(), taken)}
             missing -= sum(key in names for key in absent)
         if missing:
             self.notes.append(f"{missing} of {listed} listed images are not in {self.folder.name}.")
@@ -153,13 +154,17 @@ class MediaFolder:
                 return longest_tail(parts, same), "by name", url
         return [], "", urls[0]
 
-    def _by_id(self, core: pd.DataFrame, matched: set[str]) -> Pairs:
+    def _by_id(self, core: pd.DataFrame, matched: set[str], taken: set[str]) -> Pairs:
+        """Return pairs of occurrences and files that bear their id, but for files that are another's by their URL."""
         by_id: dict[str, list[str]] = defaultdict(list)
+        ids = {str(identifier) for identifier in core["_core"]}
         for file in self.files:
+            if file in taken:
+                continue
             stem = file.rpartition("/")[2].rpartition(".")[0]
             by_id[stem].append(file)
             head, mark, number = stem.rpartition("_")
-            if mark and number.isdigit():
+            if mark and number.isdigit() and stem not in ids:
                 by_id[head].append(file)
         rows: Pairs = []
         for identifier in core["_core"]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from ..data.decoding import require_below
+from ..data.file_names import on_disk
+from ..data.finding import ImageFinder
 from ..data.frames import Box, Drawn, ImageFrame, read_frame
+from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, without_repeats
-from ..data.typed import with_types
+from ..data.typed import with_types, without_texts
 from ..utils.encodings import read_text
 from ..utils.errors import DataError
-from ..utils.remote import joined
+from ..utils.json_text import parse_json
+from ..utils.remote import RemotePath, joined
+from ._segmentation import around, is_length
 
 TAXA = ("kingdom", "supercategory", "phylum", "class", "order", "family", "genus", "specific_epithet", "common_name")
 IMAGE_ROLES: dict[str, Role] = {
@@ -34,8 +37,6 @@ NOT_METADATA = {
 NEEDED = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id",)}
 ORPHANS = "annotations of images that the file does not list"
 CLIPPED = "boxes that reach beyond their image are cut at its border"
-LARGEST_SIDE = 1e9
-"""No side of an image has so many pixels; a box that goes beyond it is none."""
 
 
 class CocoSource:
@@ -54,6 +55,7 @@ class CocoSource:
         crop: cut every box out as a specimen of its own; otherwise an image needs annotations of one category.
         margin: share of the longer side of a box that is added on each side.
         leave_out: labels to leave out, such as "empty" and "human".
+        missing: texts of the metadata that mean that a value is missing, such as NA.
         boxes: whether boxes were drawn on the stored pixels or on the image shown as EXIF turns it; by default width
             and height of the images say it.
     """
@@ -70,6 +72,7 @@ class CocoSource:
         margin: float = 0.1,
         leave_out: list[str] | None = None,
         boxes: Literal["stored", "shown"] | None = None,
+        missing: list[str] | None = None,
     ) -> None:
         self.root = root
         self.annotations = annotations
@@ -79,8 +82,11 @@ class CocoSource:
         self.margin = margin
         self.leave_out = set(leave_out or [])
         self.boxes = boxes
+        self.missing = frozenset(missing or [])
         self._drawn: Drawn = "shown"
         self._frames: dict[str, ImageFrame | None] = {}
+        self.links: Links = "inside"
+        """Where symbolic links among the images may lead."""
 
     def load(self) -> Manifest:
         """Read the annotations; see `Source.load`."""
@@ -88,6 +94,7 @@ class CocoSource:
         if not folder.is_dir():
             raise DataError(f"{folder}: there is no such image folder; check data.root and data.image_root.")
         notes: list[str] = []
+        self._finder = ImageFinder(folder, self.links)
         if isinstance(self.annotations, str):
             table = self._read(self.root / self.annotations, notes)
         else:
@@ -103,27 +110,33 @@ class CocoSource:
                 f"{self.root}: no annotation is left with a label and an image{told}; check the file and "
                 "data.leave_out."
             )
+        notes += self._finder.notes()
         roles: dict[str, Role] = {name: role for name, role in IMAGE_ROLES.items() if name in table}
         roles |= {name: "taxonomy" for name in TAXA if name in table}
-        typed = with_types(table, {ID, IMAGE, LABEL, SPLIT}, roles)
+        own = {ID, IMAGE, LABEL, SPLIT}
+        typed = with_types(without_texts(table, self.missing, own), own, roles)
+        notes += [note for note in typed.notes if repr(LABEL) not in note]
         if ("latitude" in roles) != ("longitude" in roles):
             roles = {name: role for name, role in roles.items() if role not in ("latitude", "longitude")}
         return Manifest(typed.table, folder, roles, rank=self.rank, notes=notes, forms=typed.forms, unread=typed.unread)
 
     def _read(self, path: Path, notes: list[str]) -> pd.DataFrame:
-        content = _json(path)
-        categories = {str(category["id"]): category for category in content["categories"]}
+        counts: Counter[str] = Counter()
+        content = _content(path, counts)
+        categories = _by_id(content["categories"], self.rank, counts)
         if not any(self.rank in category for category in categories.values()):
             known = ", ".join(sorted({str(key) for category in categories.values() for key in category}))
             raise DataError(f"{path}: no category has a {self.rank!r}; data.rank may be one of {known}.")
-        images = {str(image["id"]): image for image in content["images"]}
+        images = _by_id(content["images"], "file_name", counts)
+        names = self._finder.find_all([str(entry["file_name"]) for entry in images.values()])
+        for entry, name in zip(images.values(), names, strict=True):
+            entry["file_name"] = name
         by_image: dict[str, list[dict[str, Any]]] = {}
         for annotation in content["annotations"]:
-            by_image.setdefault(str(annotation["image_id"]), []).append(annotation)
+            by_image.setdefault(_key(annotation["image_id"]), []).append(annotation)
         if self.crop:
             boxed = [images[key] for key, own in by_image.items() if key in images and any(map(_has_box, own))]
             self._decide_frame(path, boxed, notes)
-        counts: Counter[str] = Counter()
         rows: list[dict[str, Any]] = []
         for image_id in sorted(by_image, key=_in_order):
             image = images.get(image_id)
@@ -132,14 +145,14 @@ class CocoSource:
                 continue
             specimens = self._specimens(by_image[image_id], image, counts)
             for record, box in specimens:
-                category = categories.get(str(record["category_id"]), {})
-                label = category.get(self.rank)
-                if label is None or not str(label).strip():
+                category = categories.get(_key(record["category_id"]), {})
+                label = str("" if category.get(self.rank) is None else category[self.rank]).strip()
+                if not label:
                     counts[f"annotations without a {self.rank}"] += 1
-                elif str(label) in self.leave_out:
+                elif label in self.leave_out:
                     counts["annotations of labels to leave out"] += 1
                 else:
-                    rows.append(self._row(record, box, image, category, str(label), alone=len(specimens) == 1))
+                    rows.append(self._row(record, box, image, category, label, alone=len(specimens) == 1))
         if not content["annotations"]:
             notes.append(f"{path.name}: has no annotations; its {len(images)} images have no label and are left out.")
         else:
@@ -149,7 +162,7 @@ class CocoSource:
         ]
         if counts[CLIPPED]:
             notes.append(f"{path.name}: {counts[CLIPPED]} {CLIPPED}.")
-        return without_repeats(pd.DataFrame(rows), notes) if rows else pd.DataFrame()
+        return _with_own_ids(without_repeats(pd.DataFrame(rows), notes), notes) if rows else pd.DataFrame()
 
     def _specimens(
         self, annotations: list[dict[str, Any]], image: dict[str, Any], counts: Counter[str]
@@ -162,7 +175,7 @@ class CocoSource:
             found = [(record, self._box(record, image, counts)) for record in boxed]
             counts["annotations without a box beside others that have one"] += len(records) - len(boxed)
             return [(record, box) for record, box in found if box is not None]
-        if len({str(record["category_id"]) for record in records}) > 1:
+        if len({_key(record["category_id"]) for record in records}) > 1:
             counts["images with several categories and no boxes to tell them apart"] += 1
             return []
         return [(record, None) for record in records[:1]]
@@ -175,7 +188,8 @@ class CocoSource:
             return None
         size = _size(image)
         if size is None:
-            return box
+            frame = self._frame(str(image["file_name"]))
+            return box if frame is None else frame.box_as_shown(box, self.boxes or self._drawn)
         clipped = _clipped(box, size)
         if clipped is None:
             counts["annotations with a box outside of their image"] += 1
@@ -193,9 +207,11 @@ class CocoSource:
     def _decide_frame(self, path: Path, boxed: list[dict[str, Any]], notes: list[str]) -> None:
         """Decide for images whose size does not tell it by those whose size does: a tool minds EXIF or does not."""
         says = Counter(
-            frame.says(size)
+            frame.says(size) if size else "either"
             for image in boxed
-            if (size := _size(image)) and (frame := self._frame(str(image["file_name"]))) and frame.orientation != 1
+            if (frame := self._frame(str(image["file_name"]))) and frame.orientation != 1
+            for size in [_size(image)]
+            if size or not self.boxes
         )
         self._drawn = "stored" if says["stored"] > says["shown"] else "shown"
         if says["either"] and not self.boxes:
@@ -208,8 +224,9 @@ class CocoSource:
     def _frame(self, name: str) -> ImageFrame | None:
         if name not in self._frames:
             folder = joined(self.root, self.image_root)
-            require_below(folder, [name])
-            self._frames[name] = read_frame(folder / name)
+            require_below(folder, [name], self.links)
+            remote = isinstance(folder, RemotePath)
+            self._frames[name] = read_frame(folder / name if remote else Path(on_disk(folder, name)))
         return self._frames[name]
 
     def _row(
@@ -229,26 +246,65 @@ class CocoSource:
         return {ID: identifier, IMAGE: reference, LABEL: label, **extra, **taxa}
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _content(path: Path, counts: Counter[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the lists of a file; what in them is no entry is left out and counted."""
     if not path.is_file():
         raise DataError(f"{path}: there is no such annotation file; check data.root and data.annotations.")
     try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
+        content = parse_json(read_text(path))
+    except ValueError as error:
         raise DataError(f"{path}: is not JSON ({error}); repair or download it again.") from error
-    keys = ("images", "annotations", "categories")
-    missing = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
+    missing = [key for key in NEEDED if not isinstance(content, dict) or not isinstance(content.get(key), list)]
     if missing:
         raise DataError(f"{path}: has no list of {', '.join(missing)}, which COCO's format asks for.")
+    found = {}
     for key, needed in NEEDED.items():
-        for position, entry in enumerate(content[key]):
-            own = entry if isinstance(entry, dict) else {}
-            gone = [name for name in needed if not isinstance(own.get(name), (int, str))]
-            if gone:
-                raise DataError(
-                    f"{path}: entry {position} of {key} lacks {', '.join(gone)}, a number or a text; repair it."
-                )
-    return content
+        sound = [
+            entry
+            for entry in content[key]
+            if isinstance(entry, dict) and all(_is_name(entry.get(name)) for name in needed)
+        ]
+        gone = len(content[key]) - len(sound)
+        if gone and not sound:
+            raise DataError(f"{path}: no entry of {key} has {' and '.join(needed)}, a number or a text; repair it.")
+        counts[f"entries of {key} without {' and '.join(needed)}"] += gone
+        found[key] = sound
+    return found
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, (int, str)) or (isinstance(value, float) and value.is_integer())
+
+
+def _key(value: Any) -> str:
+    """Return an id as text; 7, 7.0 and "7" are one, since programs write numbers in any of these ways."""
+    return str(int(value)) if isinstance(value, float) else str(value)
+
+
+def _by_id(entries: list[dict[str, Any]], name: str, counts: Counter[str]) -> dict[str, dict[str, Any]]:
+    """Return entries by id, without those whose id others have that say something else."""
+    found: dict[str, dict[str, Any]] = {}
+    contested: set[str] = set()
+    for entry in entries:
+        key = _key(entry["id"])
+        if found.setdefault(key, entry).get(name) != entry.get(name):
+            contested.add(key)
+    if contested:
+        shown = ", ".join(sorted(contested)[:3])
+        counts[f"ids ({shown}) that stand for more than one {name}"] = len(contested)
+    return {key: entry for key, entry in found.items() if key not in contested}
+
+
+def _with_own_ids(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Give specimens that have the id of another a number behind it."""
+    number = table.groupby(ID).cumcount()
+    if (number > 0).any():
+        first = table[ID][number > 0].iloc[0]
+        notes.append(
+            f"{int((number > 0).sum())} annotations have the id of another, such as {first}; they are numbered."
+        )
+        table[ID] = table[ID].where(number == 0, table[ID] + "#" + (number + 1).astype(str))
+    return table
 
 
 def _has_box(record: dict[str, Any]) -> bool:
@@ -258,55 +314,17 @@ def _has_box(record: dict[str, Any]) -> bool:
 
 def _valid_box(record: dict[str, Any]) -> Box | None:
     """Return the box of an annotation, or the one around its segmentation; None for one that is none."""
-    box = record.get("bbox") or _around(record.get("segmentation"))
-    if not isinstance(box, (list, tuple)) or len(box) != 4 or not all(_is_length(number) for number in box):
+    box = record.get("bbox") or around(record.get("segmentation"))
+    if not isinstance(box, (list, tuple)) or len(box) != 4 or not all(is_length(number) for number in box):
         return None
     return (box[0], box[1], box[2], box[3]) if box[2] > 0 and box[3] > 0 else None
-
-
-def _around(segmentation: Any) -> list[float] | None:
-    """Return the box around polygons, or around a mask of run lengths that is not packed."""
-    if isinstance(segmentation, list):
-        points = [number for polygon in segmentation if isinstance(polygon, list) for number in polygon]
-        if len(points) < 6 or not all(_is_length(number) for number in points):
-            return None
-        left, top = min(points[::2]), min(points[1::2])
-        return [left, top, max(points[::2]) - left, max(points[1::2]) - top]
-    if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), list):
-        return _around_runs(segmentation["counts"], segmentation.get("size"))
-    return None
-
-
-def _around_runs(counts: list[Any], size: Any) -> list[float] | None:
-    """Return the box around a mask whose run lengths go down its columns, zeros first."""
-    if not (
-        isinstance(size, list) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in [*size, *counts[1:]])
-    ):
-        return None
-    height = size[0]
-    ends = np.cumsum(counts)
-    runs = [(int(ends[n - 1]), int(ends[n]) - 1) for n in range(1, len(counts), 2)]
-    if not runs or ends[-1] > size[0] * size[1]:
-        return None
-    columns = [place // height for run in runs for place in run]
-    rows = [
-        row
-        for first, last in runs
-        for row in ((0, height - 1) if last // height > first // height else (first % height, last % height))
-    ]
-    left, top = min(columns), min(rows)
-    return [left, top, max(columns) - left + 1, max(rows) - top + 1]
-
-
-def _is_length(number: Any) -> bool:
-    return isinstance(number, (int, float)) and not isinstance(number, bool) and abs(number) < LARGEST_SIDE
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int] | None:
     """Return width and height of an image as the file states them, if it does."""
     width: Any = image.get("width")
     height: Any = image.get("height")
-    if _is_length(width) and _is_length(height) and min(width, height) >= 1:
+    if is_length(width) and is_length(height) and min(width, height) >= 1:
         return int(width), int(height)
     return None
 

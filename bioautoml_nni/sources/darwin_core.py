@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role
-from ..data.typed import with_types
+from ..data.typed import with_types, without_texts
 from ..utils.errors import DataError
 from ._archive import read_archive
 from ._media import MediaFolder
@@ -51,6 +51,7 @@ class DarwinCoreSource:
         columns: roles to change or add, by the term's short name.
         media_table: table below `root` that says which file is whose: columns file, and url or occurrence; `bioautoml
             media` writes one beside the images, with their licences.
+        missing: texts that mean that a value is missing, such as NA; an empty field always does.
         doi: of the download, for the citation; by default the archive's own, where its metadata name one.
     """
 
@@ -65,6 +66,7 @@ class DarwinCoreSource:
         columns: dict[str, Role] | None = None,
         media_table: str | None = None,
         doi: str | None = None,
+        missing: list[str] | None = None,
     ) -> None:
         self.root = root
         self.archive = archive
@@ -73,6 +75,7 @@ class DarwinCoreSource:
         self.columns = dict(columns or {})
         self.media_table = media_table
         self.doi = doi
+        self.missing = frozenset(missing or [])
         self.links: Links = "inside"
         """Where symbolic links among the images may lead."""
 
@@ -86,7 +89,7 @@ class DarwinCoreSource:
             )
         notes: list[str] = []
         archive = read_archive(path, notes)
-        core = archive.core
+        core = without_texts(archive.core, self.missing, keep=["_core"])
         for key, wanted in (("data.rank", [self.rank]), ("data.columns", list(self.columns))):
             gone = [name for name in wanted if name not in core]
             if gone:

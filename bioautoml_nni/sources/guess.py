@@ -5,7 +5,6 @@ Guesses are written down for a person to read and change; nothing is decided by 
 
 from __future__ import annotations
 
-import json
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from ..data.typed import with_types
 from ..registry import suggestion
 from ..utils.encodings import read_text
 from ..utils.errors import DataError
+from ..utils.json_text import parse_json
 from ..utils.remote import WEB, RemotePath
 from ._exported_csv import TERMS, export_of, only_table
 from .imagefolder import PARTS
@@ -194,8 +194,8 @@ def _export(path: Path, columns: Sequence[str], whose: str) -> Guess:
 
 def _coco(path: Path) -> Guess:
     try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
+        content = parse_json(read_text(path))
+    except ValueError as error:
         raise DataError(f"{path}: is not JSON ({error}).") from error
     if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
         raise DataError(f"{path}: has no images, annotations and categories, as a COCO file has.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ import pandas as pd
 
 from ..data.image_files import SUFFIXES
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role, without_repeats
+from ..utils.encodings import read_text
 from ..utils.errors import DataError
+from ..utils.json_text import parse_json
 from ..utils.remote import joined
 
 RANKS = (
@@ -114,7 +115,7 @@ class Insect1MSource:
 
 def _records(path: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_text(path))
         records = list(content["insect_records"])
         entries = list(content["description_records"])
         descriptions = {str(entry["id"]): entry.get("description", entry.get("desciption")) for entry in entries}

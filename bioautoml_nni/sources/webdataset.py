@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ..data.image_files import SUFFIXES
+from ..data.image_files import SUFFIXES, is_hidden
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role
 from ..data.tables import cell_text
-from ..data.typed import with_types
+from ..data.typed import with_types, without_texts
 from ..utils.encodings import encoding_of
 from ..utils.errors import DataError
+from ..utils.json_text import parse_json
 from ..utils.remote import streamed
 
 
@@ -31,6 +31,7 @@ class WebDatasetSource:
         label: key of the JSON that holds the label, if there is no .cls or .txt file.
         classes: names of the classes if .cls holds numbers.
         columns: role by column.
+        missing: texts of the metadata that mean that a value is missing, such as NA.
     """
 
     capabilities = ("shards",)
@@ -42,29 +43,42 @@ class WebDatasetSource:
         label: str = "label",
         classes: list[str] | None = None,
         columns: dict[str, Role] | None = None,
+        missing: list[str] | None = None,
     ) -> None:
         self.root = root
         self.shards = shards
         self.label = label
         self.classes = classes
         self.columns = dict(columns or {})
+        self.missing = frozenset(missing or [])
         self.identifiers: frozenset[str] = frozenset()
         """Further columns whose texts stay what they are, since the experiment divides by them."""
 
     def load(self) -> Manifest:
         """Index the shards; see `Source.load`."""
-        found = [row for shard in self._files() for row in self._samples(shard)]
+        damaged: list[str] = []
+        further: list[str] = []
+        found = [row for shard in self._files() for row in self._samples(shard, damaged, further)]
         rows = [row for row in found if row]
-        notes = [f"{len(found) - len(rows)} samples without image or label left out."] if len(rows) < len(found) else []
+        left_out = len(found) - len(rows) - len(damaged)
+        notes = [f"{left_out} samples without image or label left out."] if left_out else []
+        if damaged:
+            notes.append(f"{len(damaged)} samples left out, such as {damaged[0]}.")
+        if further:
+            notes.append(f"{len(further)} images beyond the first of their sample left out, such as {further[0]}.")
         if not rows:
-            raise DataError(f"{self.root}: no sample of the shards has both an image and a label; check data.label.")
+            told = f" ({' '.join(notes)})" if notes else ""
+            raise DataError(
+                f"{self.root}: no sample of the shards has both an image and a label{told}; check data.label."
+            )
         table = pd.DataFrame(rows)
         if table[ID].duplicated().any():
             table[ID] = table[IMAGE].str.partition("::")[0] + "/" + table[ID]
         missing = [name for name in self.columns if name not in table]
         if missing:
             raise DataError(f"data.columns: no sample's JSON has {', '.join(missing)}.")
-        typed = with_types(table, {ID, IMAGE, LABEL, *self.identifiers}, self.columns)
+        own = {ID, IMAGE, LABEL}
+        typed = with_types(without_texts(table, self.missing, own), {*own, *self.identifiers}, self.columns)
         return Manifest(
             typed.table, self.root, self.columns, rank=self.label, declared=frozenset(self.columns),
             notes=[*notes, *typed.notes], forms=typed.forms, unread=typed.unread,
@@ -83,7 +97,7 @@ class WebDatasetSource:
             raise DataError(f"{self.root}: holds no shard {self.shards!r}; check data.root and data.shards.")
         return files
 
-    def _samples(self, shard: Path) -> list[dict[str, Any] | None]:
+    def _samples(self, shard: Path, damaged: list[str], further: list[str]) -> list[dict[str, Any] | None]:
         from webdataset.tariterators import base_plus_ext
 
         samples: dict[str, dict[str, Any]] = {}
@@ -91,11 +105,14 @@ class WebDatasetSource:
             with streamed(shard) as file, tarfile.open(fileobj=file, mode="r:") as archive:
                 for member in archive:
                     key, extension = base_plus_ext(member.name)
-                    if not member.isfile() or key is None:
+                    if not member.isfile() or key is None or is_hidden(member.name.removeprefix("./")):
                         continue
                     sample = samples.setdefault(key, {})
-                    kind = "." + extension.rpartition(".")[2].lower()
-                    if kind in SUFFIXES:
+                    extension = extension.lower()
+                    kind = "." + extension.rpartition(".")[2]
+                    if kind in SUFFIXES and "image" in sample:
+                        further.append(member.name)
+                    elif kind in SUFFIXES:
                         sample["image"] = f"{shard.relative_to(self.root)}::{member.offset_data}+{member.size}"
                     elif extension in ("cls", "txt", "json"):
                         content = archive.extractfile(member)
@@ -103,19 +120,21 @@ class WebDatasetSource:
                         sample[extension] = data.decode(encoding_of(io.BytesIO(data)))
         except (tarfile.TarError, UnicodeDecodeError, OSError, ValueError) as error:
             raise DataError(f"{shard}: is not an uncompressed tar file ({error}); unpack it first.") from error
-        return [self._row(key, sample, shard) for key, sample in samples.items()]
+        return [self._row(key, sample, shard, damaged) for key, sample in samples.items()]
 
-    def _row(self, key: str, sample: dict[str, Any], shard: Path) -> dict[str, Any] | None:
+    def _row(self, key: str, sample: dict[str, Any], shard: Path, damaged: list[str]) -> dict[str, Any] | None:
         try:
-            values = json.loads(sample["json"]) if "json" in sample else {}
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{shard}: the .json of sample {key!r} is not JSON ({error}).") from error
+            values = parse_json(sample["json"]) if "json" in sample else {}
+        except ValueError as error:
+            damaged.append(f"{key!r} of {shard.name}, whose .json is not JSON ({error})")
+            return None
         if not isinstance(values, dict):
-            raise DataError(f"{shard}: the .json of sample {key!r} is not an object with names and values.")
+            damaged.append(f"{key!r} of {shard.name}, whose .json is not an object with names and values")
+            return None
         told = values.get(self.label)
         plain = cell_text(told) if isinstance(told, (str, int, float)) else None
         label = str(sample.get("cls", sample.get("txt", plain or ""))).strip()
-        if self.classes is not None and label.isdigit():
+        if self.classes is not None and label.isdecimal():
             if int(label) >= len(self.classes):
                 raise DataError(
                     f"{shard}: sample {key!r} has class {label}, but data.classes names {len(self.classes)}."

@@ -160,3 +160,12 @@ def test_feature_names_match_the_inputs():
     names = preprocessor.get_feature_names_out()
     specification = preprocessor.specification()
     assert len(names) == len(set(names)) == len(specification["numeric_fields"]) + len(specification["categories"])
+
+
+def test_truth_values_are_one_however_they_are_written():
+    train = pd.DataFrame({"wet": ["TRUE", "FALSE", "TRUE"]})
+    fitted = MetadataPreprocessor({"wet": "categorical"}, rare_below=1).fit(train)
+    asked = pd.DataFrame({"wet": [True, "true", "True", False, "yes"]}, dtype=object)
+    places = fitted.transform(asked).categorical[:, 0].tolist()
+    known = fitted.transform(train).categorical[:, 0].tolist()
+    assert places == [known[0], known[0], known[0], known[1], 1]

@@ -183,3 +183,12 @@ def test_an_absolute_path_outside_is_refused_whatever_the_links_may(root, model,
     predict(model, Request(tmp_path / "rows.csv", output, image_root=root, links="anywhere"))
     errors = pd.read_csv(output, keep_default_na=False)["error"].tolist()
     assert "outside" in errors[0] and errors[1] == ""
+
+
+def test_links_in_a_circle_are_a_row_with_a_reason(model, tmp_path):
+    Image.new("RGB", (12, 12)).save(tmp_path / "0.png")
+    (tmp_path / "circle.png").symlink_to("circle.png")
+    (tmp_path / "t.csv").write_text("image\ncircle.png\n0.png\n")
+    outcome = predict(model, Request(tmp_path / "t.csv", tmp_path / "out.csv"))
+    assert (outcome.rows, outcome.failed) == (2, 1)
+    assert "symbolic links" in pd.read_csv(tmp_path / "out.csv")["error"][0]

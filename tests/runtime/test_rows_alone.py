@@ -1,5 +1,7 @@
 """The answer to a row is the same to the last bit alone, among others, in any order, file and request."""
 
+import json
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -9,6 +11,7 @@ from damage import tries
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from starlette.testclient import TestClient
 
 from bioautoml_nni.data.metadata import MetadataPreprocessor
 from bioautoml_nni.data.tables import TableFile, csv_text
@@ -16,6 +19,8 @@ from bioautoml_nni.data.typed import with_types
 from bioautoml_nni.runtime import Model
 from bioautoml_nni.runtime import predict as predict_module
 from bioautoml_nni.runtime.predict import Request, predict
+from bioautoml_nni.serve.app import create_app
+from bioautoml_nni.utils.errors import DataError
 
 ROLES = {
     "trap": "categorical", "mass": "numeric", "day": "date", "caught": "hour", "lat": "latitude", "lon": "longitude",
@@ -74,7 +79,14 @@ def model(tmp_path_factory):
         ir_version=8,
     )
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    info = {"name": "sum", "rank": "label", "modalities": ["metadata"], "brand": "", "parameters": 0, "sha256": {}}
+    info = {
+        "name": "sum",
+        "rank": "label",
+        "modalities": ["metadata"],
+        "brand": "",
+        "parameters": 0,
+        "sha256": {"model.onnx": "0"},
+    }
     calibration = {"temperature": 1.0, "prediction_sets": {}, "thresholds": {}}
     classes = pd.DataFrame({"index": [0, 1, 2], "name": ["NA", "007", "ant"]})
     folder = tmp_path_factory.mktemp("model")
@@ -86,9 +98,15 @@ cells = st.sampled_from(WARTS) | st.text("0123456789.,-/: TZeE%ab", max_size=10)
 tables = st.lists(st.fixed_dictionaries(dict.fromkeys(ROLES, cells)), min_size=2, max_size=9)
 
 
-@tries(60)
+@pytest.fixture(scope="module")
+def client(model):
+    with TestClient(create_app(model), base_url="http://127.0.0.1") as served:
+        yield served
+
+
+@tries(25)
 @given(tables, st.randoms())
-def test_rows_are_answered_by_themselves(tmp_path_factory, model, rows, random):
+def test_rows_are_answered_by_themselves(tmp_path_factory, model, client, rows, random):
     folder = tmp_path_factory.mktemp("rows")
     table = pd.DataFrame(rows, dtype="str")
     table[table.map(lambda cell: not cell.strip())] = None
@@ -96,14 +114,20 @@ def test_rows_are_answered_by_themselves(tmp_path_factory, model, rows, random):
     alone = np.concatenate([model.logits(None, table.iloc[[n]].reset_index(drop=True)) for n in range(len(table))])
     np.testing.assert_array_equal(alone, whole)
     requests = [{name: cell for name, cell in row.items() if cell.strip()} for row in rows]
-    served = np.concatenate([model.logits(None, pd.DataFrame([row], index=[0])) for row in requests])
-    np.testing.assert_array_equal(served, whole)
+    images = [{"id": str(n), "url": "data:,", "metadata": row} for n, row in enumerate(requests)]
+    one = random.randrange(len(images))
+    for part in (slice(None), slice(one, one + 1)):
+        found = client.post("/process", json={"source_images": images[part]}).json()["detections"]
+        served = [entry["classifications"][0]["logits"] for entry in found]
+        np.testing.assert_array_equal(np.array(served, np.float32), whole[part])
     order = list(range(len(table)))
     random.shuffle(order)
     np.testing.assert_array_equal(model.logits(None, table.iloc[order].reset_index(drop=True)), whole[order])
     (folder / "t.csv").write_text(csv_text(table), encoding="utf-8")
     table.to_parquet(folder / "t.parquet")
-    for name in ("t.csv", "t.parquet"):
+    table.to_excel(folder / "t.xlsx", index=False)
+    (folder / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table.to_dict("records")))
+    for name in ("t.csv", "t.parquet", "t.xlsx", "t.jsonl"):
         read = [model.logits(None, block) for block in TableFile(folder / name).blocks(4)]
         if table.notna().any(axis=1).all():  # a line of separators alone is no row
             np.testing.assert_array_equal(np.concatenate(read), whole)
@@ -113,6 +137,33 @@ def test_numbers_and_their_texts_are_one(model):
     texts = pd.DataFrame({"mass": ["2.25", "3"], "trap": ["7.0", "007"], "caught": ["6", "6.5"]})
     numbers = pd.DataFrame({"mass": [2.25, 3.0], "trap": ["7.0", "007"], "caught": [6.0, 6.5]})
     np.testing.assert_array_equal(model.logits(None, texts), model.logits(None, numbers))
+
+
+def test_numbers_of_a_format_and_their_texts_are_one(model, tmp_path):
+    """Numbers that a spreadsheet, Parquet or JSON hold as such are answered like the CSV of the same rows."""
+    rows = pd.DataFrame(
+        {"trap": [7, 10, None], "mass": [1.5, None, 1000.5], "caught": [6, 23, None], "lat": [50, -3, 0]}
+    )
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    rows.to_excel(tmp_path / "t.xlsx", index=False)
+    rows.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
+    rows.astype({"trap": "Int64", "lat": "int8"}).to_parquet(tmp_path / "t.parquet")
+    rows.astype({"trap": "category"}).to_feather(tmp_path / "t.feather")
+    files = [TableFile(tmp_path / f"t.{kind}") for kind in ("csv", "xlsx", "jsonl", "parquet", "feather")]
+    numbers = ["mass", "caught", "lat"]  # a category's spelling is the format's: 7.0 in this CSV
+    first, *others = [model.logits(None, next(file.blocks(9))[numbers]) for file in files]
+    for found in others:
+        np.testing.assert_array_equal(found, first)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_nothing_is_left_of_a_call_that_cannot_be_answered(model, tmp_path, name):
+    table = pd.DataFrame({"mass": []} if name == "t.parquet" else {"mass": [1]})
+    table.to_parquet(tmp_path / name) if name == "t.parquet" else table.to_csv(tmp_path / name, index=False)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(DataError, match="nothing to predict|no column 'site'"):
+        predict(model, Request(tmp_path / name, tmp_path / "out.csv", group="site"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize("block", [1, 3, 512])

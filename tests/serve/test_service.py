@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from bioautoml_nni.runtime import Model
 from bioautoml_nni.runtime.predict import Request, predict
 from bioautoml_nni.serve.app import create_app
+from bioautoml_nni.serve.contract import ProcessRequest
 from bioautoml_nni.serve.run import _address
 from bioautoml_nni.serve.settings import Settings
 
@@ -287,3 +288,15 @@ def test_answers_come_within_the_time_that_they_state(client, data):
     started = time.perf_counter()
     stated = process(client, source(data, 0)).json()["total_time"]
     assert 0 < stated < time.perf_counter() - started
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e400", '"\\ud800"', "[]", "{}"])
+def test_values_that_are_none_are_refused_in_words(client, value):
+    body = '{"source_images": [{"id": "a", "url": "data:,", "metadata": {"x": ' + value + "}}]}"
+    answer = client.post("/process", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422 and answer.json()["detail"][0]["loc"][-3:-1] == ["metadata", "x"]
+
+
+def test_whole_numbers_of_many_digits_stay_whole():
+    found = ProcessRequest(source_images=[{"id": "a", "url": "x", "metadata": {"trap": 20241129000000017}}])
+    assert found.source_images[0].metadata == {"trap": 20241129000000017}

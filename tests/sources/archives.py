@@ -220,8 +220,8 @@ def write_camera_traps(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     content = {"info": {}, "images": images, "annotations": annotations, "categories": categories}
     (root / "annotations.json").write_text(json.dumps(content))
-    for image in images:
-        image(root / image["file_name"], size=(60, 40))
+    for entry in images:
+        image(root / entry["file_name"], size=(60, 40))
 
 
 def write_inaturalist(root: Path) -> None:
@@ -242,8 +242,8 @@ def write_inaturalist(root: Path) -> None:
         annotations = [{"id": n, "image_id": n, "category_id": n % 2} for n in range(count)]
         content = {"images": images, "annotations": annotations, "categories": categories, "licenses": []}
         (root / f"{part}.json").write_text(json.dumps(content))
-        for image in images:
-            image(root / image["file_name"])
+        for entry in images:
+            image(root / entry["file_name"])
 
 
 def write_shards(root: Path, shards: int = 2, per_shard: int = 4) -> None:

@@ -115,3 +115,106 @@ def test_a_file_without_annotations_is_one_sentence_or_one_note(tmp_path):
         CocoSource(tmp_path, annotations="empty.json").load()
     manifest = CocoSource(tmp_path, annotations={"train": "annotations.json", "test": "empty.json"}).load()
     assert len(manifest.table) == 1 and any("empty.json: has no annotations" in note for note in manifest.notes)
+
+
+def written(root, change, **arguments):
+    """Write four images of one box each, with what `change` makes of their file, and read it."""
+    for name in "abcd":
+        Image.new("RGB", (40, 30)).save(root / f"{name}.png")
+    content = {
+        "images": [{"id": n, "file_name": f"{name}.png", "width": 40, "height": 30} for n, name in enumerate("abcd")],
+        "annotations": [
+            {"id": 10 + n, "image_id": n, "category_id": 1 + n % 2, "bbox": [2, 3, 10, 12]} for n in range(4)
+        ],
+        "categories": [dict(category) for category in CATEGORIES],
+    }
+    change(content)
+    (root / "annotations.json").write_text(json.dumps(content))
+    manifest = CocoSource(root, **arguments).load()
+    return manifest.table, " ".join(manifest.notes)
+
+
+def without(key, place, name):
+    return lambda content: content[key][place].pop(name)
+
+
+@pytest.mark.parametrize(
+    ("change", "rows", "words"),
+    [
+        (without("images", 0, "file_name"), 3, "1 entries of images without id and file_name"),
+        (without("annotations", 1, "category_id"), 3, "1 entries of annotations without"),
+        (lambda content: content["annotations"].append(None), 4, "1 entries of annotations without"),
+        (lambda content: content["categories"].append({"name": "wasp"}), 4, "1 entries of categories without id"),
+        (lambda content: content["images"].append({"id": 0, "file_name": "b.png"}), 3, "more than one file_name"),
+        (lambda content: content["categories"].append({"id": 1, "name": "wasp"}), 2, "more than one name"),
+        (lambda content: content["annotations"].append(dict(content["annotations"][0], bbox=[5, 5, 5, 5])), 5,
+         "1 annotations have the id of another"),
+    ],
+)  # fmt: skip
+def test_an_entry_that_is_none_takes_no_other_along(tmp_path, change, rows, words):
+    table, said = written(tmp_path, change)
+    assert len(table) == rows and table[ID].is_unique and words in said
+
+
+def test_ids_may_be_numbers_of_any_kind(tmp_path):
+    def change(content):
+        for entry in content["annotations"]:
+            entry["image_id"], entry["category_id"] = float(entry["image_id"]), str(entry["category_id"])
+
+    assert written(tmp_path, change)[0][LABEL].tolist() == ["ant", "bee", "ant", "bee"]
+
+
+def test_images_are_found_by_the_rules_of_tables(tmp_path):
+    def change(content):
+        names = ["D:\\card\\a.png", "B.PNG", str(tmp_path / "c.png"), "d"]
+        for image, name in zip(content["images"], names, strict=True):
+            image["file_name"] = name
+
+    table, said = written(tmp_path, change)
+    assert [ImageReference.parse(text).path for text in table[IMAGE]] == ["a.png", "b.png", "c.png", "d.png"]
+    assert "in another case" in said and "without an extension" in said
+
+
+def test_boxes_of_images_that_exif_turns_and_no_size_tells_are_remarked(tmp_path):
+    write(tmp_path, [GOOD], orientation=6)
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    del content["images"][0]["width"]
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    assert "does not tell which frame" in " ".join(CocoSource(tmp_path).load().notes)
+    source = CocoSource(tmp_path, boxes="stored", margin=0)
+    reference = ImageReference.parse(source.load().table[IMAGE][0])
+    found = decode(read_bytes(tmp_path, reference), 8, reference.box).square
+    assert found[..., 0].min() > 200 and found[..., 1].max() < 90
+
+
+def packed(counts):
+    """Pack run lengths as COCO's tools do."""
+    text = ""
+    for place, count in enumerate(counts):
+        number = count - counts[place - 2] if place > 2 else count
+        more = True
+        while more:
+            bits, number = number & 31, number >> 5
+            more = number != (-1 if bits & 16 else 0)
+            text += chr((bits | 32 if more else bits) + 48)
+    return text
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_masks_of_packed_run_lengths_have_their_box(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((30, 40), bool)
+    top, left, down, across = rng.integers(0, 25), rng.integers(0, 30), rng.integers(1, 5), rng.integers(1, 9)
+    mask[top : top + down, left : left + across] = True
+    flat = mask.T.ravel()
+    ends = np.flatnonzero(np.diff(flat)) + 1
+    counts = np.diff([0, *ends, flat.size]).tolist()
+    counts = [0, *counts] if flat[0] else counts
+
+    def change(content):
+        entry = content["annotations"][0]
+        del entry["bbox"]
+        entry["segmentation"] = {"size": [30, 40], "counts": packed(counts)}
+
+    table, _ = written(tmp_path, change, margin=0)
+    assert ImageReference.parse(table[IMAGE][0]).box == (left, top, across, down)

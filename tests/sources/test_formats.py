@@ -261,7 +261,7 @@ def test_inaturalist_files_are_parts_with_ranks(tmp_path):
     [
         ("{", "is not JSON"),
         ("[]", "has no list of images, annotations, categories"),
-        ('{"images": [{"id": 1}], "annotations": [], "categories": []}', "entry 0 of images lacks file_name"),
+        ('{"images": [{"id": 1}], "annotations": [], "categories": []}', "no entry of images has id and file_name"),
         ('{"images": [], "annotations": [], "categories": [{"id": 1, "label": "x"}]}', "may be one of id, label"),
     ],
 )

@@ -14,6 +14,8 @@ from bioautoml_nni.utils.encodings import encoding_of
         ("L’été, l’œuf, forêt", "cp1252"),
         ("12 °C, ±3, m², ½, µm", "cp1252"), ("Żuk,mrówka,pszczoła,Łódź", "cp1250"), ("жук,муравей,пчела", "cp1251"),
         ("μυρμήγκι,πεταλούδα", "cp1253"), ("画像,カブトムシ", "shift_jis"),
+        ("вид\nМуравей\nпчела\n", "utf-16-le"), ("вид\nМуравей\nпчела\n", "utf-16-be"),
+        ("номер,вид\n1,Муравей\n2,жук\n", "cp1251"), ("номер,вид\n1,Муравей\n2,жук\n", "koi8_r"),
     ],
 )  # fmt: skip
 def test_encodings_are_found(text, encoding):
@@ -29,3 +31,11 @@ def test_any_bytes_have_an_encoding():
 def test_a_late_byte_decides():
     data = b"a,b\n" * 2_000_000 + "Käfer,1\n".encode("cp1252")
     assert encoding_of(io.BytesIO(data)) == "cp1252"
+
+
+def test_lines_of_two_encodings_are_read_each_in_its_own():
+    data = "1,Käfer\n".encode() + "2,Mücke\n".encode("cp1252") + b"3,ant\n"
+    assert data.decode(encoding_of(io.BytesIO(data))) == "1,Käfer\n2,Mücke\n3,ant\n"
+    file = io.TextIOWrapper(io.BytesIO(data), encoding=encoding_of(io.BytesIO(data)))
+    assert file.readlines() == ["1,Käfer\n", "2,Mücke\n", "3,ant\n"] and file.seek(0) == 0
+    assert file.readline() == "1,Käfer\n"

@@ -1,0 +1,107 @@
+"""Darwin Core archives: columns by the place that meta.xml declares, in any encoding, from any number of extensions."""
+
+import io
+import tarfile
+
+import pytest
+from PIL import Image
+
+from bioautoml_nni.data.manifest import IMAGE, LABEL
+from bioautoml_nni.sources.darwin_core import DarwinCoreSource
+from bioautoml_nni.sources.webdataset import WebDatasetSource
+from bioautoml_nni.utils.errors import DataError
+
+TERMS = "http://rs.tdwg.org/dwc/terms"
+CORE = """<archive xmlns="http://rs.tdwg.org/dwc/text/"><core encoding="{encoding}" fieldsTerminatedBy="{separator}"
+ linesTerminatedBy="\\n" fieldsEnclosedBy="" ignoreHeaderLines="1" rowType="{terms}/Occurrence">
+<files><location>{place}</location></files><id index="0"/>{fields}</core>{extensions}</archive>"""
+EXTENSION = """<extension encoding="utf-8" fieldsTerminatedBy="\\t" linesTerminatedBy="\\n" fieldsEnclosedBy=""
+ ignoreHeaderLines="1" rowType="http://rs.gbif.org/terms/1.0/{name}"><files><location>{name}.txt</location></files>
+<coreid index="0"/><field index="1" term="http://purl.org/dc/terms/identifier"/></extension>"""
+ROWS = [["id", "order", "eventDate", "countryCode"], ["1", "Käfer", "2016-06-13", "NA"], ["2", "Fliege", "", "DE"],
+        ["3", "Fliege", "2016-06-14", ""]]  # fmt: skip
+FIELDS = {1: "order", 2: "eventDate", 3: "countryCode"}
+
+
+def read(root, fields=FIELDS, encoding="utf-8", declared=None, separator="\t", media=None, place="o.txt", **arguments):
+    """Write an archive and its images 1.png to 3.png, and read it."""
+    (root / "archive").mkdir()
+    (root / "media").mkdir()
+    for number in (1, 2, 3):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(root / f"media/{number}.png")
+    for name, rows in (media or {}).items():
+        lines = ["coreid\tidentifier", *("\t".join(row) for row in rows)]
+        (root / f"archive/{name}.txt").write_text("\n".join(lines) + "\n")
+    text = "".join(f'<field index="{index}" term="{TERMS}/{name}"/>' for index, name in fields.items())
+    meta = CORE.format(
+        encoding=declared or encoding, separator=separator.replace("\t", "\\t"), terms=TERMS, place=place, fields=text,
+        extensions="".join(EXTENSION.format(name=name) for name in media or {}),
+    )  # fmt: skip
+    (root / "archive/meta.xml").write_text(meta)
+    core = "".join(separator.join(row) + "\n" for row in ROWS)
+    (root / "archive/o.txt").write_bytes(core.encode(encoding))
+    return DarwinCoreSource(root, archive="archive", **arguments).load()
+
+
+def test_a_term_stands_in_the_column_that_is_declared(tmp_path):
+    manifest = read(tmp_path, {1: "order", 3: "countryCode"})
+    assert manifest.table["countryCode"].fillna("").tolist() == ["NA", "DE", ""]
+    assert "eventDate" not in manifest.table
+
+
+@pytest.mark.parametrize(
+    ("encoding", "declared"),
+    [("utf-16", "UTF-16"), ("utf-16-le", "UTF-16LE"), ("utf-8", "utf8mb4"), ("latin-1", "ISO-8859-1"),
+     ("cp1252", "UTF-8")],
+)  # fmt: skip
+def test_any_encoding_may_be_declared(tmp_path, encoding, declared):
+    assert read(tmp_path, encoding=encoding, declared=declared).table[LABEL].tolist() == ["Käfer", "Fliege", "Fliege"]
+
+
+@pytest.mark.parametrize("separator", ["|", "||", ";", " "])
+def test_any_separator_may_be_declared(tmp_path, separator):
+    assert read(tmp_path, separator=separator).table["countryCode"].fillna("").tolist() == ["NA", "DE", ""]
+
+
+def test_media_of_all_extensions_count_and_a_file_by_its_url_is_no_others_by_id(tmp_path):
+    media = {"Multimedia": [["1", "http://x.org/3.png"]], "Audubon": [[" 2 ", "http://x.org/2.png"]]}
+    table = read(tmp_path, media=media).table
+    assert dict(zip(table["occurrence"], table[IMAGE], strict=True)) == {"1": "3.png", "2": "2.png"}
+
+
+def test_texts_that_mean_a_gap_are_gaps(tmp_path):
+    assert read(tmp_path, missing=["NA"]).table["countryCode"].fillna("").tolist() == ["", "DE", ""]
+
+
+def test_nothing_outside_of_an_archive_is_read(tmp_path):
+    (tmp_path / "secret.txt").write_text("1\tx\n")
+    with pytest.raises(DataError, match="leads outside of the archive"):
+        read(tmp_path, place="../secret.txt")
+
+
+def write_shard(path, **files):
+    """Write a shard of files with their content; an image where that is None."""
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    with tarfile.open(path, "w") as shard:
+        for name, content in files.items():
+            data = picture.getvalue() if content is None else content.encode()
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            shard.addfile(entry, io.BytesIO(data))
+
+
+def test_a_sample_that_is_damaged_takes_no_other_along(tmp_path):
+    files = {f"{n}.png": None for n in range(4)} | {f"{n}.json": '{"label": "ant"}' for n in range(2)}
+    write_shard(tmp_path / "a.tar", **files, **{"2.json": '{"label": ', "3.JSON": '{"label": "bee"}'})
+    manifest = WebDatasetSource(tmp_path).load()
+    assert manifest.table[LABEL].tolist() == ["ant", "ant", "bee"]
+    assert "1 samples left out, such as '2' of a.tar, whose .json is not JSON" in " ".join(manifest.notes)
+
+
+def test_further_images_and_companions_of_a_sample_are_counted_or_none(tmp_path):
+    files = {"0.left.png": None, "0.right.png": None, "0.cls": "ant", "._1.png": None, "1.png": None, "1.cls": "²"}
+    write_shard(tmp_path / "a.tar", **files)
+    manifest = WebDatasetSource(tmp_path, classes=["x", "y"]).load()
+    assert manifest.table[LABEL].tolist() == ["ant", "²"]
+    assert "1 images beyond the first of their sample left out, such as 0.right.png" in " ".join(manifest.notes)
