@@ -98,7 +98,7 @@ def main() -> None:
         write_text(OUTPUT, pd.concat([rows, row]).to_csv(index=False))
     rows = pd.read_csv(OUTPUT)
     rows = rows[(rows["run"] == str(run.path)) & rows["seed"].isin(arguments.seeds)]
-    test = data.targets[(data.part == splits.TEST).to_numpy()]
+    test = data.targets_of(splits.TEST)
     majority = majority_baseline(test, np.array(data.class_counts()))
     print(f"{len(test)} test specimens, {len(data.classes)} classes, seeds {sorted(rows['seed'].unique())}")
     keys = ("validation", "macro_f1", "balanced_accuracy", "accuracy")

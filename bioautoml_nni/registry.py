@@ -181,7 +181,11 @@ def named_operations(capability: str) -> frozenset[str]:
 
 
 def operation_groups() -> dict[str, frozenset[str]]:
-    """Return the names of skip connections and of zero operations, which a search may collapse to."""
+    """Return the names of skip connections and of zero operations, which a search may collapse to.
+
+    Histories know candidates by name only, so that what is told of a search goes by the registered names. Search and
+    derivation ask the candidates and the space themselves (`strategies/candidates.py`, `Topology.zero`).
+    """
     return {capability: named_operations(capability) for capability in ("skip", "zero")}
 
 

@@ -16,6 +16,7 @@ from nni.nas.nn.pytorch import InputChoice, LayerChoice
 from torch import Tensor, nn
 
 from bioautoml_nni.architecture import CellArchitecture, CellTopology, EdgeTopology
+from bioautoml_nni.architecture.topology import edge_label
 from bioautoml_nni.kernels.convolution import mixed_channels
 from bioautoml_nni.kernels.mixture import Mixture, added_terms
 from bioautoml_nni.kernels.norm_relu import NormReLU
@@ -27,7 +28,7 @@ OperationClasses = Mapping[str, type[nn.Module]]
 def cell_topology(kind: str, nodes: int, inputs_per_node: int) -> CellTopology:
     """Return the labelled edges and nodes of a fully connected cell."""
     edges = tuple(
-        EdgeTopology(source, target, f"{kind}_edge_{source}_{target}")
+        EdgeTopology(source, target, edge_label(kind, source, target))
         for target in range(1, nodes + 1)
         for source in range(target)
     )

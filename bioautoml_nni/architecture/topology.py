@@ -6,9 +6,46 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ..utils.signatures import constructor_values
+
+OfLabel = TypeVar("OfLabel")
+
+EDGE = "_edge_"
+"""What stands between kind and ends of an edge in its label, and in the label of no other choice.
+
+Whoever has a topology asks it for its edges. Labels are read where there is none: in histories, which keep weights by
+label alone, and in a supernet of somebody else's space.
+"""
+
+
+def edge_label(kind: str, source: int, target: int) -> str:
+    """Return the label of an edge.
+
+    >>> edge_label("normal", 0, 2)
+    'normal_edge_0_2'
+    """
+    return f"{kind}{EDGE}{source}_{target}"
+
+
+def cell_kind(label: str) -> str | None:
+    """Return the kind of cell that an edge belongs to by its label; None for the label of another choice.
+
+    >>> cell_kind("normal_edge_0_2"), cell_kind("fusion")
+    ('normal', None)
+    """
+    kind, found, _ = str(label).partition(EDGE)
+    return kind if found else None
+
+
+def only_edges(by_label: Mapping[str, OfLabel]) -> dict[str, OfLabel]:
+    """Return the entries of edges.
+
+    >>> only_edges({"normal_edge_0_1": 0.5, "fusion": 0.25})
+    {'normal_edge_0_1': 0.5}
+    """
+    return {label: own for label, own in by_label.items() if cell_kind(label) is not None}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from ..utils.errors import ArchitectureError
 from .derive import ArchWeights
 from .schema import Architecture
-from .topology import Topology
+from .topology import Topology, cell_kind, only_edges
 
 
 def skip_counts(
@@ -20,16 +20,16 @@ def skip_counts(
 ) -> dict[str, int]:
     """Return for each kind of cell the number of edges whose strongest operation is a skip connection.
 
-    The kind is what stands before ``_edge_`` in a label, in NNI's own cells before the last ``/``; all other choices
-    count together, as the kind "".
+    The kind is that of the edge's label, in NNI's own cells what stands before the last ``/``; all other choices count
+    together, as the kind "".
 
     Args:
         skips: names of skip connections, of all choices or by label.
     """
     counts: dict[str, int] = {}
     for label, values in weights.items():
-        kind, found, _ = str(label).partition("_edge_")
-        if not found:
+        kind = cell_kind(label)
+        if kind is None:
             kind = str(label).rpartition("/")[0]
         own = skips.get(label, frozenset()) if isinstance(skips, Mapping) else skips
         counts[kind] = counts.get(kind, 0) + (max(values, key=lambda name: values[name]) in own)
@@ -125,7 +125,7 @@ def weight_statistics(
         weights: of all choices; only edges count.
         groups: names of operations by what they are called together, such as ``skip`` and ``zero``.
     """
-    edges = [own for label, own in weights.items() if "_edge_" in label]
+    edges = list(only_edges(weights).values())
     if not edges:
         return {}
     found = {"alpha_entropy": sum(map(entropy, edges)) / len(edges)}

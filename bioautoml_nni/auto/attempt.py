@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from ..artifacts.metrics import Metrics
 from ..compare._base import PredictingMethod, RunMethod
 from ..compare.rows import find_method, predicted, run_process
 from ..config.load import changed
@@ -22,7 +23,7 @@ from ..stages.evaluate import LOGITS, Answers, write_evaluation
 from ..stages.export import export, export_file, model_inputs
 from ..utils.atomic import write_json
 from ..utils.errors import DataError
-from ..utils.own_files import read_json, reading
+from ..utils.own_files import reading
 from .choice import resampled_macro_f1
 from .limits import onnx_latency
 from .records import SCORES
@@ -66,17 +67,17 @@ def attempt(
 def measured(data: PreparedData, folder: Path) -> Found:
     """Return scores, costs and latency of an evaluated candidate; one without export has no latency."""
     validation, test = candidate_logits(folder)
-    metrics = read_json(folder / "evaluation/metrics.json")
+    metrics = Metrics.read(folder / "evaluation/metrics.json")
     target = validation_target(data)
     error = resampled_macro_f1(target, validation.argmax(1), validation_groups(data)).std(ddof=1)
     model = folder / "export/model.onnx"
     inputs = {name: value.numpy() for name, value in model_inputs(data, splits.VALIDATION, 1).items()}
     return {
         "validation": scores_of(target, validation),
-        "test": scores_of(data.targets[(data.part == splits.TEST).to_numpy()], test),
+        "test": scores_of(data.targets_of(splits.TEST), test),
         "validation_macro_f1_se": float(error),
-        "parameters": metrics["parameters"],
-        "flops": metrics["flops"],
+        "parameters": metrics.parameters,
+        "flops": metrics.flops,
         "latency_ms": round(onnx_latency(model, inputs), 4) if model.is_file() else None,
     }
 
@@ -90,7 +91,7 @@ def candidate_logits(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def validation_target(data: PreparedData) -> np.ndarray:
     """Return class indices (M,) of the validation split."""
-    return data.targets[(data.part == splits.VALIDATION).to_numpy()]
+    return data.targets_of(splits.VALIDATION)
 
 
 def validation_groups(data: PreparedData) -> np.ndarray | None:
@@ -99,7 +100,7 @@ def validation_groups(data: PreparedData) -> np.ndarray | None:
     So it does, too, where there are fewer than `FEWEST_GROUPS`: resamples of so few groups are nearly all alike.
     """
     groups = splits.groups_of(data.table, data.run.experiment.data.split.group)
-    own = None if groups is None else groups[(data.part == splits.VALIDATION).to_numpy()].to_numpy()
+    own = None if groups is None else groups[data.mask_of(splits.VALIDATION)].to_numpy()
     return None if own is None or len(np.unique(own)) < FEWEST_GROUPS else own
 
 

@@ -66,7 +66,7 @@ def add_baselines(run: RunDirectory, console: Console) -> bool:
     lines = [line for name in (CHEAP if wanted == "auto" else wanted) if (line := _line(name, data, console))]
     shutil.rmtree(run / "baselines", ignore_errors=True)
     write_json(run / FILE, {**facts, "lines": lines})
-    metrics = read_json(run / "evaluation/metrics.json")
+    metrics = run.metrics().record()
     warning = beaten_by(metrics, lines)
     if warning:
         console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
@@ -108,7 +108,7 @@ def _line(name: str, data: PreparedData, console: Console) -> Line | None:
         note = " ".join(f"{type(error).__name__}: {error}".split())
         console.print(f"[yellow]warning:[/] baseline {name} failed: {escape(note)}", highlight=False, soft_wrap=True)
         return {**line, "failed": True, "note": f"failed: {note}"}
-    return {**line, "test": scores_of(data.targets[(data.part == splits.TEST).to_numpy()], logits), "note": ""}
+    return {**line, "test": scores_of(data.targets_of(splits.TEST), logits), "note": ""}
 
 
 def _affordable(run: RunDirectory) -> float:

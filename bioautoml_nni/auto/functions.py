@@ -14,7 +14,6 @@ from ..config import Experiment, load_experiment, parse_experiment
 from ..config.load import apply_overrides, import_plugins
 from ..registry import KINDS, plugins
 from ..runtime.model import Model
-from ..utils.own_files import read_json
 
 Configuration = str | Path | Mapping[str, Any]
 """An experiment.yml, or what stands in one."""
@@ -99,8 +98,7 @@ def run(
     base = None if isinstance(config, Mapping) else Path(config).resolve().parent
     directory = RunDirectory.create(Path(output) if output is not None else Path("runs") / loaded.name, loaded, base)
     run_with_baselines(directory, Console(quiet=not verbose))
-    metrics = read_json(directory / "evaluation/metrics.json")
-    return Run(directory.path, metrics)
+    return Run(directory.path, directory.metrics().record())
 
 
 def check(config: Configuration, overrides: Sequence[str] = ()) -> Check:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..artifacts.calibration import Calibration
 from ..data import splits
 from ..evaluation.calibration import calibrated
 from ..export.onnx_files import run_onnx
@@ -117,7 +118,9 @@ class _Joining:
 
         modalities = tuple(read("export/export.json")["modalities"])
         size = int(read("export/preprocessing.json")["image"]["size"]) if "image" in modalities else None
-        return cls(record, folder, float(read("evaluation/calibration.json")["temperature"]), modalities, size)
+        return cls(
+            record, folder, Calibration.read(folder / "evaluation/calibration.json").temperature, modalities, size
+        )
 
     def part(self, weight: float, size: int | None) -> Member:
         """Return it as a member of an ensemble that reads images of `size`."""

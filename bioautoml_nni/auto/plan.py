@@ -11,7 +11,6 @@ import numpy as np
 
 from ..compare._base import PredictingMethod
 from ..compare.rows import find_method
-from ..data import splits
 from ..registry import get, plugins
 from ..runs.prepared import PreparedData
 from ..utils.errors import BioAutoMLError
@@ -94,7 +93,7 @@ def slowness(rounds: int = 5) -> float:
 
 def work_of(data: PreparedData) -> Work:
     """Return what candidates are asked to learn from."""
-    sizes = {part: int((data.part == part).sum()) for part in splits.PARTS}
+    sizes = data.sizes()
     columns, size = len(data.metadata_columns), data.image_size or 0
     return Work(data.run.experiment, sizes, len(data.classes), columns, size)
 

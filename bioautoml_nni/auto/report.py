@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from markupsafe import Markup
 
-from ..data import splits
+from ..artifacts.metrics import Metrics
 from ..report.charts import Axis, Series, line_chart
 from ..report.page import render
 from ..report.words import counted, thousands
 from ..runs.prepared import PreparedData
 from ..utils.atomic import write_text
-from ..utils.own_files import read_json
 from ..utils.progress import duration
 from .attempt import doubt_unit
 from .limits import Limits
@@ -38,7 +37,7 @@ def write_report(
 ) -> None:
     """Write report.html beside the leaderboard. Whatever came out of a table is escaped."""
     folder, choice = finished.folder, finished.choice
-    metrics = read_json(folder / f"candidates/{choice.winner}/evaluation/metrics.json")
+    metrics = Metrics.read(folder / f"candidates/{choice.winner}/evaluation/metrics.json").shown()
     baseline = next((record for record in records if record.status == "baseline"), None)
     html = render(
         "auto.html.j2", __package__,
@@ -53,7 +52,7 @@ def write_report(
         notes=[(record.name, record.note) for record in records if record.note],
         metrics=metrics,
         beats_baseline=None if baseline is None else _beats(records, choice.winner, baseline),
-        sizes={part: int((data.part == part).sum()) for part in splits.PARTS},
+        sizes=data.sizes(),
         unit=data.run.experiment.data.split.group,
         doubt=doubt_unit(data),
         figure=score_chart(records, choice.winner),

@@ -44,7 +44,7 @@ def write_teacher(base: PreparedData, folders: Sequence[Path], path: Path) -> di
     used = {kept[place]: float(weight) for place, weight in enumerate(weights) if weight > 0}
     taught = [_training_probabilities(folders[index]) for index in used]
     together = mix(taught, np.array(list(used.values())))
-    rows = np.concatenate([np.flatnonzero((base.part == part).to_numpy()) for part in TRAINED])
+    rows = np.concatenate([np.flatnonzero(base.mask_of(part)) for part in TRAINED])
     logits = np.log(np.maximum(together, MIN_PROBABILITY))
     table = pd.DataFrame(logits, columns=[f"{LOGIT}{name}" for name in base.classes])
     table.insert(0, "id", base.table[ID].iloc[rows].astype(str).to_numpy())

@@ -271,29 +271,24 @@ def doctor(directory: RunPath) -> None:
     from ..registry import get, operation_groups
     from ..report.doctor import diagnose
     from ..runs.directory import RunDirectory
-    from ..training.history import read_history
     from ..utils.own_files import read_json
 
     run = RunDirectory.open(directory)
     experiment = run.experiment
     operations = operation_groups()
 
-    def load(name: str) -> dict[str, object]:
-        return read_json(run / name) if (run / name).is_file() else {}
-
-    audit, network = load("audit.json"), load("retrain/network.json")
-    sizes = audit.get("split_sizes")
-    score = network.get("validation_macro_f1")
+    sizes = read_json(run / "audit.json").get("split_sizes") if (run / "audit.json").is_file() else None
+    trained = (run / "retrain/network.json").is_file()
     warmup = experiment.strategy.arguments.get("warmup_epochs", 0)
     found = diagnose(
-        read_history(run / "search/history.jsonl"),
+        run.history("search"),
         skips=operations["skip"],
         zeros=operations["zero"],
         warmup_epochs=warmup if isinstance(warmup, int) else 0,
         alpha_specimens=sizes["alpha_train"] if isinstance(sizes, dict) else None,
         batch_size=experiment.search.batch_size,
-        outcome=load("search/outcome.json"),
-        derived_score=float(score) if isinstance(score, float) else None,
+        outcome=run.outcome().record(),
+        derived_score=run.network().validation_macro_f1 if trained else None,
         has_preferences="equal_shares" not in getattr(get("strategies", experiment.strategy.name), "capabilities", ()),
         candidate_scores=[line["score"] for line in scored_candidates(run) if line["score"] >= 0],
     )
@@ -435,27 +430,23 @@ def _baselines(directory: object) -> bool:
 
 def _summary(directory: object) -> None:
     from ..runs.directory import RunDirectory
-    from ..utils.own_files import read_json
 
     assert isinstance(directory, RunDirectory)
-    metrics = read_json(directory / "evaluation/metrics.json")
-    majority = metrics["majority_baseline"]
-    columns = ", ".join(metrics["metadata_columns"]) or "none"
-    sizes = metrics["split"]["sizes"]
-    table = Table(title=f"{directory.experiment.name}: {sizes['test']} test specimens", title_justify="left")
+    metrics = directory.metrics()
+    columns, split = ", ".join(metrics.metadata_columns) or "none", metrics.split
+    table = Table(title=f"{directory.experiment.name}: {split.sizes['test']} test specimens", title_justify="left")
     for name in ("", "accuracy", "balanced accuracy", "macro-F1"):
         table.add_column(name, justify="left" if not name else "right")
-    ours = (metrics["accuracy"], metrics["balanced_accuracy"], metrics["macro"]["f1"])
-    theirs = (majority["accuracy"], majority["balanced_accuracy"], majority["macro_f1"])
-    table.add_row("this network", *(f"{value:.3f}" for value in ours))
-    table.add_row("majority answer", *(f"{value:.3f}" for value in theirs))
+    for name, scores in {"this network": metrics.headline, "majority answer": metrics.majority_baseline}.items():
+        told = (scores.accuracy, scores.balanced_accuracy, scores.macro_f1)
+        table.add_row(name, *(f"{value:.3f}" for value in told))
     console.print(table)
-    if metrics["brand"]:
-        console.print(f"[bold red]{escape(metrics['brand'])}")
+    if metrics.brand:
+        console.print(f"[bold red]{escape(metrics.brand)}")
     console.print(
-        f"Rank: {metrics['rank']}, {metrics['classes']} classes. Split: {metrics['split']['method']}"
-        f"{' by ' + metrics['split']['group'] if metrics['split']['group'] else ''}. Metadata: {columns}. "
-        f"{metrics['parameters']:,} parameters.",
+        f"Rank: {metrics.rank}, {metrics.classes} classes. Split: {split.method}"
+        f"{' by ' + split.group if split.group else ''}. Metadata: {columns}. "
+        f"{metrics.parameters:,} parameters.",
         highlight=False,
     )
 

@@ -158,7 +158,7 @@ def _trained(data: PreparedData) -> np.ndarray:
 
 def _scored(data: PreparedData) -> tuple[np.ndarray, np.ndarray]:
     """Return whether each row belongs to the test split, and whether to the validation split (N,)."""
-    return (data.part == splits.TEST).to_numpy(), (data.part == splits.VALIDATION).to_numpy()
+    return data.mask_of(splits.TEST), data.mask_of(splits.VALIDATION)
 
 
 def _spread(probabilities: np.ndarray, present: np.ndarray, data: PreparedData) -> np.ndarray:

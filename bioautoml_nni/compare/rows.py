@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from rich.console import Console
 
 from ..data import splits
 from ..data.tables import csv_text
-from ..evaluation.metrics import by_training_size, classification_metrics, per_class_table
+from ..evaluation.metrics import answer_metrics, by_training_size, per_class_table
+from ..evaluation.probabilities import Probabilities
 from ..registry import get
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
@@ -70,22 +72,36 @@ def run_process(run: RunDirectory, threads: int, seconds: float | None = None, a
         raise RunDirectoryError(f"ended with code {done.returncode}, see {log} ({' '.join(last)})")
 
 
+@dataclass(frozen=True)
+class Scores:
+    """Scores on the test split and costs of one row, in the order of the table; None is what a row does not have."""
+
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    tail_f1: float | None
+    parameters: int | None
+    flops: float | None = None
+    latency_ms: float | None = None
+    search_seconds: float = 0.0
+    train_seconds: float = 0.0
+
+
 def run_scores(run: RunDirectory) -> dict[str, Any]:
     """Return the scores and costs of a finished run."""
-    metrics = read_json(run / "evaluation/metrics.json")
+    metrics = run.metrics()
     speed = read_json(run / "evaluation/speed.json")
     stages = run.provenance()["stages"]
-    return {
-        "accuracy": metrics["accuracy"],
-        "balanced_accuracy": metrics["balanced_accuracy"],
-        "macro_f1": metrics["macro"]["f1"],
-        "tail_f1": metrics["by_training_size"]["tail"]["f1"],
-        "parameters": metrics["parameters"],
-        "flops": metrics["flops"],
-        "latency_ms": round(speed["latency_ms"], 3),
-        "search_seconds": stages["search"]["seconds"] if "search" in stages else 0.0,
-        "train_seconds": stages["retrain"]["seconds"],
-    }
+    found = Scores(
+        **metrics.headline.model_dump(),
+        tail_f1=metrics.by_training_size["tail"].f1,
+        parameters=metrics.parameters,
+        flops=metrics.flops,
+        latency_ms=round(speed["latency_ms"], 3),
+        search_seconds=stages["search"]["seconds"] if "search" in stages else 0.0,
+        train_seconds=stages["retrain"]["seconds"],
+    )
+    return asdict(found)
 
 
 def prepared(run: RunDirectory) -> PreparedData:
@@ -105,18 +121,15 @@ def predicted(data: PreparedData, method: PredictingMethod, seed: int) -> tuple[
 
 def prediction_scores(data: PreparedData, found: Prediction, seconds: float) -> tuple[dict[str, Any], str]:
     """Return scores and costs of a prediction of the test split, and its classes one by one as CSV."""
-    target = data.targets[(data.part == splits.TEST).to_numpy()]
-    metrics = classification_metrics(target, found.probabilities)
+    target = data.targets_of(splits.TEST)
+    metrics = answer_metrics(target, Probabilities.of(found.probabilities).predicted)
     per_class = per_class_table(target, found.probabilities, data.classes, np.array(data.class_counts()))
-    scores = {
-        "accuracy": metrics["accuracy"],
-        "balanced_accuracy": metrics["balanced_accuracy"],
-        "macro_f1": metrics["macro"]["f1"],
-        "tail_f1": by_training_size(per_class)["tail"]["f1"],
-        "parameters": found.parameters,
-        "flops": None,
-        "latency_ms": None,
-        "search_seconds": 0.0,
-        "train_seconds": round(seconds, 1),
-    }
-    return scores, csv_text(per_class)
+    scores = Scores(
+        accuracy=metrics["accuracy"],
+        balanced_accuracy=metrics["balanced_accuracy"],
+        macro_f1=metrics["macro"]["f1"],
+        tail_f1=by_training_size(per_class)["tail"]["f1"],
+        parameters=found.parameters,
+        train_seconds=round(seconds, 1),
+    )
+    return asdict(scores), csv_text(per_class)

@@ -15,13 +15,13 @@ from typing import Any
 from rich.console import Console
 
 from ..architecture import Architecture
+from ..artifacts.history import read_history
 from ..evaluation.cost import count_parameters
 from ..runs.directory import RunDirectory
 from ..runs.networks import starting_network
 from ..runs.prepared import PreparedData
 from ..runs.teacher import distillation
 from ..runs.train import train
-from ..training.history import read_history
 from ..utils.atomic import write_json
 from ..utils.seeding import derive_seed, seed_everything
 

@@ -35,8 +35,8 @@ def metadata_importance(
     """
     if not data.metadata_columns:
         return {}
-    table = data.table[(data.part == splits.TEST).to_numpy()][data.metadata_columns].reset_index(drop=True)
-    target = data.targets[(data.part == splits.TEST).to_numpy()]
+    table = data.table[data.mask_of(splits.TEST)][data.metadata_columns].reset_index(drop=True)
+    target = data.targets_of(splits.TEST)
     inference = inference or Inference.on_this_machine()
     with inference.hosting(network):
         found = permutation_importance(

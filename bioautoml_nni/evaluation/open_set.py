@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ def open_set(
     known: np.ndarray,
     unknown: np.ndarray,
     temperature: float,
-    thresholds: Sequence[dict[str, Any]],
+    thresholds: Sequence[Mapping[str, Any]],
     table: pd.DataFrame,
     taxa: dict[str, list[str]],
 ) -> dict[str, Any]:

@@ -38,6 +38,9 @@ def listening_host() -> str:
 def patch_environment(path: str, host: str = LOCAL) -> dict[str, str]:
     """Return the environment variables that make NNI's manager load our patch.
 
+    NNI starts its manager with the environment of this process and offers no other way in, so that they are set for
+    the whole process.
+
     Args:
         path: of manager_patch.cjs.
         host: address on which the manager listens.

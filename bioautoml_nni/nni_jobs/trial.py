@@ -168,13 +168,12 @@ def chosen_numbers(result: Mapping[str, float]) -> dict[str, float]:
 
 def final_numbers(run: RunDirectory) -> dict[str, float]:
     """Return what the tuner may see of a finished run: validation scores and cost, and nothing of the test split."""
-    network = _read(run / "retrain/network.json")
-    metrics = _read(run / "evaluation/metrics.json")
+    network, metrics = run.network(), run.metrics()
     return {
-        "default": float(network["validation_macro_f1"]),
-        "best_epoch": float(network["best_epoch"]),
-        "parameters": float(metrics["parameters"]),
-        "flops": float(metrics["flops"]),
+        "default": network.validation_macro_f1,
+        "best_epoch": float(network.best_epoch),
+        "parameters": float(metrics.parameters),
+        "flops": float(metrics.flops),
     }
 
 

@@ -11,7 +11,6 @@ from ..architecture.draw import draw
 from ..evaluation.metrics import read_per_class
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
-from ..training.history import read_history
 from ..utils.own_files import read_json
 from .baselines import shown_baselines
 from .epochs import evenly_spread
@@ -36,12 +35,11 @@ def build_report(
         drawings: epochs of the search with the SVG of their cells.
         last: what the largest architecture weights of the last epoch give.
     """
-    metrics = dict.fromkeys(("prediction_sets", "metadata_importance", "open_set"))  # which old evaluations lack
-    metrics |= read_json(run / "evaluation/metrics.json")
+    metrics = run.metrics().shown()
     architecture = Architecture.load(run / "architecture.json")
     per_class = read_per_class(run / "evaluation/per_class.csv")
     answers, scored = read_answers(run, data), Scored.of(run, data)
-    network = read_json(run / "retrain/network.json")
+    network = run.network()
     return render(
         "report.html.j2",
         experiment=run.experiment,
@@ -61,8 +59,8 @@ def build_report(
         evolution=evolution_table(run),
         comparison=comparison_table(run),
         baselines=shown_baselines(run, metrics),
-        trained_epochs=len(read_history(run / "retrain/history.jsonl")),
-        averaged_epochs=", ".join(str(epoch + 1) for epoch in network.get("averaged_epochs", [])),
+        trained_epochs=len(run.history("retrain")),
+        averaged_epochs=", ".join(str(epoch + 1) for epoch in network.averaged_epochs or []),
         curves={stage: learning_curves(run, stage) for stage in ("search", "retrain")},
         per_class=per_class[:PAGE].astype(object).where(per_class[:PAGE].notna(), None).to_dict("records"),
         more_classes=class_texts(per_class[PAGE:]),

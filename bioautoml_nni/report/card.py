@@ -10,10 +10,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .._version import __version__
 from ..architecture import Architecture
+from ..artifacts.calibration import Calibration
+from ..artifacts.metrics import Metrics
 from ..evaluation.metrics import read_per_class
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
-from ..utils.own_files import read_json
 from .baselines import shown_baselines
 
 SHOWN = 30
@@ -35,8 +36,7 @@ def model_card(
     """
     evaluation = evaluation or run / "evaluation"
     architecture = evaluation.parent / "architecture.json"  # what is not a network has none
-    metrics = read_json(evaluation / "metrics.json")
-    calibration = read_json(evaluation / "calibration.json")
+    metrics, calibration = Metrics.read(evaluation / "metrics.json"), Calibration.read(evaluation / "calibration.json")
     per_class = read_per_class(evaluation / "per_class.csv")
     environment = Environment(
         loader=PackageLoader(__package__),
@@ -49,10 +49,10 @@ def model_card(
     return environment.get_template("model_card.md.j2").render(
         name=run.experiment.name,
         size=data.image_size,
-        baselines=shown_baselines(run, metrics) or {"lines": [], "warning": ""},
+        baselines=shown_baselines(run, metrics.shown()) or {"lines": [], "warning": ""},
         trunk=Architecture.load(architecture).trunk if architecture.is_file() else None,
-        metrics=metrics,
-        columns=", ".join(f"`{column}`" for column in metrics["metadata_columns"]),
+        metrics=metrics.shown(),
+        columns=", ".join(f"`{column}`" for column in metrics.metadata_columns),
         weak=per_class[(per_class["test"] > 0) & (per_class["f1"] < 0.5)]["class"].tolist(),
         untested=per_class[per_class["test"] == 0]["class"].tolist(),
         few=per_class[per_class["train"] < 20]["class"].tolist(),

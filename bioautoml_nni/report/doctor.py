@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
+from ..architecture.topology import only_edges
 from ..architecture.weights import entropy, skip_counts
 
 History = Sequence[Mapping[str, Any]]
@@ -60,7 +61,7 @@ def diagnose(
     """
     if not history:
         return [Diagnosis("error", "no history", "The search has not finished an epoch.", "Let it run on.")]
-    edges = [_edges(entry["shares"]) for entry in history]
+    edges = [only_edges(entry["shares"]) for entry in history]
     found = [
         *(_skips(edges, skips) if has_preferences else ()),
         *(_zero(edges, zeros) if has_preferences else ()),
@@ -73,10 +74,6 @@ def diagnose(
     ]
     order = {"error": 0, "warning": 1, "ok": 2}
     return sorted(found, key=lambda finding: order[finding.level])
-
-
-def _edges(weights: ArchWeights) -> dict[str, Mapping[str, float]]:
-    return {label: own for label, own in weights.items() if "_edge_" in label}
 
 
 def _skips(epochs: Sequence[ArchWeights], skips: frozenset[str]) -> list[Diagnosis]:

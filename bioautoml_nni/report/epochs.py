@@ -9,7 +9,6 @@ from ..architecture.draw import draw
 from ..architecture.weights import with_positions
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
-from ..training.history import read_history
 
 
 def architectures_of_epochs(run: RunDirectory, data: PreparedData) -> list[tuple[int, Architecture]]:
@@ -18,14 +17,12 @@ def architectures_of_epochs(run: RunDirectory, data: PreparedData) -> list[tuple
     Returns:
         Epochs, counted from 1; empty for a run that did not search cells or did so for one epoch only.
     """
-    entries = [entry for entry in read_history(run / "search/history.jsonl") if "shares" in entry]
+    entries = [(epoch.number + 1, own) for epoch in run.history("search") if (own := epoch.arch_weights) is not None]
     topology = data.topology()
     if not topology.cells or not run.experiment.derivation.searched or len(entries) < 2:
         return []
     space = Architecture.load(run / "architecture.json").space
-    return [
-        (entry["epoch"] + 1, derive(topology, with_positions(entry["shares"], topology), space)) for entry in entries
-    ]
+    return [(number, derive(topology, with_positions(own, topology), space)) for number, own in entries]
 
 
 def drawings_of_epochs(found: list[tuple[int, Architecture]]) -> list[tuple[int, str]]:

@@ -60,7 +60,7 @@ def read_answers(run: RunDirectory, data: PreparedData) -> pd.DataFrame:
     Raises:
         DataError: if predictions.csv does not fit the test split, id by id.
     """
-    tested = np.flatnonzero((data.part == splits.TEST).to_numpy())
+    tested = np.flatnonzero(data.mask_of(splits.TEST))
     table = read_by_id(
         run / "evaluation/predictions.csv", data.table[ID].iloc[tested],
         f"remove it, and `bioautoml evaluate {run.path}` rewrites it",
@@ -141,7 +141,7 @@ def _maps(run: RunDirectory, data: PreparedData, chosen: pd.DataFrame) -> np.nda
     network = load_model(run, data)
     if not has_feature_map(getattr(network, "image_encoder", None)):
         return None
-    test = np.flatnonzero((data.part == splits.TEST).to_numpy())
+    test = np.flatnonzero(data.mask_of(splits.TEST))
     data = data.as_images()
     batch = data.dataset([splits.TEST]).__getitems__(np.searchsorted(test, chosen["row"]).tolist())
     transform = data.image_transform(run.experiment.training.augmentation)

@@ -17,8 +17,7 @@ from ..evaluation.confusion import MAX_DRAWN, drawable
 from ..evaluation.probabilities import Probabilities
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
-from ..training.history import read_history
-from ..utils.own_files import read_json, reading
+from ..utils.own_files import reading
 from .charts import Axis, Series, line_chart, matrix_chart
 from .words import counted
 
@@ -48,20 +47,20 @@ class Scored:
     def of(cls, run: RunDirectory, data: PreparedData) -> Scored | None:
         """Return the answers of a run's evaluation; None for one that kept no logits of these specimens."""
         file = run / "evaluation/logits.npz"
-        target = data.targets[(data.part == splits.TEST).to_numpy()]
+        target = data.targets_of(splits.TEST)
         if not file.is_file():
             return None
         with reading(file), np.load(file) as kept:
             logits = kept["test"]
         if logits.shape != (len(target), len(data.classes)):
             return None
-        temperature = read_json(run / "evaluation/calibration.json")["temperature"]
+        temperature = run.calibration().temperature
         return cls(Probabilities(logits, 1.0), Probabilities(logits, temperature), target, data.classes)
 
 
 def learning_curves(run: RunDirectory, stage: str) -> list[Markup]:
     """Return the charts of losses and validation scores over a stage's epochs; none for a single epoch."""
-    history = read_history(run / stage / "history.jsonl")
+    history = run.history(stage)
     if len(history) < 2:
         return []
     losses = {key: name for key, name in LOSSES.items() if any(key in line for line in history)}

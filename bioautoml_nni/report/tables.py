@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..architecture.topology import EDGE
 from ..derivation.evolution import scored_candidates
 from ..runs.directory import RunDirectory
 from ..utils.own_files import read_json
@@ -47,7 +48,7 @@ def halving_table(run: RunDirectory) -> dict[str, Any] | None:
 
 
 def _choices_text(choices: dict[str, str]) -> str:
-    return ", ".join(f"{label.replace('_edge_', ' ').replace('_', '–')}: {choice}" for label, choice in choices.items())
+    return ", ".join(f"{label.replace(EDGE, ' ').replace('_', '–')}: {choice}" for label, choice in choices.items())
 
 
 def evolution_table(run: RunDirectory) -> dict[str, Any] | None:

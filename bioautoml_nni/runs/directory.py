@@ -22,6 +22,11 @@ import yaml
 from rich.console import Console
 
 from .._version import __version__
+from ..artifacts.calibration import Calibration
+from ..artifacts.history import Epoch, read_history
+from ..artifacts.metrics import Metrics
+from ..artifacts.network import NetworkRecord
+from ..artifacts.outcome import SearchOutcome
 from ..utils.atomic import write_json, write_text
 from ..config import Experiment, parse_experiment
 from ..config.load import apply_overrides, read_experiment
@@ -163,6 +168,27 @@ class RunDirectory:
     def record(self, **entries: Any) -> None:
         """Add top-level entries to provenance.json."""
         write_json(self / "provenance.json", {**self.provenance(), **entries})
+
+    def metrics(self) -> Metrics:
+        """Return how good the run's network is on the test split."""
+        return Metrics.read(self / "evaluation/metrics.json")
+
+    def calibration(self) -> Calibration:
+        """Return what validation specimens teach about trust in the run's network."""
+        return Calibration.read(self / "evaluation/calibration.json")
+
+    def network(self) -> NetworkRecord:
+        """Return what the run's trained network is."""
+        return NetworkRecord.read(self / "retrain/network.json")
+
+    def outcome(self) -> SearchOutcome:
+        """Return how the run's search ended; the default of one that has not ended."""
+        file = self / "search/outcome.json"
+        return SearchOutcome.read(file) if file.is_file() else SearchOutcome()
+
+    def history(self, stage: str) -> list[Epoch]:
+        """Return the epochs of stage search or retrain, oldest first; an empty list before the first."""
+        return read_history(self / stage / "history.jsonl")
 
     @property
     def first_root(self) -> Path | None:

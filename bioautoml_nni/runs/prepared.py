@@ -159,6 +159,18 @@ class PreparedData:
         positions = np.flatnonzero(self.part.isin(parts).to_numpy())
         return SpecimenDataset(self.pixels, self.metadata, self.targets, positions, teacher, self.features, views)
 
+    def mask_of(self, split: str) -> np.ndarray:
+        """Whether each row belongs to a split (N,)."""
+        return (self.part == split).to_numpy()
+
+    def targets_of(self, split: str) -> np.ndarray:
+        """Return the class indices of a split's rows, in the order of the table."""
+        return self.targets[self.mask_of(split)]
+
+    def sizes(self) -> dict[str, int]:
+        """Return the number of specimens of each split."""
+        return {split: int(self.mask_of(split).sum()) for split in splits.PARTS}
+
     @property
     def in_training(self) -> np.ndarray:
         """Whether each row is one that the final network is trained on (N,)."""

@@ -14,7 +14,7 @@ from ..data import splits
 from ..data.dataset import make_loader
 from ..features.probe import LinearProbe, fit_probe
 from ..training.inference import Inference
-from ..utils.own_files import read_array, read_json
+from ..utils.own_files import read_array
 from .directory import RunDirectory
 from .prepared import PreparedData
 
@@ -31,8 +31,7 @@ def validation_logits(run: RunDirectory) -> np.ndarray | None:
 
 def learned_parts(run: RunDirectory) -> list[str]:
     """Return the parts of the data that the run's network has learned from."""
-    record = read_json(run / "retrain/network.json")
-    return list(record.get("learned_from", [splits.WEIGHTS, splits.ALPHA]))
+    return list(run.network().learned_from)
 
 
 def _learned_validation(run: RunDirectory) -> bool:
@@ -59,7 +58,7 @@ def fit_classifier(
         for name, names in {"train": (splits.WEIGHTS, splits.ALPHA), "validation": (splits.VALIDATION,)}.items()
     }
     targets = {"train": data.targets[data.in_training]}
-    targets["validation"] = data.targets[(data.part == splits.VALIDATION).to_numpy()]
+    targets["validation"] = data.targets_of(splits.VALIDATION)
 
     def tell(decay: float, loss: float) -> None:
         console.print(f"probe: decay {decay:g}, log-loss on validation {loss:.4f}", highlight=False)

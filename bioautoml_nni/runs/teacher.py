@@ -47,7 +47,7 @@ def distillation(
     settings = getattr(run.experiment, section).distillation
     if settings is None:
         return None
-    rows = data.in_training | ((data.part == splits.VALIDATION).to_numpy() if validation else False)
+    rows = data.in_training | (data.mask_of(splits.VALIDATION) if validation else False)
     views = 1 + data.features.views if settings.same_view and data.features is not None else 1
     asked = Asked(run, data, f"{section}.distillation.teacher", console, rows, views, settings.folds)
     live = settings.same_view and data.features is None

@@ -68,7 +68,7 @@ class RunTeacher:
                 in_view = _in_view(asked, view)
                 for part in data.part[self.asked.rows].unique():
                     found, _ = predict_logits(in_view, self.model, part, lambda count: progress.advance(task, count))
-                    logits[view, (data.part == part).to_numpy()] = self.taught.loss().prior_logits(found).numpy()
+                    logits[view, data.mask_of(part)] = self.taught.loss().prior_logits(found).numpy()
         return logits
 
     def network(self) -> nn.Module:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..architecture.budgets import LARGEST_SIDE
+from ..artifacts.calibration import Calibration
 from ..data.decoding import ImageReference, decode, read_bytes, require_below
 from ..data.file_names import on_disk
 from ..data.image_files import Links
@@ -46,14 +47,14 @@ class Model:
     """
 
     def __init__(
-        self, folder: Path, info: dict[str, Any], preprocessing: dict[str, Any], calibration: dict[str, Any],
+        self, folder: Path, info: dict[str, Any], preprocessing: dict[str, Any], calibration: Calibration,
         classes: pd.DataFrame, session: Any,
     ) -> None:  # fmt: skip
         self.folder = folder
         self.info = info
         self.classes = classes
         self.calibration = calibration
-        self.temperature = float(calibration["temperature"])
+        self.temperature = calibration.temperature
         self.brand = str(info["brand"])
         self.image = preprocessing["image"]
         self.preprocessor = MetadataPreprocessor.from_dict(preprocessing["metadata"])
@@ -97,9 +98,8 @@ class Model:
                 _require_unchanged(folder / name, info)
             session = _session(folder / file, options)
             classes = read_own(folder / "classes.csv", numbers=("index",))
-            model = cls(
-                folder, info, _json(folder / "preprocessing.json"), _json(folder / "calibration.json"), classes, session
-            )
+            calibration = Calibration.read(folder / "calibration.json", "export the run again", ExportError)
+            model = cls(folder, info, _json(folder / "preprocessing.json"), calibration, classes, session)
             model._require_answer()
             return model
         except ExportError:
@@ -124,7 +124,7 @@ class Model:
                 f"{self.folder}: classes.csv has {len(self.classes)} classes, the network {logits.shape[-1]}; export "
                 "the run again."
             )
-        for coverage in self.calibration["prediction_sets"]:
+        for coverage in self.calibration.prediction_sets:
             self.decisions(threshold=1.0, level=self.coverage_level(float(coverage))).answers(
                 self.probabilities(logits)
             )
@@ -146,7 +146,7 @@ class Model:
         Raises:
             DataError: for a coverage that the export did not calibrate.
         """
-        levels = self.calibration["prediction_sets"]
+        levels = self.calibration.prediction_sets
         if f"{coverage:g}" not in levels:
             raise DataError(f"coverage {coverage:g}: is not calibrated; choose {', '.join(levels)}.")
         return float(levels[f"{coverage:g}"])

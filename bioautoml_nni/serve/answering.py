@@ -216,8 +216,8 @@ def _info(model: Model, algorithm: dict[str, Any]) -> dict[str, Any]:
         "modalities": model.info["modalities"],
         "explains": model.explains,
         "metadata": model.preprocessor.input_schema() if model.uses_metadata else [],
-        "thresholds": model.calibration["thresholds"],
-        "coverages": [float(value) for value in model.calibration["prediction_sets"]],
+        "thresholds": list(model.calibration.thresholds),
+        "coverages": [float(value) for value in model.calibration.prediction_sets],
         "pipelines": [
             {
                 "name": name, "slug": _slug(name), "version": 1, "description": algorithm["description"],

@@ -12,6 +12,8 @@ import pandas as pd
 import torch
 from rich.console import Console
 
+from ..artifacts.calibration import Calibration
+from ..artifacts.metrics import MajorityBaseline, Metrics, SplitSummary
 from ..data import splits
 from ..data.manifest import ID
 from ..data.tables import csv_text
@@ -65,16 +67,16 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         logits, target = predict_logits(source, network, part, lambda count: progress.advance(task, count))
         return (data.loss().prior_logits(logits) if under_prior else logits).numpy(), target
 
-    sizes = {part: int((data.part == part).sum()) for part in splits.PARTS}
+    sizes = data.sizes()
     changed = altered_metadata(data) if set(run.experiment.data.modalities) == {"image", "metadata"} else {}
     with make_progress(console) as progress:
-        is_unknown = (data.part == splits.UNKNOWN).to_numpy()
-        total = (1 + len(changed)) * sizes[splits.TEST] + sizes[splits.VALIDATION] + int(is_unknown.sum())
+        unknowns = int(data.mask_of(splits.UNKNOWN).sum())
+        total = (1 + len(changed)) * sizes[splits.TEST] + sizes[splits.VALIDATION] + unknowns
         task = progress.add_task("evaluate", total=total, note="")
         logits, target = decided(splits.TEST)
         validation = (_unseen_validation(run, data, under_prior) or decided(splits.VALIDATION))[0]
         ablations = {name: headline(target, decided(splits.TEST, other)[0]) for name, other in changed.items()}
-        unknown = decided(splits.UNKNOWN)[0] if is_unknown.any() else None
+        unknown = decided(splits.UNKNOWN)[0] if unknowns else None
     write_evaluation(
         run / "evaluation",
         data,
@@ -111,97 +113,134 @@ class Answers:
     modalities: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Scored:
+    """What answers say of the test split, under the names that metrics, tables and figures ask for.
+
+    Attributes:
+        probabilities, shipped: (N, K) as trained, and after temperature scaling.
+        target, predicted: class indices (N,).
+        counts: training specimens of each class (K,).
+        taxa: taxon of every class by coarser rank.
+        per_class: table of scores by class.
+    """
+
+    probabilities: Probabilities
+    shipped: Probabilities
+    target: np.ndarray
+    counts: np.ndarray
+    taxa: dict[str, list[str]]
+    per_class: pd.DataFrame
+
+    @classmethod
+    def of(cls, data: PreparedData, logits: np.ndarray, temperature: float) -> _Scored:
+        """Return the logits (N, K) of the test split beside its labels."""
+        probabilities, shipped = Probabilities(logits, 1.0), Probabilities(logits, temperature)
+        target, counts = data.targets_of(splits.TEST), np.array(data.class_counts())
+        per_class = per_class_table(target, probabilities, data.classes, counts)
+        return cls(probabilities, shipped, target, counts, data.taxa(), per_class)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        return self.probabilities.predicted
+
+
 def write_evaluation(folder: Path, data: PreparedData, answers: Answers) -> None:
     """Write what answers are worth: metrics, calibration, classes, predictions, logits, speed and figures."""
-    run, in_test = data.run, (data.part == splits.TEST).to_numpy()
-    logits, target = answers.test, data.targets[in_test]
-    calibration = calibration_record(answers.validation, data.targets[(data.part == splits.VALIDATION).to_numpy()])
-    sizes = {part: int((data.part == part).sum()) for part in splits.PARTS}
-    is_unknown = (data.part == splits.UNKNOWN).to_numpy()
-    temperature = calibration["temperature"]
-    probabilities, shipped = Probabilities(logits, 1.0), Probabilities(logits, temperature)
-    predicted = probabilities.predicted
-    counts = np.array(data.class_counts())
+    calibration = fit_calibration(answers.validation, data.targets_of(splits.VALIDATION))
+    scored = _Scored.of(data, answers.test, calibration.temperature)
     folder.mkdir(parents=True, exist_ok=True)
-    present = np.unique(target)
-    taxa = data.taxa()
-    per_class = per_class_table(target, probabilities, data.classes, counts)
-    matrix, names, drawn_as = drawable(target, predicted, data.classes, taxa)
-    metrics: dict[str, Any] = {
-        "rank": data.rank,
-        "split": {
-            "method": run.experiment.data.split.method,
-            "group": run.experiment.data.split.group,
-            "scored": splits.TEST,
-            "sizes": sizes,
-        },
-        "classes": len(data.classes),
-        "classes_in_test": len(present),
-        "modalities": list(answers.modalities),
-        "metadata_columns": data.metadata_columns if "metadata" in answers.modalities else [],
-        "seed": run.experiment.seed,
-        "decision": run.experiment.evaluation.decision,
-        "brand": data.brand,
-        "majority_baseline": majority_baseline(target, counts),
-        **classification_metrics(target, probabilities),
-        "intervals": {
-            "unit": run.experiment.data.split.group or "specimen",
-            **intervals(target, predicted, _test_groups(data), seed=run.experiment.seed),
-        },
-        "by_training_size": by_training_size(per_class),
-        "by_rank": by_rank(target, probabilities, taxa),
-        "most_confused": most_confused(target, predicted, data.classes),
-        "confusion": {"rows": drawn_as, "drawn": len(names)},
-        "ablations": answers.ablations,
-        "calibration": {
-            "temperature": temperature,
-            "fitted_on": splits.VALIDATION,
-            "before": trust(probabilities, target),
-            "after": trust(shipped, target),
-        },
-        "prediction_sets": {
-            coverage: prediction_sets(shipped, target, level)
-            for coverage, level in calibration["prediction_sets"].items()
-        },
-        "open_set": None
-        if answers.unknown is None
-        else {
-            "labels": list(run.experiment.data.hold_out),
-            **open_set(logits, answers.unknown, temperature, calibration["thresholds"], data.table[is_unknown], taxa),
-        },
-        "metadata_importance": answers.importance,
-        "parameters": answers.parameters,
-        "flops": answers.flops,
-    }
-    metrics["majority_baseline"]["class"] = data.classes[metrics["majority_baseline"]["class"]]
-    write_text(folder / "per_class.csv", csv_text(per_class))
-    pairs = confusion_pairs(target, predicted, len(data.classes))
-    write_text(folder / "confusion.csv", csv_text(named_pairs(pairs, data.classes)))
-    rows = data.table[in_test]
-    table = pd.DataFrame(
-        {
-            "id": rows[ID].to_numpy(),
-            "label": [data.classes[index] for index in target],
-            "predicted": [data.classes[index] for index in predicted],
-            "confidence": shipped.confidence.round(6),
-        }
-    )
-    write_text(folder / "predictions.csv", csv_text(table))
+    matrix, names, drawn_as = drawable(scored.target, scored.predicted, data.classes, scored.taxa)
+    metrics = _metrics(data, answers, scored, calibration, {"rows": drawn_as, "drawn": len(names)})
+    _write_tables(folder, data, scored)
     confusion_figure(folder / "confusion.png", matrix, names, data.brand)
-    roc_figure(folder / "roc.png", target, probabilities, data.classes, data.brand, per_class["auc"].to_numpy())
-    curves = {"as trained": probabilities, "after temperature scaling": shipped}
-    trust_figure(
-        folder / "trust.png",
-        {name: reliability(values, target) for name, values in curves.items()},
-        risk_by_coverage(shipped, target),
-        data.brand,
-    )
+    _write_curves(folder, data, scored)
     # Apart from the metrics, which are the same whenever the run is made again.
     write_json(folder / "speed.json", {"latency_ms": answers.latency_ms, "threads": 1})
     with replacing(folder / LOGITS) as temporary, temporary.open("wb") as file:
         np.savez(file, validation=answers.validation, test=answers.test)
-    write_json(folder / "calibration.json", calibration)
-    write_json(folder / "metrics.json", metrics)
+    calibration.write(folder / "calibration.json")
+    metrics.write(folder / "metrics.json")
+
+
+def _metrics(
+    data: PreparedData, answers: Answers, scored: _Scored, calibration: Calibration, confusion: dict[str, Any]
+) -> Metrics:
+    experiment, target = data.run.experiment, scored.target
+    split, shipped = experiment.data.split, scored.shipped
+    majority = majority_baseline(target, scored.counts)
+    return Metrics(
+        rank=data.rank,
+        split=SplitSummary(method=split.method, group=split.group, scored=splits.TEST, sizes=data.sizes()),
+        classes=len(data.classes),
+        classes_in_test=len(np.unique(target)),
+        modalities=list(answers.modalities),
+        metadata_columns=data.metadata_columns if "metadata" in answers.modalities else [],
+        seed=experiment.seed,
+        decision=experiment.evaluation.decision,
+        brand=data.brand,
+        majority_baseline=MajorityBaseline(**{**majority, "class": data.classes[majority["class"]]}),
+        **classification_metrics(target, scored.probabilities),
+        intervals={
+            "unit": split.group or "specimen",
+            **intervals(target, scored.predicted, _test_groups(data), seed=experiment.seed),
+        },
+        by_training_size=by_training_size(scored.per_class),
+        by_rank=by_rank(target, scored.probabilities, scored.taxa),
+        most_confused=most_confused(target, scored.predicted, data.classes),
+        confusion=confusion,
+        ablations=answers.ablations,
+        calibration={
+            "temperature": calibration.temperature,
+            "fitted_on": splits.VALIDATION,
+            "before": trust(scored.probabilities, target),
+            "after": trust(shipped, target),
+        },
+        prediction_sets={
+            coverage: prediction_sets(shipped, target, level) for coverage, level in calibration.prediction_sets.items()
+        },
+        open_set=_open_set(data, answers, scored, calibration),
+        metadata_importance=answers.importance,
+        parameters=answers.parameters,
+        flops=answers.flops,
+    )
+
+
+def _open_set(data: PreparedData, answers: Answers, scored: _Scored, calibration: Calibration) -> dict[str, Any] | None:
+    if answers.unknown is None:
+        return None
+    rows = data.table[data.mask_of(splits.UNKNOWN)]
+    found = open_set(answers.test, answers.unknown, calibration.temperature, calibration.thresholds, rows, scored.taxa)
+    return {"labels": list(data.run.experiment.data.hold_out), **found}
+
+
+def _write_tables(folder: Path, data: PreparedData, scored: _Scored) -> None:
+    """Write scores by class, confusions, and the answer to every test specimen."""
+    write_text(folder / "per_class.csv", csv_text(scored.per_class))
+    pairs = confusion_pairs(scored.target, scored.predicted, len(data.classes))
+    write_text(folder / "confusion.csv", csv_text(named_pairs(pairs, data.classes)))
+    table = pd.DataFrame(
+        {
+            "id": data.table[data.mask_of(splits.TEST)][ID].to_numpy(),
+            "label": [data.classes[index] for index in scored.target],
+            "predicted": [data.classes[index] for index in scored.predicted],
+            "confidence": scored.shipped.confidence.round(6),
+        }
+    )
+    write_text(folder / "predictions.csv", csv_text(table))
+
+
+def _write_curves(folder: Path, data: PreparedData, scored: _Scored) -> None:
+    """Draw ROC curves, reliability, and errors by coverage."""
+    areas = scored.per_class["auc"].to_numpy()
+    roc_figure(folder / "roc.png", scored.target, scored.probabilities, data.classes, data.brand, areas)
+    curves = {"as trained": scored.probabilities, "after temperature scaling": scored.shipped}
+    trust_figure(
+        folder / "trust.png",
+        {name: reliability(values, scored.target) for name, values in curves.items()},
+        risk_by_coverage(scored.shipped, scored.target),
+        data.brand,
+    )
 
 
 def _unseen_validation(
@@ -212,33 +251,33 @@ def _unseen_validation(
     if found is None:
         return None
     logits = torch.from_numpy(found)
-    target = data.targets[(data.part == splits.VALIDATION).to_numpy()]
+    target = data.targets_of(splits.VALIDATION)
     return (data.loss().prior_logits(logits) if under_prior else logits).numpy(), target
 
 
-def calibration_record(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+def fit_calibration(logits: np.ndarray, target: np.ndarray) -> Calibration:
     """Return all that validation specimens teach about trust: temperature, thresholds and levels of prediction sets."""
     temperature = fit_temperature(logits, target)
     before, after = Probabilities(logits, 1.0), Probabilities(logits, temperature)
-    return {
-        "fitted_on": {"part": splits.VALIDATION, "specimens": len(target)},
-        "temperature": temperature,
-        "nll": {
+    return Calibration(
+        temperature=temperature,
+        fitted_on={"part": splits.VALIDATION, "specimens": len(target)},
+        nll={
             "before": negative_log_likelihood(logits, target),
             "after": negative_log_likelihood(logits, target, temperature),
         },
-        "ece": {
+        ece={
             "before": expected_calibration_error(before, target),
             "after": expected_calibration_error(after, target),
         },
-        "thresholds": accuracy_thresholds(after, target, ACCURACIES),
-        "prediction_sets": conformal_levels(after, target, COVERAGES),
-    }
+        thresholds=accuracy_thresholds(after, target, ACCURACIES),
+        prediction_sets=conformal_levels(after, target, COVERAGES),
+    )
 
 
 def altered_metadata(data: PreparedData) -> dict[str, PreparedData]:
     """Return the data with the metadata of the test split hidden, and with it shuffled among its specimens."""
-    rows = np.flatnonzero((data.part == splits.TEST).to_numpy())
+    rows = np.flatnonzero(data.mask_of(splits.TEST))
     dealt = np.arange(len(data.part))
     dealt[rows] = np.random.default_rng(derive_seed(data.run.experiment.seed, "permuted metadata")).permutation(rows)
     whole = data.metadata
@@ -270,4 +309,4 @@ def trust(probabilities: Probabilities, target: np.ndarray) -> dict[str, float]:
 
 def _test_groups(data: PreparedData) -> np.ndarray | None:
     groups = splits.groups_of(data.table, data.run.experiment.data.split.group)
-    return None if groups is None else groups[(data.part == splits.TEST).to_numpy()].to_numpy()
+    return None if groups is None else groups[data.mask_of(splits.TEST)].to_numpy()

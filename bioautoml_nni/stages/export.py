@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from .._version import __version__
 from ..architecture import Architecture
 from ..architecture.budgets import BUDGETS
+from ..artifacts.calibration import Calibration
+from ..artifacts.metrics import Metrics
 from ..data import splits
 from ..data.tables import csv_text
 from ..evaluation.calibration import calibrated
@@ -87,8 +89,8 @@ def export(
 
 def _require_whole(evaluation: Path) -> None:
     """Check before the work that what the export will say of the network can be read."""
-    for name in ("metrics.json", "calibration.json"):
-        read_json(evaluation / name)
+    Metrics.read(evaluation / "metrics.json")
+    Calibration.read(evaluation / "calibration.json")
     read_per_class(evaluation / "per_class.csv")
 
 
@@ -105,7 +107,6 @@ def _write(
     written = _write_models(model, inputs, folder, console)
     reference = _reference(data, network, inputs) + shift
     parity = _parity(folder, written, inputs, reference)
-    metrics = read_json(run / "evaluation/metrics.json")
     quantised: dict[str, Any] = {}
     if int8:
         if not data.uses_images:
@@ -114,7 +115,7 @@ def _write(
         quantised = _write_int8(data, folder, int8_loss)
     _describe(
         folder, data, run / "evaluation", parity, run.experiment.data.modalities, count_parameters(network),
-        metrics["flops"], quantised,
+        run.metrics().flops, quantised,
     )  # fmt: skip
 
 
@@ -148,9 +149,9 @@ def export_file(
             "specimens": len(found),
             "largest_difference": {"model.onnx": difference},
         }
-        metrics = read_json(evaluation / "metrics.json")
+        metrics = Metrics.read(evaluation / "metrics.json")
         _describe(
-            temporary, data, evaluation, parity, modalities, metrics["parameters"], metrics["flops"], {}
+            temporary, data, evaluation, parity, modalities, metrics.parameters, metrics.flops, {}
         )  # fmt: skip
 
 
@@ -165,7 +166,7 @@ def _describe(
     preprocessing["image"].update({name: data.image[name] for name in ("mean", "std")})
     preprocessing["image"]["column"] = run.experiment.data.arguments.get("image", "image")
     write_json(folder / "preprocessing.json", preprocessing)
-    write_json(folder / "calibration.json", read_json(evaluation / "calibration.json"))
+    Calibration.read(evaluation / "calibration.json").write(folder / "calibration.json")
     write_json(folder / "parity.json", parity)
     write_text(folder / "classes.csv", csv_text(_classes(data)))
     write_text(folder / "MODEL_CARD.md", model_card(run, data, parity, quantised, evaluation))
@@ -318,7 +319,7 @@ def _write_int8(data: PreparedData, folder: Path, limit: float) -> dict[str, Any
 def _arrays(data: PreparedData, part: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return a part's inputs by name and its targets."""
     inputs = {name: value.numpy() for name, value in model_inputs(data, part, len(data.table)).items()}
-    return inputs, data.targets[(data.part == part).to_numpy()]
+    return inputs, data.targets_of(part)
 
 
 def _logits(path: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:

@@ -10,6 +10,8 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from ..artifacts.history import read_history
+from ..artifacts.network import NetworkRecord
 from ..data import splits
 from ..registry import get
 from ..runs.directory import RunDirectory
@@ -20,9 +22,8 @@ from ..runs.probe import VALIDATION_LOGITS, fit_classifier
 from ..runs.teacher import distillation
 from ..runs.train import TRAINED, train
 from ..training.distillation import Distillation
-from ..training.history import read_history
 from ..training.weights import load_weights
-from ..utils.atomic import replacing, write_array, write_json
+from ..utils.atomic import replacing, write_array
 from ..utils.errors import ConfigError
 from ..utils.memory import keep_freed_memory
 from ..utils.quiet import quiet
@@ -61,19 +62,16 @@ def retrain(run: RunDirectory, console: Console) -> None:
     if first is not None:
         weights = _refit(run, data, first, weights, checkpoint.best_epoch + 1, folder, console, taught)
     _save(folder, weights)
-    write_json(
-        folder / "network.json",
-        {
-            "space": experiment.space.name,
-            "arguments": arguments,
-            "brand": data.brand,
-            "keep": experiment.training.keep,
-            "learned_from": [*TRAINED, *([splits.VALIDATION] if experiment.retrain.refit else [])],
-            "best_epoch": checkpoint.best_epoch,
-            **({"averaged_epochs": members} if experiment.training.keep == "greedy" else {}),
-            "validation_macro_f1": _mean_macro_f1(folder, checkpoint.best_epoch, checkpoint.window),
-        },
-    )
+    NetworkRecord(
+        space=experiment.space.name,
+        arguments=arguments,
+        brand=data.brand,
+        keep=experiment.training.keep,
+        learned_from=[*TRAINED, *([splits.VALIDATION] if experiment.retrain.refit else [])],
+        best_epoch=checkpoint.best_epoch,
+        **({"averaged_epochs": members} if experiment.training.keep == "greedy" else {}),
+        validation_macro_f1=_mean_macro_f1(folder, checkpoint.best_epoch, checkpoint.window),
+    ).write(folder / "network.json")
 
 
 def _refit(
@@ -114,9 +112,11 @@ def _fit(
     (folder / "history.jsonl").unlink(missing_ok=True)  # of a network that was trained
     write_array(folder / VALIDATION_LOGITS, unseen)
     _save(folder, network.state_dict())
-    record = {"space": run.experiment.space.name, "arguments": arguments, "brand": data.brand, "best_epoch": 0}
-    write_json(folder / "network.json", {**record, **fitted})
-    run.tell("retrain")({"epoch": 0, "val_macro_f1": fitted["validation_macro_f1"]})
+    record = NetworkRecord(
+        space=run.experiment.space.name, arguments=arguments, brand=data.brand, best_epoch=0, **fitted
+    )
+    record.write(folder / "network.json")
+    run.tell("retrain")({"epoch": 0, "val_macro_f1": record.validation_macro_f1})
 
 
 def _save(folder: Path, weights: Any) -> None:
@@ -126,5 +126,5 @@ def _save(folder: Path, weights: Any) -> None:
 
 def _mean_macro_f1(folder: Path, epoch: int, window: int) -> float:
     """Return the mean validation macro-F1 of the epochs up to one."""
-    scores = [line["val_macro_f1"] for line in read_history(folder / "history.jsonl") if line["epoch"] <= epoch]
+    scores = [line["val_macro_f1"] for line in read_history(folder / "history.jsonl") if line.number <= epoch]
     return float(sum(scores[-window:]) / len(scores[-window:]))

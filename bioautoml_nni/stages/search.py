@@ -18,6 +18,7 @@ from torch import distributed
 from ..architecture import derive
 from ..architecture.schema import SpaceRecord
 from ..architecture.weights import weight_statistics, with_positions
+from ..artifacts.outcome import SearchOutcome
 from ..data import splits
 from ..data.dataset import make_loader
 from ..derivation.inherited import InheritedScore
@@ -29,7 +30,7 @@ from ..runs.prepared import PreparedData
 from ..runs.teacher import distillation
 from ..training.augment import ImageSizes, ImageTransform
 from ..training.distillation import Distillation
-from ..training.history import CheckpointCallback, HistoryCallback, read_history
+from ..training.history import CheckpointCallback, HistoryCallback
 from ..training.inference import Inference
 from ..training.module import SpecimenModule
 from ..training.progress import ProgressCallback
@@ -37,7 +38,6 @@ from ..training.weights import checkpoint_to_resume
 from ..utils.atomic import replacing, write_json
 from ..utils.errors import ConfigError, DataError, DivergenceError, RunDirectoryError
 from ..utils.memory import keep_freed_memory
-from ..utils.own_files import read_json
 from ..utils.quiet import quiet
 from ..utils.seeding import derive_seed, isolate_rng, seed_everything
 
@@ -81,8 +81,8 @@ def _launch_group(run: RunDirectory, processes: int) -> None:
     Raises:
         RunDirectoryError: if one of them failed; what it said stands above.
     """
-    history, tell = run.work_folder("search") / "history.jsonl", run.tell("search")
-    told = len(read_history(history))
+    run.work_folder("search")  # a history of other settings goes
+    tell, told = run.tell("search"), len(run.history("search"))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     command += ["-m", "bioautoml_nni.stages.search_process", str(run.path)]
     threads = str(max(1, torch.get_num_threads() // processes))
@@ -90,7 +90,7 @@ def _launch_group(run: RunDirectory, processes: int) -> None:
         try:
             while group.poll() is None:
                 time.sleep(0.5)
-                lines = read_history(history)
+                lines = run.history("search")
                 for line in lines[told:]:
                     tell(line)
                 told = len(lines)
@@ -107,7 +107,7 @@ def _launch_group(run: RunDirectory, processes: int) -> None:
 def _one_shot(run: RunDirectory, data: PreparedData, console: Console) -> Any:
     """Search; a loss that is not finite goes back to the newest whole epoch, with half the learning rate."""
     outcome = run.work_folder("search") / "outcome.json"
-    factor = read_json(outcome)["rate_factor"] if outcome.is_file() else 1.0
+    factor = run.outcome().rate_factor
     lowest = 0.5**run.experiment.search.max_restarts
     while factor >= lowest:
         try:
@@ -115,7 +115,7 @@ def _one_shot(run: RunDirectory, data: PreparedData, console: Console) -> Any:
         except DivergenceError as error:
             factor /= 2
             if is_rank_zero():  # a killed search continues with it too
-                write_json(outcome, {"stopped": None, "rate_factor": factor})
+                SearchOutcome(stopped=None, rate_factor=factor).write(outcome)
             console.print(f"[yellow]search: {error}; back to the newest whole epoch with half the learning rate.")
     outcome.unlink(missing_ok=True)
     raise DataError(
@@ -232,7 +232,7 @@ class _EpochRecord:
 
     def __init__(self, run: RunDirectory, data: PreparedData, has_preferences: bool) -> None:
         self.run, self.data, self.topology = run, data, data.topology()
-        few = int((data.part == splits.VALIDATION).sum()) <= MAX_SCORED
+        few = data.sizes()[splits.VALIDATION] <= MAX_SCORED
         self.scored = has_preferences and few and run.experiment.search.score_derived
         self.score: InheritedScore | None = None
 
@@ -259,7 +259,7 @@ def keep_search(run: RunDirectory, strategy: Any, supernet: Any, rate_factor: fl
     stopped = getattr(strategy.oneshot_module, "stopped", None)
     if stopped:
         console.print(f"[yellow]search: stopped {stopped}.", highlight=False)
-    write_json(folder / "outcome.json", {"stopped": stopped, "rate_factor": rate_factor})
+    SearchOutcome(stopped=stopped, rate_factor=rate_factor).write(folder / "outcome.json")
 
 
 def write_weights(run: RunDirectory, weights: Any) -> None:

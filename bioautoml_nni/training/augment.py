@@ -159,6 +159,7 @@ class ImageSizes(Callback):
     """Gives the images of every epoch a size of their own, validation included.
 
     Smaller ones first cost less and teach much of the same (Tan and Le, EfficientNetV2, arXiv 2104.00298, section 4).
+    The size is a state of the transformation, since what calls it, a training step of NNI's evaluator, knows no epoch.
 
     Args:
         images: the transformation of the training.

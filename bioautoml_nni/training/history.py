@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,13 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 from nni.nas.evaluator.pytorch import LightningModule
 
-from ..utils.atomic import write_text
-from ..utils.own_files import read_json_lines
-
-
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """Return the epochs of a history file, oldest first; an empty list if there is none."""
-    return read_json_lines(path) if path.is_file() else []
+from ..artifacts.history import read_history, write_history
 
 
 class HistoryCallback(pl.Callback):
@@ -44,14 +37,14 @@ class HistoryCallback(pl.Callback):
         if not trainer.is_global_zero:
             return
         epoch = trainer.current_epoch
-        lines = [line for line in read_history(self.path) if line["epoch"] < epoch]
+        lines: list[Mapping[str, Any]] = [line for line in read_history(self.path) if line.number < epoch]
         metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         line = {"epoch": epoch, "learning_rate": rate, **metrics}
         if self.extra is not None:
             line.update(self.extra(trainer, pl_module))
         lines.append(line)
-        write_text(self.path, "".join(json.dumps(entry) + "\n" for entry in lines))
+        write_history(self.path, lines)
         self.tell(line)
 
 

@@ -23,7 +23,11 @@ def derive_seed(seed: int, *parts: str | int) -> int:
 
 @contextmanager
 def isolate_rng() -> Iterator[None]:
-    """Leave Python's, NumPy's and torch's global generators as they were, that of this process's GPU included."""
+    """Leave Python's, NumPy's and torch's global generators as they were, that of this process's GPU included.
+
+    Lightning's function of this name knows accelerators of CUDA only, takes the state of all of them, which starts each
+    in every process, and leaves the generators as they are when an error passes.
+    """
     import torch
 
     accelerator = torch.accelerator.current_accelerator(check_available=True)

@@ -16,6 +16,9 @@ class Shared:
 
     All edges that leave one state of a cell are computed one after the other on the very same tensor, so that one place
     of memory is enough. It is found by identity; only a weak reference to the feature map is kept.
+
+    To hand the result on explicitly, a cell would have to know which of its candidates want it, and their contract is
+    forward(features). Each thread has a memory of its own, since replicas of a network may run in threads.
     """
 
     def __init__(self, function: Callable[[Tensor], Any]) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 
 from bioautoml_nni.architecture import Architecture
 from bioautoml_nni.architecture.weights import one_hot_weights, open_choices, weight_statistics
+from bioautoml_nni.artifacts.history import read_history
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.derivation.deriver import Deriver
 from bioautoml_nni.derivation.evolution import scored_candidates
@@ -22,7 +23,6 @@ from bioautoml_nni.derivation.inherited import InheritedScore, recalibrate_batch
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
-from bioautoml_nni.training.history import read_history
 from bioautoml_nni.training.weights import load_weights
 from bioautoml_nni.utils.errors import ConfigError
 

@@ -7,11 +7,11 @@ from conftest import tiny_experiment
 from filelock import FileLock
 from rich.console import Console
 
+from bioautoml_nni.artifacts.history import read_history
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.nni_jobs import trial as trial_module
 from bioautoml_nni.nni_jobs.trial import epoch_numbers, experiment_folder, final_numbers, trial_runs
 from bioautoml_nni.runs.directory import RunDirectory
-from bioautoml_nni.training.history import read_history
 from bioautoml_nni.utils.errors import RunDirectoryError
 
 

@@ -8,10 +8,10 @@ import pytest
 from conftest import tiny_experiment, write_table
 from rich.console import Console
 
+from bioautoml_nni.artifacts.history import read_history
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.stages.run import run_stages
-from bioautoml_nni.training.history import read_history
 from bioautoml_nni.training.module import SpecimenModule
 from bioautoml_nni.utils.errors import DataError
 

@@ -7,6 +7,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from bioautoml_nni.artifacts.history import read_history
 from bioautoml_nni.config.load import changed
 from bioautoml_nni.data import splits
 from bioautoml_nni.data.dataset import make_loader
@@ -16,7 +17,6 @@ from bioautoml_nni.runs.prepared import PreparedData
 from bioautoml_nni.stages.retrain import retrain
 from bioautoml_nni.training import compiling
 from bioautoml_nni.training.compiling import compiled_passes
-from bioautoml_nni.training.history import read_history
 from bioautoml_nni.training.weights import restore
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from torch import nn
 
 from bioautoml_nni.architecture import Architecture
+from bioautoml_nni.artifacts.history import read_history
 from bioautoml_nni.config.load import changed
 from bioautoml_nni.data import splits
 from bioautoml_nni.derivation.inherited import InheritedScore
@@ -21,7 +22,6 @@ from bioautoml_nni.runs.networks import load_model, macro_f1, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
 from bioautoml_nni.runs.teacher import teacher_logits
 from bioautoml_nni.stages import search
-from bioautoml_nni.training.history import read_history
 from bioautoml_nni.training.inference import Inference
 from bioautoml_nni.training.weights import load_weights
 from bioautoml_nni.utils.seeding import isolate_rng

@@ -11,6 +11,7 @@ from rich.console import Console
 from scipy.special import log_softmax, softmax
 
 from bioautoml_nni.architecture import Architecture
+from bioautoml_nni.artifacts.history import read_history
 from bioautoml_nni.config.load import changed
 from bioautoml_nni.data import splits
 from bioautoml_nni.data.dataset import make_loader
@@ -23,7 +24,6 @@ from bioautoml_nni.stages.derive import derive
 from bioautoml_nni.stages.retrain import retrain
 from bioautoml_nni.stages.run import run_stages
 from bioautoml_nni.training.auxiliary import AuxiliaryHead
-from bioautoml_nni.training.history import read_history
 from bioautoml_nni.utils.errors import ConfigError, DataError, RunDirectoryError
 
 SILENT = Console(quiet=True)

@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
+from bioautoml_nni.artifacts.history import read_history
 from bioautoml_nni.config.schema import Augmentation
 from bioautoml_nni.losses.cross_entropy import CrossEntropy
 from bioautoml_nni.training.augment import ImageTransform
-from bioautoml_nni.training.history import read_history
 from bioautoml_nni.training.module import SpecimenModule
 from bioautoml_nni.utils.seeding import derive_seed
 

@@ -1,0 +1,27 @@
+"""The version of a file's keys, which every artifact carries since 0.2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..utils.errors import BioAutoMLError, RunDirectoryError
+
+KEY = "version"
+
+
+def require_known_version(
+    record: Mapping[str, Any], path: Path, newest: int, kind: type[BioAutoMLError] = RunDirectoryError
+) -> None:
+    """Check that this release knows the keys of a file; one without a version, as before 0.2, has those of version 1.
+
+    Raises:
+        BioAutoMLError: of the kind given, if it does not.
+    """
+    found = record.get(KEY, 1)
+    if type(found) is not int or not 1 <= found <= newest:
+        raise kind(
+            f"{path}: has version {found!r}, this release of bioautoml-nni reads version {newest}; update "
+            "bioautoml-nni, or give the command that wrote the file again."
+        )
