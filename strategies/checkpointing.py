@@ -17,7 +17,8 @@ from .supernet import MixedOperation
 def checkpoint_cells(model: nn.Module) -> None:
     """Make every cell of a supernet keep its input only, and compute the rest again in the backward pass.
 
-    A cell is the innermost module of a list of modules (`nn.ModuleList`) that holds mixed operations.
+    A cell is the innermost module of a list of modules (`nn.ModuleList`) that holds mixed operations. Its own `forward`
+    is replaced, since a wrapper around it would rename the parameters that derivation and resume look for.
     """
     for stack in model.modules():
         if not isinstance(stack, nn.ModuleList):

@@ -7,9 +7,13 @@ derived network falls behind the supernet.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from .data import SearchBatch
+from .distributed import average
 
 EPSILON = 0.01
 """Length of the finite difference's step, as in the unrolled gradient."""
@@ -59,3 +63,34 @@ def dominant_eigenvalue(
         with torch.no_grad():
             for parameter, old in zip(parameters, backup, strict=True):
                 parameter.copy_(old)
+
+
+class CurvatureRecord:
+    """The curvature at the end of an epoch, on its last batch for the architecture."""
+
+    def __init__(self) -> None:
+        self._batch: Any = None
+
+    def take(self, batch: SearchBatch) -> None:
+        """Remember a step's batch for the architecture, if it has one."""
+        if batch.alpha is not None:
+            self._batch = batch.alpha
+
+    def value(self, batch: Any, loss: Callable[[Any], Tensor], parameters: Sequence[nn.Parameter]) -> float:
+        """Return the dominant eigenvalue of the Hessian of a batch's loss by the architecture parameters.
+
+        Args:
+            batch: taken where no step had a batch for the architecture.
+            loss: of a batch, by which gradients reach the parameters only.
+        """
+        inner = batch if self._batch is None else self._batch
+
+        def gradient() -> list[Tensor]:
+            torch.manual_seed(0)  # the same augmentation, dropout and noise in every pass
+            found = torch.autograd.grad(loss(inner), parameters, allow_unused=True)
+            whole = [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters, strict=True)]
+            average(whole)
+            return whole
+
+        with torch.random.fork_rng():
+            return dominant_eigenvalue(gradient, parameters)

@@ -89,6 +89,9 @@ class GraphedForward:
 def record_passes(model: nn.Module, relaxation: Relaxation, kind: Callable[[], str | None]) -> GraphedForward:
     """Replace a supernet's forward pass by one that is recorded and replayed, where that can be.
 
+    The supernet's own `forward` is replaced, and not the supernet by a wrapper: the evaluator's module calls its model
+    itself, NNI asks that model to be a `ModelSpace`, and a wrapper would rename all parameters of its checkpoints.
+
     Args:
         kind: the present kind of step, see `GraphedForward`.
     """
@@ -99,6 +102,26 @@ def record_passes(model: nn.Module, relaxation: Relaxation, kind: Callable[[], s
     else:
         logger.info("search steps run without CUDA graphs: %s", graphs.failure)
     return graphs
+
+
+class RecordedPasses:
+    """Records the passes of a search's steps from the first one on, if that is wanted and they run on a GPU."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.wanted = wanted
+        self.graphs: GraphedForward | None = None
+
+    def start_epoch(self) -> None:
+        """Forget what the last epoch had no use for."""
+        if self.graphs is not None:
+            self.graphs.start_epoch()
+
+    def start_step(
+        self, device: torch.device, model: nn.Module, relaxation: Relaxation, kind: Callable[[], str | None]
+    ) -> None:
+        """Begin to record, see `record_passes`."""
+        if self.wanted and self.graphs is None and device.type == "cuda":
+            self.graphs = record_passes(model, relaxation, kind)
 
 
 class _Recording:

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from bioautoml_nni.architecture.weights import entropy, skip_counts
 
@@ -52,3 +56,49 @@ class Guards:
         """Whether the architecture itself is what the guard is against, so that an earlier one is kept."""
         limit = self.max_skips
         return limit is not None and any(count > limit for count in skip_counts(weights, skips).values())
+
+
+class GuardedArchitecture:
+    """What guards know of a search: why it stopped, and the last sound architecture, to which it then returns.
+
+    Attributes:
+        stopped: when and why, None while the search goes on.
+    """
+
+    def __init__(self, guards: Guards) -> None:
+        self.guards = guards
+        self.stopped: str | None = None
+        self._sound: dict[str, Tensor] = {}
+
+    def end_epoch(
+        self,
+        epoch: int,
+        weights: Mapping[str, Mapping[str, float]],
+        skips: Mapping[str, frozenset[str]],
+        parameters: Mapping[str, nn.Parameter],
+    ) -> bool:
+        """Judge an epoch, return to the last sound architecture if need be, and say whether the search goes on.
+
+        Args:
+            epoch: counted from 0.
+            weights, skips: see `Guards.reason_to_stop`.
+            parameters: the architecture parameters by label.
+        """
+        reason = self.guards.reason_to_stop(weights, skips)
+        if not self.guards.unsound(weights, skips):
+            self._sound = {label: parameter.detach().clone() for label, parameter in parameters.items()}
+        if reason is None:
+            return True
+        self.stopped = f"after epoch {epoch + 1}: {reason}"
+        with torch.no_grad():
+            for label, parameter in parameters.items():
+                parameter.copy_(self._sound.get(label, parameter))
+        return False
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {"stopped": self.stopped, "sound": self._sound}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what a checkpoint kept."""
+        self.stopped, self._sound = state.get("stopped"), state.get("sound", {})

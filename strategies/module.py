@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
@@ -12,16 +12,17 @@ from nni.nas.oneshot.pytorch.differentiable import DartsLightningModule
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from bioautoml_nni.nni_engine import named_architecture_parameters
+from bioautoml_nni.architecture.topology import only_edges
 from bioautoml_nni.utils.seeding import derive_seed, seed_everything
 
 from .checkpointing import frozen_batch_norm
-from .curvature import dominant_eigenvalue
+from .curvature import CurvatureRecord
 from .data import SearchBatch, SearchLoader
 from .distributed import average, average_gradients
 from .finiteness import FiniteLosses
-from .graphs import GraphedForward, record_passes
-from .guards import Guards
+from .graphs import RecordedPasses
+from .groups import Group, ParameterGroups
+from .guards import GuardedArchitecture, Guards
 from .regularisers._base import Regulariser
 from .relaxations._base import Relaxation
 from .schedules._base import Schedule
@@ -33,6 +34,11 @@ class AlternatingModule(DartsLightningModule):
 
     The group that is not updated is frozen, so that its gradients are not even computed. Architecture steps leave the
     running statistics of batch norms alone.
+
+    What is no step is somebody else's: `ParameterGroups` freezes, `GuardedArchitecture` judges an epoch, `FiniteLosses`
+    watches losses, `CurvatureRecord` measures, `RecordedPasses` records on a GPU. They are no callbacks of Lightning's:
+    those belong to the trainer, which is the evaluator's and not ours, and guards have to judge after the history has
+    its line and before the checkpoint is written.
     """
 
     def __init__(
@@ -54,27 +60,20 @@ class AlternatingModule(DartsLightningModule):
         self.schedule = schedule
         self.relaxation = relaxation
         self.regularisers = list(regularisers)
-        self.guards = guards
-        self.log_curvature = log_curvature
-        self.cuda_graphs = cuda_graphs
         self.seed = seed
-        self.stopped: str | None = None
-        self._sound: dict[str, Tensor] = {}
-        self._frozen: bool | None = None
+        self.guarded = GuardedArchitecture(guards)
         self.losses = FiniteLosses()
-        self._graphs: GraphedForward | None = None
-        self._alpha_batch: Any = None
+        self.curvature = CurvatureRecord() if log_curvature else None
+        self.passes = RecordedPasses(cuda_graphs)
 
     @cached_property
-    def _groups(self) -> tuple[dict[str, nn.Parameter], list[nn.Parameter]]:
-        """Architecture parameters by label and all other parameters; the supernet keeps them for its whole life."""
-        architecture = named_architecture_parameters(self.model)
-        known = {id(parameter) for parameter in architecture.values()}
-        return architecture, [parameter for parameter in self.model.parameters() if id(parameter) not in known]
+    def groups(self) -> ParameterGroups:
+        """Architecture parameters and weights."""
+        return ParameterGroups(self.training_module, self.model)
 
     def architecture_parameters(self) -> dict[str, nn.Parameter]:
         """The live architecture parameters by label, in alphabetical order."""
-        return self._groups[0]
+        return self.groups.architecture
 
     def arch_parameters(self) -> list[nn.Parameter]:
         """The same as a list; NNI's own list comes from a set, so that its order differs between processes."""
@@ -100,6 +99,11 @@ class AlternatingModule(DartsLightningModule):
         if self.stopped is not None:
             self.trainer.should_stop = True
 
+    @property
+    def stopped(self) -> str | None:
+        """When and why a guard stopped the search, None if none did."""
+        return self.guarded.stopped
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
         """Keep DDP from waiting for gradients of both groups; `manual_backward` averages those of the one at work."""
         wrapper = self.trainer.strategy.model
@@ -115,8 +119,7 @@ class AlternatingModule(DartsLightningModule):
         loader = self.trainer.train_dataloader
         if isinstance(loader, SearchLoader):
             loader.set_epoch(epoch)
-        if self._graphs is not None:
-            self._graphs.start_epoch()
+        self.passes.start_epoch()
         self.training_module.on_train_epoch_start()
 
     def training_step(self, batch: SearchBatch, batch_idx: int) -> Tensor | dict[str, Any] | None:
@@ -125,36 +128,21 @@ class AlternatingModule(DartsLightningModule):
         self.relaxation.start_step(progress)
         for regulariser in self.regularisers:
             regulariser.start_step(self.model, progress)
-        if self.log_curvature and batch.alpha is not None:
-            self._alpha_batch = batch.alpha
-        if self.cuda_graphs and self._graphs is None and self.device.type == "cuda":
-            self._graphs = record_passes(self.model, self.relaxation, self._kind)
+        if self.curvature is not None:
+            self.curvature.take(batch)
+        self.passes.start_step(self.device, self.model, self.relaxation, lambda: self.groups.active)
         result = self.schedule.step(self, batch, batch_idx)
-        last = self.trainer.is_last_batch
-        if last:
+        if self.trainer.is_last_batch:
             self.losses.require()
-        if self.log_curvature and self.searching and last:
-            self.log("alpha_hessian_eigenvalue", self.curvature(batch.weights), batch_size=1)
+            if self.curvature is not None and self.searching:
+                self._log_curvature(self.curvature, batch.weights)
         return result
 
-    def curvature(self, batch: Any) -> float:
-        """Return the dominant eigenvalue of the Hessian of a batch's loss by the architecture parameters.
-
-        The batch is the epoch's last one for the architecture; `batch` where the schedule has none.
-        """
-        inner = batch if self._alpha_batch is None else self._alpha_batch
-        parameters = self.arch_parameters()
-
-        def gradient() -> list[Tensor]:
-            torch.manual_seed(0)  # the same augmentation, dropout and noise in every pass
-            found = torch.autograd.grad(self.loss_of(inner), parameters, allow_unused=True)
-            whole = [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters, strict=True)]
-            average(whole)
-            return whole
-
-        with torch.random.fork_rng(), self.frozen_batch_norm():
-            self._freeze(weights=True)
-            return dominant_eigenvalue(gradient, parameters)
+    def _log_curvature(self, curvature: CurvatureRecord, batch: Any) -> None:
+        with self.frozen_batch_norm():
+            self.groups.only("alpha")
+            found = curvature.value(batch, self.loss_of, self.arch_parameters())
+        self.log("alpha_hessian_eigenvalue", found, batch_size=1)
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute gradients; those of several processes are averaged, so that all make the same update."""
@@ -163,7 +151,7 @@ class AlternatingModule(DartsLightningModule):
 
     def architecture_step(self, batch: Any) -> Tensor:
         """Update the architecture parameters by the gradient of one batch."""
-        self._freeze(weights=True)
+        self.groups.only("alpha")
         with self.frozen_batch_norm():
             loss = self.loss_of(batch)
         penalised = loss + self._penalty().to(loss) if self.regularisers else loss
@@ -184,7 +172,7 @@ class AlternatingModule(DartsLightningModule):
         optimizer: Any = self.architecture_optimizers()
         optimizer.zero_grad()
         if self.regularisers:
-            self._freeze(weights=True)
+            self.groups.only("alpha")
             self.manual_backward(self._penalty())
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
@@ -193,7 +181,7 @@ class AlternatingModule(DartsLightningModule):
 
     def weights_step(self, batch: Any, index: int) -> Tensor:
         """Update the weights by the gradient of one batch, and advance the schedulers."""
-        self._freeze(weights=False)
+        self.groups.only("weights")
         loss = self.loss_of(batch)
         self.advance_optimization(loss, index, self.gradient_clip_val or None)
         self.advance_lr_schedulers(index)
@@ -235,10 +223,9 @@ class AlternatingModule(DartsLightningModule):
         inner: torch.optim.Optimizer = getattr(weights[0], "optimizer", weights[0])
         return inner
 
-    def _log_step(self, group: str, loss: Tensor) -> None:
+    def _log_step(self, group: Group, loss: Tensor) -> None:
         """Log the loss and the gradient norm of the group that was just updated (after clipping)."""
-        parameters = self.arch_parameters() if group == "alpha" else self._groups[1]
-        gradients = [parameter.grad.detach() for parameter in parameters if parameter.grad is not None]
+        gradients = [parameter.grad.detach() for parameter in self.groups.of(group) if parameter.grad is not None]
         norm = torch.stack(torch._foreach_norm(gradients)).norm() if gradients else torch.zeros(())
         values = {f"{group}_loss": loss.detach(), f"{group}_gradient_norm": norm}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=1)  # every batch counts the same
@@ -260,15 +247,9 @@ class AlternatingModule(DartsLightningModule):
         """Leave the running statistics of batch norms alone."""
         return frozen_batch_norm(self.model)
 
-    @contextmanager
-    def unfrozen(self) -> Iterator[None]:
+    def unfrozen(self) -> AbstractContextManager[None]:
         """Let gradients reach both groups."""
-        for parameter in self.training_module.parameters():
-            parameter.requires_grad_(True)
-        self._frozen = None
-        yield
-
-    # Guards.
+        return self.groups.both()
 
     def operation_weights(self) -> dict[str, dict[str, float]]:
         """Return the present architecture weights of all choices of operations, by label."""
@@ -281,14 +262,11 @@ class AlternatingModule(DartsLightningModule):
     def guarded_weights(self) -> dict[str, dict[str, float]]:
         """Return the weights that guards judge, by label.
 
-        In a space made of cells, whose edges are labelled KIND_edge_SOURCE_TARGET, these are the edges; another
-        choice beside them, such as a fusion, is not meant. In any other space it is every choice.
+        In a space made of cells these are the edges; another choice beside them, such as a fusion, is not meant. In any
+        other space it is every choice.
         """
-        operations = self.operation_weights()
-        edges = {label: own for label, own in operations.items() if "_edge_" in label}
-        if edges:
-            return edges
-        return {str(label): dict(own) for label, own in self.export_probs().items()}
+        edges = only_edges(self.operation_weights())
+        return edges or {str(label): dict(own) for label, own in self.export_probs().items()}
 
     def on_train_epoch_end(self) -> None:
         """Ask the guards; an unsound architecture gives way to the last sound one."""
@@ -296,58 +274,23 @@ class AlternatingModule(DartsLightningModule):
         average([buffer for buffer in self.model.buffers() if buffer.is_floating_point()])  # of batch norms
         if not self.searching:
             return
-        weights, skips = self.guarded_weights(), skips_of(self.model)
-        reason = self.guards.reason_to_stop(weights, skips)
-        if not self.guards.unsound(weights, skips):
-            self._sound = {label: p.detach().clone() for label, p in self.architecture_parameters().items()}
-        if reason is None:
-            return
-        self.stopped = f"after epoch {self.trainer.current_epoch + 1}: {reason}"
-        with torch.no_grad():
-            for label, parameter in self.architecture_parameters().items():
-                parameter.copy_(self._sound.get(label, parameter))
-        self.trainer.should_stop = True
+        epoch, parameters = self.trainer.current_epoch, self.architecture_parameters()
+        if not self.guarded.end_epoch(epoch, self.guarded_weights(), skips_of(self.model), parameters):
+            self.trainer.should_stop = True
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what the guards know."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["search_guards"] = {"stopped": self.stopped, "sound": self._sound}
+        checkpoint["search_guards"] = self.guarded.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore what the guards know."""
         super().on_load_checkpoint(checkpoint)
-        state = checkpoint.get("search_guards", {})
-        self.stopped, self._sound = state.get("stopped"), state.get("sound", {})
-
-    def _kind(self) -> str | None:
-        """Name the group that gets gradients; None if both do."""
-        return {True: "alpha", False: "weights", None: None}[self._frozen]
-
-    def _freeze(self, *, weights: bool) -> None:
-        """Let gradients reach one group only."""
-        if self._frozen is weights:
-            return
-        architecture = {id(parameter) for parameter in self.arch_parameters()}
-        for parameter in self.training_module.parameters():
-            parameter.requires_grad_((id(parameter) in architecture) == weights)
-        self._frozen = weights
+        self.guarded.restore(checkpoint.get("search_guards", {}))
 
     def postprocess_weight_optimizers(self, optimizer: Any) -> Any:
         """Take architecture parameters out of the weight optimiser, by identity."""
-        architecture = {id(parameter) for parameter in self.arch_parameters()}
-
-        def clean(value: Any) -> Any:
-            if isinstance(value, torch.optim.Optimizer):
-                for group in value.param_groups:
-                    group["params"] = [parameter for parameter in group["params"] if id(parameter) not in architecture]
-                return value
-            if isinstance(value, (list, tuple)):
-                return type(value)(clean(item) for item in value)
-            if isinstance(value, dict):
-                return {key: clean(item) for key, item in value.items()}
-            return value
-
-        return clean(optimizer)
+        return self.groups.without_architecture(optimizer)
 
     # Hooks that NNI's wrapper does not pass on.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from torch import Tensor
 
 from ..data import SearchBatch
-from ._base import Schedule
+from ._base import Schedule, SearchModule
 
 
 class OddEven(Schedule):
@@ -13,7 +13,7 @@ class OddEven(Schedule):
 
     form = "alternate"
 
-    def step(self, module: Any, batch: SearchBatch, index: int) -> Any:
+    def step(self, module: SearchModule, batch: SearchBatch, index: int) -> Tensor | None:
         if batch.alpha is not None:
             return module.architecture_step(batch.alpha) if module.searching else None
         return module.weights_step(batch.weights, index)

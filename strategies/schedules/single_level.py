@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from torch import Tensor
 
 from ..data import SearchBatch
-from ._base import Schedule
+from ._base import Schedule, SearchModule
 
 
 class SingleLevel(Schedule):
@@ -13,5 +13,5 @@ class SingleLevel(Schedule):
 
     form = "same"
 
-    def step(self, module: Any, batch: SearchBatch, index: int) -> Any:
+    def step(self, module: SearchModule, batch: SearchBatch, index: int) -> Tensor | None:
         return module.joint_step(batch.weights, index)

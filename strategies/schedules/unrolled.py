@@ -12,6 +12,7 @@ from bioautoml_nni.utils.numbers import Positive
 
 from ..data import SearchBatch
 from ..distributed import average
+from ._base import SearchModule
 from .per_step import PerStep
 
 
@@ -28,12 +29,12 @@ class Unrolled(PerStep):
     def __init__(self, epsilon: Positive = 0.01) -> None:
         self.epsilon = epsilon
 
-    def step(self, module: Any, batch: SearchBatch, index: int) -> Any:
+    def step(self, module: SearchModule, batch: SearchBatch, index: int) -> Tensor | None:
         if module.searching:
             self._architecture_step(module, batch)
         return module.weights_step(batch.weights, index)
 
-    def _architecture_step(self, module: Any, batch: SearchBatch) -> None:
+    def _architecture_step(self, module: SearchModule, batch: SearchBatch) -> None:
         optimizer = module.weight_optimizer()
         weights = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         directions = []
