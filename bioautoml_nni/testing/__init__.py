@@ -1,0 +1,79 @@
+"""Conformance suites for plug-ins, for the tests of whoever writes one.
+
+    from bioautoml_nni.testing import check
+    check("operations", "asymmetric_conv")
+
+Each suite raises `AssertionError` with one sentence that says which part of the contract does not hold, also where the
+plug-in itself fails. Networks get what training feeds: a dictionary with normalised images as float32 and, where the
+space takes metadata, with `numeric`, `categorical` and `mask`. `check` looks a plug-in up in the registry; the
+functions of each kind take the plug-in itself, and arguments where it needs some.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..registry import get
+from ._base import SMALL, SPACE, tried
+from .encoders import check_encoder
+from .fusions import check_fusion
+from .losses import check_loss
+from .operations import check_operation
+from .parts import check_regulariser, check_relaxation
+from .sources import check_manifest, check_source
+from .spaces import METADATA, check_space, training_batch
+from .strategies import check_strategy
+
+__all__ = [
+    "METADATA",
+    "SMALL",
+    "SPACE",
+    "check",
+    "check_encoder",
+    "check_fusion",
+    "check_loss",
+    "check_manifest",
+    "check_operation",
+    "check_regulariser",
+    "check_relaxation",
+    "check_source",
+    "check_space",
+    "check_strategy",
+    "training_batch",
+]
+
+
+def check(kind: str, name: str, **arguments: Any) -> None:
+    """Run the suite of a registered plug-in.
+
+    Args:
+        kind: "operations", "fusions", "losses", "search_spaces", "strategies", "relaxations", "regularisers",
+            "sources" or "encoders".
+        arguments: further constructor arguments: of a space or a strategy the choices, of a source where its data lies,
+            of an encoder of a family which network.
+
+    Raises:
+        AssertionError: naming what does not hold.
+        ValueError: for a kind without a suite.
+    """
+    suites: Mapping[str, Callable[..., None]] = {
+        "operations": check_operation,
+        "fusions": check_fusion,
+        "losses": check_loss,
+        "search_spaces": check_space,
+        "strategies": check_strategy,
+        "relaxations": check_relaxation,
+        "regularisers": check_regulariser,
+        "sources": check_source,
+        "encoders": check_encoder,
+    }
+    if kind not in suites:
+        raise ValueError(f"there is no suite for {kind!r}; suites: {', '.join(suites)}")
+    plugin = get(kind, name)
+    tried(f"{name}: its entry point {plugin.entry_point.value} must be importable", lambda: plugin.target)
+    assert len(plugin.description) > 10, f"{name}: needs a docstring whose first line describes it in `bioautoml ls`"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"nni\.")  # of torch's own parts, which NNI does not know
+        suites[kind](plugin.target, **arguments)

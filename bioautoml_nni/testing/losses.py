@@ -1,0 +1,40 @@
+"""The suite of losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ._base import built_module, name_of, random_tensor, require_tensor, tried
+
+
+def check_loss(loss: type[nn.Module]) -> None:
+    """Check a loss: a finite scalar mean, also for classes without training specimens, that falls with the truth."""
+    name, counts = name_of(loss), [30, 0, 9]
+    module: Any = built_module(name, loss, "Loss(class_counts)", counts)
+    logits, target = (3 * random_tensor(6, 3)).requires_grad_(), torch.tensor([0, 1, 2, 2, 0, 0])
+    what = f"{name}: must give the mean loss, forward(logits, target)"
+    value = require_tensor(name, tried(what, module, logits, target))
+    assert value.shape == (), f"{name}: gives shape {tuple(value.shape)}, not a scalar"
+    assert torch.isfinite(value), f"{name}: is not finite where a class has no training specimen"
+    assert value.requires_grad, f"{name}: lets no gradient through to the logits"
+    value.backward()
+    assert logits.grad is not None and torch.isfinite(logits.grad).all(), f"{name}: its gradient is not finite"
+    order = torch.tensor([3, 1, 5, 0, 4, 2])
+    moved = module(logits.detach()[order], target[order])
+    assert torch.allclose(moved, value.detach()), f"{name}: depends on the order of the batch"
+    for truth in range(3):
+        right = 8 * torch.nn.functional.one_hot(torch.tensor([truth]), 3).double()
+        wrong = right.roll(1)
+        one = torch.tensor([truth])
+        assert module(right, one) < module(wrong, one), f"{name}: does not prefer the right answer for class {truth}"
+    wanted = "prior_logits(logits), as the base class bioautoml_nni.losses._base.Loss has"
+    assert hasattr(module, "prior_logits"), f"{name}: must have {wanted}"
+    start = getattr(module, "start_epoch", None)
+    if start is not None:
+        tried(f"{name}: start_epoch(progress) must take a number from 0 to 1", start, 0.5)
+    prior = require_tensor(name, tried(f"{name}: must give {wanted}", module.prior_logits, logits.detach()))
+    assert prior.shape == logits.shape, f"{name}: prior_logits changes the shape"
+    assert not prior.isnan().any(), f"{name}: prior_logits are not numbers"
