@@ -7,7 +7,7 @@ export PYTHONWARNINGS ?= ignore::DeprecationWarning
 # Containers switch bytecode off; torch, NNI and Lightning would then be compiled anew by every process that imports them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-faults fuzz fuzz-data fuzz-images audit lint docs docs-serve pictures bench bench-short bench-full clean
+.PHONY: install demo test test-faults fuzz fuzz-data fuzz-images mutants audit lint docs docs-serve pictures bench bench-short bench-full clean
 
 install: $(STAMP)
 
@@ -37,6 +37,11 @@ fuzz-data: install
 
 fuzz-images: install
 	$(BIN)/python tests/fuzz_images.py
+
+# What is mutated and by which tests it is judged: pyproject.toml. ONLY='bioautoml_nni.runtime.decisions*' is one module.
+mutants: install
+	$(BIN)/mutmut run --max-children $${MUTANTS_AT_ONCE:-2} $(if $(ONLY),'$(ONLY)')
+	$(BIN)/mutmut results
 
 audit: install
 	$(BIN)/uv tool run pip-audit --strict --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')

@@ -7,6 +7,7 @@ the depth, each doubling the width; the number of cells and the width are argume
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from bioautoml_nni.features.request import FeatureRequest
 from bioautoml_nni.features.trunk_settings import WITH, TrunkSettings, reading_name
 from bioautoml_nni.registry import get, usable
 from bioautoml_nni.utils.numbers import Count, Rate, Share, WholeNumber
+from bioautoml_nni.utils.signatures import constructor_values
 
 from .cell import FixedCell, SearchCell, cell_topology
 from .forward import MultimodalForward
@@ -38,6 +40,59 @@ from .trunk import (
 )
 
 FUSION_LABEL = "fusion"
+
+
+@dataclass(frozen=True)
+class SpaceArguments:
+    """The arguments of a `MultimodalSpace`, whose constructor has their meaning and their defaults.
+
+    The constructor itself keeps plain parameters: NNI records them, `utils/declared.py` reads names, types and defaults
+    from the source, and architecture.json holds them by name.
+    """
+
+    num_classes: int
+    metadata: dict[str, Any] | None
+    modalities: Sequence[str]
+    channels: int
+    cells: int
+    nodes: int
+    inputs_per_node: int
+    cell_sharing: str
+    stem_stride: int
+    operations: list[str] | None
+    fusions: list[str] | None
+    metadata_features: int
+    fusion_features: int
+    dropout: float
+    metadata_dropout: float
+    field_dropout: float
+    node_inputs: Literal["multiple", "sets"]
+    trunk: TrunkSettings | None
+    classifier_rank: int | None
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> SpaceArguments:
+        """Return arguments with the space's defaults filled in."""
+        return cls(**constructor_values(MultimodalSpace, arguments))
+
+    @property
+    def candidates(self) -> list[str]:
+        """Names of the candidate operations."""
+        return self.operations or list(usable("operations"))
+
+    def topology(self) -> Topology:
+        """Return what the space leaves open."""
+        return MultimodalSpace.topology(
+            self.modalities, self.cells, self.nodes, self.inputs_per_node, self.cell_sharing, self.operations,
+            self.fusions, self.trunk,
+        )  # fmt: skip
+
+    def plan(self) -> TrunkPlan | None:
+        """Return what the space's trunk may be read at, None without a trunk."""
+        return trunk_plan(self.trunk, self.cells, self.modalities)
+
+
+_NAMES = frozenset(field.name for field in fields(SpaceArguments))
 
 
 class MultimodalSpace(ModelSpace, MultimodalForward):
@@ -98,35 +153,27 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         trunk: TrunkSettings | None = None,
         classifier_rank: Count | None = None,
     ) -> None:
+        own = SpaceArguments(**{name: value for name, value in locals().items() if name in _NAMES})
         super().__init__()
         if "metadata" in modalities and metadata is None:
             raise ValueError("modalities name 'metadata', but no metadata specification is given")
-        names = operations or list(usable("operations"))
-        fusion_names = fusions or list(usable("fusions"))
-        classes = _operation_classes(names)
-        plan = trunk_plan(trunk, cells, modalities)
-        whole = MultimodalSpace.topology(
-            modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names, trunk
-        )
-        kinds = whole.cells
+        classes = _operation_classes(own.candidates)
+        plan, whole = own.plan(), own.topology()
 
         def make_cell(index: int, reduction: bool, width: int, out: int) -> nn.Module:
-            cell = kinds[_kind(index, reduction, cell_sharing)]
+            cell = whole.cells[_kind(index, reduction, cell_sharing)]
             return SearchCell(cell, width, out, 2 if reduction else 1, classes, node_inputs)
 
         def make_fusion(image: int, meta: int) -> nn.Module:
-            candidates = {name: get("fusions", name).target(image, meta, fusion_features) for name in fusion_names}
+            names = fusions or list(usable("fusions"))
+            candidates = {name: get("fusions", name).target(image, meta, fusion_features) for name in names}
             return LayerChoice(candidates, label=FUSION_LABEL)
 
         def make_encoder(stack: list[nn.Module]) -> TrunkEncoder:
             assert plan is not None
             return _open_trunk_encoder(plan, stack, channels)
 
-        _assemble(
-            self, make_cell, make_fusion, make_encoder, num_classes, metadata, modalities, channels, cells, stem_stride,
-            metadata_features, fusion_features, dropout, metadata_dropout, field_dropout, plan,
-            classifier_rank,
-        )  # fmt: skip
+        _assemble(self, make_cell, make_fusion, make_encoder, own, plan)
 
     @classmethod
     def topology(
@@ -204,7 +251,7 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         Args:
             arguments: constructor arguments of the space; `cells` and `channels` may differ from the search's.
         """
-        return FixedNetwork(architecture, **arguments)
+        return FixedNetwork(architecture, SpaceArguments.of(arguments))
 
     @staticmethod
     def load_pretrained(network: FixedNetwork) -> None:
@@ -226,64 +273,33 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
 class FixedNetwork(MultimodalForward):
     """An ordinary network made from an architecture; it holds nothing of the alternatives.
 
-    Takes the arguments of `MultimodalSpace` after the architecture.
+    Args:
+        own: the arguments of its space, of which `node_inputs` counts in the search alone.
 
     Raises:
         ArchitectureError: if the architecture does not fit the space.
     """
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        num_classes: int,
-        metadata: dict[str, Any] | None = None,
-        modalities: Sequence[Literal["image", "metadata"]] = ("image", "metadata"),
-        channels: int = 16,
-        cells: int = 6,
-        nodes: int = 2,
-        inputs_per_node: int = 2,
-        cell_sharing: Literal["kind", "none"] = "kind",
-        stem_stride: int = 2,
-        operations: list[str] | None = None,
-        fusions: list[str] | None = None,
-        metadata_features: int = 32,
-        fusion_features: int = 128,
-        dropout: float = 0.1,
-        metadata_dropout: float = 0.1,
-        field_dropout: float = 0.05,
-        node_inputs: Literal["multiple", "sets"] = "multiple",  # of the search alone
-        trunk: TrunkSettings | None = None,
-        classifier_rank: int | None = None,
-    ) -> None:
+    def __init__(self, architecture: Architecture, own: SpaceArguments) -> None:
         super().__init__()
-        names = operations or list(usable("operations"))
-        fusion_names = fusions or list(usable("fusions"))
-        plan = trunk_plan(trunk, cells, modalities)
-        architecture.check(
-            MultimodalSpace.topology(
-                modalities, cells, nodes, inputs_per_node, cell_sharing, names, fusion_names, trunk
-            )
-        )
-        classes = _operation_classes(names)
+        plan = own.plan()
+        architecture.check(own.topology())
+        classes = _operation_classes(own.candidates)
         self.architecture = architecture
         self.trunk_reference = "" if plan is None else plan.settings.encoder
 
         def make_cell(index: int, reduction: bool, width: int, out: int) -> nn.Module:
-            cell = architecture.cells[_kind(index, reduction, cell_sharing)]
+            cell = architecture.cells[_kind(index, reduction, own.cell_sharing)]
             return FixedCell(cell, width, out, 2 if reduction else 1, classes)
 
         def make_fusion(image: int, meta: int) -> nn.Module:
-            return get("fusions", architecture.choices[FUSION_LABEL].choice).target(image, meta, fusion_features)
+            return get("fusions", architecture.choices[FUSION_LABEL].choice).target(image, meta, own.fusion_features)
 
         def make_encoder(stack: list[nn.Module]) -> TrunkEncoder:
             assert plan is not None
-            return _fixed_trunk_encoder(plan, architecture, stack, channels)
+            return _fixed_trunk_encoder(plan, architecture, stack, own.channels)
 
-        _assemble(
-            self, make_cell, make_fusion, make_encoder, num_classes, metadata, modalities, channels, cells, stem_stride,
-            metadata_features, fusion_features, dropout, metadata_dropout, field_dropout, plan,
-            classifier_rank,
-        )  # fmt: skip
+        _assemble(self, make_cell, make_fusion, make_encoder, own, plan)
 
     def load_pretrained(self) -> None:
         """Give the trunk the weights that its encoder has; nothing without a trunk.
@@ -328,50 +344,45 @@ def _assemble(
     make_cell: Any,
     make_fusion: Any,
     make_encoder: Any,
-    num_classes: int,
-    metadata: Mapping[str, Any] | None,
-    modalities: Sequence[str],
-    channels: int,
-    cells: int,
-    stem_stride: int,
-    metadata_features: int,
-    fusion_features: int,
-    dropout: float,
-    metadata_dropout: float,
-    field_dropout: float,
+    own: SpaceArguments,
     plan: TrunkPlan | None,
-    classifier_rank: int | None,
 ) -> None:
     """Set the parts of `network`; `make_cell` and `make_fusion` decide whether they are searchable or fixed."""
-    unknown = set(modalities) - {"image", "metadata"}
-    if unknown or not modalities:
-        raise ValueError(f"modalities must name image, metadata or both, not {list(modalities)}")
+    unknown = set(own.modalities) - {"image", "metadata"}
+    if unknown or not own.modalities:
+        raise ValueError(f"modalities must name image, metadata or both, not {list(own.modalities)}")
     network.image_encoder = network.metadata_encoder = network.fusion = None
-    features = metadata_features
-    if "image" in modalities:
-        width, stack = channels, []
-        for index in range(cells):
-            reduction = plan is None and index in reduction_positions(cells)
+    features = own.metadata_features
+    if "image" in own.modalities:
+        width, stack = own.channels, []
+        for index in range(own.cells):
+            reduction = plan is None and index in reduction_positions(own.cells)
             out = 2 * width if reduction else width
             stack.append(make_cell(index, reduction, width, out))
             width = out
-        network.image_encoder = make_encoder(stack) if plan else ImageEncoder(channels, stem_stride, stack, width)
+        network.image_encoder = (
+            make_encoder(stack) if plan else ImageEncoder(own.channels, own.stem_stride, stack, width)
+        )
         features = network.image_encoder.features
-    if "metadata" in modalities:
-        assert metadata is not None  # checked by the space
-        network.metadata_encoder = MetadataEncoder(metadata, metadata_features, metadata_dropout, field_dropout)
-    if {"image", "metadata"} <= set(modalities):
+    if "metadata" in own.modalities:
+        assert own.metadata is not None  # checked by the space
+        network.metadata_encoder = MetadataEncoder(
+            own.metadata, own.metadata_features, own.metadata_dropout, own.field_dropout
+        )
+    if {"image", "metadata"} <= set(own.modalities):
         if plan is None:
-            network.fusion = make_fusion(features, metadata_features)
-            features = fusion_features
+            network.fusion = make_fusion(features, own.metadata_features)
+            features = own.fusion_features
         else:
             network.fusion, features = _path_fusion(
-                plan, network.image_encoder, make_fusion, fusion_features, metadata_features
+                plan, network.image_encoder, make_fusion, own.fusion_features, own.metadata_features
             )
-    network.classifier = nn.Sequential(nn.Dropout(dropout), *_linear(features, num_classes, classifier_rank))
+    network.classifier = nn.Sequential(
+        nn.Dropout(own.dropout), *_linear(features, own.num_classes, own.classifier_rank)
+    )
     if plan is not None:
         encoder = network.image_encoder
-        first = fusion_features if network.fusion is not None else encoder.width
+        first = own.fusion_features if network.fusion is not None else encoder.width
         paths = bool(encoder.width) and encoder.features > encoder.width
         network.classifier.insert(0, PathDropout(first if paths else features, plan.settings.path_dropout))
 

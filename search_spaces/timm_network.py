@@ -6,6 +6,7 @@ Nothing is open in this space, so a run skips the search and trains it at once: 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from bioautoml_nni.features.encoder import load_encoder
 from bioautoml_nni.registry import get, suggestion
 from bioautoml_nni.utils.errors import ConfigError
 from bioautoml_nni.utils.numbers import Count, Rate, Share
+from bioautoml_nni.utils.signatures import constructor_values
 
 from .encoders._network import create_network
 from .forward import MultimodalForward
@@ -130,7 +132,7 @@ class TimmSpace(ModelSpace):
     @staticmethod
     def build(architecture: Architecture, **arguments: Any) -> TimmNetwork:
         """Return the network, without pretrained weights; there is only one architecture."""
-        return TimmNetwork(**arguments)
+        return TimmNetwork(TimmArguments(**constructor_values(TimmSpace, arguments)))
 
     @staticmethod
     def load_pretrained(network: TimmNetwork) -> None:
@@ -142,37 +144,45 @@ class TimmSpace(ModelSpace):
         network.load_pretrained()
 
 
+@dataclass(frozen=True)
+class TimmArguments:
+    """The arguments of a `TimmSpace`, whose constructor has their meaning and their defaults.
+
+    The constructor itself keeps plain parameters, as that of `MultimodalSpace` does.
+    """
+
+    num_classes: int
+    metadata: dict[str, Any] | None
+    modalities: Sequence[str]
+    encoder: str
+    pretrained: bool
+    weights: str | None
+    frozen: bool
+    drop_path: float
+    fusion: str
+    metadata_features: int
+    fusion_features: int
+    dropout: float
+    metadata_dropout: float
+    field_dropout: float
+
+
 class TimmNetwork(MultimodalForward):
     """The network of a `TimmSpace`, with its arguments."""
 
-    def __init__(
-        self,
-        num_classes: int,
-        metadata: dict[str, Any] | None = None,
-        modalities: Sequence[Literal["image", "metadata"]] = ("image", "metadata"),
-        encoder: str = "resnet18",
-        pretrained: bool = False,
-        weights: str | None = None,
-        frozen: bool = False,
-        drop_path: float = 0.0,
-        fusion: str = "concatenation",
-        metadata_features: int = 32,
-        fusion_features: int = 128,
-        dropout: float = 0.1,
-        metadata_dropout: float = 0.1,
-        field_dropout: float = 0.05,
-    ) -> None:
+    def __init__(self, own: TimmArguments) -> None:
         super().__init__()
-        self.pretrained, self.weights = pretrained, weights
-        self.image_encoder: TimmEncoder = TimmEncoder(encoder, drop_path, frozen)
+        self.pretrained, self.weights = own.pretrained, own.weights
+        self.image_encoder: TimmEncoder = TimmEncoder(own.encoder, own.drop_path, own.frozen)
         self.metadata_encoder = self.fusion = None
         features = self.image_encoder.features
-        if "metadata" in modalities:
-            assert metadata is not None  # the engine gives it with the modality
-            self.metadata_encoder = MetadataEncoder(metadata, metadata_features, metadata_dropout, field_dropout)
-            self.fusion = get("fusions", fusion).target(features, metadata_features, fusion_features)
-            features = fusion_features
-        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, num_classes))
+        if "metadata" in own.modalities:
+            assert own.metadata is not None  # the engine gives it with the modality
+            width = own.metadata_features
+            self.metadata_encoder = MetadataEncoder(own.metadata, width, own.metadata_dropout, own.field_dropout)
+            self.fusion = get("fusions", own.fusion).target(features, width, own.fusion_features)
+            features = own.fusion_features
+        self.classifier = nn.Sequential(nn.Dropout(own.dropout), nn.Linear(features, own.num_classes))
 
     def load_pretrained(self) -> None:
         """Load the weights that the arguments name into the encoder; see `TimmSpace.load_pretrained`."""

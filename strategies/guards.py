@@ -23,6 +23,10 @@ class Guards:
         max_skips: edges of one kind of cell that may have a skip connection as their strongest operation; choices of
             the whole space, where it is not made of cells.
         min_entropy: mean entropy of the architecture weights, in nats, below which the architecture counts as decided.
+
+    >>> weights = {"normal_edge_0_1": {"skip": 0.9, "conv": 0.1}}
+    >>> Guards(max_skips=0).reason_to_stop(weights, frozenset({"skip"}))
+    '1 edges of the normal cell prefer a skip connection, more than max_skips=0'
     """
 
     max_skips: int | None = None

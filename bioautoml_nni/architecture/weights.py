@@ -25,6 +25,10 @@ def skip_counts(
 
     Args:
         skips: names of skip connections, of all choices or by label.
+
+    >>> weights = {"normal_edge_0_1": {"skip": 0.6, "conv": 0.4}, "normal_edge_0_2": {"skip": 0.3, "conv": 0.7}}
+    >>> skip_counts(weights, frozenset({"skip"}))
+    {'normal': 1}
     """
     counts: dict[str, int] = {}
     for label, values in weights.items():
@@ -37,7 +41,11 @@ def skip_counts(
 
 
 def entropy(weights: Mapping[str, float]) -> float:
-    """Return the entropy of architecture weights in nats; log(number of candidates) at most."""
+    """Return the entropy of architecture weights in nats; log(number of candidates) at most.
+
+    >>> round(entropy({"skip": 0.5, "conv": 0.5}), 4), abs(entropy({"skip": 1.0, "conv": 0.0}))
+    (0.6931, 0.0)
+    """
     return -sum(share * math.log(share) for share in weights.values() if share > 0)
 
 
@@ -112,7 +120,11 @@ def open_choices(topology: Topology) -> dict[str, list[str]]:
 
 
 def as_text(choice: Any) -> str:
-    """Return a choice of NNI's as `open_choices` writes it; the inputs of a node joined by +."""
+    """Return a choice of NNI's as `open_choices` writes it; the inputs of a node joined by +.
+
+    >>> as_text([2, 0]), as_text("sep_conv_3x3")
+    ('0+2', 'sep_conv_3x3')
+    """
     return "+".join(map(str, sorted(choice))) if isinstance(choice, list | tuple) else str(choice)
 
 

@@ -21,6 +21,10 @@ class Epoch(Mapping[str, Any]):
 
     Attributes:
         values_by_name: all of the line but its version.
+
+    >>> epoch = Epoch({"epoch": 4, "val_loss": 0.25})
+    >>> epoch.number, epoch["val_loss"], epoch.score(), epoch.arch_weights
+    (4, 0.25, None, None)
     """
 
     values_by_name: Mapping[str, Any]

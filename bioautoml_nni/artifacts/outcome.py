@@ -11,6 +11,9 @@ class SearchOutcome(Artifact):
     Attributes:
         stopped: which guard ended the search, and when; None if it ran to its end.
         rate_factor: by how much the learning rate was lowered.
+
+    >>> SearchOutcome(rate_factor=0.5).record()
+    {'rate_factor': 0.5}
     """
 
     stopped: str | None = None

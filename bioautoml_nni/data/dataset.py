@@ -123,7 +123,6 @@ def make_loader(
     dataset: SpecimenDataset,
     batch_size: int,
     shuffle: bool,
-    loader_class: type = DataLoader,
     balance: float = 0.0,
 ) -> Any:
     """Return a loader; with `shuffle` its sampler has a generator of its own, and it drops a last incomplete batch.
@@ -131,7 +130,6 @@ def make_loader(
     Pixels from the cache are fetched in the main process, those that must be decoded in worker processes.
 
     Args:
-        loader_class: `DataLoader` or NNI's traced form of it.
         balance: with `shuffle`, specimens are drawn with replacement, each with a probability that is proportional to
             its class's size to the power of -balance: 1 makes all classes alike; 0 draws each specimen once.
     """
@@ -145,7 +143,7 @@ def make_loader(
     elif shuffle:
         sampler = RandomSampler(dataset, generator=torch.Generator())
     workers = dataset.images.workers if dataset.images is not None and dataset.features is None else 0
-    return loader_class(
+    return DataLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,

@@ -80,6 +80,10 @@ def accuracy_thresholds(
     """Return for each wanted accuracy the least confidence above which it holds, and the share of specimens there.
 
     The threshold is None where no confidence reaches the accuracy.
+
+    >>> probabilities = np.array([[0.75, 0.25], [0.625, 0.375]])
+    >>> accuracy_thresholds(probabilities, np.array([0, 1]), [0.9])
+    [{'accuracy': 0.9, 'threshold': 0.75, 'coverage': 0.5}]
     """
     confidence, right = _confidence_and_right(probabilities, target)
     order = np.argsort(-confidence, kind="stable")
@@ -102,6 +106,10 @@ def conformal_levels(
 
     Split conformal prediction with the score 1 - p(target). Sadinle et al., arXiv 1609.00451. A level of 0 means that
     there are too few specimens for that coverage, so that the set holds every class.
+
+    >>> probabilities = np.array([[0.75, 0.25], [0.5, 0.5], [0.25, 0.75]])
+    >>> conformal_levels(probabilities, np.array([0, 1, 1]), [0.5, 0.9])
+    {'0.5': 0.75, '0.9': 0.0}
     """
     scores = np.sort(1 - Probabilities.of(probabilities).at(target))
     levels = {}

@@ -70,7 +70,11 @@ def counted(count: float, noun: str) -> str:
 
 
 def listed(names: list[str], most: int = 6) -> str:
-    """Return names as a phrase, the first of many with the number of the others."""
+    """Return names as a phrase, the first of many with the number of the others.
+
+    >>> listed(["ant"]), listed(["ant", "bee", "fly"]), listed(["ant", "bee", "fly"], most=1)
+    ('ant', 'ant, bee and fly', 'ant and 2 others')
+    """
     shown = names[:most] + ([counted(len(names) - most, "other")] if len(names) > most else [])
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 

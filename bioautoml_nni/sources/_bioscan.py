@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,22 @@ def require_table(path: Path, name: str, page: str, layout: str) -> None:
             f"and the image package that the project page {page} links to, and unpack them below data.root, so that "
             f"there are {layout}."
         )
+
+
+@contextmanager
+def reading_release(path: Path, key: str) -> Iterator[None]:
+    """Turn what bioscan-dataset and its table raise into one sentence.
+
+    Args:
+        key: of the configuration, that names what to read.
+
+    Raises:
+        DataError: with the file and the reason.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, OSError) as error:
+        raise DataError(f"{path}: {' '.join(str(error).split())} Check {key} and the file.") from error
 
 
 def download(dataset: Any, **arguments: Any) -> None:

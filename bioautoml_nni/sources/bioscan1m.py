@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..data.manifest import Manifest, Role
 from ..utils.errors import DataError
-from ._bioscan import download, require_table, to_manifest
+from ._bioscan import download, reading_release, require_table, to_manifest
 
 METADATA = Path("bioscan1m/BIOSCAN_Insect_Dataset_metadata.tsv")
 IMAGES = Path("bioscan1m/images")
@@ -64,12 +64,10 @@ class Bioscan1MSource:
         layout = f"{METADATA} and {IMAGES / self.image_package}/partN/..."
         require_table(path, "BIOSCAN-1M", PAGE, layout)
         clibd = self.partitioning == "clibd"
-        try:
+        with reading_release(path, "data.partitioning"):
             frame = load_bioscan1m_metadata(path, partitioning_version=self.partitioning, split="all")
             split = frame["clibd_split" if clibd else self.partitioning]
             image = "part" + frame["chunk_number"].astype(str) + "/" + frame["image_file"].astype(str)
-        except (ValueError, KeyError, OSError) as error:
-            raise DataError(f"{path}: {' '.join(str(error).split())} Check data.partitioning and the file.") from error
         if self.subset != "all":
             kept = split.isin([part.strip() for part in self.subset.split("+")]).to_numpy()
             if not kept.any():

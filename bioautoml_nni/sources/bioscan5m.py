@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..data.manifest import Manifest, Role
 from ..utils.errors import DataError
-from ._bioscan import download, require_table, to_manifest
+from ._bioscan import download, reading_release, require_table, to_manifest
 
 METADATA = Path("bioscan5m/metadata/csv/BIOSCAN_5M_Insect_Dataset_metadata.csv")
 IMAGES = Path("bioscan5m/images")
@@ -73,10 +73,8 @@ class Bioscan5MSource:
         path = self.root / METADATA
         layout = f"{METADATA} and {IMAGES / self.image_package}/SPLIT/..."
         require_table(path, "BIOSCAN-5M", PAGE, layout)
-        try:
+        with reading_release(path, "data.subset"):
             frame = load_bioscan5m_metadata(path, split=self.subset)
-        except (ValueError, KeyError) as error:
-            raise DataError(f"{path}: {' '.join(str(error).split())} Check data.subset and the file.") from error
         if frame.empty:
             raise DataError(f"{path}: no specimen belongs to data.subset {self.subset!r}; choose other partitions.")
         image_root = self.root / IMAGES / self.image_package
