@@ -119,8 +119,28 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
         names = [name for name in DRY if name != "search" or experiment.derivation.searched]
         costs = _in_process(run, names, dataclasses.replace(manifest, table=few), console)
         run_mb = sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 1e6
-    audit = costs["prepare"]["seconds"]
-    stages = {"prepare": StageCost(None, None, reading + decode + audit)}
+    stages = _stage_costs(experiment, costs, specimens, share, len(settings.modalities), reading + decode)
+    return Estimate(specimens, len(few), stages, costs["evaluate"]["memory"], cache_gb, cached, run_mb)
+
+
+def _stage_costs(
+    experiment: Experiment,
+    costs: Mapping[str, Mapping[str, Any]],
+    specimens: Mapping[str, int],
+    share: float,
+    modalities: int,
+    before: float,
+) -> dict[str, StageCost]:
+    """Return what the stages of the whole run cost.
+
+    Args:
+        costs: what those of the dry run took, see `_measure`.
+        specimens: of the whole run, by split.
+        share: of them that the dry run saw.
+        modalities: how many there are.
+        before: seconds of reading and decoding.
+    """
+    stages = {"prepare": StageCost(None, None, before + costs["prepare"]["seconds"])}
     trainings = 2 if experiment.retrain.refit else 1
     for stage, epochs in (("search", experiment.search.epochs), ("retrain", trainings * experiment.training.epochs)):
         if stage in costs and costs[stage]["epoch_seconds"] is not None:  # there may be nothing to search
@@ -134,11 +154,11 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
         stages["derive"] = StageCost(total, epoch, total * epoch)
     elif halving.method == "perturbation":
         stages["derive"] = StageCost(None, None, costs["derive"]["seconds"] / share)
-    passes = specimens[splits.VALIDATION] + (3 if len(settings.modalities) == 2 else 1) * specimens[splits.TEST]
+    passes = specimens[splits.VALIDATION] + (3 if modalities == 2 else 1) * specimens[splits.TEST]
     trained = specimens[splits.WEIGHTS] + specimens[splits.ALPHA]
     forward = passes / trained * (stages["retrain"].epoch_seconds or 0) / 3  # a training step is three forward passes
     stages["evaluate"] = StageCost(None, None, costs["evaluate"]["seconds"] + forward)
-    return Estimate(specimens, len(few), stages, costs["evaluate"]["memory"], cache_gb, cached, run_mb)
+    return stages
 
 
 def _pixels(experiment: Experiment) -> float:
