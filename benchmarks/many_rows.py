@@ -17,6 +17,7 @@ import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def table_steps(folder: Path, rows: int, queue: Any) -> None:
     )  # fmt: skip
     console, steps = Console(quiet=True), Steps(rows)
     manifest = steps.run("manifest", lambda: load_manifest(experiment))
-    data, seen = steps.run("labels, split, screen, roles", lambda: finish(experiment, manifest, console))
+    data, seen = steps.run("labels, split, screen, roles", partial(finish, experiment, manifest, console))
     del manifest
     steps.run("audit", lambda: audit(data, seen, experiment.data))
     steps.run("digest", data.digest)
