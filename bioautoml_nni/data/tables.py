@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import lzma
+import re
 import sqlite3
 import zipfile
 import zlib
@@ -49,6 +50,7 @@ UNREADABLE = (
     sqlite3.Error,
 )  # fmt: skip
 """What a damaged table raises, packed or not."""
+LINE_END = re.compile(r"\r\n|\r|\n")
 LARGEST_WHOLE = 1e21
 """Floats below it that are whole numbers are written without an exponent."""
 LARGEST_FIELD = 1 << 27
@@ -282,8 +284,9 @@ def read_names(path: Path) -> list[str]:
         DataError: if the file is missing or cannot be read.
     """
     try:
-        lines = read_text(path).splitlines()
-    except (OSError, UnicodeError) as error:
+        require_text(path.read_bytes()[:64])
+        lines = LINE_END.split(read_text(path))
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a list of names ({error}); save it as text in UTF-8.") from error
     return [line.strip() for line in lines if line.strip()]
 

@@ -18,6 +18,7 @@ import pandas as pd
 from ..audit.columns import screen
 from ..data.classes import RANK_WORDS
 from ..data.image_files import SUFFIXES, list_images
+from ..data.manifest import FEATURE_ROLES
 from ..data.numerals import decide_numbers
 from ..data.roles import infer_role, plain_name
 from ..data.splits import official_split
@@ -49,10 +50,11 @@ NAMES: dict[str, str] = {
     "name|taxa|order|ordnung|ordre|orden|ordem|family|familie|famille|familia|genus|gattung|genre|genero|category|"
     "categorie|categoria|target|det|pest|plaga|praga|ravageur|schadling|schaedling|insect|insekt|insecte|insecto|inseto",
     "id": "id|specimen_id|specimen|catalog_number|catalogue_number|catalognumber|occurrence_id|gbif_id|processid|"
-    "sample_id|nummer|inventarnummer|inv_nr|katalognummer|numero|number|no|nr|num|uuid|barcode|codigo",
+    "sample_id|nummer|inventarnummer|inventarnr|inv_nr|kat_nr|katalognummer|numero|number|no|nr|num|uuid|barcode|codigo",
     "group": "group|event|event_id|trap|trap_id|visit|station|falle|fallen_id|piege|trampa|armadilha|sample|"
     "sampling_event|deployment|sequence|seq_id|individual|tray|drawer|kasten|plot|parcela|parcelle|site|standort|"
-    "fundort|sitio|local|lieu|localite|specimen|individu|individuo|ejemplar|exemplar|exemplaire|tier",
+    "fundort|sitio|local|lieu|localite|specimen|individu|individuo|ejemplar|exemplar|exemplaire|tier|"
+    "farm|finca|field|feld|campo|greenhouse|gewachshaus|invernadero|serre|lot|lote|batch",
 }
 """What columns are called in English, German, French, Spanish and Portuguese, and by Darwin Core; best first."""
 
@@ -259,6 +261,8 @@ def _guess_sheet(path: Path, sheet: str | None, ask: Ask | None, given: Mapping[
     _parts(found, free)
     groups = _groups(found, free, ask)
     _roles(found, table, list(free), groups, labels)
+    if image is not None and not set(FEATURE_ROLES) & set(found.values.get("columns", {}).values()):
+        found.set("modalities", ["image"], "no column is metadata to learn from")
     return found
 
 

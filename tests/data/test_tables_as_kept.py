@@ -13,7 +13,7 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
-from bioautoml_nni.data.tables import csv_text, is_table, read_table
+from bioautoml_nni.data.tables import csv_text, is_table, read_names, read_table
 from bioautoml_nni.utils.errors import DataError
 
 LARGE = [20241129000000017, None, 20241129000000019]
@@ -195,3 +195,11 @@ def test_a_text_in_another_encoding_than_its_database_loses_no_row(tmp_path):
         base.execute("create table t (a text)")
         base.execute("insert into t values (cast(x'4be4666572' as text)), ('ant')")
     assert read(tmp_path / "t.sqlite")[0]["a"] == ["Käfer", "ant"]
+
+
+def test_a_list_of_names_is_text(tmp_path):
+    (tmp_path / "names.txt").write_bytes("NA\r\n007\r\na\u2028b\n".encode())
+    assert read_names(tmp_path / "names.txt") == ["NA", "007", "a\u2028b"]
+    book(tmp_path / "names.txt.xlsx", [["NA"]]).rename(tmp_path / "names.txt")
+    with pytest.raises(DataError, match="list of names .its content is a spreadsheet"):
+        read_names(tmp_path / "names.txt")

@@ -89,3 +89,18 @@ def test_what_is_no_data_is_named(tmp_path):
     for name in ("none", "a.txt.exe", "x.json", "."):
         with pytest.raises(DataError):
             guess(tmp_path / name)
+
+
+def test_a_table_of_images_and_labels_alone_is_learned_from_images(tmp_path, capsys):
+    for n in range(20):
+        image(tmp_path / f"{n}.png", n)
+    rows = {
+        "image": [f"{n}.png" for n in range(20)],
+        "label": ["ant", "bee"] * 10,
+        "finca": [n // 4 for n in range(20)],
+    }
+    pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+    assert in_process(capsys, "init", tmp_path / "t.csv")[0] == 0
+    settings = load_experiment(tmp_path / "experiment.yml").data
+    assert settings.modalities == ["image"] and settings.split.group == "finca"
+    assert in_process(capsys, "check", tmp_path / "experiment.yml")[0] in (0, 1)
