@@ -24,7 +24,7 @@ CODE = re.compile(r"^[+-]?0\d|^\d+[eE]\d+$|^\+?\d{16,}$")
 """Digits that are no quantity: zeros in front, a code such as 12E3, more digits than a double holds."""
 TWO_WAYS = re.compile(r"^[+-]?[1-9]\d{0,2}[.,]\d{3}$")
 WHOLE = re.compile(r"^[+-]?\d+$")
-SIGNS = str.maketrans("−\u00a0\u202f\u2009’", "-   '")
+SIGNS = str.maketrans("−–\u00a0\u202f\u2009’", "--   '")
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ class _Work:
             outcome.missing_columns = tuple(self.model.lacking(block))
             doubts.add(self.model.doubts(block))
             part = self._part(count)
-            if not part.is_file():
+            if not _is_whole(part):
                 if self.request.merge:
                     raise DataError(f"--merge: {part} is missing; remove {self.parts} and run its shards again.")
                 self._make(part, block)
@@ -183,6 +183,17 @@ class _Work:
         _write_part(part, block, logits, failures, self.model, embeddings)
 
 
+def _is_whole(part: Path) -> bool:
+    """Whether a part is there and was not cut short, as by a machine that lost its power."""
+    import pyarrow.parquet as pq
+
+    try:
+        pq.read_metadata(part)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def _places(model: Model, request: Request) -> tuple[Path, str | None]:
     """Return the image root and the image column of the request."""
     if not request.source.exists():
@@ -207,6 +218,11 @@ def _require_places(model: Model, request: Request) -> None:
         raise DataError(f"--sort-into {request.sort_into}: this model reads metadata alone; there is nothing to sort.")
     if request.link and isinstance(request.image_root or request.source, RemotePath):
         raise DataError("--link: images of a URL can only be copied; leave it out.")
+    parts = request.output.with_name(request.output.name + ".parts")
+    if parts.exists() and not parts.is_dir():
+        raise DataError(
+            f"{parts}: is a file where the parts of the answers go; move it away or choose another --output."
+        )
     reads = [request.source, *request.reads, *(path for path in model.folder.iterdir() if path.is_file())]
     require_place(request.output, reads)
     if request.group:

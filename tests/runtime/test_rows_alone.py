@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from starlette.testclient import TestClient
 
+from bioautoml_nni.artifacts.calibration import Calibration
 from bioautoml_nni.data.metadata import MetadataPreprocessor
 from bioautoml_nni.data.tables import TableFile, csv_text
 from bioautoml_nni.data.typed import with_types
@@ -87,7 +88,7 @@ def model(tmp_path_factory):
         "parameters": 0,
         "sha256": {"model.onnx": "0"},
     }
-    calibration = {"temperature": 1.0, "prediction_sets": {}, "thresholds": {}}
+    calibration = Calibration(temperature=1.0)
     classes = pd.DataFrame({"index": [0, 1, 2], "name": ["NA", "007", "ant"]})
     folder = tmp_path_factory.mktemp("model")
     preprocessing = {"image": {}, "metadata": preprocessor.to_dict()}
@@ -209,3 +210,30 @@ def test_nothing_that_is_read_is_written_over_and_places_are_tried_before_the_wo
     with pytest.raises(Exception, match=r"is what the command reads|is a folder|nothing can be written|unknown kind"):
         predict(model, Request(tmp_path / "t.csv", tmp_path / output))
     assert (tmp_path / "t.csv").read_text() == "mass\n1\n"
+
+
+@pytest.mark.parametrize("length", [0, 100])
+def test_a_part_that_is_cut_short_is_made_again(model, tmp_path, monkeypatch, length):
+    monkeypatch.setattr(predict_module, "BLOCK", 2)
+    (tmp_path / "t.csv").write_text("mass\n" + "".join(f"{n}\n" for n in range(6)))
+    predict(model, Request(tmp_path / "t.csv", tmp_path / "whole.csv"))
+    stopped = iter([None, KeyboardInterrupt()])
+
+    def stop(count):
+        if (error := next(stopped)) is not None:
+            raise error
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(model, Request(tmp_path / "t.csv", tmp_path / "out.csv"), stop)
+    part = tmp_path / "out.csv.parts/00000001.parquet"
+    part.write_bytes(part.read_bytes()[:length])
+    predict(model, Request(tmp_path / "t.csv", tmp_path / "out.csv"))
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_file_in_the_place_of_parts_is_named(model, tmp_path):
+    (tmp_path / "t.csv").write_text("mass\n1\n")
+    (tmp_path / "out.csv.parts").write_text("mine")
+    with pytest.raises(DataError, match="out.csv.parts: is a file"):
+        predict(model, Request(tmp_path / "t.csv", tmp_path / "out.csv"))
+    assert (tmp_path / "out.csv.parts").read_text() == "mine"
