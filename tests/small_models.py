@@ -8,6 +8,7 @@ import onnxruntime
 import pandas as pd
 from onnx import TensorProto, helper
 
+from bioautoml_nni.artifacts.calibration import Calibration
 from bioautoml_nni.runtime import Model
 
 
@@ -28,7 +29,7 @@ def colour_model(folder: Path, size: int = 16) -> Model:
     )
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     info = {"name": "colours", "rank": "label", "modalities": ["image"], "brand": "", "parameters": 0, "sha256": {}}
-    calibration = {"temperature": 1.0, "prediction_sets": {}, "thresholds": {}}
+    calibration = Calibration(temperature=1.0)
     classes = pd.DataFrame({"index": [0, 1, 2], "name": ["ant", "bee", "cicada"]})
     preprocessing = {"image": {"size": size}, "metadata": {"version": 2, "roles": {}, "fields": []}}
     return Model(folder, info, preprocessing, calibration, classes, session)
