@@ -103,4 +103,5 @@ def test_a_table_of_images_and_labels_alone_is_learned_from_images(tmp_path, cap
     assert in_process(capsys, "init", tmp_path / "t.csv")[0] == 0
     settings = load_experiment(tmp_path / "experiment.yml").data
     assert settings.modalities == ["image"] and settings.split.group == "finca"
-    assert in_process(capsys, "check", tmp_path / "experiment.yml")[0] in (0, 1)
+    checked = in_process(capsys, "check", tmp_path / "experiment.yml", "--output", tmp_path / "audit.json")
+    assert checked[0] in (0, 1), checked[1]
