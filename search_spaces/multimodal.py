@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from typing import Any, Literal
 
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace
@@ -23,21 +22,20 @@ from bioautoml_nni.registry import get, usable
 from bioautoml_nni.utils.numbers import Count, Rate, Share, WholeNumber
 from bioautoml_nni.utils.signatures import constructor_values
 
+from .assembly import (
+    assemble,
+    fixed_trunk_encoder,
+    kind_of,
+    open_trunk_encoder,
+    operation_classes,
+    reduction_positions,
+    trunk_plan,
+)
 from .cell import FixedCell, SearchCell, cell_topology
 from .forward import MultimodalForward
-from .image_and_metadata import ImageEncoder, MetadataEncoder
+from .image_and_metadata import ImageEncoder
 from .inheritance import inherited_state
-from .trunk import (
-    EMBEDDING_LABEL,
-    STAGE_LABEL,
-    PathDropout,
-    PathFusion,
-    Silent,
-    StageReader,
-    TrunkEncoder,
-    TrunkPlan,
-    Whitened,
-)
+from .trunk import EMBEDDING_LABEL, STAGE_LABEL, TrunkEncoder, TrunkPlan
 
 FUSION_LABEL = "fusion"
 
@@ -157,11 +155,11 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         super().__init__()
         if "metadata" in modalities and metadata is None:
             raise ValueError("modalities name 'metadata', but no metadata specification is given")
-        classes = _operation_classes(own.candidates)
+        classes = operation_classes(own.candidates)
         plan, whole = own.plan(), own.topology()
 
         def make_cell(index: int, reduction: bool, width: int, out: int) -> nn.Module:
-            cell = whole.cells[_kind(index, reduction, cell_sharing)]
+            cell = whole.cells[kind_of(index, reduction, cell_sharing)]
             return SearchCell(cell, width, out, 2 if reduction else 1, classes, node_inputs)
 
         def make_fusion(image: int, meta: int) -> nn.Module:
@@ -171,9 +169,9 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
 
         def make_encoder(stack: list[nn.Module]) -> TrunkEncoder:
             assert plan is not None
-            return _open_trunk_encoder(plan, stack, channels)
+            return open_trunk_encoder(plan, stack, channels)
 
-        _assemble(self, make_cell, make_fusion, make_encoder, own, plan)
+        assemble(self, make_cell, make_fusion, make_encoder, own, plan)
 
     @classmethod
     def topology(
@@ -192,7 +190,7 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         kinds: dict[str, CellTopology] = {}
         if "image" in modalities:
             for index in range(cells):
-                kind = _kind(index, trunk is None and index in reduction_positions(cells), cell_sharing)
+                kind = kind_of(index, trunk is None and index in reduction_positions(cells), cell_sharing)
                 kinds[kind] = cell_topology(kind, nodes, inputs_per_node)
         choices = {FUSION_LABEL: tuple(fusion_names)} if {"image", "metadata"} <= set(modalities) else {}
         if trunk is not None:
@@ -284,12 +282,12 @@ class FixedNetwork(MultimodalForward):
         super().__init__()
         plan = own.plan()
         architecture.check(own.topology())
-        classes = _operation_classes(own.candidates)
+        classes = operation_classes(own.candidates)
         self.architecture = architecture
         self.trunk_reference = "" if plan is None else plan.settings.encoder
 
         def make_cell(index: int, reduction: bool, width: int, out: int) -> nn.Module:
-            cell = architecture.cells[_kind(index, reduction, own.cell_sharing)]
+            cell = architecture.cells[kind_of(index, reduction, own.cell_sharing)]
             return FixedCell(cell, width, out, 2 if reduction else 1, classes)
 
         def make_fusion(image: int, meta: int) -> nn.Module:
@@ -297,9 +295,9 @@ class FixedNetwork(MultimodalForward):
 
         def make_encoder(stack: list[nn.Module]) -> TrunkEncoder:
             assert plan is not None
-            return _fixed_trunk_encoder(plan, architecture, stack, own.channels)
+            return fixed_trunk_encoder(plan, architecture, stack, own.channels)
 
-        _assemble(self, make_cell, make_fusion, make_encoder, own, plan)
+        assemble(self, make_cell, make_fusion, make_encoder, own, plan)
 
     def load_pretrained(self) -> None:
         """Give the trunk the weights that its encoder has; nothing without a trunk.
@@ -322,157 +320,3 @@ class FixedNetwork(MultimodalForward):
         cell = self.image_encoder.cells[2 * len(self.image_encoder.cells) // 3]
         assert isinstance(cell, FixedCell)
         return cell, cell.out_channels
-
-
-def reduction_positions(cells: int) -> set[int]:
-    """Return the indices of reduction cells: at one and at two thirds of the depth."""
-    return {cells // 3, 2 * cells // 3} if cells > 1 else set()
-
-
-def _kind(index: int, reduction: bool, cell_sharing: str) -> str:
-    if cell_sharing == "none":
-        return f"cell{index}"
-    return "reduction" if reduction else "normal"
-
-
-def _operation_classes(names: Sequence[str]) -> dict[str, type[nn.Module]]:
-    return {name: get("operations", name).target for name in names}
-
-
-def _assemble(
-    network: Any,
-    make_cell: Any,
-    make_fusion: Any,
-    make_encoder: Any,
-    own: SpaceArguments,
-    plan: TrunkPlan | None,
-) -> None:
-    """Set the parts of `network`; `make_cell` and `make_fusion` decide whether they are searchable or fixed."""
-    unknown = set(own.modalities) - {"image", "metadata"}
-    if unknown or not own.modalities:
-        raise ValueError(f"modalities must name image, metadata or both, not {list(own.modalities)}")
-    network.image_encoder = network.metadata_encoder = network.fusion = None
-    features = own.metadata_features
-    if "image" in own.modalities:
-        width, stack = own.channels, []
-        for index in range(own.cells):
-            reduction = plan is None and index in reduction_positions(own.cells)
-            out = 2 * width if reduction else width
-            stack.append(make_cell(index, reduction, width, out))
-            width = out
-        network.image_encoder = (
-            make_encoder(stack) if plan else ImageEncoder(own.channels, own.stem_stride, stack, width)
-        )
-        features = network.image_encoder.features
-    if "metadata" in own.modalities:
-        assert own.metadata is not None  # checked by the space
-        network.metadata_encoder = MetadataEncoder(
-            own.metadata, own.metadata_features, own.metadata_dropout, own.field_dropout
-        )
-    if {"image", "metadata"} <= set(own.modalities):
-        if plan is None:
-            network.fusion = make_fusion(features, own.metadata_features)
-            features = own.fusion_features
-        else:
-            network.fusion, features = _path_fusion(
-                plan, network.image_encoder, make_fusion, own.fusion_features, own.metadata_features
-            )
-    network.classifier = nn.Sequential(
-        nn.Dropout(own.dropout), *_linear(features, own.num_classes, own.classifier_rank)
-    )
-    if plan is not None:
-        encoder = network.image_encoder
-        first = own.fusion_features if network.fusion is not None else encoder.width
-        paths = bool(encoder.width) and encoder.features > encoder.width
-        network.classifier.insert(0, PathDropout(first if paths else features, plan.settings.path_dropout))
-
-
-def _linear(features: int, num_classes: int, rank: int | None) -> list[nn.Module]:
-    """Return the layers of a classifier; as one layer where two would not be smaller."""
-    if rank is None or rank * (features + num_classes) >= features * num_classes:
-        return [nn.Linear(features, num_classes)]
-    return [nn.Linear(features, rank, bias=False), nn.Linear(rank, num_classes)]
-
-
-def trunk_plan(
-    trunk: TrunkSettings | Mapping[str, Any] | None, cells: int, modalities: Sequence[str]
-) -> TrunkPlan | None:
-    """Return what a space with a trunk may read; None without a trunk.
-
-    Raises:
-        ValueError: for a trunk without images, or settings that contradict each other.
-    """
-    if trunk is None:
-        if cells < 1:
-            raise ValueError("cells: 0 needs a trunk, whose features the classifier then gets")
-        return None
-    if "image" not in modalities:
-        raise ValueError("space.trunk: reads images; add image to data.modalities, or remove the trunk")
-    return _plan(TrunkSettings.model_validate(trunk).model_dump_json(), bool(cells))
-
-
-@lru_cache(maxsize=8)
-def _plan(settings: str, cells: bool) -> TrunkPlan:
-    """Return a plan; a derivation within a budget builds many networks of one."""
-    return TrunkPlan(TrunkSettings.model_validate_json(settings), cells)
-
-
-def _open_trunk_encoder(plan: TrunkPlan, cells: list[nn.Module], width: int) -> TrunkEncoder:
-    """Return the encoder of a supernet, its trunk with the pretrained weights."""
-    readers: Any = {
-        name: StageReader(stages, plan.channels, plan.factors, width) for name, stages in plan.readings.items()
-    }
-    read = None
-    if cells:
-        read = LayerChoice(readers, label=STAGE_LABEL) if len(readers) > 1 else next(iter(readers.values()))
-    path = _path(plan, bool(cells), WITH in plan.embeddings)
-    if path is not None and len(plan.embeddings) > 1:
-        path = LayerChoice({plan.embeddings[0]: Silent(), WITH: path}, label=EMBEDDING_LABEL)
-    return _trunk_encoder(plan, sorted(plan.channels), WITH in plan.embeddings, read, cells, width, path, True)
-
-
-def _fixed_trunk_encoder(
-    plan: TrunkPlan, architecture: Architecture, cells: list[nn.Module], width: int
-) -> TrunkEncoder:
-    """Return the encoder of a fixed network; its trunk ends where what is read ends, and has no weights yet."""
-    stages, embedding = plan.chosen(architecture)
-    read = StageReader(stages, plan.channels, plan.factors, width) if cells else None
-    path = _path(plan, bool(cells), embedding)
-    return _trunk_encoder(plan, stages, embedding, read, cells, width, path, False)
-
-
-def _path(plan: TrunkPlan, cells: bool, embedding: bool) -> nn.Module | None:
-    """Return what becomes of the features that pass the cells by: the embedding, and without cells pooled stages."""
-    features = _passing(plan, cells, embedding)
-    return Whitened(features, plan.settings.embedding_dropout) if features else None
-
-
-def _passing(plan: TrunkPlan, cells: bool, embedding: bool) -> int:
-    return plan.features * embedding + (0 if cells else sum(plan.channels.values()))
-
-
-def _trunk_encoder(
-    plan: TrunkPlan,
-    stages: Sequence[int],
-    embedding: bool,
-    read: nn.Module | None,
-    cells: list[nn.Module],
-    width: int,
-    path: nn.Module | None,
-    searched: bool,
-) -> TrunkEncoder:
-    frozen = plan.settings.frozen
-    return TrunkEncoder(
-        plan.trunk_of(stages, embedding, pretrained=searched), stages, read, cells, width, path,
-        _passing(plan, bool(cells), embedding), embedding, frozen, plan.settings.frozen_stages, constant=searched,
-    )  # fmt: skip
-
-
-def _path_fusion(
-    plan: TrunkPlan, encoder: TrunkEncoder, make_fusion: Any, fusion_features: int, metadata_features: int
-) -> tuple[nn.Module, int]:
-    """Return the fusion of a network on a trunk, and the width of what it returns."""
-    inner = make_fusion(encoder.width, metadata_features) if encoder.width else None
-    linear = inner is None or WITH in plan.embeddings
-    features = encoder.features - encoder.width + metadata_features * linear + fusion_features * (inner is not None)
-    return PathFusion(encoder.width, inner, linear), features
