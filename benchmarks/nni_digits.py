@@ -23,8 +23,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.supernet import MixedInput
 from nni.nas import strategy as nni_strategies
 from nni.nas.evaluator.pytorch import Classification, DataLoader
 from nni.nas.experiment import NasExperiment
@@ -34,6 +32,9 @@ from nni.nas.space import model_context
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
+
+from bioautoml_nni.strategies import AlternatingDARTS
+from bioautoml_nni.strategies.supernet import MixedInput
 
 RESULTS = Path(__file__).with_name("results") / "nni_digits_nasbench201.csv"
 

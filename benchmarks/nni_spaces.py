@@ -18,8 +18,6 @@ from typing import Any
 
 import nni
 import torch
-from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.random_paths import RandomPaths
 from nni.nas import strategy as nni_strategies
 from nni.nas.evaluator.pytorch import Classification, DataLoader
 from nni.nas.experiment import NasExperiment
@@ -39,6 +37,8 @@ from nni.nas.space import model_context
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from bioautoml_nni.strategies import AlternatingDARTS
+from bioautoml_nni.strategies.random_paths import RandomPaths
 from bioautoml_nni.utils.errors import PluginError
 
 WIDTH = 8

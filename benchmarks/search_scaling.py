@@ -19,11 +19,11 @@ import torch
 
 warnings.simplefilter("ignore")
 
-from bioautoml_nni.search_spaces import MultimodalSpace
-from bioautoml_nni.strategies import AlternatingDARTS
 from search_step import make_step
 
 from bioautoml_nni.registry import plugins
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.strategies import AlternatingDARTS
 from bioautoml_nni.utils.memory import keep_freed_memory
 
 BASE = {"cells": 4, "channels": 16, "size": 64, "batch": 16, "nodes": 2, "operations": 10}

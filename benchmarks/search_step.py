@@ -33,14 +33,14 @@ import torch
 
 warnings.simplefilter("ignore")
 
-from bioautoml_nni.search_spaces import MultimodalSpace
-from bioautoml_nni.search_spaces.cell import OutputProjection
-from bioautoml_nni.strategies import AlternatingDARTS
 from nni.nas.strategy import DARTS
 from torch import nn
 from torch.nn import functional
 
 from bioautoml_nni.nni_engine import named_architecture_parameters
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.search_spaces.cell import OutputProjection
+from bioautoml_nni.strategies import AlternatingDARTS
 from bioautoml_nni.utils.memory import keep_freed_memory
 
 VARIANTS = ("nni", "nni_channels_last", "plain", "fast")

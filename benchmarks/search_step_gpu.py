@@ -26,8 +26,9 @@ from typing import Any
 
 import search_step
 import torch
-from bioautoml_nni.strategies.graphs import GraphedForward
 from torch import nn
+
+from bioautoml_nni.strategies.graphs import GraphedForward
 
 VARIANTS = ("nni", "nni_channels_last", "nni_bf16", "fast", "graphs", "graphs_bf16")
 

@@ -28,8 +28,6 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from bioautoml_nni.search_spaces import MultimodalSpace
-from bioautoml_nni.strategies import AlternatingDARTS
 from nni.nas.evaluator.pytorch import DataLoader, Lightning, Trainer
 from nni.nas.strategy import DARTS
 from torch import Tensor
@@ -39,8 +37,10 @@ from bioautoml_nni.architecture import derive, topology_of
 from bioautoml_nni.architecture.schema import Architecture, SpaceRecord
 from bioautoml_nni.config.schema import Augmentation, SearchConfig
 from bioautoml_nni.nni_engine import run_one_shot
+from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.sources.sample_drawing import draw_specimen
 from bioautoml_nni.sources.sample_orders import ORDERS
+from bioautoml_nni.strategies import AlternatingDARTS
 from bioautoml_nni.training.augment import ImageSizes, ImageTransform
 from bioautoml_nni.training.module import SpecimenModule
 from bioautoml_nni.utils.quiet import quiet

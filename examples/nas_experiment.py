@@ -1,11 +1,12 @@
 """The search in ten lines of Python, on random images of three made-up classes: python examples/nas_experiment.py"""
 
 import torch
-from bioautoml_nni.search_spaces import MultimodalSpace
-from bioautoml_nni.strategies import AlternatingDARTS
 from nni.nas.evaluator.pytorch import Classification, DataLoader
 from nni.nas.experiment import NasExperiment
 from torch.utils.data import TensorDataset
+
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.strategies import AlternatingDARTS
 
 images, labels = torch.randn(192, 3, 32, 32), torch.arange(192) % 3
 images += labels.view(-1, 1, 1, 1)  # the classes differ in brightness

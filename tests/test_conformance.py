@@ -4,15 +4,15 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 import pytest
 import torch
-from bioautoml_nni.search_spaces.encoders.efficientnet_lite import EfficientNetLite0
-from bioautoml_nni.search_spaces.operations._base import Operation
-from bioautoml_nni.strategies.relaxations._base import Relaxation
 from conftest import write_table
 from torch import nn
 
 from bioautoml_nni import testing
 from bioautoml_nni.losses._base import Loss
 from bioautoml_nni.registry import get, plugins
+from bioautoml_nni.search_spaces.encoders.efficientnet_lite import EfficientNetLite0
+from bioautoml_nni.search_spaces.operations._base import Operation
+from bioautoml_nni.strategies.relaxations._base import Relaxation
 
 ARGUMENTS = {
     ("search_spaces", "timm"): {"encoder": "resnet10t"},

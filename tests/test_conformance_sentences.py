@@ -6,12 +6,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from bioautoml_nni.search_spaces import MultimodalSpace
-from bioautoml_nni.search_spaces.fusions._base import Fusion
-from bioautoml_nni.search_spaces.operations._base import Operation
-from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.regularisers._base import Regulariser
-from bioautoml_nni.strategies.relaxations._base import Relaxation
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace
 from nni.nas.strategy import Random
 from torch import nn
@@ -20,6 +14,12 @@ from bioautoml_nni import testing
 from bioautoml_nni.architecture import Topology
 from bioautoml_nni.data.manifest import ID, IMAGE, LABEL, Manifest
 from bioautoml_nni.losses._base import Loss
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.search_spaces.fusions._base import Fusion
+from bioautoml_nni.search_spaces.operations._base import Operation
+from bioautoml_nni.strategies import AlternatingDARTS
+from bioautoml_nni.strategies.regularisers._base import Regulariser
+from bioautoml_nni.strategies.relaxations._base import Relaxation
 
 
 def part(base, name, **members):

@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 import yaml
-from bioautoml_nni.search_spaces import MultimodalSpace
 from conftest import tiny_experiment
 from damage import changed, tries, values
 from hypothesis import given
@@ -18,6 +17,7 @@ from bioautoml_nni.architecture.schema import SpaceRecord
 from bioautoml_nni.architecture.weights import sample_architecture, uniform_weights
 from bioautoml_nni.config import Experiment, load_experiment, parse_experiment
 from bioautoml_nni.data.decoding import decode
+from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.utils.errors import ArchitectureError, BioAutoMLError, ConfigError
 
 TOPOLOGY = topology_of(MultimodalSpace, {"num_classes": 3, "modalities": ("image",), "cells": 3})

@@ -6,8 +6,6 @@ import shutil
 import warnings
 
 import pytest
-from bioautoml_nni.search_spaces import MultimodalSpace
-from bioautoml_nni.search_spaces.timm_network import TimmSpace
 from conftest import tiny_experiment, write_table
 from nni.nas.nn.pytorch import InputChoice, LayerChoice, ModelSpace
 from rich.console import Console
@@ -18,6 +16,8 @@ from bioautoml_nni.architecture import Topology, topology_of
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.nni_jobs.template import architecture_search_space
 from bioautoml_nni.runs.directory import RunDirectory
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.search_spaces.timm_network import TimmSpace
 from bioautoml_nni.stages.derive import derive
 from bioautoml_nni.stages.report import report
 from bioautoml_nni.stages.run import run_stages

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from bioautoml_nni.strategies.relaxations._base import Relaxation
 
 from bioautoml_nni import registry
 from bioautoml_nni.config.load import load_experiment, parse_experiment
 from bioautoml_nni.losses._base import Loss
+from bioautoml_nni.strategies.relaxations._base import Relaxation
 from bioautoml_nni.utils.errors import ConfigError
 
 FORMER = """\

@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 import torch
-from bioautoml_nni.strategies.random_paths import RandomPaths
 from conftest import bioautoml, here, in_process, write_experiment, write_table
 from nni.nas.nn.pytorch import LayerChoice
 from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
@@ -23,6 +22,7 @@ from bioautoml_nni.derivation.inherited import InheritedScore, recalibrate_batch
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
+from bioautoml_nni.strategies.random_paths import RandomPaths
 from bioautoml_nni.training.weights import load_weights
 from bioautoml_nni.utils.errors import ConfigError
 

@@ -81,9 +81,8 @@ def test_candidates_are_trained_and_the_best_is_derived(proposals, finished, tmp
 
 
 def test_draws_follow_the_shares():
-    from bioautoml_nni.search_spaces import MultimodalSpace
-
     from bioautoml_nni.architecture import topology_of
+    from bioautoml_nni.search_spaces import MultimodalSpace
 
     topology = topology_of(MultimodalSpace, {"num_classes": 3, "modalities": ("image",), "cells": 2})
     weights = uniform_weights(topology)
@@ -97,11 +96,10 @@ def test_draws_follow_the_shares():
 
 
 def test_shares_of_the_search_replace_certain_ones():
-    from bioautoml_nni.search_spaces import MultimodalSpace
-
     from bioautoml_nni.architecture import derive as derive_architecture
     from bioautoml_nni.architecture import topology_of
     from bioautoml_nni.architecture.schema import SpaceRecord
+    from bioautoml_nni.search_spaces import MultimodalSpace
 
     topology = topology_of(MultimodalSpace, {"num_classes": 3, "modalities": ("image",), "cells": 2})
     weights = uniform_weights(topology)

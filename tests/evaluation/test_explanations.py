@@ -1,12 +1,12 @@
 """Grad-CAM against its closed form where pooling and a linear classifier follow: the class activation map."""
 
 import torch
-from bioautoml_nni.search_spaces.forward import MultimodalForward
-from bioautoml_nni.search_spaces.image_and_metadata import ImageEncoder
-from bioautoml_nni.search_spaces.timm_network import TimmEncoder
 from torch import nn
 
 from bioautoml_nni.evaluation.explanations import grad_cam, has_feature_map
+from bioautoml_nni.search_spaces.forward import MultimodalForward
+from bioautoml_nni.search_spaces.image_and_metadata import ImageEncoder
+from bioautoml_nni.search_spaces.timm_network import TimmEncoder
 
 
 class Plain(MultimodalForward):

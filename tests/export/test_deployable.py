@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from bioautoml_nni.search_spaces import MultimodalSpace
 
 from bioautoml_nni.architecture.budgets import BUDGETS
 from bioautoml_nni.architecture.schema import Architecture, CellArchitecture, Choice, Edge, SpaceRecord
@@ -12,6 +11,7 @@ from bioautoml_nni.export.deployable import METADATA_INPUTS, MappedImagePart, de
 from bioautoml_nni.export.explain import write_gradcam
 from bioautoml_nni.export.onnx_files import join_onnx, run_onnx, write_exported_program, write_onnx
 from bioautoml_nni.registry import plugins
+from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.utils.errors import ExportError
 
 METADATA = {"numeric_fields": [0, 0, 1], "categories": [4, 5], "category_fields": [2, 3], "fields": 4}

@@ -8,13 +8,13 @@ import sys
 import pytest
 import timm
 import torch
-from bioautoml_nni.search_spaces.encoders._weights import fitting_weights
 from sklearn.datasets import load_sample_image
 from torchvision.transforms.v2 import functional
 
 from bioautoml_nni.export.onnx_files import run_onnx, write_onnx
 from bioautoml_nni.features import load_encoder
 from bioautoml_nni.features.trunk import count_parameters, flops
+from bioautoml_nni.search_spaces.encoders._weights import fitting_weights
 from bioautoml_nni.utils.errors import EncoderError, PluginError
 
 DAISY, PALACE = 985, 698

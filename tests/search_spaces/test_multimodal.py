@@ -2,9 +2,6 @@ import copy
 
 import pytest
 import torch
-from bioautoml_nni.search_spaces import MultimodalSpace
-from bioautoml_nni.search_spaces.cell import FixedCell, OutputProjection, _kept
-from bioautoml_nni.strategies import AlternatingDARTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nni.mutable import Sample
@@ -13,6 +10,9 @@ from nni.nas.space import model_context
 
 from bioautoml_nni.architecture import Architecture, derive, topology_of
 from bioautoml_nni.architecture.schema import SpaceRecord
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.search_spaces.cell import FixedCell, OutputProjection, _kept
+from bioautoml_nni.strategies import AlternatingDARTS
 from bioautoml_nni.utils.errors import ArchitectureError
 
 METADATA = {"numeric_fields": [0, 0, 1], "categories": [4, 5], "category_fields": [2, 3], "fields": 4}

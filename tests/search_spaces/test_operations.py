@@ -1,9 +1,9 @@
 import pytest
 import torch
-from bioautoml_nni.search_spaces.operations._shared import Shared
 
 from bioautoml_nni.kernels.mixture import Mixture
 from bioautoml_nni.registry import plugins
+from bioautoml_nni.search_spaces.operations._shared import Shared
 
 OPERATIONS = plugins("operations")
 

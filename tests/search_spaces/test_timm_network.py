@@ -1,10 +1,10 @@
 import pytest
 import timm
 import torch
-from bioautoml_nni.search_spaces.timm_network import TimmSpace
 
 from bioautoml_nni.architecture import Architecture, topology_of
 from bioautoml_nni.architecture.schema import SpaceRecord
+from bioautoml_nni.search_spaces.timm_network import TimmSpace
 from bioautoml_nni.utils.errors import ConfigError
 
 METADATA = {"numeric_fields": [0, 0], "categories": [4], "category_fields": [1], "fields": 2}

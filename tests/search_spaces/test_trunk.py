@@ -5,9 +5,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from bioautoml_nni.search_spaces import MultimodalSpace
-from bioautoml_nni.search_spaces.trunk import PathDropout
-from bioautoml_nni.strategies import AlternatingDARTS
 from nni.nas.nn.pytorch import LayerChoice
 from pydantic import ValidationError
 
@@ -19,6 +16,9 @@ from bioautoml_nni.export.explain import write_gradcam
 from bioautoml_nni.export.onnx_files import run_onnx
 from bioautoml_nni.features.encoder import load_encoder
 from bioautoml_nni.features.trunk_settings import TrunkSettings
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.search_spaces.trunk import PathDropout
+from bioautoml_nni.strategies import AlternatingDARTS
 from bioautoml_nni.training.rates import rate_scales
 
 METADATA = {"numeric_fields": [0, 1], "categories": [4], "category_fields": [2], "fields": 3}

@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from bioautoml_nni.strategies.nni_darts import NNIDarts
 from conftest import tiny_experiment
 from rich.console import Console
 
@@ -14,6 +13,7 @@ from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.prepared import PreparedData
 from bioautoml_nni.stages.run import run_stages
+from bioautoml_nni.strategies.nni_darts import NNIDarts
 
 SILENT = Console(quiet=True)
 

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import torch
-from bioautoml_nni.strategies import AlternatingDARTS
 from pytorch_lightning import Callback
 from test_alternating import make_evaluator, make_space, run
 
 from bioautoml_nni.nni_engine import named_architecture_parameters
+from bioautoml_nni.strategies import AlternatingDARTS
 from bioautoml_nni.training.history import CheckpointCallback
 
 EPOCHS = 4

@@ -3,10 +3,6 @@ import warnings
 
 import pytest
 import torch
-from bioautoml_nni.search_spaces import MultimodalSpace
-from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.data import SearchLoader, disjoint_halves
-from bioautoml_nni.strategies.module import AlternatingModule
 from nni.nas.evaluator.pytorch import Classification, DataLoader
 from nni.nas.experiment import NasExperiment
 from nni.nas.experiment.config import NasExperimentConfig
@@ -16,6 +12,10 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch.utils.data import TensorDataset
 
 from bioautoml_nni.nni_engine import named_architecture_parameters
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.strategies import AlternatingDARTS
+from bioautoml_nni.strategies.data import SearchLoader, disjoint_halves
+from bioautoml_nni.strategies.module import AlternatingModule
 
 
 def make_space(**changes) -> MultimodalSpace:

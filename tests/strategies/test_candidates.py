@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.candidates import CannotNarrow, channels_of, has_capability, narrowed
-from bioautoml_nni.strategies.supernet import MixedOperation, skips_of
 from nni.nas.nn.pytorch import Cell, LayerChoice, ModelSpace
 from test_alternating import make_evaluator, run
 from torch import nn
 from torch.nn import functional
 
+from bioautoml_nni.strategies import AlternatingDARTS
+from bioautoml_nni.strategies.candidates import CannotNarrow, channels_of, has_capability, narrowed
+from bioautoml_nni.strategies.supernet import MixedOperation, skips_of
 from bioautoml_nni.utils.errors import ConfigError
 
 

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.curvature import dominant_eigenvalue
 from pytorch_lightning import Callback
 from test_alternating import make_evaluator, make_space, run
 from torch import nn
+
+from bioautoml_nni.strategies import AlternatingDARTS
+from bioautoml_nni.strategies.curvature import dominant_eigenvalue
 
 
 def gradient_of(loss, parameters):

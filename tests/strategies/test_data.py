@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.data import HalvedSampler, disjoint_halves
 from nni.nas.evaluator.pytorch import DataLoader
 from test_alternating import make_data, make_evaluator, run
 from torch.utils.data import (
@@ -15,6 +13,9 @@ from torch.utils.data import (
     TensorDataset,
     WeightedRandomSampler,
 )
+
+from bioautoml_nni.strategies import AlternatingDARTS
+from bioautoml_nni.strategies.data import HalvedSampler, disjoint_halves
 
 NUMBERS = TensorDataset(torch.arange(64))
 

@@ -4,17 +4,17 @@ import copy
 
 import pytest
 import torch
-from bioautoml_nni.search_spaces import MultimodalSpace
-from bioautoml_nni.strategies import AlternatingDARTS, graphs
-from bioautoml_nni.strategies.finiteness import FiniteLosses
-from bioautoml_nni.strategies.graphs import GraphedForward, obstacle, record_passes
-from bioautoml_nni.strategies.module import AlternatingModule
 from nni.nas.evaluator.pytorch import Classification, DataLoader
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import TensorDataset
 
 from bioautoml_nni.nni_engine import run_one_shot
 from bioautoml_nni.registry import plugins
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.strategies import AlternatingDARTS, graphs
+from bioautoml_nni.strategies.finiteness import FiniteLosses
+from bioautoml_nni.strategies.graphs import GraphedForward, obstacle, record_passes
+from bioautoml_nni.strategies.module import AlternatingModule
 from bioautoml_nni.utils.errors import DivergenceError
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

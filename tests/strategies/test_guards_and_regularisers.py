@@ -2,16 +2,16 @@ import math
 
 import pytest
 import torch
-from bioautoml_nni.search_spaces import MultimodalSpace
-from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.guards import Guards
-from bioautoml_nni.strategies.supernet import MixedOperation
 from test_alternating import make_evaluator, run
 
 from bioautoml_nni.architecture.weights import entropy, skip_counts
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import get, plugins
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.strategies import AlternatingDARTS
+from bioautoml_nni.strategies.guards import Guards
+from bioautoml_nni.strategies.supernet import MixedOperation
 from bioautoml_nni.utils.errors import ConfigError
 
 SKIPS = frozenset({"skip"})

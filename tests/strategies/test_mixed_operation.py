@@ -5,15 +5,15 @@ from functools import partial
 
 import pytest
 import torch
-from bioautoml_nni.search_spaces import MultimodalSpace, cell
-from bioautoml_nni.search_spaces.operations import pooling
-from bioautoml_nni.search_spaces.operations._base import Operation
-from bioautoml_nni.strategies import AlternatingDARTS
 from nni.nas.strategy import DARTS
 
 from bioautoml_nni.kernels import norm_relu, passes
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import plugins
+from bioautoml_nni.search_spaces import MultimodalSpace, cell
+from bioautoml_nni.search_spaces.operations import pooling
+from bioautoml_nni.search_spaces.operations._base import Operation
+from bioautoml_nni.strategies import AlternatingDARTS
 
 RELAXATIONS = list(plugins("relaxations"))
 LEAST = 20

@@ -5,13 +5,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+from nni.nas.hub.pytorch import NasBench101
+
+from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.strategies import AlternatingDARTS
 from bioautoml_nni.strategies.checkpointing import frozen_batch_norm
 from bioautoml_nni.strategies.nasbench101 import MixedNasBench101, SampledNasBench101, strongest_edges
 from bioautoml_nni.strategies.random_paths import RandomPaths
-from nni.nas.hub.pytorch import NasBench101
-
-from bioautoml_nni.nni_engine import named_architecture_parameters
 
 CELL = {"max_num_vertices": 5, "max_num_edges": 5}
 

@@ -7,12 +7,6 @@ from pathlib import Path
 import nni
 import pytest
 import torch
-from bioautoml_nni.search_spaces import MultimodalSpace
-from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.nni_darts import NNIEnas
-from bioautoml_nni.strategies.random_paths import RandomPaths
-from bioautoml_nni.strategies.supermodules import MixedConv2d
-from bioautoml_nni.strategies.supernet import MixedInput, slot_weights, weighted
 from nni.mutable import ExpressionConstraint
 from nni.nas.nn.pytorch import InputChoice, LayerChoice, ModelSpace, MutableConv2d
 from nni.nas.strategy import DARTS, TPE, PolicyBasedRL
@@ -22,6 +16,12 @@ from torch import nn
 from bioautoml_nni.architecture import topology_of
 from bioautoml_nni.architecture.weights import with_positions
 from bioautoml_nni.nni_engine import evolve, named_architecture_parameters
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.strategies import AlternatingDARTS
+from bioautoml_nni.strategies.nni_darts import NNIEnas
+from bioautoml_nni.strategies.random_paths import RandomPaths
+from bioautoml_nni.strategies.supermodules import MixedConv2d
+from bioautoml_nni.strategies.supernet import MixedInput, slot_weights, weighted
 from bioautoml_nni.utils.errors import PluginError
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "nni_spaces.py"

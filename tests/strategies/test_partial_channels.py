@@ -1,12 +1,12 @@
 import pytest
 import torch
-from bioautoml_nni.search_spaces import MultimodalSpace
-from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.supernet import MixedOperation
 from torch.nn import functional
 
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import plugins
+from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.strategies import AlternatingDARTS
+from bioautoml_nni.strategies.supernet import MixedOperation
 from bioautoml_nni.utils.errors import ConfigError
 
 

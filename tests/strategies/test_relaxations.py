@@ -1,12 +1,12 @@
 import pytest
 import torch
+
+from bioautoml_nni.nni_engine import named_architecture_parameters
+from bioautoml_nni.registry import get, plugins
 from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.strategies import AlternatingDARTS
 from bioautoml_nni.strategies.relaxations._base import annealed
 from bioautoml_nni.strategies.supernet import MixedOperation
-
-from bioautoml_nni.nni_engine import named_architecture_parameters
-from bioautoml_nni.registry import get, plugins
 
 
 def relaxation(name, **arguments):

@@ -2,8 +2,6 @@ import copy
 
 import pytest
 import torch
-from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.schedules.unrolled import unrolled_gradient
 from nni.nas.evaluator.pytorch import DataLoader
 from nni.nas.strategy import DARTS
 from test_alternating import make_data, make_evaluator, make_space, run
@@ -11,6 +9,8 @@ from torch import nn
 
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import plugins
+from bioautoml_nni.strategies import AlternatingDARTS
+from bioautoml_nni.strategies.schedules.unrolled import unrolled_gradient
 from bioautoml_nni.utils.errors import DivergenceError
 
 

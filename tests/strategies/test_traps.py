@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from bioautoml_nni.strategies import AlternatingDARTS
 from nni.nas.evaluator.pytorch import DataLoader
 from test_alternating import make_data, make_evaluator, make_space, run
 from torch.utils.data import BatchSampler, SequentialSampler
 
 from bioautoml_nni.nni_engine import named_architecture_parameters
+from bioautoml_nni.strategies import AlternatingDARTS
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("bioautoml_nni", "search_spaces", "strategies")

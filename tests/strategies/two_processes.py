@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import torch
-from bioautoml_nni.strategies import AlternatingDARTS
 from nni.nas.evaluator.pytorch import Classification, DataLoader
 from test_alternating import make_data, make_space, run
 from torch import nn
@@ -13,6 +12,7 @@ from torch.utils.data import RandomSampler, Subset
 
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import plugins
+from bioautoml_nni.strategies import AlternatingDARTS
 
 
 def search(folder: Path, schedule: str, batch: int, devices: int, plain: bool) -> dict[str, torch.Tensor]:

@@ -1,7 +1,8 @@
 """A fusion."""
 
-from bioautoml_nni.search_spaces.fusions._base import Fusion
 from torch import Tensor, nn
+
+from bioautoml_nni.search_spaces.fusions._base import Fusion
 
 
 class SumFusion(Fusion):

@@ -1,7 +1,8 @@
 """A candidate operation."""
 
-from bioautoml_nni.search_spaces.operations._base import Operation
 from torch import Tensor, nn
+
+from bioautoml_nni.search_spaces.operations._base import Operation
 
 
 class AsymmetricConv(Operation):

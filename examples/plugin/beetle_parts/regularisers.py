@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor, nn
+
 from bioautoml_nni.strategies.regularisers._base import Regulariser
 from bioautoml_nni.strategies.relaxations._base import Relaxation
-from torch import Tensor, nn
 
 
 class EqualShares(Regulariser):
