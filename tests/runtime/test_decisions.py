@@ -62,3 +62,52 @@ def test_confidence_reaches_the_threshold_or_there_is_no_answer(weights, thresho
     assert (answers.loc[~sure, "confidence"] <= threshold + 1e-6).all()
     best = [f"probability_{place}" for place in range(1, 5)]
     assert np.allclose(answers[best].sum(axis=1), 1, atol=1e-5)
+
+
+def test_what_reaches_the_threshold_exactly_is_sure():
+    probabilities = np.array([[0.5, 0.25, 0.125, 0.125], [0.25, 0.25, 0.25, 0.25]])
+    answers = Decisions(CLASSES, "genus", threshold=0.5).answers(probabilities)
+    assert answers["prediction"].tolist() == ["Apis", "Apidae"]
+    assert answers["confidence"].tolist() == [0.5, 0.5]
+
+
+def test_the_best_classes_stand_beside_their_probabilities_with_six_digits():
+    answers = Decisions(CLASSES, "genus", species_list=["Musca", "Vespa", "Apis"]).answers(
+        np.array([[0.1, 0.9, 0.2, 0.3]]) / 1.5
+    )
+    row = answers.iloc[0]
+    assert [row[f"label_{place}"] for place in (1, 2, 3)] == ["Musca", "Vespa", "Apis"]
+    assert [row[f"probability_{place}"] for place in (1, 2, 3)] == [0.5, 0.333333, 0.166667]
+    of_places = {f"{what}_{place}" for what in ("label", "probability") for place in (1, 2, 3)}
+    assert row["confidence"] == 0.5 and set(answers) == {"prediction", "rank", "confidence"} | of_places
+    third = Decisions(CLASSES, "genus").answers(np.full((1, 4), 1.0) / [3, 6, 4, 4])
+    assert third.loc[0, "confidence"] == 0.333333
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["Apis", "Homo"], "species list: Homo is not a class of this model; see classes.csv for its names."),
+        (
+            [f"X{number}" for number in range(7)],
+            "species list: X0, X1, X2, X3, X4 are not classes of this model; see classes.csv for its names.",
+        ),
+        ([], "species list: names no class at all."),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_refused_in_a_sentence(names, said):
+    with pytest.raises(DataError) as caught:
+        Decisions(CLASSES, "genus", species_list=names)
+    assert str(caught.value) == said
+
+
+def test_a_specimen_whose_classes_cannot_occur_is_any_of_those_that_can():
+    with np.errstate(all="raise"):
+        answers = Decisions(CLASSES, "genus", species_list=["Vespa", "Musca"]).answers(np.array([[1.0, 0.0, 0.0, 0.0]]))
+    assert answers.loc[0, ["probability_1", "probability_2"]].tolist() == [0.5, 0.5]
+
+
+def test_an_answer_is_a_class_or_a_coarser_taxon():
+    assert Decisions(CLASSES, "genus").taxa() == [
+        "Apis", "Bombus", "Vespa", "Musca", "Apidae", "Vespidae", "Muscidae", "Hymenoptera", "Diptera",
+    ]  # fmt: skip
