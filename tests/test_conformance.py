@@ -18,8 +18,12 @@ ARGUMENTS = {
     ("search_spaces", "timm"): {"encoder": "resnet10t"},
     ("search_spaces", "multimodal"): {"channels": 4},
     ("encoders", "timm"): {"argument": "test_resnet@random"},
+    ("methods", "timm"): {"argument": "resnet10t"},
+    ("methods", "timm_probe"): {"argument": "resnet10t"},
+    ("methods", "with"): {"argument": "training.epochs=3"},
 }
-KINDS = ("encoders", "operations", "fusions", "losses", "search_spaces", "strategies", "relaxations", "regularisers")
+KINDS = ("encoders", "operations", "fusions", "losses", "search_spaces", "strategies", "relaxations", "regularisers",
+         "methods", "candidates")  # fmt: skip
 
 
 def is_installed(package: str) -> bool:
@@ -44,8 +48,8 @@ def test_the_table_source_keeps_the_contract(tmp_path):
 
 
 def test_kinds_without_a_suite_are_named():
-    with pytest.raises(ValueError, match="no suite for 'methods'"):
-        testing.check("methods", "majority")
+    with pytest.raises(ValueError, match="no suite for 'schedules'"):
+        testing.check("schedules", "odd_even")
 
 
 class Shifted(Operation):

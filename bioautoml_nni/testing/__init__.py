@@ -17,9 +17,11 @@ from typing import Any
 
 from ..registry import get
 from ._base import SMALL, SPACE, tried
+from .candidates import check_candidate
 from .encoders import check_encoder
 from .fusions import check_fusion
 from .losses import check_loss
+from .methods import check_method
 from .operations import check_operation
 from .parts import check_regulariser, check_relaxation
 from .sources import check_manifest, check_source
@@ -31,10 +33,12 @@ __all__ = [
     "SMALL",
     "SPACE",
     "check",
+    "check_candidate",
     "check_encoder",
     "check_fusion",
     "check_loss",
     "check_manifest",
+    "check_method",
     "check_operation",
     "check_regulariser",
     "check_relaxation",
@@ -50,9 +54,9 @@ def check(kind: str, name: str, **arguments: Any) -> None:
 
     Args:
         kind: "operations", "fusions", "losses", "search_spaces", "strategies", "relaxations", "regularisers",
-            "sources" or "encoders".
+            "sources", "encoders", "methods" or "candidates".
         arguments: further constructor arguments: of a space or a strategy the choices, of a source where its data lies,
-            of an encoder of a family which network.
+            of an encoder of a family which network, of a method what stands after the colon.
 
     Raises:
         AssertionError: naming what does not hold.
@@ -68,6 +72,8 @@ def check(kind: str, name: str, **arguments: Any) -> None:
         "regularisers": check_regulariser,
         "sources": check_source,
         "encoders": check_encoder,
+        "methods": check_method,
+        "candidates": check_candidate,
     }
     if kind not in suites:
         raise ValueError(f"there is no suite for {kind!r}; suites: {', '.join(suites)}")
