@@ -52,6 +52,10 @@ class ImageFolderSource:
             )
         table = pd.DataFrame(rows)
         notes = [f"{skipped} files that are no images, or lie in no class folder, left out."] if skipped else []
+        if loose:
+            notes.append(
+                f"{len(loose)} images beside the class folders have no class and are left out, such as {loose[0]}."
+            )
         listing.hidden = 0  # hidden files are no files that anybody gave
         notes += listing.notes()
         return Manifest(table if split else table.drop(columns=SPLIT), self.root, {}, rank="folder", notes=notes)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from bioautoml_nni.data.manifest import IMAGE, LABEL
 from bioautoml_nni.sources.darwin_core import DarwinCoreSource
+from bioautoml_nni.sources.imagefolder import ImageFolderSource
 from bioautoml_nni.sources.webdataset import WebDatasetSource
 from bioautoml_nni.utils.errors import DataError
 
@@ -105,3 +106,12 @@ def test_further_images_and_companions_of_a_sample_are_counted_or_none(tmp_path)
     manifest = WebDatasetSource(tmp_path, classes=["x", "y"]).load()
     assert manifest.table[LABEL].tolist() == ["ant", "²"]
     assert "1 images beyond the first of their sample left out, such as 0.right.png" in " ".join(manifest.notes)
+
+
+def test_images_beside_class_folders_are_counted(tmp_path):
+    for name in ("ant/1.png", "bee/2.png", "3.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    manifest = ImageFolderSource(tmp_path).load()
+    assert manifest.table[LABEL].tolist() == ["ant", "bee"]
+    assert "1 images beside the class folders have no class and are left out, such as 3.png" in " ".join(manifest.notes)

@@ -211,7 +211,10 @@ def test_folders_are_classes_and_paths_are_no_features(tmp_path):
     require_sound(manifest)
     assert manifest.table[LABEL].tolist() == ["ant", "ant", "bee"] and SPLIT not in manifest.table
     assert not manifest.features() and list(manifest.table) == [ID, IMAGE, LABEL]
-    assert manifest.notes == ["1 files that are no images, or lie in no class folder, left out."]
+    assert manifest.notes == [
+        "1 files that are no images, or lie in no class folder, left out.",
+        "1 images beside the class folders have no class and are left out, such as loose.jpg.",
+    ]
 
 
 def test_folders_of_parts_are_an_official_split(tmp_path):
