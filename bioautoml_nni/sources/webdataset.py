@@ -115,6 +115,8 @@ class WebDatasetSource:
                     elif kind in SUFFIXES:
                         sample["image"] = f"{shard.relative_to(self.root)}::{member.offset_data}+{member.size}"
                     elif extension in ("cls", "txt", "json"):
+                        if extension in sample:
+                            sample["twice"] = extension
                         content = archive.extractfile(member)
                         data = content.read() if content else b""
                         sample[extension] = data.decode(encoding_of(io.BytesIO(data)))
@@ -123,6 +125,9 @@ class WebDatasetSource:
         return [self._row(key, sample, shard, damaged) for key, sample in samples.items()]
 
     def _row(self, key: str, sample: dict[str, Any], shard: Path, damaged: list[str]) -> dict[str, Any] | None:
+        if "twice" in sample:
+            damaged.append(f"{key!r} of {shard.name}, which has more than one .{sample['twice']}")
+            return None
         try:
             values = parse_json(sample["json"]) if "json" in sample else {}
         except ValueError as error:

@@ -80,12 +80,12 @@ def test_nothing_outside_of_an_archive_is_read(tmp_path):
         read(tmp_path, place="../secret.txt")
 
 
-def write_shard(path, **files):
-    """Write a shard of files with their content; an image where that is None."""
+def write_shard(path, *more, **files):
+    """Write a shard of files with their content; an image where that is None; `more` are pairs whose names repeat."""
     picture = io.BytesIO()
     Image.new("RGB", (8, 8)).save(picture, "PNG")
     with tarfile.open(path, "w") as shard:
-        for name, content in files.items():
+        for name, content in (*files.items(), *more):
             data = picture.getvalue() if content is None else content.encode()
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
@@ -115,3 +115,11 @@ def test_images_beside_class_folders_are_counted(tmp_path):
     manifest = ImageFolderSource(tmp_path).load()
     assert manifest.table[LABEL].tolist() == ["ant", "bee"]
     assert "1 images beside the class folders have no class and are left out, such as 3.png" in " ".join(manifest.notes)
+
+
+def test_samples_of_one_name_are_no_sample(tmp_path):
+    more = [("0.png", None), ("0.cls", "bee")]
+    write_shard(tmp_path / "a.tar", *more, **{"0.png": None, "0.cls": "ant", "1.png": None, "1.cls": "ant"})
+    manifest = WebDatasetSource(tmp_path).load()
+    assert manifest.table[LABEL].tolist() == ["ant"] and manifest.table["_id"].tolist() == ["1"]
+    assert "'0' of a.tar, which has more than one .cls" in " ".join(manifest.notes)
