@@ -103,7 +103,7 @@ class ImageFinder:
         plain = unquote(name.strip().replace("\\", "/"))
         for rule, candidates in self._candidates(plain):
             if len(candidates) == 1:
-                self.used[rule] += 1
+                self.used[rule] += candidates[0] != name  # itself is a link that leads nowhere, or a pipe
                 return candidates[0] + end
             if candidates:
                 self.ambiguous.append(text)
