@@ -343,7 +343,7 @@ class ImageStore:
         except FileNotFoundError:
             return text, -1, -1, -1, None, None, None, 0, 0, 0, "the file is missing"
         except OSError as error:
-            reason = str(error).replace(str(self.root / reference.path), reference.path)
+            reason = (error.strerror or str(error)).replace(str(self.root / reference.path), reference.path)
             return text, -1, *(stamp or (-1, -1)), None, None, _digest(data), 0, 0, 0, reason
         pixels = image.square.tobytes()
         if row >= 0:

@@ -15,6 +15,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from bioautoml_nni.data.image_files import list_images
+from bioautoml_nni.data.image_store import ImageStore
 from bioautoml_nni.runtime import Model
 from bioautoml_nni.runtime.predict import Request, predict
 from bioautoml_nni.serve.app import create_app
@@ -193,3 +194,10 @@ def test_links_in_a_circle_are_a_row_with_a_reason(model, tmp_path):
     assert (outcome.rows, outcome.failed) == (2, 1)
     assert "symbolic links" in pd.read_csv(tmp_path / "out.csv")["error"][0]
     assert "found" not in " ".join(outcome.notes)
+
+
+def test_what_is_wrong_with_a_file_is_said_in_words(tmp_path):
+    (tmp_path / "circle.png").symlink_to("circle.png")
+    (tmp_path / "folder.png").mkdir()
+    failures = ImageStore(tmp_path, 8, tmp_path / "cache").ensure(["circle.png", "folder.png"])["failure"].tolist()
+    assert failures == ["Too many levels of symbolic links", "Is a directory"]
