@@ -81,9 +81,8 @@ def table_steps(folder: Path, rows: int, queue: Any) -> None:
         }
     )  # fmt: skip
     console, steps = Console(quiet=True), Steps(rows)
-    manifest = steps.run("manifest", lambda: load_manifest(experiment))
-    data, seen = steps.run("labels, split, screen, roles", partial(finish, experiment, manifest, console))
-    del manifest
+    given = [steps.run("manifest", partial(load_manifest, experiment))]
+    data, seen = steps.run("labels, split, screen, roles", lambda: finish(experiment, given.pop(), console))
     steps.run("audit", lambda: audit(data, seen, experiment.data))
     steps.run("digest", data.digest)
     encoder = MetadataPreprocessor(data.manifest.features(), forms=data.manifest.forms)

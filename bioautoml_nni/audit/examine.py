@@ -77,8 +77,7 @@ def examine(experiment: Experiment, console: Console, manifest: Manifest | None 
         DataError: for data that cannot even be looked at: no table, no usable row, a single class, a path that leads
             out of the image root, a part of the split that stays empty.
     """
-    given = load_manifest(experiment) if manifest is None else manifest
-    data, found = finish(experiment, given, console)
+    data, found = finish(experiment, load_manifest(experiment) if manifest is None else manifest, console)
     return Examination(data, audit(data, found, experiment.data))
 
 
@@ -101,6 +100,8 @@ def finish(experiment: Experiment, manifest: Manifest, console: Console) -> tupl
         *labelled.remarks,
     ]
     dropped, joined, table = dict(labelled.left_out), dict(labelled.joined), labelled.table
+    manifest = dataclasses.replace(manifest, table=table)  # one table of many rows is enough
+    del labelled
     facts = pixels = None
     unreadable = NONE_UNREADABLE
     if "image" in settings.modalities:
@@ -111,7 +112,9 @@ def finish(experiment: Experiment, manifest: Manifest, console: Console) -> tupl
         facts = seen.facts.iloc[again.kept].reset_index(drop=True)
         remarks += [*seen.remarks, *again.remarks]
         table, unreadable, pixels = again.table, seen.unreadable, store.pixels(facts)
+        manifest = dataclasses.replace(manifest, table=table)
         dropped, joined = {**dropped, **again.left_out}, {**joined, **again.joined}
+        del seen, again
     part = splits.divide(table, settings, experiment.seed)
     found = _screen(experiment, manifest, table, part, console)
     roles = decide_roles(
@@ -128,8 +131,10 @@ def _screen(
     experiment: Experiment, manifest: Manifest, table: pd.DataFrame, part: pd.Series, console: Console
 ) -> Screen:
     """Screen the columns of all rows whose labels are learned."""
-    learned = part != splits.UNKNOWN
-    table, part = table[learned].reset_index(drop=True), part[learned].reset_index(drop=True)
+    learned = (part != splits.UNKNOWN).to_numpy()
+    if not learned.all():
+        table, part = table[learned], part[learned]
+    table, part = table.reset_index(drop=True), part.reset_index(drop=True)
     own = [name for name in table if name not in (ID, IMAGE, LABEL, SPLIT)]
     split = experiment.data.split
     with make_progress(console) as progress:

@@ -64,7 +64,7 @@ def audit(data: Specimens, found: Screen, settings: DataConfig) -> Audit:
         *data.remarks,
         *judge_columns(found, data.manifest, data.overridden, uses_metadata, settings.split),
         *(misfit_remarks(data.manifest, data.table) if uses_metadata else ()),
-        *judge_split(data.table[data.learned], data.part[data.learned], settings.split, found),
+        *judge_split(*data.learned_rows, settings.split, found),
         *(judge_images(images) if images is not None else ()),
     )
     return Audit(remarks, _record(data, found, remarks, images, settings.split.group))
@@ -73,7 +73,7 @@ def audit(data: Specimens, found: Screen, settings: DataConfig) -> Audit:
 def _record(
     data: Specimens, found: Screen, remarks: Sequence[Remark], images: dict[str, Any] | None, group: str | None
 ) -> dict[str, Any]:
-    table, part = data.table[data.learned], data.part[data.learned]
+    table, part = data.learned_rows
     counts = pd.crosstab(table[LABEL], part).reindex(columns=list(splits.PARTS), fill_value=0)
     return {
         "verdict": verdict_of(remarks),
@@ -117,7 +117,7 @@ def _column(finding: ColumnFinding, role: Role, remarks: Sequence[Remark]) -> di
 
 def _crossing(table: pd.DataFrame, part: pd.Series, group: str) -> int:
     """Return how many groups have specimens both inside and outside of the test split."""
-    return int((table.assign(test=part == splits.TEST).groupby(group)["test"].nunique() > 1).sum())
+    return int(((part == splits.TEST).groupby(table[group]).nunique() > 1).sum())
 
 
 def _tail(training: pd.Series) -> dict[str, list[str]]:

@@ -41,6 +41,7 @@ def show_estimate(experiment: object) -> None:
     table.add_row("whole run", "", "", duration(found.seconds), style="bold")
     console.print(table)
     kept = "kept" if found.cached else "above cache.max_gb, so decoded again in every epoch"
+    kept += f"; {found.there:,} images are there" if found.there else ""
     images = f"image cache {found.cache_gb:.2f} GB ({kept}); " if found.cache_gb else ""
     console.print(
         f"Memory {found.memory_mb / 1000:.1f} GB. Disk: {images}run directory about {found.run_mb:.0f} MB. From a "

@@ -16,7 +16,7 @@ import threading
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -202,6 +202,26 @@ class ImageStore:
                 "cache.folder to another disk. What was decoded so far is kept."
             ) from error
         return facts.reindex(list(references)).reset_index()
+
+    def there(self, references: Sequence[str], keeps_pixels: bool = True) -> int:
+        """Return how many of the images are stored under the size and time stamp that their files have now; nothing is
+        written, and rows are not compared with their checksums.
+
+        Args:
+            keeps_pixels: whether pixels are wanted, too; else facts are enough.
+        """
+        file = self.folder / "index.sqlite"
+        if not file.is_file():
+            return 0
+        try:
+            with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as index:
+                query = "SELECT reference, bytes, modified FROM images WHERE failure IS NULL AND row >= ?"
+                known = {text: tuple(stamp) for text, *stamp in index.execute(query, (0 if keeps_pixels else -1,))}
+        except sqlite3.DatabaseError:  # it is built anew
+            return 0
+        wanted = [text for text in dict.fromkeys(references) if text in known]
+        stamps = self._stamps({text: ImageReference.parse(text) for text in wanted})
+        return sum(stamps[text] == known[text] for text in wanted)
 
     def verified(self, references: Sequence[str]) -> pd.DataFrame:
         """Return what `ensure` does, without looking again at images that this process has looked at.

@@ -45,6 +45,10 @@ FORMS = (
 )  # fmt: skip
 
 
+STARTS = frozenset("+-.,iI\u0130\u0131")
+"""Letters besides digits that a number can begin with; the last two are i in the eyes of a pattern without case."""
+
+
 @dataclass(frozen=True)
 class NumberReport:
     """What a column says as numbers.
@@ -76,19 +80,21 @@ def decide_numbers(column: pd.Series) -> NumberReport:
         text = clean(cell_text(value) or "")
         if text:
             texts[text] = texts.get(text, 0) + int(count)
-    words = {text for text in texts if text.lower() in GAP_WORDS}
-    others = {text: count for text, count in texts.items() if text not in words}
-    readings = {form: sum(count for text, count in others.items() if _pattern(form).match(text)) for form in FORMS}
+    del counts
+    gaps = sum(texts.pop(word) for word in [text for text in texts if text.lower() in GAP_WORDS])
+    others = texts  # of as many texts as rows there is one dictionary only
+    begun = {text: count for text, count in others.items() if text[0] in STARTS or text[0].isdecimal()}
+    readings = {form: sum(count for text, count in begun.items() if _pattern(form).match(text)) for form in FORMS}
     form = max(readings, key=lambda form: readings[form])  # the first of equals
     pattern = _pattern(form)
-    wrong = [text for text in others if not pattern.match(text)]
+    wrong = [text for text in others if text not in begun or not pattern.match(text)]
     ambiguous = 0
     if form in (NumberForm(","), NumberForm(".", ",")):
         signed = {text: count for text, count in others.items() if "," in text}
         if all(TWO_WAYS.match(text) for text in signed):
             ambiguous = sum(signed.values())
     return NumberReport(
-        form, readings[form], sum(texts[word] for word in words), sum(others[text] for text in wrong), ambiguous,
+        form, readings[form], gaps, sum(others[text] for text in wrong), ambiguous,
         tuple(wrong[:3]), all(WHOLE.match(text) for text in others), any(CODE.match(text) for text in others),
     )  # fmt: skip
 

@@ -57,8 +57,8 @@ def readable(table: pd.DataFrame, store: ImageStore, limit: float, console: Cons
         )
     unreadable = table.loc[~kept, [ID, IMAGE]].assign(reason=facts.loc[~kept, "failure"].to_numpy())
     return Readable(
-        table[kept].reset_index(drop=True),
-        facts[kept].reset_index(drop=True),
+        (table if kept.all() else table[kept]).reset_index(drop=True),
+        (facts if kept.all() else facts[kept]).reset_index(drop=True),
         unreadable,
         () if unreadable.empty else (_remark(unreadable, len(table), limit),),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,10 @@ from . import splits
 from .image_store import Pixels
 from .manifest import Manifest
 from .remark import Remark
-from .tables import csv_text
+from .tables import csv_blocks
+
+DIGESTED = 1 << 14
+"""Rows whose text is held at a time."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Specimens:
     """Specimens that are used, and what was left out on the way to them.
 
     Attributes:
-        manifest: as the source gave it, with the final roles.
+        manifest: as the source gave it, with the final roles and the rows that are used.
         table: rows that are used: labelled, frequent enough, with a readable image if images are used.
         part: part of each of them.
         facts: their facts from the image store, or None without images.
@@ -50,6 +54,12 @@ class Specimens:
         return (self.part != splits.UNKNOWN).to_numpy()
 
     @property
+    def learned_rows(self) -> tuple[pd.DataFrame, pd.Series]:
+        """The rows whose label is a class, and their parts."""
+        learned = self.learned
+        return (self.table, self.part) if learned.all() else (self.table[learned], self.part[learned])
+
+    @property
     def in_training(self) -> np.ndarray:
         """Whether each row is trained on (N,)."""
         return self.part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()
@@ -61,7 +71,21 @@ class Specimens:
 
     def digest(self) -> str:
         """Return the SHA-256 of the table and of every image's content."""
-        digest = hashlib.sha256(csv_text(self.table).encode())
+        digest = csv_digest(self.table)
         if self.facts is not None:
-            digest.update("".join(self.facts["digest"]).encode())
+            for start in range(0, len(self.facts), DIGESTED):
+                digest.update("".join(self.facts["digest"].iloc[start : start + DIGESTED]).encode())
         return digest.hexdigest()
+
+
+def csv_digest(table: pd.DataFrame) -> Any:
+    """Return the SHA-256 of a table's text as `csv_text` writes it, without holding that text."""
+    for quoted in (False, True):
+        digest = hashlib.sha256()
+        for text in csv_blocks(table, DIGESTED, quoted):
+            if "\r" in text and not quoted:
+                break
+            digest.update(text.encode())
+        else:
+            break
+    return digest

@@ -35,6 +35,8 @@ def divide(table: pd.DataFrame, settings: DataConfig, seed: int) -> pd.Series:
     """
     seed = seed if settings.split.seed is None else settings.split.seed
     learned = ~table[LABEL].isin(settings.hold_out)
+    needed = {LABEL, SPLIT, settings.split.group, settings.split.column}
+    table = table[[name for name in table if name in needed]]  # of many rows, copies of few columns
     return assign(table[learned], settings.split, seed).reindex(table.index, fill_value=UNKNOWN)
 
 

@@ -53,6 +53,8 @@ UNREADABLE = (
 LINE_END = re.compile(r"\r\n|\r|\n")
 LARGEST_WHOLE = 1e21
 """Floats below it that are whole numbers are written without an exponent."""
+READ = 1 << 14
+"""Rows of which the cells are held as they were read."""
 LARGEST_FIELD = 1 << 27
 
 csv.field_size_limit(LARGEST_FIELD)
@@ -132,12 +134,15 @@ class TableFile:
         names = self._names([cell_text(cell) or "" for cell in header])
         if not names:
             raise ValueError("it has no header")
-        shape = _Shape(self.path, len(names), line)
+        shape, gaps = _Shape(self.path, len(names), line), {"", *self.missing}
         for block in in_blocks(lines, rows):
-            fitted = [shape.fitted(number, [cell_text(cell) or "" for cell in cells]) for number, cells in block]
+            fitted = [
+                shape.fitted(number, [cell if isinstance(cell, str) else cell_text(cell) or "" for cell in cells])
+                for number, cells in block
+            ]
             yield pd.DataFrame(
                 {
-                    name: pd.Series([None if self._is_gap(cell) else cell for cell in column], dtype="str")
+                    name: pd.Series([None if cell.strip() in gaps else cell for cell in column], dtype="str")
                     for name, column in zip(names, zip(*fitted, strict=True), strict=True)
                 }
             )
@@ -265,7 +270,7 @@ def read_table(
         DataError: if the file is missing, empty, of another kind or cannot be parsed.
     """
     file = TableFile(path, missing, encoding, sheet)
-    parts = list(file.blocks(1 << 16))
+    parts = list(file.blocks(READ))
     if notes is not None:
         notes += file.notes
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
@@ -312,6 +317,18 @@ def csv_text(table: pd.DataFrame, header: bool = True) -> str:
     if "\r" in text:  # a reader would take it for the end of a line
         return table.to_csv(index=False, header=header, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     return text
+
+
+def csv_blocks(table: pd.DataFrame, rows: int, quoted: bool) -> Iterator[str]:
+    """Yield the text of `csv_text` in blocks of so many rows, of which one is held at a time.
+
+    Args:
+        quoted: whether texts are quoted, as `csv_text` does where one of them holds a carriage return.
+    """
+    quoting = csv.QUOTE_NONNUMERIC if quoted else csv.QUOTE_MINIMAL
+    for start in range(0, max(len(table), 1), rows):
+        part = table.iloc[start : start + rows]
+        yield part.to_csv(index=False, header=start == 0, lineterminator="\n", quoting=quoting)
 
 
 def cell_text(value: Any) -> str | None:

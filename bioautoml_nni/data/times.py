@@ -6,6 +6,7 @@ value by itself (`parse_times`).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -114,11 +115,14 @@ class Moment:
     timed: bool = False
 
 
-def decide_form(column: pd.Series) -> FormReport:
+def decide_form(column: pd.Series, limit: float = math.inf) -> FormReport:
     """Decide from all values of a column how it writes its dates.
 
     Where values with one reading stand on both sides no order is taken, so that those with two readings count as
     missing; where there are only such with two, the day is taken for the first, as most of the world writes it.
+
+    Args:
+        limit: number of unreadable values beyond which the rest is not looked at, since the column holds no dates.
     """
     texts = _texts(column)
     counts = dict.fromkeys(("day_first", "month_first", "ambiguous", "unreadable"), 0)
@@ -128,6 +132,8 @@ def decide_form(column: pd.Series) -> FormReport:
         day, month = (parse_moment(text, DateForm(order, serial)) for order in ("day_first", "month_first"))
         if day is None and month is None:
             counts["unreadable"] += count
+            if counts["unreadable"] > limit:
+                break
         elif day != month:
             counts["ambiguous"] += count
             example = example or text

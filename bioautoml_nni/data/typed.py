@@ -46,7 +46,7 @@ def with_types(table: pd.DataFrame, text: Collection[str] = (), roles: Mapping[s
         text: columns that hold identifiers or labels and stay text.
         roles: of columns whose meaning is known.
     """
-    result = Typed(table.copy())
+    result = Typed(table.copy(deep=False))
     for name in table:
         column, role = table[name], (roles or {}).get(name)
         if name in text:
@@ -85,9 +85,9 @@ def _undeclared(name: str, column: pd.Series, result: Typed) -> None:
     if numbers.read and not numbers.unreadable and not numbers.codes and numbers.read >= numbers.gaps:
         _numbers(name, column, numbers, result)
         return
-    dates = decide_form(column) if numbers.unreadable else None
-    different = int(column.notna().sum())
-    if dates is not None and dates.unreadable <= (1 - SHARE) * max(1, different):
+    most = (1 - SHARE) * max(1, int(column.notna().sum()))
+    dates = decide_form(column, most) if numbers.unreadable else None
+    if dates is not None and dates.unreadable <= most:
         _dates(name, dates, result)
         return
     _ask_about_gaps(name, column, result)

@@ -91,7 +91,7 @@ class CsvSource:
         if (~usable).any():
             first = int((~usable).to_numpy().argmax()) + 2
             notes.append(f"{int((~usable).sum())} rows without image or label left out (the first is line {first}).")
-        raw, labels = raw[usable], labels[usable]
+            raw, labels = raw[usable], labels[usable]
         if self.image is not None:
             finder = ImageFinder(image_root, self.links)
             images = pd.Series(finder.find_all(raw[self.image].astype(str)), index=raw.index, dtype="str")
@@ -99,7 +99,7 @@ class CsvSource:
         padded = int((raw[self.label].astype(str) != labels).sum())
         if padded:
             notes.append(f"{padded} labels have spaces around them, which are no part of them.")
-        table = raw.drop(columns=[name for name in (self.image, self.label, self.id) if name in raw]).copy()
+        table = raw.drop(columns=[name for name in (self.image, self.label, self.id) if name in raw])
         table.insert(0, LABEL, labels)
         table.insert(0, IMAGE, images[usable])
         table.insert(0, ID, as_strings(raw[self.id]) if self.id else [str(row) for row in raw.index])

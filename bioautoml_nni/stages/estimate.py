@@ -19,6 +19,7 @@ from rich.console import Console
 from ..config import Experiment
 from ..config.load import changed
 from ..data import splits
+from ..data.image_store import ImageStore
 from ..data.labels import learnable, named_settings
 from ..data.load import image_size, image_store, load_manifest
 from ..data.manifest import IMAGE, SPLIT, Manifest
@@ -63,6 +64,7 @@ class Estimate:
         cache_gb: decoded images, 0 without images.
         cached: whether they are kept, or decoded again in every epoch since they exceed `cache.max_gb`.
         run_mb: size of the run directory.
+        there: images that are in the cache already.
     """
 
     specimens: Mapping[str, int]
@@ -72,6 +74,7 @@ class Estimate:
     cache_gb: float
     cached: bool
     run_mb: float
+    there: int = 0
 
     @property
     def seconds(self) -> float:
@@ -109,18 +112,26 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
     cached = cache_gb <= experiment.cache.max_gb
     with tempfile.TemporaryDirectory(prefix="bioautoml-estimate-") as folder:
         dry = _dry(experiment, Path(folder) / "cache", cached)
-        decode = 0.0
+        decode, there = 0.0, 0
         if uses_images:
             started = time.perf_counter()
-            image_store(dry, manifest.image_root, size).ensure(few[IMAGE].tolist())
-            decode = (time.perf_counter() - started) / share
+            there = image_store(experiment, manifest.image_root, size).there(table[IMAGE].tolist(), cached)
+            reading += time.perf_counter() - started
+            missing = 1 - there / table[IMAGE].nunique()
+            decode = missing / share * _seconds_to_fill(image_store(dry, manifest.image_root, size), few)
         run = Path(folder) / "run"
         RunDirectory.create(run, dry)
         names = [name for name in DRY if name != "search" or experiment.derivation.searched]
         costs = _in_process(run, names, dataclasses.replace(manifest, table=few), console)
         run_mb = sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 1e6
     stages = _stage_costs(experiment, costs, specimens, share, len(settings.modalities), reading + decode)
-    return Estimate(specimens, len(few), stages, costs["evaluate"]["memory"], cache_gb, cached, run_mb)
+    return Estimate(specimens, len(few), stages, costs["evaluate"]["memory"], cache_gb, cached, run_mb, there)
+
+
+def _seconds_to_fill(store: ImageStore, few: pd.DataFrame) -> float:
+    started = time.perf_counter()
+    store.ensure(few[IMAGE].tolist())
+    return time.perf_counter() - started
 
 
 def _stage_costs(

@@ -99,7 +99,7 @@ def _pixel_statistics(pixels: Pixels, rows: np.ndarray) -> tuple[list[float], li
 
 def _parquet_ready(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with object columns of mixed kinds as text, which Parquet requires."""
-    ready = table.copy()
+    ready = table.copy(deep=False)
     for name in ready.columns:
         if ready[name].dtype == object:
             ready[name] = ready[name].map(lambda value: None if pd.isna(value) else str(value))

@@ -172,3 +172,15 @@ def test_the_index_holds_no_pickle(root, tmp_path):
     cache.ensure(names())
     rows = sqlite3.connect(cache.folder / "index.sqlite").execute("SELECT * FROM images").fetchall()
     assert all(isinstance(value, (str, int, type(None))) for row in rows for value in row)
+
+
+def test_it_says_what_is_there_and_writes_nothing(root, tmp_path):
+    cache = store(root, tmp_path)
+    assert cache.there(names()) == 0 and not (tmp_path / "caches").exists()
+    (root / "5.png").write_bytes(b"no image")
+    cache.ensure([*names(4), "5.png", "none.png"])
+    before = {path: path.stat().st_mtime_ns for path in cache.folder.iterdir()}
+    assert cache.there([*names(), "none.png"]) == 4
+    assert {path: path.stat().st_mtime_ns for path in cache.folder.iterdir()} == before
+    Image.new("RGB", (10, 10), (1, 2, 3)).save(root / "2.png")
+    assert cache.there(names()) == 3

@@ -1,6 +1,7 @@
 """The dry run before a long one: what is sampled, what is counted, and what it says."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from rich.console import Console
 from bioautoml_nni.cli import estimating
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.data import splits
+from bioautoml_nni.data.image_store import ImageStore
 from bioautoml_nni.derivation.halving import halving
 from bioautoml_nni.stages import estimate as module
 from bioautoml_nni.stages.estimate import estimate
@@ -100,3 +102,29 @@ def test_a_long_run_says_what_it_will_take(finished, monkeypatch):
     finally:
         for name in ("retrain", "search"):
             (run / f"{name}-away").rename(run / name)
+
+
+def test_what_is_in_the_cache_already_costs_no_decoding(table_root, tmp_path, monkeypatch):
+    costs = {
+        "prepare": {"seconds": 0.0}, "search": {"epoch_seconds": 0.1}, "retrain": {"epoch_seconds": 0.1},
+        "evaluate": {"seconds": 0.0, "memory": 1.0},
+    }  # fmt: skip
+    monkeypatch.setattr(module, "_in_process", lambda *arguments: costs)
+    experiment = parse_experiment(tiny_experiment(table_root, cache={"folder": str(tmp_path / "cache")}))
+    first = estimate(experiment, Console(quiet=True))
+    assert first.there == 0 and not (tmp_path / "cache").exists()
+    store = ImageStore(table_root, 16, tmp_path / "cache")
+    store.ensure([f"images/{number}.png" for number in range(36)])
+    whole, clock = ImageStore.ensure, [0.0]
+
+    def ensure(self, references, *more):
+        clock[0] += 100
+        return whole(self, references, *more)
+
+    monkeypatch.setattr(ImageStore, "ensure", ensure)
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    half = estimate(experiment, Console(quiet=True))
+    assert half.there == 36 and half.stages["prepare"].seconds == 50
+    whole(store, [f"images/{number}.png" for number in range(72)])
+    again = estimate(experiment, Console(quiet=True))
+    assert again.there == 72 and again.stages["prepare"].seconds == 0
