@@ -120,12 +120,14 @@ class SecondTrunkCandidate(TrunkCandidate):
     """Searched cells on a frozen encoder once more with another seed: together they are better than each."""
 
     number = 1
+    priority = 1
 
 
 class ThirdTrunkCandidate(TrunkCandidate):
     """Searched cells on a frozen encoder with a third seed."""
 
     number = 2
+    priority = 1
 
 
 class StudentCandidate(TrunkCandidate):

@@ -56,6 +56,8 @@ class Candidate(ABC):
             (a device that has no room for some candidates, which then are tried as teachers where they are quick).
         requires: plug-ins without which it is left out, each ``kind:name``.
         baseline: whether it is only shown for comparison and never chosen.
+        priority: candidates with a smaller number are tried first, and among equal ones the quickest; 0 is for what
+            brings most for its time, 1 for a further seed of such, 2 for what starts from nothing.
         least: smallest share of its full length at which it is worth its time; 1 where it cannot be shortened.
         training_share: share of its time that goes into the training of the final network.
     """
@@ -64,6 +66,7 @@ class Candidate(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     requires: ClassVar[tuple[str, ...]] = ()
     baseline: ClassVar[bool] = False
+    priority: ClassVar[int] = 0
     least: ClassVar[float] = 1.0
     training_share: ClassVar[float] = 0.8
 

@@ -46,6 +46,7 @@ class SearchedCandidate(Candidate):
     """The experiment itself: a network whose cells are searched and trained from scratch."""
 
     row = "as_configured"
+    priority = 2
     least = 0.2
     training_share = 0.5
 

@@ -99,7 +99,7 @@ def work_of(data: PreparedData) -> Work:
 
 
 def make_plan(work: Work, limits: Limits, clock: Clock) -> list[Step]:
-    """Return all candidates, the quickest first and those that need a teacher last; and with reasons those left out."""
+    """Return all candidates by priority, the quickest first, those that need a teacher last; and those left out."""
     steps = [_step(name, work, limits, clock) for name in plugins("candidates")]
     outgrown = any(step.teaches for step in steps)
     for step in steps:
@@ -137,8 +137,9 @@ def _needs(step: Step, what: str) -> bool:
     return step.candidate is not None and what in step.candidate.needs
 
 
-def _order(step: Step) -> tuple[bool, bool, float]:
-    return step.seconds is None, _needs(step, "teacher"), step.seconds or 0.0
+def _order(step: Step) -> tuple[bool, bool, int, float]:
+    priority = 0 if step.candidate is None else step.candidate.priority
+    return step.seconds is None, _needs(step, "teacher"), priority, step.seconds or 0.0
 
 
 def missing(needs: tuple[str, ...], requires: tuple[str, ...], work: Work) -> str:

@@ -235,7 +235,7 @@ class _Portfolio:
         self.console.print(f"Device: {self.limits}.", highlight=False)
 
     def try_all(self) -> None:
-        """Try every candidate that is not done, the quickest first."""
+        """Try every candidate that is not done, in the plan's order."""
         for step in self.steps:
             if step.name in self.records:
                 self._note(self.records[step.name])

@@ -82,6 +82,25 @@ def test_a_large_device_needs_no_student_and_repetitions_keep_the_split(work):
     assert first.seed != second.seed and second.data.split.seed == first.seed
 
 
+def test_further_seeds_come_after_what_differs_and_before_what_starts_from_nothing(work):
+    _, steps = plan_for(work, "station")
+    wanted = ["probe", "searched_on_trunk", "fine_tuned", "searched_on_trunk_2", "searched_on_trunk_3", "searched"]
+    assert [name for name in steps if name in wanted] == wanted
+
+
+def test_fine_tuning_keeps_maps_where_the_cache_has_room(work):
+    fitting, steps = plan_for(work, "station")
+    tuned = steps["fine_tuned"].candidate
+    crowded = dataclasses.replace(fitting, experiment=changed(fitting.experiment, {"cache.max_gb": 0.1}, "test"))
+    trunks = [tuned.settings(of, 1.0)["space"]["trunk"] for of in (fitting, crowded)]
+    assert [trunk.get("frozen_stages") for trunk in trunks] == [2, None] and not any(
+        trunk["frozen"] for trunk in trunks
+    )
+    assert tuned.seconds(fitting) < tuned.seconds(crowded)
+    for of in (fitting, crowded):
+        changed(of.experiment, tuned.settings(of, 1.0), "fine_tuned")  # an experiment that is valid
+
+
 def test_another_seed_with_that_of_the_split_draws_the_same_parts():
     table = pd.DataFrame({LABEL: ["a", "b"] * 50})
     plain, fixed = DataConfig(source="csv"), DataConfig(source="csv", split=SplitConfig(seed=0))
