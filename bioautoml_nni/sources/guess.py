@@ -254,10 +254,10 @@ def _guess_sheet(path: Path, sheet: str | None, ask: Ask | None, given: Mapping[
         found.set("image_root", root, "its first images are there")
     label = _choose(found, "label", free, lambda values: 2 <= values.nunique() <= len(values) / 2, ask, by_name=True)
     label = _label_by_values(found, free, images) if label is None else label
-    labels = free.pop(label) if label is not None else None
+    labels = free.pop(label, images) if label is not None else None  # --label may name the images' column
     identifier = _choose(found, "id", free, lambda values: values.nunique() == len(table), ask, by_name=True)
     if identifier is not None:
-        free.pop(identifier)
+        free.pop(identifier, None)
     _parts(found, free)
     groups = _groups(found, free, ask)
     _roles(found, table, list(free), groups, labels)
@@ -301,6 +301,8 @@ def _groups(found: Guess, free: dict[str, pd.Series], ask: Ask | None) -> list[s
     group = _choose(found, "group", free, lambda values: 5 <= values.nunique() <= len(values) / 2, ask, by_name=True)
     if group is None:
         return []
+    if group not in free:
+        raise DataError(f"--group {group}: is read as the label, image or id already; name another column, or none.")
     found.values.pop("group")
     reason = f"{found.reasons.pop('group')}; specimens of one stay on one side"
     _split_by(found, free, group, {"method": "group", "group": group}, f"{reason}, {different[group]} of them")

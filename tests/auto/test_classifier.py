@@ -122,7 +122,7 @@ def test_mistakes_are_the_sentences_of_the_command(frame, tmp_path):
         SpecimenClassifier(target="moon").fit(frame)
     with pytest.raises(DataError, match="there is no such table"):
         SpecimenClassifier().fit(tmp_path / "nothing.csv")
-    with pytest.raises(DataError, match="no table, folder, data frame"):
+    with pytest.raises(DataError, match="is not a table, folder, data frame"):
         SpecimenClassifier().fit(3)
 
 
