@@ -37,8 +37,7 @@ def in_plain_encoding(path: Path, notes: list[str]) -> Iterator[Path]:
         if path.is_dir():
             shutil.copytree(path, folder)
         else:
-            with zipfile.ZipFile(path) as packed:
-                packed.extractall(folder)  # whose names `_require_sane` has looked at
+            shutil.unpack_archive(path, folder, "zip")  # whose names `_require_sane` has looked at
         here = next(iter(sorted(folder.rglob(META)))).parent
         for name, declared in _declared(meta).items():
             if not (here / name).resolve().is_relative_to(folder.resolve()):

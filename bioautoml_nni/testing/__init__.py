@@ -22,11 +22,11 @@ from .encoders import check_encoder
 from .fusions import check_fusion
 from .losses import check_loss
 from .methods import check_method
+from .one_shot import check_strategy
 from .operations import check_operation
 from .parts import check_regulariser, check_relaxation
 from .sources import check_manifest, check_source
 from .spaces import METADATA, check_space, training_batch
-from .strategies import check_strategy
 
 __all__ = [
     "METADATA",

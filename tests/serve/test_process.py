@@ -54,7 +54,7 @@ def served(exported):
 def test_a_person_drops_images_and_sees_names(served, exported, tmp_path):
     from playwright.sync_api import expect, sync_playwright
 
-    pictures = exported[1].parent / "data" / "pictures"
+    pictures = exported[1].parent / "data" / "images"
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     with sync_playwright() as playwright:
@@ -131,7 +131,7 @@ def test_requests_made_up_from_the_schema_get_answers_that_the_schema_allows(ser
 
 def test_what_was_asked_before_the_end_is_answered(exported):
     served = Served(exported[0])
-    picture = (exported[1].parent / "data/pictures/0.png").read_bytes()
+    picture = (exported[1].parent / "data/images/0.png").read_bytes()
     files = [("images", (f"{n}.png", picture)) for n in range(64)]
     answers: list[httpx.Response] = []
     asking = [
