@@ -17,11 +17,11 @@ class FiniteLosses:
         self._sound: Tensor | None = None
 
     @staticmethod
-    def is_deferred(loss: Tensor) -> bool:
+    def defers(loss: Tensor) -> bool:
         """Return whether a loss is looked at later."""
         return loss.device.type != "cpu"
 
-    def take(self, loss: Tensor) -> None:
+    def record(self, loss: Tensor) -> None:
         """Remember whether a loss is finite.
 
         Raises:
@@ -29,10 +29,10 @@ class FiniteLosses:
         """
         sound = torch.isfinite(loss.detach()).all()
         self._sound = sound if self._sound is None else self._sound & sound
-        if not self.is_deferred(loss):
-            self.require()
+        if not self.defers(loss):
+            self.check()
 
-    def require(self) -> None:
+    def check(self) -> None:
         """Look at the losses since the last time.
 
         Raises:

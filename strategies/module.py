@@ -35,8 +35,8 @@ class AlternatingModule(DartsLightningModule):
     The group that is not updated is frozen, so that its gradients are not even computed. Architecture steps leave the
     running statistics of batch norms alone.
 
-    What is no step is somebody else's: `ParameterGroups` freezes, `GuardedArchitecture` judges an epoch, `FiniteLosses`
-    watches losses, `CurvatureRecord` measures, `RecordedPasses` records on a GPU. They are no callbacks of Lightning's:
+    What is not a step has a place of its own: `ParameterGroups` freezes, `GuardedArchitecture` judges an epoch,
+    `FiniteLosses` watches losses, `CurvatureRecord` measures, `RecordedPasses` records on a GPU. They are no callbacks:
     those belong to the trainer, which is the evaluator's and not ours, and guards have to judge after the history has
     its line and before the checkpoint is written.
     """
@@ -133,7 +133,7 @@ class AlternatingModule(DartsLightningModule):
         self.passes.start_step(self.device, self.model, self.relaxation, lambda: self.groups.active)
         result = self.schedule.step(self, batch, batch_idx)
         if self.trainer.is_last_batch:
-            self.losses.require()
+            self.losses.check()
             if self.curvature is not None and self.searching:
                 self._log_curvature(self.curvature, batch.weights)
         return result
@@ -167,7 +167,7 @@ class AlternatingModule(DartsLightningModule):
 
         The gradients must be the same in all processes (see `distributed.average`).
         """
-        self.losses.take(loss)
+        self.losses.record(loss)
         parameters = self.arch_parameters()
         optimizer: Any = self.architecture_optimizers()
         optimizer.zero_grad()
@@ -213,7 +213,7 @@ class AlternatingModule(DartsLightningModule):
         """
         result = self.training_module.training_step(batch, 0)
         loss = result["loss"] if isinstance(result, dict) else result
-        self.losses.take(loss)
+        self.losses.record(loss)
         return loss
 
     def weight_optimizer(self) -> torch.optim.Optimizer:

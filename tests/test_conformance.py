@@ -43,6 +43,7 @@ def test_our_own_keep_the_contract(kind, name):
 
 
 def test_the_table_source_keeps_the_contract(tmp_path):
+    """The suite asserts here too."""
     write_table(tmp_path, rows=12)
     testing.check("sources", "csv", root=tmp_path, table="metadata.csv", image="image", label="label")
 

@@ -13,7 +13,7 @@ from ..utils.own_files import read_json_lines, reading
 from .versions import KEY, require_known_version
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # it equals any mapping of the same numbers
 class Epoch(Mapping[str, Any]):
     """One line: numbers by name, which are those that the training logged, and in a search the architecture weights.
 

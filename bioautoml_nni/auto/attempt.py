@@ -25,10 +25,10 @@ from ..utils.atomic import write_json
 from ..utils.errors import DataError
 from ..utils.own_files import reading
 from .choice import resampled_macro_f1
+from .ensemble import MIN_PROBABILITY
 from .limits import onnx_latency
 from .records import SCORES
 
-MIN_PROBABILITY = 1e-12
 FEWEST_GROUPS = 5
 """That a standard error over groups is taken from."""
 

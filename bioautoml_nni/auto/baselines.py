@@ -24,7 +24,8 @@ from ..utils.errors import DataError
 from ..utils.own_files import read_json
 from ..utils.progress import duration
 from ._base import Candidate
-from .attempt import MIN_PROBABILITY, adopt_prepared, scores_of
+from .attempt import adopt_prepared, scores_of
+from .ensemble import MIN_PROBABILITY
 from .plan import Clock, missing, slowness, work_of
 
 CHEAP = ("probe", "metadata_boosting")

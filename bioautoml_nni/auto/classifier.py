@@ -20,8 +20,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from ..data.image_files import list_images
 from ..data.tables import csv_text, read_own, read_table
 from ..runtime.model import Model
-from ..runtime.predict import Request
 from ..runtime.predict import predict as predict_source
+from ..runtime.request import Request
 from ..utils.atomic import replacing_folder, write_json, write_text
 from ..utils.errors import DataError, ExportError
 from ..utils.own_files import read_json

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..utils.atomic import replacing
+from .ensemble import MIN_PROBABILITY
 from .shared_graph import Fingerprint, SharedGraph, fingerprint
 
-MIN_PROBABILITY = 1e-12
 OPSET = 18
 """Whose ``Resize`` filters what it makes smaller."""
 

@@ -19,7 +19,6 @@ from ..stages.export import PARITY_SPECIMENS, model_inputs
 from ..utils.errors import ExportError
 from ..utils.own_files import read_json
 from .attempt import (
-    MIN_PROBABILITY,
     candidate_logits,
     measured,
     scores_of,
@@ -28,7 +27,7 @@ from .attempt import (
     write_fitted,
 )
 from .choice import resampled_macro_f1
-from .ensemble import cross_fitted, mix, promising, weigh
+from .ensemble import MIN_PROBABILITY, cross_fitted, mix, promising, weigh
 from .ensemble_file import Member, member_fingerprint, write_ensemble, write_member
 from .limits import Limits
 from .records import Record

@@ -33,8 +33,9 @@ from ..utils.errors import BioAutoMLError, RunDirectoryError
 from ..utils.own_files import read_array, read_json
 from ..utils.progress import duration
 from ._base import Work
-from .attempt import MIN_PROBABILITY, attempt, candidate_logits, doubt_unit, validation_groups, validation_target
+from .attempt import attempt, candidate_logits, doubt_unit, validation_groups, validation_target
 from .choice import Choice, Scored, choose, resampled_macro_f1
+from .ensemble import MIN_PROBABILITY
 from .joining import CROSS_FITTED, ENSEMBLE, join
 from .limits import Limits
 from .plan import TEACHING_SHARE, Clock, Slot, Step, fit_into, make_plan, plan_settings, slowness, work_of

@@ -24,8 +24,8 @@ from ..runs.probe import fit_classifier, learned_parts
 from ..runs.teacher_table import LEARNED, LOGIT
 from ..training.weights import load_weights
 from ..utils.atomic import replacing
-from .attempt import MIN_PROBABILITY, candidate_logits, validation_groups, validation_target
-from .ensemble import mix, promising, weigh
+from .attempt import candidate_logits, validation_groups, validation_target
+from .ensemble import MIN_PROBABILITY, mix, promising, weigh
 
 TEACHER = "teacher.parquet"
 TRAINED = (splits.WEIGHTS, splits.ALPHA)

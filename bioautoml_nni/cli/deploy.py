@@ -106,8 +106,8 @@ def predict(
     """
     from ..data.tables import read_names
     from ..runtime import Model
-    from ..runtime.predict import Request
     from ..runtime.predict import predict as predict_all
+    from ..runtime.request import Request
     from ..runtime.shards import Shard
     from ..utils.errors import DataError
     from ..utils.progress import make_progress

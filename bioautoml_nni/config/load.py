@@ -266,9 +266,8 @@ def _trunk_problems(experiment: Experiment) -> list[str]:
     if not isinstance(trunk, Mapping):
         return []
     problems = []
-    frozen_stages = trunk.get("frozen_stages") is not None
-    if trunk.get("frozen", True) or frozen_stages:
-        way_out = "remove space.trunk.frozen_stages" if frozen_stages else "set space.trunk.frozen: false"
+    if _stores_features(trunk):
+        way_out = "set space.trunk.frozen: false" if trunk.get("frozen", True) else "remove space.trunk.frozen_stages"
         reason = f"the features of a frozen trunk are computed once; remove it, or {way_out}"
         problems += [f"training.cutmix: {reason}."] if experiment.training.cutmix else []
         problems += [f"search.image_sizes: {reason}."] if experiment.search.image_sizes else []
@@ -279,6 +278,11 @@ def _trunk_problems(experiment: Experiment) -> list[str]:
         problems += [f"retrain.cells: {reason}."] if experiment.retrain.cells else []
         problems += [f"training.auxiliary_weight: {reason}."] if experiment.training.auxiliary_weight else []
     return problems
+
+
+def _stores_features(trunk: Mapping[str, Any]) -> bool:
+    """`TrunkSettings.stores_features` of settings that need not be valid."""
+    return bool(trunk.get("frozen", True)) or trunk.get("frozen_stages") is not None
 
 
 def _auto_size_problems(experiment: Experiment) -> list[str]:
@@ -316,8 +320,7 @@ def _teacher_problems(experiment: Experiment) -> list[str]:
     """Return why a teacher cannot see the view that its student sees."""
     problems = []
     trunk = experiment.space.arguments.get("trunk")
-    frozen = isinstance(trunk, Mapping) and (trunk.get("frozen", True) or trunk.get("frozen_stages") is not None)
-    stored = frozen and experiment.cache.max_gb > 0
+    stored = isinstance(trunk, Mapping) and _stores_features(trunk) and experiment.cache.max_gb > 0
     for section in ("search", "training"):
         settings = getattr(experiment, section).distillation
         if settings is None or not settings.same_view:

@@ -50,5 +50,21 @@ def with_present_names(raw: Mapping[str, Any], problems: list[str]) -> dict[str,
     return found
 
 
+def with_former_names(dumped: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with former names, which the stages of a run are known by for good."""
+    found = dict(dumped)
+    for key, name in KEYS.items():
+        section, former = key.split(".")
+        values = found.get(section)
+        if isinstance(values, dict) and name in values:
+            found[section] = {former if own == name else own: value for own, value in values.items()}
+    for (key, former), value in VALUES.items():
+        section, name = key.split(".")
+        values = found.get(section)
+        if isinstance(values, dict) and values.get(name) == value:
+            found[section] = {**values, name: former}
+    return found
+
+
 def _warn(former: str, present: str) -> None:
     warnings.warn(f"{former} is now called {present}; the former name is still read.", RenamedWarning, stacklevel=2)

@@ -15,7 +15,7 @@ from ..utils.remote import RemotePath
 from .decoding import ImageReference
 from .file_names import is_utf8, on_disk
 from .image_files import Links, list_images
-from .remote_images import images_at
+from .remote_images import images_at, stays_below
 
 DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 ABSOLUTE = re.compile(r"^(?:[A-Za-z]:)?[\\/]")
@@ -77,8 +77,8 @@ class ImageFinder:
         changed: dict[str, None] = {}
         for text in texts:
             name = ImageReference.parse(text).path
-            spelt = [new for change in RULES.values() if (new := change(name)) not in (name, "") and _stays_below(new)]
-            changed |= dict.fromkeys([name, *spelt] if spelt and _stays_below(name) else spelt)
+            spelt = [new for change in RULES.values() if (new := change(name)) not in (name, "") and stays_below(new)]
+            changed |= dict.fromkeys([name, *spelt] if spelt and stays_below(name) else spelt)
         unknown = [name for name in changed if name not in self._there]
         self._there |= {name: stamp is not None for name, stamp in images_at(root).stamps(unknown).items()}
 
@@ -165,10 +165,6 @@ class ImageFinder:
         wanted = [_plain(part) for part in parts[:-1]]
         near = [found for found in stems if not whole or [_plain(part) for part in found.split("/")[:-1]] == wanted]
         yield "without an extension", near if whole else longest_tail([*parts[:-1], ""], near)
-
-
-def _stays_below(name: str) -> bool:
-    return not name.startswith("/") and ".." not in name.replace("\\", "/").split("/")
 
 
 def longest_tail(parts: Sequence[str], candidates: Sequence[str]) -> list[str]:

@@ -35,7 +35,7 @@ class Naming:
         return self.names.get(key_of(accepted, self.ways), shown_name(accepted, self.ways))
 
     def joining(self, joined: Collection[str], name: str) -> Naming:
-        """Return rules that make the classes `joined` are one of another name."""
+        """Return rules that make the classes `joined` one of another name."""
         names = {key: name if known in joined else known for key, known in self.names.items()}
         return replace(self, names=names)
 

@@ -168,5 +168,10 @@ def require_names_below(root: RemotePath, paths: Iterable[str]) -> None:
         DataError: naming the first one that does.
     """
     for path in paths:
-        if path.startswith("/") or ".." in path.replace("\\", "/").split("/"):
+        if not stays_below(path):
             raise DataError(f"image path {path!r} leads outside the image root {root}; correct it in the table.")
+
+
+def stays_below(name: str) -> bool:
+    """Whether a name leads to a place below the folder that it is looked for in."""
+    return not name.startswith("/") and ".." not in name.replace("\\", "/").split("/")

@@ -14,7 +14,7 @@ ENLARGEMENT = 2.0
 def natural_size(native: int, longest_sides: np.ndarray) -> int:
     """Return an encoder's own size, or less where images do not hold that much.
 
-    That is the first multiple of `STEP` that is at least `ENLARGEMENT` times the media image.
+    That is the first multiple of `STEP` that is at least `ENLARGEMENT` times the median image.
 
     Args:
         native: edge in pixels of the images that the encoder was trained with.

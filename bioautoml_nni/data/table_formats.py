@@ -19,7 +19,7 @@ import pandas as pd
 from ..utils.encodings import encoding_of, is_unicode
 from ..utils.json_text import parse_json
 from ..utils.yaml_files import flow
-from .workbooks import doubts_of, require_workbook, with_merged_values
+from .workbooks import MAX_DIGITS, doubts_of, require_workbook, with_merged_values
 
 Row = Sequence[Any]
 PACKED = (".gz", ".bz2", ".xz", ".zip")
@@ -27,10 +27,8 @@ SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 JSON_LINES = (".jsonl", ".ndjson")
 SQLITE = (".sqlite", ".sqlite3", ".db")
 COLUMNAR = (".parquet", ".feather")
-MOST_UNPACKED = 4 * 10**9
+MAX_UNPACKED = 4 * 10**9
 """Bytes of a packed file that is no text and is unpacked in memory."""
-MOST_DIGITS = 15
-"""Of a number that is no identifier: a double holds no more."""
 
 
 def kind_of(path: Path) -> str:
@@ -76,14 +74,14 @@ def unpacked(path: Path) -> io.BytesIO | None:
     """Return the content of a packed file, None for a file that is not packed.
 
     Raises:
-        ValueError: for one of more bytes than `MOST_UNPACKED`.
+        ValueError: for one of more bytes than `MAX_UNPACKED`.
     """
     if path.suffix.lower() not in PACKED:
         return None
     with open_packed(path) as file:
-        content = file.read(MOST_UNPACKED + 1)
-    if len(content) > MOST_UNPACKED:
-        raise ValueError(f"it unpacks to more than {MOST_UNPACKED / 1e9:g} GB; unpack it")
+        content = file.read(MAX_UNPACKED + 1)
+    if len(content) > MAX_UNPACKED:
+        raise ValueError(f"it unpacks to more than {MAX_UNPACKED / 1e9:g} GB; unpack it")
     return io.BytesIO(content)
 
 
@@ -100,7 +98,8 @@ def spreadsheet_rows(path: Path, sheet: str | None, notes: list[str]) -> Iterato
     from python_calamine import CalamineError
 
     try:
-        book = _workbook(path)
+        content = unpacked(path)
+        book = _workbook(path, content)
         names = book.sheet_names
         if sheet is not None and sheet not in names:
             raise ValueError(f"it has no sheet {sheet!r}; its sheets are {', '.join(names)}")
@@ -116,7 +115,7 @@ def spreadsheet_rows(path: Path, sheet: str | None, notes: list[str]) -> Iterato
         merged = found.merged_cell_ranges or []
     except CalamineError as error:
         raise ValueError(str(error)) from error
-    notes += doubts_of(unpacked(path) or path, sheet or names[0], rows, path.name)
+    notes += doubts_of(content or path, sheet or names[0], rows, path.name)
     filled = [(number, row) for number, row in enumerate(rows, start=1) if any(cell not in ("", None) for cell in row)]
     if filled and any(first[0] <= filled[0][0] - 1 <= last[0] for first, last in merged):
         raise ValueError(f"its header in row {filled[0][0]} has merged cells, so that no column has a name of its own")
@@ -136,15 +135,14 @@ def sheet_names(path: Path) -> list[str]:
     from python_calamine import CalamineError
 
     try:
-        return list(_workbook(path).sheet_names)
+        return list(_workbook(path, unpacked(path)).sheet_names)
     except CalamineError as error:
         raise ValueError(str(error)) from error
 
 
-def _workbook(path: Path) -> Any:
+def _workbook(path: Path, content: io.BytesIO | None) -> Any:
     from python_calamine import CalamineWorkbook
 
-    content = unpacked(path)
     require_workbook(content.getvalue()[:64] if content else open_head(path))
     return CalamineWorkbook.from_path(str(path)) if content is None else CalamineWorkbook.from_filelike(content)
 
@@ -263,13 +261,15 @@ def columnar_batches(path: Path, rows: int, notes: list[str]) -> Iterator[list[t
         whole = feather.read_table(source)
         names = _plain_columns(whole.schema, path.name, notes)
         places = [place for place, name in enumerate(whole.schema.names) if name in names]
-        batches: Iterator[Any] = iter(whole.select(places).to_batches(rows))
+        yield from map(_named_columns, whole.select(places).to_batches(rows))
     else:
-        file = pq.ParquetFile(source)
-        names = _plain_columns(file.schema_arrow, path.name, notes)
-        batches = file.iter_batches(rows, columns=list(names))
-    for batch in batches:
-        yield [(str(name), _as_pandas(column)) for name, column in zip(batch.schema.names, batch.columns, strict=True)]
+        with pq.ParquetFile(source) as file:
+            names = _plain_columns(file.schema_arrow, path.name, notes)
+            yield from map(_named_columns, file.iter_batches(rows, columns=list(names)))
+
+
+def _named_columns(batch: Any) -> list[tuple[str, pd.Series]]:
+    return [(str(name), _as_pandas(column)) for name, column in zip(batch.schema.names, batch.columns, strict=True)]
 
 
 def _as_pandas(column: Any) -> pd.Series:
@@ -278,7 +278,7 @@ def _as_pandas(column: Any) -> pd.Series:
 
     if pa.types.is_integer(column.type) and column.type.bit_width == 64 and len(column) > column.null_count:
         ends = pc.min_max(column).as_py()
-        if max(abs(ends["min"]), abs(ends["max"])) >= 10**MOST_DIGITS:
+        if max(abs(ends["min"]), abs(ends["max"])) >= 10**MAX_DIGITS:
             column = column.cast(pa.string())
     found: pd.Series = column.to_pandas()
     return found

@@ -30,7 +30,6 @@ from .delimited import SEPARATORS, find_form, require_text
 from .table_formats import (
     COLUMNAR,
     JSON_LINES,
-    MOST_DIGITS,
     SPREADSHEETS,
     SQLITE,
     columnar_batches,
@@ -43,6 +42,7 @@ from .table_formats import (
     sqlite_names,
     sqlite_rows,
 )
+from .workbooks import MAX_DIGITS
 
 KINDS = (*SEPARATORS, *COLUMNAR, *SPREADSHEETS, *JSON_LINES, *SQLITE)
 UNREADABLE = (
@@ -313,10 +313,13 @@ def read_own(
 
 def csv_text(table: pd.DataFrame, header: bool = True) -> str:
     """Return a table as CSV, as `read_own` reads it; gaps are empty."""
-    text = table.to_csv(index=False, header=header, lineterminator="\n")
-    if "\r" in text:  # a reader would take it for the end of a line
-        return table.to_csv(index=False, header=header, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    return text
+    text = _csv(table, header, quoted=False)
+    return _csv(table, header, quoted=True) if "\r" in text else text  # a reader would take it for the end of a line
+
+
+def _csv(table: pd.DataFrame, header: bool, quoted: bool) -> str:
+    quoting = csv.QUOTE_NONNUMERIC if quoted else csv.QUOTE_MINIMAL
+    return table.to_csv(index=False, header=header, lineterminator="\n", quoting=quoting)
 
 
 def csv_blocks(table: pd.DataFrame, rows: int, quoted: bool) -> Iterator[str]:
@@ -325,10 +328,8 @@ def csv_blocks(table: pd.DataFrame, rows: int, quoted: bool) -> Iterator[str]:
     Args:
         quoted: whether texts are quoted, as `csv_text` does where one of them holds a carriage return.
     """
-    quoting = csv.QUOTE_NONNUMERIC if quoted else csv.QUOTE_MINIMAL
     for start in range(0, max(len(table), 1), rows):
-        part = table.iloc[start : start + rows]
-        yield part.to_csv(index=False, header=start == 0, lineterminator="\n", quoting=quoting)
+        yield _csv(table.iloc[start : start + rows], header=start == 0, quoted=quoted)
 
 
 def cell_text(value: Any) -> str | None:
@@ -339,7 +340,7 @@ def cell_text(value: Any) -> str | None:
         return value
     if isinstance(value, (float, np.floating)):
         number = float(value)
-        if number.is_integer() and 10**MOST_DIGITS <= abs(number) < LARGEST_WHOLE:
+        if number.is_integer() and 10**MAX_DIGITS <= abs(number) < LARGEST_WHOLE:
             return format(Decimal(repr(number)), "f").removesuffix(".0")
         return str(int(number)) if number.is_integer() and abs(number) < LARGEST_WHOLE else repr(number)
     if isinstance(value, (pd.Timestamp, date, time)):

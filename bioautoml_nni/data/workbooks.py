@@ -23,8 +23,8 @@ UNREADABLE = (
     OSError, ValueError, LookupError, RuntimeError, StopIteration, zipfile.BadZipFile, zlib.error,
     ElementTree.ParseError,
 )  # fmt: skip
-MOST_DIGITS = 15
-"""That a spreadsheet keeps of a number."""
+MAX_DIGITS = 15
+"""That a spreadsheet, or any double, keeps of a number."""
 
 
 def require_workbook(head: bytes) -> None:
@@ -60,13 +60,13 @@ def doubts_of(source: Path | io.BytesIO, sheet: str, rows: Sequence[Sequence[Any
     """Return what a reader should know of the cells of a sheet, in sentences."""
     found = []
     digits = sum(
-        isinstance(cell, float) and cell.is_integer() and 10**MOST_DIGITS <= abs(cell) < 1e21
+        isinstance(cell, float) and cell.is_integer() and 10**MAX_DIGITS <= abs(cell) < 1e21
         for row in rows
         for cell in row
     )
     if digits:
         found.append(
-            f"{name}: {digits} numbers have more than {MOST_DIGITS} digits, and a spreadsheet keeps no more; if they "
+            f"{name}: {digits} numbers have more than {MAX_DIGITS} digits, and a spreadsheet keeps no more; if they "
             "are identifiers, export them as text."
         )
     errors, empty, zeros = _of_xml(source, sheet)

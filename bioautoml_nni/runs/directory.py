@@ -27,9 +27,10 @@ from ..artifacts.history import Epoch, read_history
 from ..artifacts.metrics import Metrics
 from ..artifacts.network import NetworkRecord
 from ..artifacts.outcome import SearchOutcome
-from ..utils.atomic import write_json, write_text
 from ..config import Experiment, parse_experiment
 from ..config.load import apply_overrides, read_experiment
+from ..config.renamed import with_former_names
+from ..utils.atomic import write_json, write_text
 from ..utils.errors import RunDirectoryError
 from ..utils.own_files import read_json, reading
 from ..utils.places import require_folder
@@ -119,7 +120,9 @@ class RunDirectory:
         """
         file = path / "experiment.yml"
         if not file.is_file():
-            raise RunDirectoryError(f"{path}: is not a run directory (no experiment.yml); start one with `bioautoml run`.")
+            raise RunDirectoryError(
+                f"{path}: is not a run directory (no experiment.yml); start one with `bioautoml run`."
+            )
         _require_whole(file)
         run = cls(path, parse_experiment(read_experiment(file), str(file)))
         run.experiment = run._with_root(found_root(run.experiment.data.root, run.provenance()))
@@ -199,9 +202,10 @@ class RunDirectory:
     def key(self, stage: str) -> str:
         """Return a digest of everything that decides the stage's result: its settings and those of stages before.
 
-        Settings at their defaults are left out, so that a key which a later version adds leaves old runs as they are.
+        Settings at their defaults are left out, so that a key which a later version adds leaves old runs as they are;
+        those that were renamed go by their former names.
         """
-        dumped = self.experiment.model_dump(mode="json", exclude_defaults=True)
+        dumped = with_former_names(self.experiment.model_dump(mode="json", exclude_defaults=True))
         if (first := self.provenance().get(ROOT)) is not None:
             dumped["data"]["root"] = first
         for part in ("train", "validation", "test"):

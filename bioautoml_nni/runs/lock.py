@@ -1,7 +1,7 @@
 """One process at a time on a run directory.
 
-filelock, which serves elsewhere, empties the lock's file before it knows whether the lock is free, and with it the number
-and machine of the process that holds it; it also leaves the file behind and needs a file system that has locks.
+filelock, which serves elsewhere, empties the lock's file before it knows whether the lock is free, and with it the
+number and machine of the process that holds it; it also leaves the file behind and needs a file system that has locks.
 """
 
 from __future__ import annotations

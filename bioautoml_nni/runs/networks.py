@@ -18,8 +18,8 @@ from ..data.dataset import make_loader
 from ..registry import get
 from ..training.inference import Inference
 from ..training.weights import restore
-from .prepared import PreparedData
 from .directory import RunDirectory
+from .prepared import PreparedData
 
 
 def build_network(
@@ -71,9 +71,7 @@ def macro_f1(
     data: PreparedData, network: nn.Module, image_size: int | None = None, inference: Inference | None = None
 ) -> float:
     """Return the macro-F1 of a network on validation, at another size of the images if one is given."""
-    logits, target = predict_logits(
-        data, network, splits.VALIDATION, image_size=image_size, inference=inference
-    )
+    logits, target = predict_logits(data, network, splits.VALIDATION, image_size=image_size, inference=inference)
     return float(f1_score(target, logits.argmax(1).numpy(), average="macro"))
 
 

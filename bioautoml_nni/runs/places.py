@@ -1,4 +1,4 @@
-"""Where the data of a run lie: written relative to the experiment, found again when folders move, never others' data."""
+"""Where the data of a run lie: written relative to the experiment, found again when folders move, never other data."""
 
 from __future__ import annotations
 

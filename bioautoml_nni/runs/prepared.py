@@ -22,11 +22,11 @@ from ..data.joining import read_by_id
 from ..data.load import image_store
 from ..data.manifest import ID, IMAGE, LABEL
 from ..data.metadata import EncodedMetadata, MetadataPreprocessor
+from ..registry import get
+from ..training.augment import FeatureTransform, ImageTransform
 from ..utils.errors import DataError
 from ..utils.own_files import read_json, reading
 from ..utils.remote import place
-from ..registry import get
-from ..training.augment import FeatureTransform, ImageTransform
 from .directory import RunDirectory
 from .places import moved, require_same_images, same_place
 from .pooled_features import pooled_features
@@ -75,9 +75,10 @@ class PreparedData:
         image_root = moved(place(state["image_root"]), run.first_root, run.experiment.data.root)
         index = {name: position for position, name in enumerate(state["classes"])}
         targets = table[LABEL].map(index).fillna(UNLEARNED).to_numpy(dtype=np.int64)
+        image = {**state["image"], **_own_normalisation(run, state["image"])}
         return cls(
-            run, table, part, state["classes"], state["rank"], {**state["image"], **_own_normalisation(run, state["image"])},
-            image_root, state["brand"], preprocessor, preprocessor.transform(table), targets,
+            run, table, part, state["classes"], state["rank"], image, image_root, state["brand"], preprocessor,
+            preprocessor.transform(table), targets,
         )  # fmt: skip
 
     @property
@@ -115,8 +116,8 @@ class PreparedData:
             first = failed.iloc[0]
             raise DataError(
                 f"{self.image_root / first['reference']}: was readable when the data were prepared and is not now "
-                f"({first['failure']}); bring it back, say where the data lie now with --set data.root=FOLDER, or start "
-                "a new run."
+                f"({first['failure']}); bring it back, say where the data lie now with --set data.root=FOLDER, or "
+                "start a new run."
             )
         if not same_place(self.run.first_root, self.run.experiment.data.root):
             require_same_images(facts, self.run.provenance(), self.image_root)
@@ -144,12 +145,10 @@ class PreparedData:
         return ask(request, self.run.experiment, self.pixels, digests, int(self.image["size"]), Console())
 
     def as_images(self) -> PreparedData:
-        """Return the same data, of which a dataset gives the images themselves, not what a frozen trunk makes of them."""
+        """Return the same data, of which a dataset gives the images, not what a frozen trunk makes of them."""
         return dataclasses.replace(self, reads_images=True)
 
-    def dataset(
-        self, parts: Sequence[str], teacher: Teaching | None = None, views: bool = False
-    ) -> SpecimenDataset:
+    def dataset(self, parts: Sequence[str], teacher: Teaching | None = None, views: bool = False) -> SpecimenDataset:
         """Return the specimens of one or several parts.
 
         Args:

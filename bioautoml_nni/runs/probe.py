@@ -18,7 +18,6 @@ from ..utils.own_files import read_array
 from .directory import RunDirectory
 from .prepared import PreparedData
 
-
 VALIDATION_LOGITS = "validation_logits.npy"
 """In retrain/: what calibration may look at where the network itself has learned from the validation split too."""
 
@@ -43,8 +42,8 @@ def fit_classifier(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Fit the linear layer at the end of `network`, in place.
 
-    The regression's logits are those under the training prior; those of the network are what the experiment's loss would make of them, so
-    that the balanced decision is shifted as the loss says.
+    The regression's logits are those under the training prior; those of the network are what the experiment's
+    loss would make of them, so that the balanced decision is shifted as the loss says.
 
     Args:
         network: with the parts of `MultimodalForward` and a classifier that ends in a linear layer.

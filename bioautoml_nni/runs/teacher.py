@@ -1,7 +1,7 @@
 """The teacher of a distillation: the network of an earlier run, an encoder with a head, or a table made elsewhere.
 
-Whatever it is, it gives logits under the training prior of the specimens that the network is trained on, and was itself trained on none
-that the run validates or tests with.
+Whatever it is, it gives logits under the training prior of the specimens that the network is trained on, and was itself
+trained on none that the run validates or tests with.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def distillation(
 
 
 def teacher_logits(run: RunDirectory, data: PreparedData, console: Console) -> np.ndarray | None:
-    """Return a training's teacher's logits under the training prior (N, K) of the plain images of all training rows, NaN elsewhere."""
+    """Return logits under the training prior (N, K) for the plain images of training rows, NaN elsewhere."""
     found = distillation(run, data, console)
     if found is None:
         return None
@@ -67,7 +67,7 @@ def require_teacher(run: RunDirectory) -> None:
     """Check what can be checked of a run's teachers before anything is trained.
 
     Raises:
-        RunDirectoryError: if one is not a run, no encoder and no table.
+        RunDirectoryError: if one is neither a run nor an encoder nor a table.
         DataError: for a table that cannot be read.
     """
     for section in SECTIONS:

@@ -18,8 +18,8 @@ from ..features.probe import LinearProbe, fit_probe
 from ..features.request import FeatureRequest
 from ..features.trunk import normalised
 from ..utils.atomic import write_array, write_json
-from ..utils.own_files import read_array, read_json
 from ..utils.errors import DataError
+from ..utils.own_files import read_array, read_json
 from .pooled_features import pooled_features
 from .teacher_asked import Asked
 from .teacher_table import fit_head
@@ -82,7 +82,8 @@ class EncoderTeacher:
         return {
             "encoder": self.encoder.reference, "weights": self.encoder.weights_digest, "size": self.size,
             "modalities": asked.data.metadata_columns, "prepared": asked.run.key("prepare"),
-            "data": asked.run.provenance().get("data_sha256"), "views": asked.views, "rows": int(asked.rows.sum()), "folds": asked.folds,
+            "data": asked.run.provenance().get("data_sha256"), "views": asked.views,
+            "rows": int(asked.rows.sum()), "folds": asked.folds,
         }  # fmt: skip
 
     def _fit(self) -> tuple[np.ndarray, LinearProbe]:

@@ -47,9 +47,9 @@ def table_logits(file: Path, asked: Asked) -> np.ndarray:
     """Return logits under the training prior (N, K) of the rows that are asked for, NaN elsewhere.
 
     Logits stand in one column for each class, named as the class or, as `bioautoml predict --logits` writes them,
-    ``logit_`` and the class; they are taken as logits under the training prior. Embeddings stand in a column ``embedding`` of lists; a
-    logistic regression is fitted to those of the training split alone. A column ``learned`` tells which specimens the
-    teacher was trained on.
+    ``logit_`` and the class; they are taken as logits under the training prior. Embeddings stand in a column
+    ``embedding`` of lists; a logistic regression is fitted to those of the training split alone. A column ``learned``
+    tells which specimens the teacher was trained on.
 
     Raises:
         DataError: if specimens are missing, classes differ, values are not finite, or the teacher learned from
@@ -105,8 +105,8 @@ def _of_classes(rows: pd.DataFrame, where: str, classes: list[str]) -> np.ndarra
     differing = sorted(set(names) ^ set(classes))
     if differing:
         raise DataError(
-            f"{where}: has other classes than this run ({', '.join(differing[:5])}); it needs one column for each of the "
-            f"{len(classes)} classes, and else only id and {LEARNED}."
+            f"{where}: has other classes than this run ({', '.join(differing[:5])}); it needs one column for each of "
+            f"the {len(classes)} classes, and else only id and {LEARNED}."
         )
     try:
         return rows[[names[name] for name in classes]].to_numpy(np.float32)

@@ -19,8 +19,8 @@ from ..training.progress import ProgressCallback
 from ..training.retraining import RetrainModule
 from ..training.weights import checkpoint_to_resume
 from ..utils.interruption import interruptible
-from .prepared import PreparedData
 from .directory import RunDirectory
+from .prepared import PreparedData
 
 TRAINED = (splits.WEIGHTS, splits.ALPHA)
 """The parts that the final network is trained on."""
@@ -52,7 +52,7 @@ def train(
         epochs: stop after so many, whatever the clock says; the schedule is that of the whole training all the same.
         tell: called with every epoch's line.
         distillation: what a teacher of all that is trained on adds to the loss.
-        refit: train on the validation split too, for `epochs`, which the schedule then spans; the last weights are kept.
+        refit: train on the validation split too, for `epochs`, which the schedule then spans; keep the last weights.
 
     Raises:
         KeyboardInterrupt: if the user stops it; the newest whole epoch is kept.

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from rich.console import Console
 
 from ..config import Experiment
 from ..data.image_store import Pixels
 from ..features.request import FeatureRequest
 from ..features.store import POOLED, Features, FeatureStore, Output
 from ..utils.progress import make_progress
-from rich.console import Console
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class TrunkFeatures:
     views: int
 
     def batch(self, positions: np.ndarray, view: int = 0) -> dict[str, torch.Tensor]:
-        """Return the features of rows: ``stage{S}`` (n, C, h, w) and ``embedding`` (n, E); view 0 is the image itself."""
+        """Return features of rows: ``stage{S}`` (n, C, h, w) and ``embedding`` (n, E); view 0 is the image itself."""
         found = {f"stage{stage}": features.batch(positions, view) for stage, features in self.maps.items()}
         if self.embedding is not None:
             found["embedding"] = self.embedding[view, positions]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Annotated, Any
@@ -67,6 +67,14 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
     app.state.ready = False
     app.state.batcher = batcher
     app.add_middleware(Guard, settings=settings, metrics=metrics)
+    _add_errors(app, capacity)
+    _add_pages(app, service, metrics)
+    _add_answers(app, service, capacity)
+    return app
+
+
+def _add_errors(app: FastAPI, capacity: CapacityLimiter) -> None:
+    """Say what is wrong with a request, and when there are too many."""
 
     @app.exception_handler(BusyError)
     async def busy(request: Request, error: BusyError) -> Response:
@@ -80,13 +88,16 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
         problems = [{name: problem[name] for name in kept if name in problem} for problem in error.errors()]
         return Response(json.dumps({"detail": problems}), 422, media_type="application/json")
 
+
+def _add_pages(app: FastAPI, service: Service, metrics: Metrics) -> None:
+    """Add the page for people, and what tells of the model and of the service."""
     for path, (name, kind) in PAGE.items():
         app.add_api_route(path, _file(name, kind), include_in_schema=False)
 
     @app.get("/card", response_class=Response, responses=NO_CARD)
     async def card() -> Response:
         """Return the model card, as Markdown."""
-        file = model.folder / "MODEL_CARD.md"
+        file = service.model.folder / "MODEL_CARD.md"
         if not file.is_file():
             raise HTTPException(404, "This export holds no MODEL_CARD.md; export the run again.")
         return Response(file.read_text(encoding="utf-8"), media_type="text/plain")
@@ -113,35 +124,21 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
         """Describe the model: pipeline, category map, metadata, and the sets and thresholds that are calibrated."""
         return service.info
 
+
+def _add_answers(app: FastAPI, service: Service, capacity: CapacityLimiter) -> None:
+    """Add the routes that name specimens."""
+
     @app.post("/process", responses=PROBLEMS)
     async def process(request: ProcessRequest) -> ProcessResponse:
         """Name the specimens of images that come as data URLs, or by URL where the service allows the host."""
         service.check(request.config, request.pipeline)
-        unknown = {box.source_image_id for box in request.detections or ()} - {
-            image.id for image in request.source_images
-        }
-        if unknown:
-            raise HTTPException(
-                422, f"detections name source images that are not sent: {', '.join(sorted(unknown)[:5])}"
-            )
+        _require_sent(request)
         wanted = len(request.source_images if request.detections is None else request.detections)
         service.check_count(max(wanted, len(request.source_images)))
         with capacity.slots(wanted):
             started = time.perf_counter()
             found = await asyncio.gather(*(service.fetched(image.url) for image in request.source_images))
-            images = {image.id: (image, data) for image, data in zip(request.source_images, found, strict=True)}
-            if request.detections is None:
-                specimens = [
-                    Specimen(image.id, data, dict(image.metadata), None)
-                    for image, data in zip(request.source_images, found, strict=True)
-                ]
-            else:
-                specimens = [
-                    Specimen(box.source_image_id, images[box.source_image_id][1],
-                              dict(images[box.source_image_id][0].metadata if box.metadata is None else box.metadata),
-                              box.bbox)
-                    for box in request.detections
-                ]  # fmt: skip
+            specimens = _specimens(request, found)
             return await service.answered(specimens, request.config, started)
 
     @app.post("/upload", responses=PROBLEMS)
@@ -166,12 +163,36 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
             specimens = []
             for number, (file, row) in enumerate(zip(images, rows, strict=True)):
                 content = await file.read()
-                large = FetchError(f"the image has more than {settings.image_bytes} bytes")
-                data = large if len(content) > settings.image_bytes else content
+                large = FetchError(f"the image has more than {service.settings.image_bytes} bytes")
+                data = large if len(content) > service.settings.image_bytes else content
                 specimens.append(Specimen(file.filename or str(number), data, row, None))
             return await service.answered(specimens, options, started)
 
-    return app
+
+def _require_sent(request: ProcessRequest) -> None:
+    """Refuse detections in images that are not in the request."""
+    sent = {image.id for image in request.source_images}
+    unknown = {box.source_image_id for box in request.detections or ()} - sent
+    if unknown:
+        raise HTTPException(422, f"detections name source images that are not sent: {', '.join(sorted(unknown)[:5])}")
+
+
+def _specimens(request: ProcessRequest, found: Sequence[bytes | FetchError]) -> list[Specimen]:
+    """Return one specimen for each detection, with its image's metadata unless it has its own, else for each image.
+
+    Args:
+        found: content of the source images, in their order.
+    """
+    sent = list(zip(request.source_images, found, strict=True))
+    if request.detections is None:
+        return [Specimen(image.id, data, dict(image.metadata), None) for image, data in sent]
+    images = {image.id: (data, image.metadata) for image, data in sent}
+    specimens = []
+    for box in request.detections:
+        data, metadata = images[box.source_image_id]
+        own = metadata if box.metadata is None else box.metadata
+        specimens.append(Specimen(box.source_image_id, data, dict(own), box.bbox))
+    return specimens
 
 
 def _parsed(adapter: TypeAdapter[Any], text: str, field: str) -> Any:

@@ -30,7 +30,7 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
 
     Raises:
         DataError: for data that cannot be used, with every reason; nothing is recorded as done then.
-        RunDirectoryError: if the teacher that the training will ask is not a run, no encoder and no table.
+        RunDirectoryError: if the teacher of the training is neither a run nor an encoder nor a table.
     """
     settings = run.experiment.data
     require_teacher(run)  # it is needed much later; better to know now

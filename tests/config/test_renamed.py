@@ -1,11 +1,15 @@
 """Settings, plug-ins and methods by the names that they had before 0.2."""
 
+import hashlib
+import json
+
 import pytest
 import torch
 
 from bioautoml_nni import registry
 from bioautoml_nni.config.load import load_experiment, parse_experiment
 from bioautoml_nni.losses._base import Loss
+from bioautoml_nni.runs.directory import KEY_LENGTH, STAGES, RunDirectory
 from bioautoml_nni.strategies.relaxations._base import Relaxation
 from bioautoml_nni.utils.errors import ConfigError
 
@@ -40,6 +44,28 @@ def test_former_names_are_read_and_told(tmp_path):
         "derivation.proposals: shares is now called derivation.proposals: sampled",
         "evaluation.decision: natural is now called evaluation.decision: training_prior",
     ]
+
+
+@pytest.mark.filterwarnings("ignore::bioautoml_nni.utils.renamed.RenamedWarning")
+def test_stages_that_were_done_under_former_names_stay_done(tmp_path):
+    (tmp_path / "former.yml").write_text(FORMER)
+    run = RunDirectory.create(tmp_path / "run", load_experiment(tmp_path / "former.yml"))
+    section = {"name": "alternating_darts", "most_skips": 2, "least_entropy": 0.5}  # as version 0.1 hashed it
+    digest = hashlib.sha256()
+    data = {
+        **run.experiment.data.model_dump(mode="json", exclude_defaults=True),
+        "root": str(run.first_root),
+    }
+    for stage, (names, _) in STAGES.items():
+        known = {
+            "data": data,
+            "strategy": section,
+            "search": {"most_restarts": 1},
+            "evaluation": {"decision": "natural"},
+            "name": "old",
+        }
+        digest.update(json.dumps([stage, {name: known.get(name) for name in names}]).encode())
+        assert run.key(stage) == digest.hexdigest()[:KEY_LENGTH], stage
 
 
 def test_both_names_of_a_setting_are_refused():

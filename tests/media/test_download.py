@@ -106,7 +106,7 @@ def test_a_host_that_asks_to_wait_is_not_asked_meanwhile(server, tmp_path):
         ("broken", "status 500; 3 attempts", 3),
         ("away", "come back in 86,400 seconds", 1),
         ("page", "a web page instead of an image", 1),
-        ("text", "no image", 1),
+        ("text", "not an image", 1),
         ("packed", "packed bytes", 1),
         ("large", "more than 40,000", 1),
         ("endless", "more than 40,000 bytes", 1),

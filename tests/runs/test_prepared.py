@@ -61,5 +61,7 @@ def test_examples_are_rows_of_the_test_part_in_whatever_order_predictions_stand(
     for entry in chosen.to_dict("records"):
         assert data.table.loc[entry["row"], ["_id", "_label"]].tolist() == [entry["id"], entry["label"]]
     pd.concat([written, written.head(1).assign(id="of another run")]).to_csv(file, index=False)
-    with pytest.raises(DataError, match=r"predictions\.csv: id 'of another run' is there but none .* `bioautoml evaluate"):
+    with pytest.raises(
+        DataError, match=r"predictions\.csv: id 'of another run' is there but none .* `bioautoml evaluate"
+    ):
         read_answers(run, data)

@@ -11,7 +11,15 @@ from conftest import tiny_experiment, write_table
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.runs.directory import RunDirectory
 
-MADE = ("last.ckpt", "best.pt", "history.jsonl", "epoch-3.pt", "refit/last.ckpt", "refit/best.pt", "candidate-0/best.pt")
+MADE = (
+    "last.ckpt",
+    "best.pt",
+    "history.jsonl",
+    "epoch-3.pt",
+    "refit/last.ckpt",
+    "refit/best.pt",
+    "candidate-0/best.pt",
+)
 
 
 def opened(folder: Path, root: Path, epochs: int) -> RunDirectory:

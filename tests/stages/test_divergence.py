@@ -42,7 +42,7 @@ def test_it_goes_on_with_half_the_rate(tmp_path, monkeypatch):
             run = search(tmp_path / str(faults), patch, faults)
         rates[faults] = [entry["learning_rate"] for entry in read_history(run / "search/history.jsonl")]
         outcome = json.loads((run / "search/outcome.json").read_text())
-        assert outcome == {"stopped": None, "rate_factor": 0.5**faults}
+        assert outcome == {"version": 1, "stopped": None, "rate_factor": 0.5**faults}
     assert rates[1][0] == rates[0][0], "the sound epoch was kept"
     assert rates[1][1:] == pytest.approx([rate / 2 for rate in rates[0][1:]])
 

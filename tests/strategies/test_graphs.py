@@ -107,12 +107,12 @@ def test_a_supernet_that_is_recorded_gives_what_it_gave(stand_in):
 
 def test_a_loss_looked_at_later_is_refused_then():
     losses = FiniteLosses()
-    losses.is_deferred = lambda loss: True
-    losses.take(torch.tensor(float("nan")))
-    losses.take(torch.tensor(1.0))
+    losses.defers = lambda loss: True
+    losses.record(torch.tensor(float("nan")))
+    losses.record(torch.tensor(1.0))
     with pytest.raises(DivergenceError, match="not finite"):
-        losses.require()
-    losses.require()  # it has been said
+        losses.check()
+    losses.check()  # it has been said
 
 
 def test_a_recording_that_fails_is_told_and_the_search_goes_on(stand_in, monkeypatch, caplog):
@@ -144,7 +144,7 @@ class AsksTheHost(TorchDispatchMode):
 @pytest.mark.parametrize("settings", [{}, {"schedule": "per_step"}, {"relaxation": "sigmoid"}, {"partial_channels": 2}])
 def test_a_step_never_makes_the_host_wait(settings, monkeypatch, tmp_path):
     counts = []
-    monkeypatch.setattr(FiniteLosses, "is_deferred", staticmethod(lambda loss: True))  # as on a GPU
+    monkeypatch.setattr(FiniteLosses, "defers", staticmethod(lambda loss: True))  # as on a GPU
     losses, backward = AlternatingModule.loss_of, AlternatingModule.manual_backward
 
     def counted(function):
