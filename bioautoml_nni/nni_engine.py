@@ -19,6 +19,7 @@ from nni.runtime.log import silence_stdout, start_stdout_logging
 from torch import Tensor, nn
 
 from .utils.interruption import interruptible
+from .utils.nni_locks import remove_left_over_locks
 from .utils.quiet import quiet
 
 
@@ -61,6 +62,10 @@ class HookedExperiment(NasExperiment):
     """NNI's experiment with something that has to happen before and after its strategy's work."""
 
     surrounding: Callable[[], AbstractContextManager[object]] = nullcontext
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        remove_left_over_locks()
+        super().__init__(*args, **keywords)
 
     def _start_engine_and_strategy(self) -> None:
         with self.surrounding():
@@ -118,7 +123,7 @@ def evolve(
     config.experiment_working_directory = str(working_directory)
     config.max_trial_number = count
     evaluator = FunctionalEvaluator(lambda model: nni.report_final_result(score(nni.get_current_parameter().sample)))
-    experiment = NasExperiment(space, evaluator, strategy, config=config)
+    experiment = HookedExperiment(space, evaluator, strategy, config=config)
     try:
         with _silent():
             experiment.run()

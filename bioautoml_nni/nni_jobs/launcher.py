@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import BioAutoMLError
+from ..utils.nni_locks import remove_left_over_locks
 from .machines import check_machines, config_of
 from .settings import check_nni_file
 
@@ -62,6 +63,7 @@ def nnictl(arguments: list[str], host: str = LOCAL) -> int:
     if config is not None:
         check_nni_file(config)
         check_machines(config)
+    remove_left_over_locks()
     from requests import RequestException
 
     try:
