@@ -108,9 +108,9 @@ def predict(
     from ..runtime import Model
     from ..runtime.predict import predict as predict_all
     from ..runtime.request import Request
-    from ..runtime.shards import Shard
     from ..utils.errors import DataError
     from ..utils.progress import make_progress
+    from ..utils.shard import Shard
 
     if shard is not None and merge:
         raise DataError("--merge: puts shards together that are there; give it without --shard.")

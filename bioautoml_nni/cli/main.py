@@ -189,7 +189,7 @@ def report(
         show_comparison(opened, compared, console)
 
 
-from . import checking, comparison, deploy, jobs, looking, media, portfolio, starting  # noqa: E402, F401  (they register their commands)
+from . import checking, comparison, deploy, jobs, looking, media, portfolio, preparing, starting  # noqa: E402, F401  (they register their commands)
 
 
 def _execute(directory: object, names: list[str], force: str | None = None) -> None:

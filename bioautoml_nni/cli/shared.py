@@ -16,8 +16,8 @@ from ..utils.renamed import RenamedWarning
 START, STAGES, DEPLOY, NNI, LOOK = "Start here", "One stage at a time", "Deploy", "NNI", "Look and compare"
 """Panels of the help, in this order."""
 ORDER = (
-    "init", "media", "check", "auto", "run", "estimate", "search", "derive", "retrain", "evaluate", "report", "export",
-    "predict", "serve", "nni-config", "nnictl", "trials", "ui", "trial", "doctor", "compare", "ls",
+    "init", "media", "check", "auto", "run", "estimate", "prepare", "search", "derive", "retrain", "evaluate", "report",
+    "export", "predict", "serve", "nni-config", "nnictl", "trials", "ui", "trial", "doctor", "compare", "ls",
 )  # fmt: skip
 """Commands as the help lists them; one that is not here comes last."""
 

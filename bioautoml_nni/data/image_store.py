@@ -8,9 +8,9 @@ A process looks at every file and row once; its later stages trust what it saw, 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
-import shutil
 import sqlite3
 import threading
 import zlib
@@ -24,43 +24,28 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from ..utils.errors import DataError
 from ..utils.remote import RemotePath
+from ..utils.shard import Shard
+from .caches import default_folder, idle_shards, make_room, shard_folder, with_shards
 from .decoding import ImageReference, decode, read_bytes, require_below
 from .file_names import on_disk
 from .image_files import Links
+from .image_index import COLUMNS, TABLE, read_only, take_over
 from .perceptual_hash import perceptual_hash
 from .remote_images import READERS, images_at
 from .verified import Verified, stamp_of
 
 REVISION = 7
 BLOCK = 1024
-COLUMNS = (
-    "reference",
-    "row",
-    "bytes",
-    "modified",
-    "width",
-    "height",
-    "digest",
-    "phash",
-    "checksum",
-    "several",
-    "failure",
-)
 
 PASSING = ("pip install", "memory", "was stopped", "could not be fetched", "does not let it be read")
 """Words of reasons that may not hold another time."""
 
 _verified = Verified()
 _looking = threading.Lock()
-
-
-def default_folder() -> Path:
-    """Return the folder of all image caches of this user."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bioautoml-nni" / "images"
 
 
 class Pixels(Protocol):
@@ -149,7 +134,20 @@ class ImageStore:
         self.readers = READERS if isinstance(root, RemotePath) else self.workers
         self.caches = folder or default_folder()
         key = hashlib.blake2b(f"{root.resolve()}|{size}|{REVISION}".encode(), digest_size=10).hexdigest()
-        self.folder = self.caches / f"{key}-{size}px"
+        self.folder = self.cache = self.caches / f"{key}-{size}px"
+        self.lock = FileLock(self.folder / "lock")
+        self.images = 0
+
+    def shard(self, shard: Shard, images: int) -> ImageStore:
+        """Return the store of a shard: a folder of its own, which `ensure` of this one takes over.
+
+        Args:
+            images: number of images of all shards, for which there is to be room.
+        """
+        part = copy.copy(self)
+        part.folder, part.images = shard_folder(self.folder, shard.number), images
+        part.lock = FileLock(part.folder / "lock")
+        return part
 
     @property
     def _pixels(self) -> Path:
@@ -182,10 +180,13 @@ class ImageStore:
         require_below(self.root, {reference.path: None for reference in parsed.values()}, self.links)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / "lock"), self._index() as index:
+            with self.lock, self._index() as index:
                 os.utime(self.folder)
                 before = stamp_of(self._pixels)
-                keeps_pixels = make_room(self.caches, [self.folder], len(parsed) * self.row_bytes, self.max_bytes)
+                needed = max(len(parsed), self.images) * self.row_bytes
+                keeps_pixels = make_room(self.caches, with_shards(self.cache), needed, self.max_bytes)
+                for folder in idle_shards(self.folder):
+                    take_over(index, self._pixels, folder / "index.sqlite", folder / "pixels.u8", self.row_bytes)
                 facts = self._read(index, parsed)
                 known = self._sound(facts, keeps_pixels)
                 stamps = self._stamps(parsed)
@@ -210,18 +211,31 @@ class ImageStore:
         Args:
             keeps_pixels: whether pixels are wanted, too; else facts are enough.
         """
-        file = self.folder / "index.sqlite"
-        if not file.is_file():
-            return 0
-        try:
-            with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as index:
-                query = "SELECT reference, bytes, modified FROM images WHERE failure IS NULL AND row >= ?"
-                known = {text: tuple(stamp) for text, *stamp in index.execute(query, (0 if keeps_pixels else -1,))}
-        except sqlite3.DatabaseError:  # it is built anew
-            return 0
+        known: dict[str, tuple[int, int]] = {}
+        query = "SELECT reference, bytes, modified FROM images WHERE failure IS NULL AND row >= ?"
+        for folder in with_shards(self.folder):
+            try:
+                with closing(read_only(folder / "index.sqlite")) as index:
+                    entries = index.execute(query, (0 if keeps_pixels else -1,))
+                    known |= {text: tuple(stamp) for text, *stamp in entries}
+            except sqlite3.DatabaseError:  # there is none, or it is built anew
+                continue
         wanted = [text for text in dict.fromkeys(references) if text in known]
         stamps = self._stamps({text: ImageReference.parse(text) for text in wanted})
         return sum(stamps[text] == known[text] for text in wanted)
+
+    def current(self, references: Sequence[str]) -> pd.DataFrame:
+        """Return the facts of images that are stored, pixels too, as their files are now; nothing is written."""
+        parsed = {text: ImageReference.parse(text) for text in references}
+        try:
+            with closing(read_only(self.folder / "index.sqlite")) as index:
+                facts = self._read(index, parsed)
+        except sqlite3.DatabaseError:
+            return pd.DataFrame(columns=list(COLUMNS))
+        known = self._sound(facts[facts["row"] >= 0], True)
+        stamps = self._stamps({text: parsed[text] for text in known})
+        sound = [known.get(text) is not None and stamps[text] == known[text] for text in facts["reference"]]
+        return facts[sound].reset_index(drop=True)
 
     def verified(self, references: Sequence[str]) -> pd.DataFrame:
         """Return what `ensure` does, without looking again at images that this process has looked at.
@@ -244,9 +258,7 @@ class ImageStore:
     def _index(self) -> Iterator[sqlite3.Connection]:
         connection = sqlite3.connect(self.folder / "index.sqlite")
         try:
-            connection.execute(
-                f"CREATE TABLE IF NOT EXISTS images ({', '.join(COLUMNS)}, PRIMARY KEY (reference)) WITHOUT ROWID"
-            )
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {TABLE}")
         except sqlite3.DatabaseError:  # damaged: nothing in it can be trusted
             connection.close()
             for name in ("index.sqlite", "pixels.u8"):
@@ -372,30 +384,6 @@ class ImageStore:
         phash = perceptual_hash(image.square)
         facts = (image.width, image.height, digest, phash, zlib.crc32(pixels), int(image.several))
         return text, row, *(stamp or (-1, -1)), *facts, None
-
-
-def make_room(caches: Path, own: Sequence[Path], needed: int, limit: int) -> bool:
-    """Remove the caches used longest ago until `needed` bytes in the folders `own` fit; return whether they do.
-
-    Args:
-        caches: the folder of all caches, with one folder for each.
-        own: folders that stay, and that the needed bytes are for.
-        limit: bytes of all together.
-    """
-    if needed > limit:
-        return False
-    others = [folder for folder in caches.iterdir() if folder.is_dir() and folder not in own]
-    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in others}
-    for folder in sorted(others, key=lambda folder: folder.stat().st_mtime):
-        if sum(sizes.values()) + needed <= limit:
-            break
-        try:
-            with FileLock(folder / "lock", timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
-            del sizes[folder]
-        except Timeout:  # in use
-            continue
-    return True
 
 
 def _digest(data: bytes) -> str:

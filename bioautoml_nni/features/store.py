@@ -12,8 +12,8 @@ import hashlib
 import os
 import sqlite3
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from filelock import FileLock
 
+from ..data.caches import append_rows, default_folder, idle_shards, make_room, shard_folder, with_shards
 from ..data.image_store import REVISION as IMAGE_REVISION
-from ..data.image_store import Pixels, default_folder, make_room
+from ..data.image_store import Pixels
 from ..utils.errors import DataError
+from ..utils.shard import Shard
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 REVISION = 1
 BLOCK = 256
 BATCH = 32
+VALUES = "values.f16"
 POOLED = "pooled"
 """The output that holds the embedding and, before it, the mean over h and w of every stage's map."""
 
@@ -108,31 +111,59 @@ class FeatureStore:
             DataError: if they do not fit the cache's limit, or its disk is full; what is complete is kept.
         """
         wanted = [(digest, view) for digest in digests for view in range(views)]
+        with self._shelves(outputs) as shelves:
+            self._require_room(shelves.values(), len(set(wanted)))
+            for shelf in shelves.values():
+                shelf.take_over_shards()
+            known = {output: shelf.sound() for output, shelf in shelves.items()}
+            self._fill(shelves, known, digests, pixels, views, advance)
+            widths = self._widths()
+            return {
+                output: Features(
+                    shelf.values(),
+                    np.array([known[output][key] for key in wanted], np.int64).reshape(len(digests), views),
+                    widths if output == POOLED else (),
+                )
+                for output, shelf in shelves.items()
+            }
+
+    def fill_shard(
+        self,
+        shard: Shard,
+        images: int,
+        digests: Sequence[str],
+        pixels: Pixels,
+        outputs: Sequence[Output],
+        views: int,
+        advance: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        """Compute what neither the store nor the shard has, in the shard's own folders, which `ensure` takes over.
+
+        Args:
+            images: number of images of all shards, for which there is to be room.
+            digests, pixels: of the shard's images.
+            outputs, views, advance: see `ensure`.
+
+        Raises:
+            DataError: see `ensure`.
+        """
+        with self._shelves(outputs, shard) as shelves:
+            self._require_room(shelves.values(), images * views)
+            known = {
+                output: dict.fromkeys(_stored(self.folder(output)), -1) | shelf.sound()
+                for output, shelf in shelves.items()
+            }
+            self._fill(shelves, known, digests, pixels, views, advance)
+
+    @contextmanager
+    def _shelves(self, outputs: Sequence[Output], shard: Shard | None = None) -> Iterator[dict[Output, _Shelf]]:
+        """Open the folder of each output, or its shard's, for this process alone."""
         shapes = self._shapes(outputs)
         try:
             with ExitStack() as stack:
-                shelves = {
-                    output: stack.enter_context(_shelf(self.folder(output), shapes[output])) for output in outputs
-                }
-                self._require_room(shelves.values(), len(set(wanted)))
-                known = {output: shelf.sound() for output, shelf in shelves.items()}
-                first = {digest: position for position, digest in reversed(list(enumerate(digests)))}
-                todo = [key for key in dict.fromkeys(wanted) if any(key not in rows for rows in known.values())]
-                advance(len(digests) - len(todo) // views)
-                for start in range(0, len(todo), BLOCK):
-                    block = todo[start : start + BLOCK]
-                    found = self._compute(pixels, [(first[digest], view) for digest, view in block], outputs)
-                    for output, shelf in shelves.items():
-                        shelf.append(block, found[output], known[output])
-                    advance(min(len(todo), start + BLOCK) // views - start // views)
-                widths = self._widths()
-                return {
-                    output: Features(
-                        shelf.values(),
-                        np.array([known[output][key] for key in wanted], np.int64).reshape(len(digests), views),
-                        widths if output == POOLED else (),
-                    )
-                    for output, shelf in shelves.items()
+                yield {
+                    output: stack.enter_context(_shelf(self.folder(output), shapes[output], shard))
+                    for output in outputs
                 }
         except (OSError, sqlite3.OperationalError) as error:
             raise DataError(
@@ -140,9 +171,31 @@ class FeatureStore:
                 "free space or set cache.folder to another disk. What was computed so far is kept."
             ) from error
 
+    def _fill(
+        self,
+        shelves: Mapping[Output, _Shelf],
+        known: Mapping[Output, dict[tuple[str, int], int]],
+        digests: Sequence[str],
+        pixels: Pixels,
+        views: int,
+        advance: Callable[[int], None],
+    ) -> None:
+        """Compute what is not known, in one pass for all outputs, and add it to what is known."""
+        wanted = [(digest, view) for digest in digests for view in range(views)]
+        first = {digest: position for position, digest in reversed(list(enumerate(digests)))}
+        todo = [key for key in dict.fromkeys(wanted) if any(key not in rows for rows in known.values())]
+        advance(len(digests) - len(todo) // views)
+        for start in range(0, len(todo), BLOCK):
+            block = todo[start : start + BLOCK]
+            found = self._compute(pixels, [(first[digest], view) for digest, view in block], list(shelves))
+            for output, shelf in shelves.items():
+                shelf.append(block, found[output], known[output])
+            advance(min(len(todo), start + BLOCK) // views - start // views)
+
     def _require_room(self, shelves: Collection[_Shelf], rows: int) -> None:
         needed = sum(rows * shelf.row_bytes for shelf in shelves)
-        if not make_room(self.caches, [shelf.folder for shelf in shelves], needed, self.max_bytes):
+        own = [folder for shelf in shelves for folder in with_shards(shelf.cache)]
+        if not make_room(self.caches, own, needed, self.max_bytes):
             raise DataError(
                 f"cache.max_gb: the features of {rows} images and views take {needed / 1e9:.2g} GB, more than "
                 f"{self.max_bytes / 1e9:g}; raise it, or ask for fewer views or a later stage."
@@ -218,9 +271,10 @@ def seen(image: Tensor, view: int) -> Tensor:
 
 
 class _Shelf:
-    """The rows of one output."""
+    """The rows of one output, or of a shard of it, whose output is kept in the folder `cache`."""
 
-    def __init__(self, folder: Path, shape: tuple[int, ...], index: sqlite3.Connection) -> None:
+    def __init__(self, cache: Path, folder: Path, shape: tuple[int, ...], index: sqlite3.Connection) -> None:
+        self.cache = cache
         self.folder = folder
         self.shape = shape
         self.index = index
@@ -228,7 +282,7 @@ class _Shelf:
 
     def values(self) -> np.ndarray:
         """Return all rows that the file holds (R, *shape) float16."""
-        path = self.folder / "values.f16"
+        path = self.folder / VALUES
         count = path.stat().st_size // self.row_bytes if path.is_file() else 0
         if not count:
             return np.zeros((0, *self.shape), np.float16)
@@ -244,12 +298,28 @@ class _Shelf:
             if row < len(values) and zlib.crc32(values[row]) == checksum
         }
 
+    def take_over_shards(self) -> None:
+        """Add what shards have, values first, so that a kill costs no more than their copy; they are removed."""
+        for shard in idle_shards(self.folder):
+            here = _stored(self.folder)
+            new = [entry for entry in _entries(shard) if entry[:2] not in here]
+            if not new or not (shard / VALUES).is_file():
+                continue
+            start = self._end()
+            append_rows(shard / VALUES, self.folder / VALUES, start * self.row_bytes)
+            with self.index:
+                moved = [(digest, view, start + row, checksum) for digest, view, row, checksum in new]
+                self.index.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?)", moved)
+
+    def _end(self) -> int:
+        return int(self.index.execute("SELECT coalesce(max(row), -1) + 1 FROM features").fetchone()[0])
+
     def append(self, keys: Sequence[tuple[str, int]], values: np.ndarray, known: dict[tuple[str, int], int]) -> None:
         """Write the rows that are not known yet, first the values, then where they are; add them to `known`."""
         missing = [number for number, key in enumerate(keys) if key not in known]
-        start = int(self.index.execute("SELECT coalesce(max(row), -1) + 1 FROM features").fetchone()[0])
+        start = self._end()
         entries = []
-        with open(self.folder / "values.f16", "r+b" if (self.folder / "values.f16").is_file() else "w+b") as file:
+        with open(self.folder / VALUES, "r+b" if (self.folder / VALUES).is_file() else "w+b") as file:
             for row, number in enumerate(missing, start):
                 content = values[number].tobytes()
                 file.seek(row * self.row_bytes)
@@ -263,8 +333,9 @@ class _Shelf:
 
 
 @contextmanager
-def _shelf(folder: Path, shape: tuple[int, ...]) -> Iterator[_Shelf]:
-    """Open an output's folder for this process alone; a damaged index takes its values with it."""
+def _shelf(cache: Path, shape: tuple[int, ...], shard: Shard | None) -> Iterator[_Shelf]:
+    """Open an output's folder, or its shard's, for this process alone; a damaged index takes its values with it."""
+    folder = cache if shard is None else shard_folder(cache, shard.number)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
         os.utime(folder)
@@ -277,11 +348,26 @@ def _shelf(folder: Path, shape: tuple[int, ...]) -> Iterator[_Shelf]:
             raise
         except sqlite3.DatabaseError:
             index.close()
-            for name in ("index.sqlite", "values.f16"):
+            for name in ("index.sqlite", VALUES):
                 (folder / name).unlink(missing_ok=True)
             index = sqlite3.connect(folder / "index.sqlite")
             index.execute(table)
         try:
-            yield _Shelf(folder, shape, index)
+            yield _Shelf(cache, folder, shape, index)
         finally:
             index.close()
+
+
+def _entries(folder: Path) -> list[tuple[str, int, int, int]]:
+    """Return content, view, row and checksum of what a folder holds; nothing of a missing or damaged one."""
+    file = folder / "index.sqlite"
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as index:
+            return index.execute("SELECT digest, view, row, checksum FROM features").fetchall()
+    except sqlite3.DatabaseError:
+        return []
+
+
+def _stored(folder: Path) -> set[tuple[str, int]]:
+    """Return the contents and views that a folder holds."""
+    return {(digest, view) for digest, view, _, _ in _entries(folder)}

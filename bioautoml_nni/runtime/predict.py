@@ -18,11 +18,12 @@ from ..utils.atomic import remove_leftovers, replacing, write_json
 from ..utils.errors import DataError
 from ..utils.places import require_folder, require_place
 from ..utils.remote import RemotePath
+from ..utils.shard import Shard
 from .answers import Answers, groups_path
 from .doubts import Doubts
 from .model import Model
 from .request import EMBEDDING, FAILURE, INPUT, LOGIT, OWN_IMAGE, Outcome, Request
-from .shards import Shard, Shards
+from .shards import Shards
 
 BLOCK = 512
 LAYOUT = 2

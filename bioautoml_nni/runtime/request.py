@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..data.image_files import SUFFIXES, Links
-from .shards import Shard
+from ..utils.shard import Shard
 
 INPUT, FAILURE, LOGIT = "input ", "failure", "logit "
 """Names of columns in the parts: what the user's table says goes by names that are never ours."""

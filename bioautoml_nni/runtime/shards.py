@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +12,7 @@ from filelock import FileLock, Timeout
 
 from ..utils.atomic import write_json
 from ..utils.errors import DataError
-
-PATTERN = re.compile(r"(\d+)/(\d+)")
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One of several shares of the blocks of a prediction, counted from 1."""
-
-    number: int
-    count: int
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """Return what ``2/8`` means.
-
-        Raises:
-            DataError: if it is no such share.
-        """
-        found = PATTERN.fullmatch(text.strip())
-        if found is None or not 1 <= int(found[1]) <= int(found[2]):
-            raise DataError(f"--shard {text}: write NUMBER/COUNT, such as 1/8 for the first of eight.")
-        return cls(int(found[1]), int(found[2]))
-
-    def has(self, block: int) -> bool:
-        """Whether a block, counted from 1, belongs to this share."""
-        return (block - 1) % self.count == self.number - 1
-
-    def __str__(self) -> str:
-        return f"{self.number}/{self.count}"
+from ..utils.shard import Shard
 
 
 class Shards:

@@ -12,8 +12,8 @@ from small_models import colour_model
 from bioautoml_nni.runtime import Model
 from bioautoml_nni.runtime import predict as predict_module
 from bioautoml_nni.runtime.predict import Request, predict
-from bioautoml_nni.runtime.shards import Shard
 from bioautoml_nni.utils.errors import DataError
+from bioautoml_nni.utils.shard import Shard
 
 
 @pytest.fixture

@@ -1,0 +1,67 @@
+"""`bioautoml prepare`: the first stage alone, or one machine's share of its images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from .shared import STAGES, Overrides, app, console
+
+
+@app.command(rich_help_panel=STAGES)
+def prepare(
+    experiment: Annotated[Path, typer.Argument(help="An experiment.yml.", metavar="EXPERIMENT")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Run directory.", show_default="runs/NAME")
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard", help="Only put this share of the images, such as 2/8, into the cache; all share cache.folder."
+        ),
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Prepare the data of an experiment, or let a cluster fill the image cache first, with --shard.
+
+    A shard writes no run. A stopped one goes on when it is given again, and `prepare` and `run` use what is there.
+
+    Example: bioautoml prepare my-data/experiment.yml --shard 2/8
+    """
+    from ..utils.errors import DataError
+    from .main import _execute, _opened
+
+    if shard is not None:
+        if output is not None:
+            raise DataError("--output: a shard fills the caches and writes no run; leave it out.")
+        _prepare_shard(experiment, shard, overrides or [])
+        return
+    directory = _opened(experiment, output, False, overrides or [])
+    _execute(directory, ["prepare"])
+    console.print(f"Next: bioautoml run {directory.path}", highlight=False, soft_wrap=True)
+
+
+def _prepare_shard(experiment: Path, text: str, overrides: list[str]) -> None:
+    from ..utils.shard import Shard
+
+    shard = Shard.parse(text)
+    from ..config import load_experiment
+    from ..config.load import import_plugins
+    from ..stages.prepare_shard import prepare_shard
+
+    loaded = load_experiment(experiment, overrides)
+    import_plugins(loaded)
+    done = prepare_shard(loaded, shard, console)
+    features = "" if done.encoder is None else f", with features of {done.encoder}"
+    console.print(
+        f"Shard {shard}: {done.own} of {done.images} images{features}; {done.there} were in the cache before.",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    if done.unreadable:
+        first, reason = next(iter(done.unreadable.items()))
+        told = f"{len(done.unreadable)} images cannot be read; the first is {first} ({reason})."
+        console.print(f"[yellow]warning:[/] {escape(told)}", highlight=False, soft_wrap=True)
+    console.print(f"Next: when all shards are done, bioautoml run {experiment}", highlight=False, soft_wrap=True)

@@ -1,0 +1,159 @@
+"""One machine's share of the images of an experiment, and of what a frozen trunk makes of them, put into the caches.
+
+Shards are told apart by the images' names, so that they are disjoint and together complete whatever the order of the
+table. Each fills folders of its own beside the caches (`data/caches.py`), which the next command that opens a cache
+takes over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from ..config import Experiment
+from ..data.caches import with_shards
+from ..data.image_store import ImageStore
+from ..data.labels import learnable, named_settings
+from ..data.load import LOOK, image_size, image_store, load_manifest
+from ..data.manifest import IMAGE
+from ..features.store import POOLED, FeatureStore, Output
+from ..registry import get
+from ..utils.atomic import write_json
+from ..utils.errors import DataError
+from ..utils.progress import make_progress
+from ..utils.shard import Shard
+
+RECORD = "shard.json"
+
+
+@dataclass(frozen=True)
+class PreparedShard:
+    """What was done.
+
+    Attributes:
+        images: of all shards.
+        own: images of this one.
+        there: of these, those that were in the cache before.
+        unreadable: reason by image that cannot be read.
+        encoder: whose features were computed, None if the experiment needs none.
+    """
+
+    images: int
+    own: int
+    there: int
+    unreadable: dict[str, str]
+    encoder: str | None
+
+
+def prepare_shard(experiment: Experiment, shard: Shard, console: Console) -> PreparedShard:
+    """Decode the images of a shard, and compute their features where the experiment's space reads them.
+
+    Raises:
+        DataError: for an experiment without images, or whose image size is not known yet; if another process works on
+            the shard, or the others are of another table or number.
+    """
+    if "image" not in experiment.data.modalities:
+        raise DataError("--shard: the experiment reads no images (data.modalities), so there is nothing to share.")
+    manifest = load_manifest(experiment)
+    table = learnable(manifest.table, named_settings(experiment.data, manifest)).table
+    references = table[IMAGE].unique().tolist()
+    store = image_store(experiment, manifest.image_root, _size(experiment, manifest.image_root, references))
+    own = [name for name in references if shard.has_name(name)]
+    with _claimed(store, shard, references) as part:
+        before = store.current(own)
+        known = set(before["reference"])
+        missing = [name for name in own if name not in known]
+        there = part.there(missing)
+        with make_progress(console) as progress:
+            task = progress.add_task(f"images of shard {shard}", total=len(own), completed=len(before), note="")
+            made = part.ensure(missing, lambda count: progress.advance(task, count))
+        failed = made["failure"].notna()
+        groups = [(store, before), (part, made[~failed].reset_index(drop=True))]
+        encoder = _features(experiment, shard, groups, len(references), console)
+    reasons = dict(zip(made.loc[failed, "reference"], made.loc[failed, "failure"], strict=True))
+    return PreparedShard(len(references), len(own), len(before) + there, reasons, encoder)
+
+
+def _size(experiment: Experiment, root: Path, references: list[str]) -> int:
+    if experiment.data.image_size == "auto":
+        known = image_store(experiment, root, LOOK).there(references, keeps_pixels=False)
+        if known < len(references):
+            raise DataError(
+                "data.image_size: auto is known only after a look at all images, which a shard does not take; name a "
+                "size, such as --set data.image_size=128, here and for the run, or let `bioautoml check` look first."
+            )
+    return image_size(experiment, root, references)
+
+
+@contextmanager
+def _claimed(store: ImageStore, shard: Shard, references: list[str]) -> Iterator[ImageStore]:
+    """Give the store of a shard to this process alone.
+
+    Raises:
+        DataError: if another process has it, or the other shards are of another table or number.
+    """
+    digest = hashlib.blake2b("\n".join(sorted(references)).encode("utf-8", "surrogatepass"), digest_size=16)
+    facts = {"count": shard.count, "images": len(references), "table": digest.hexdigest()}
+    part = store.shard(shard, len(references))
+    store.caches.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{store.folder}-shards.lock"):
+        for folder in with_shards(store.folder)[1:]:
+            _require_fitting(shard, facts, folder)
+        part.folder.mkdir(exist_ok=True)
+        try:
+            part.lock.acquire(timeout=0)
+        except Timeout as error:
+            raise DataError(f"--shard {shard}: another process works on it; give each shard once.") from error
+        write_json(part.folder / RECORD, facts)
+    try:
+        yield part
+    finally:
+        part.lock.release()
+
+
+def _require_fitting(shard: Shard, facts: dict[str, object], folder: Path) -> None:
+    try:
+        known = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # killed before it was written: it holds nothing
+        return
+    way_out = "let `bioautoml prepare EXPERIMENT` take over what is there, or remove that folder."
+    if known.get("count") != facts["count"]:
+        raise DataError(
+            f"--shard {shard}: {folder} is one of {known.get('count')} shards; give --shard N/{known.get('count')}, "
+            f"or {way_out}"
+        )
+    if known != facts:
+        raise DataError(
+            f"--shard {shard}: the table is not that of the other shards ({facts['images']} images here, "
+            f"{known.get('images')} in {folder}, not all the same); give every shard the same experiment, or {way_out}"
+        )
+
+
+def _features(
+    experiment: Experiment, shard: Shard, groups: list[tuple[ImageStore, pd.DataFrame]], images: int, console: Console
+) -> str | None:
+    """Compute what the space's frozen trunk makes of the images, and return the encoder's name."""
+    function = getattr(get("search_spaces", experiment.space.name).target, "frozen_features", None)
+    request = None if function is None else function(**experiment.space.arguments)
+    if request is None or not experiment.cache.max_gb:
+        return None
+    outputs: list[Output] = [POOLED] if request.pooled else [*request.stages, *([POOLED] if request.embedding else [])]
+    store = FeatureStore(request.encoder, groups[0][0].size, experiment.cache.folder, experiment.cache.max_gb)
+    total = sum(len(facts) for _, facts in groups)
+    with make_progress(console) as progress:
+        task = progress.add_task(f"features of {request.encoder.reference}", total=total, note="")
+        for images_of, facts in groups:
+            if len(facts):
+                store.fill_shard(
+                    shard, images, facts["digest"].tolist(), images_of.pixels(facts), outputs, 1 + request.views,
+                    lambda count: progress.advance(task, count),
+                )  # fmt: skip
+    return str(request.encoder.reference)
