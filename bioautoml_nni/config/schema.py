@@ -67,6 +67,12 @@ class DistillationConfig(Section):
         description="the teacher sees images as the student does, changed at random and mixed, not the plain ones; "
         "on a frozen trunk the same one of its stored views (space.trunk.views)",
     )
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        description="largest logits that are kept of each answer; the other classes share the rest of its probability "
+        "evenly; all by default up to 1,000 classes, else 64",
+    )
 
 
 class SearchDistillationConfig(DistillationConfig):

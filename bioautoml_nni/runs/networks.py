@@ -16,7 +16,7 @@ from ..config.arguments import constructor
 from ..data import splits
 from ..data.dataset import make_loader
 from ..registry import get
-from ..training.inference import Inference
+from ..training.inference import Inference, Outputs
 from ..training.weights import restore
 from .directory import RunDirectory
 from .prepared import PreparedData
@@ -91,9 +91,27 @@ def predict_logits(
         image_size: edge of the images, where it is not that of the decoded ones.
         inference: where and how it is asked; by default what this machine offers.
     """
+    logits = predict_outputs(data, network, part, advance=advance, image_size=image_size, inference=inference)
+    return logits, data.targets_of(part)
+
+
+def predict_outputs(
+    data: PreparedData,
+    ask: Callable[[dict[str, torch.Tensor]], Outputs],
+    part: str,
+    *modules: nn.Module,
+    advance: Callable[[int], None] = lambda count: None,
+    image_size: int | None = None,
+    inference: Inference | None = None,
+) -> Outputs:
+    """Return what a network, or a function that asks some modules, makes of one part, in the manifest's order.
+
+    Args:
+        ask: gets a batch.
+        modules: that it uses, if it is a function.
+        advance, image_size, inference: see `predict_logits`.
+    """
     inference = inference or Inference.on_this_machine()
     transform = data.image_transform(data.run.experiment.training.augmentation, image_size)
-    dataset = data.dataset([part])
-    batches = make_loader(dataset, inference.batch_size, shuffle=False)
-    logits = inference.run(network, batches, images=transform, advance=advance)
-    return logits, data.targets[dataset.positions]
+    batches = make_loader(data.dataset([part]), inference.batch_size, shuffle=False)
+    return inference.run(ask, batches, *modules, images=transform, advance=advance)

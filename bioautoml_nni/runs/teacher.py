@@ -7,7 +7,6 @@ trained on none that the run validates or tests with.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -15,6 +14,7 @@ from rich.console import Console
 from ..data import splits
 from ..registry import plugins
 from ..training.distillation import Distillation, KnownLogits, LiveTeacher, Teacher
+from ..training.top_logits import Answers, TopLogits, kept
 from ..utils.errors import RunDirectoryError
 from .directory import RunDirectory
 from .prepared import PreparedData
@@ -49,7 +49,10 @@ def distillation(
         return None
     rows = data.in_training | (data.mask_of(splits.VALIDATION) if validation else False)
     views = 1 + data.features.views if settings.same_view and data.features is not None else 1
-    asked = Asked(run, data, f"{section}.distillation.teacher", console, rows, views, settings.folds)
+    top_k = kept(settings, len(data.classes))
+    asked = Asked(
+        run, data, f"{section}.distillation.teacher", console, rows, views, settings.folds, top_k, settings.temperature
+    )
     live = settings.same_view and data.features is None
     return Distillation(settings, _teacher(settings.teacher, asked, live), data.loss().prior_logits)
 
@@ -59,6 +62,8 @@ def teacher_logits(run: RunDirectory, data: PreparedData, console: Console) -> n
     found = distillation(run, data, console)
     if found is None:
         return None
+    if isinstance(found.teacher, TopLogits):
+        return found.teacher.whole(np.arange(len(data.table)))
     assert isinstance(found.teacher, KnownLogits), "a teacher that sees what its student sees is asked in the training"
     return found.teacher.values[0]
 
@@ -95,9 +100,11 @@ def is_table(teacher: str) -> bool:
 
 def _teacher(name: str, asked: Asked, live: bool) -> Teacher:
     if is_table(name):
-        return KnownLogits(table_logits(Path(name), asked)[None])
-    found: Any = EncoderTeacher(name, asked) if is_encoder(name) else RunTeacher(Path(name), asked)
+        known = Answers(1, len(asked.data.table), len(asked.data.classes), asked.top_k, asked.temperature)
+        known.put(0, np.arange(len(asked.data.table)), table_logits(Path(name), asked))
+        return known.teacher()
+    found = EncoderTeacher(name, asked) if is_encoder(name) else RunTeacher(Path(name), asked)
     if not live:
-        return KnownLogits(found.logits())
+        return found.teacher() if isinstance(found, EncoderTeacher) else found.answers().teacher()
     image, metadata = asked.data.image, getattr(found, "metadata", asked.data.metadata)
     return LiveTeacher(found.network(), found.size, image["mean"], image["std"], metadata)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 
+from ..training.top_logits import Answers
 from .directory import RunDirectory
 from .prepared import PreparedData
 
@@ -20,6 +21,8 @@ class Asked:
         rows: which specimens it is asked about (N,).
         views: in how many views of each image.
         folds: of an encoder: by how many heads its answers are cross-fitted; 0 is not.
+        top_k: how many logits of each answer are kept; None is all.
+        temperature: at which the other classes share the rest of its probability.
     """
 
     run: RunDirectory
@@ -29,3 +32,9 @@ class Asked:
     rows: np.ndarray
     views: int = 1
     folds: int = 0
+    top_k: int | None = None
+    temperature: float = 1.0
+
+    def answers(self) -> Answers:
+        """Return where answers about all rows and views go."""
+        return Answers(self.views, len(self.data.table), len(self.data.classes), self.top_k, self.temperature)

@@ -17,6 +17,8 @@ from ..features.encoder import Encoder, load_encoder
 from ..features.probe import LinearProbe, fit_probe
 from ..features.request import FeatureRequest
 from ..features.trunk import normalised
+from ..training.distillation import KnownLogits
+from ..training.top_logits import Answers, TopLogits, teacher_of
 from ..utils.atomic import write_array, write_json
 from ..utils.errors import DataError
 from ..utils.own_files import read_array, read_json
@@ -25,6 +27,7 @@ from .teacher_asked import Asked
 from .teacher_table import fit_head
 
 FOLDER = "teacher"
+BLOCK = 1024
 
 
 class EncoderTeacher:
@@ -50,31 +53,34 @@ class EncoderTeacher:
         facts = data.image_store().verified(references)
         self.size = natural_size(self.encoder.image_size, facts[["width", "height"]].max(axis=1).to_numpy(float))
 
-    def logits(self) -> np.ndarray:
-        """Return logits under the training prior (V, N, K) of the rows that are asked for, NaN elsewhere."""
-        return self._answers()[0]
+    def teacher(self) -> KnownLogits | TopLogits:
+        """Return what it says under the training prior of the rows that are asked for."""
+        return teacher_of(self._answers()[0], len(self.asked.data.classes))
 
     def network(self) -> nn.Module:
         """Return the encoder with its head, from pixels and metadata to logits under the training prior."""
         _, head = self._answers()
         return _Headed(self.encoder, head, bool(self.asked.data.metadata_columns))
 
-    def _answers(self) -> tuple[np.ndarray, LinearProbe]:
+    def _answers(self) -> tuple[Mapping[str, np.ndarray], LinearProbe]:
+        """Return the arrays of its answers, and the head."""
         folder = self.asked.run / FOLDER
         wanted = self._facts()
         record = folder / "teacher.json"
         known = read_json(record) if record.is_file() else {}
-        files = [folder / f"{name}.npy" for name in ("logits", "weight", "bias")]
-        if known == wanted and all(file.is_file() for file in files):
-            logits, weight, bias = (read_array(file) for file in files)
-            return logits, LinearProbe(weight, bias, 0.0, {})
+        names = ["logits", *(["classes", "rest"] if self.asked.top_k else []), "weight", "bias"]
+        files = {name: folder / f"{name}.npy" for name in names}
+        if known == wanted and all(file.is_file() for file in files.values()):
+            found = {name: read_array(file) for name, file in files.items()}
+            return found, LinearProbe(found.pop("weight"), found.pop("bias"), 0.0, {})
         record.unlink(missing_ok=True)
-        logits, head = self._fit()
+        answers, head = self._fit()
         folder.mkdir(exist_ok=True)
-        for file, values in zip(files, (logits, head.weight, head.bias), strict=True):
-            write_array(file, values)
+        arrays = answers.arrays()
+        for name, values in {**arrays, "weight": head.weight, "bias": head.bias}.items():
+            write_array(files[name], values)
         write_json(record, wanted)
-        return logits, head
+        return arrays, head
 
     def _facts(self) -> dict[str, Any]:
         """Return what the head and its answers depend on."""
@@ -84,9 +90,10 @@ class EncoderTeacher:
             "modalities": asked.data.metadata_columns, "prepared": asked.run.key("prepare"),
             "data": asked.run.provenance().get("data_sha256"), "views": asked.views,
             "rows": int(asked.rows.sum()), "folds": asked.folds,
+            **({"top_k": asked.top_k, "temperature": asked.temperature} if asked.top_k else {}),
         }  # fmt: skip
 
-    def _fit(self) -> tuple[np.ndarray, LinearProbe]:
+    def _fit(self) -> tuple[Answers, LinearProbe]:
         """Fit the head to the training split, and let it answer."""
         asked, data = self.asked, self.asked.data
         store = image_store(asked.run.experiment, data.image_root, self.size)
@@ -98,14 +105,14 @@ class EncoderTeacher:
         metadata = [data.metadata.numeric[asked.rows], data.metadata.mask[asked.rows]] if data.metadata_columns else []
         views = [np.hstack([values.astype(np.float32), *metadata]) for values in found.values]
         head = fit_head(views[0][data.in_training[asked.rows]], data)
-        logits = np.full((len(views), len(data.table), len(data.classes)), np.nan, np.float32)
+        answers = asked.answers()
         for view, features in enumerate(views):
-            logits[view, asked.rows] = head.logits(features)
+            _answer(answers, view, np.flatnonzero(asked.rows), head, features)
         if asked.folds:
-            self._cross_fit(views, head.decay, logits)
-        return logits, head
+            self._cross_fit(views, head.decay, answers)
+        return answers, head
 
-    def _cross_fit(self, views: list[np.ndarray], decay: float, logits: np.ndarray) -> None:
+    def _cross_fit(self, views: list[np.ndarray], decay: float, answers: Answers) -> None:
         """Replace the answers about the training split by those of heads that had not learned from the specimen.
 
         A head's answers about what it has learned from are nearly the labels (Dao et al., arXiv 2104.09732, section 4).
@@ -122,7 +129,15 @@ class EncoderTeacher:
                 features, target[left], views[0][learned[out]], target[out], len(data.classes), False, [decay]
             )
             for view, values in enumerate(views):
-                logits[view, positions[out]] = head.logits(values[learned[out]])
+                _answer(answers, view, positions[out], head, values[learned[out]])
+
+
+def _answer(answers: Answers, view: int, rows: np.ndarray, head: LinearProbe, features: np.ndarray) -> None:
+    """Let a head answer about rows; of many classes a block at a time is known whole."""
+    size = BLOCK if answers.top_k else max(1, len(rows))
+    for start in range(0, len(rows), size):
+        block = slice(start, start + size)
+        answers.put(view, rows[block], head.logits(features[block]))
 
 
 class _Headed(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +19,11 @@ from ..data.manifest import ID, IMAGE
 from ..data.metadata import EncodedMetadata
 from ..features.store import seen
 from ..features.trunk import normalised
+from ..training.top_logits import Answers, top_of
 from ..utils.errors import DataError
 from ..utils.progress import make_progress
 from .directory import RunDirectory
-from .networks import load_model, predict_logits
+from .networks import load_model, predict_logits, predict_outputs
 from .prepared import PreparedData
 from .probe import learned_parts
 from .teacher_asked import Asked
@@ -54,22 +55,37 @@ class RunTeacher:
         """The metadata of all rows as it reads them."""
         return self.taught.preprocessor.transform(self.asked.data.table)
 
-    def logits(self) -> np.ndarray:
-        """Return logits under the training prior (V, N, K) of the rows that are asked for, NaN elsewhere."""
+    def answers(self) -> Answers:
+        """Return what it says under the training prior of the rows that are asked for."""
         data = self.asked.data
         asked = dataclasses.replace(
             self.taught, table=data.table, part=data.part, targets=data.targets, image_root=data.image_root,
             metadata=self.metadata,
         )  # fmt: skip
-        logits = np.full((self.asked.views, len(data.table), len(data.classes)), np.nan, np.float32)
+        found = self.asked.answers()
         with make_progress(self.asked.console) as progress:
-            task = progress.add_task("teacher", total=len(logits) * int(self.asked.rows.sum()), note="")
+            task = progress.add_task("teacher", total=self.asked.views * int(self.asked.rows.sum()), note="")
             for view in range(self.asked.views):
                 in_view = _in_view(asked, view)
                 for part in data.part[self.asked.rows].unique():
-                    found, _ = predict_logits(in_view, self.model, part, lambda count: progress.advance(task, count))
-                    logits[view, data.mask_of(part)] = self.taught.loss().prior_logits(found).numpy()
-        return logits
+                    self._answer(found, in_view, view, part, lambda count: progress.advance(task, count))
+        return found
+
+    def _answer(
+        self, found: Answers, asked: PreparedData, view: int, part: str, advance: Callable[[int], None]
+    ) -> None:
+        """Answer about a part in one view; of many classes a batch at a time is known whole."""
+        loss, rows = self.taught.loss(), self.asked.data.mask_of(part)
+        if found.top_k is None:
+            logits, _ = predict_logits(asked, self.model, part, advance)
+            found.put(view, rows, loss.prior_logits(logits).numpy())
+            return
+        k = found.top_k
+
+        def ask(batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+            return top_of(loss.prior_logits(self.model(batch)), k, found.temperature)
+
+        found.put_top(view, rows, *predict_outputs(asked, ask, part, self.model, loss, advance=advance))
 
     def network(self) -> nn.Module:
         """Return it as a network from pixels and metadata to logits under the training prior."""

@@ -71,6 +71,22 @@ def test_an_encoder_teaches_search_and_training_with_the_view_that_its_student_s
     assert seen == {0, 1}
 
 
+def test_of_an_encoder_the_largest_logits_are_kept_on_the_disk_if_the_run_says_so(student, tmp_path):
+    """With one class left over, its share of the rest is its own, so that all logits come back."""
+    folder = tmp_path / "run"
+    shutil.copytree(student, folder)
+    run = RunDirectory.open(folder)
+    data = PreparedData.load(run)
+    own = RunDirectory(run.path, changed(run.experiment, {"training.distillation.top_k": 2}, "test"))
+    for _ in range(2):  # the second time from the disk
+        teacher = distillation(own, data, SILENT, validation=True).teacher
+        whole = np.load(student / "teacher/logits.npy")
+        found = np.stack([teacher.whole(np.arange(len(data.table)), view) for view in range(2)])
+        np.testing.assert_allclose(found, whole, rtol=2e-3, atol=2e-3)
+    assert np.load(folder / "teacher/logits.npy").shape == (2, len(data.table), 2)
+    assert np.load(folder / "teacher/classes.npy").dtype == np.int32
+
+
 def test_cross_fitted_answers_know_nothing_of_the_labels_themselves(student):
     run = RunDirectory.open(student)
     data = PreparedData.load(run)

@@ -166,6 +166,18 @@ def test_a_teacher_is_asked_about_the_training_specimens_alone(copy, finished):
     assert len(target) == (data.part == splits.ALPHA).sum()
 
 
+def test_of_a_teacher_the_largest_logits_are_kept_if_the_run_says_so(copy, finished):
+    """With one class left over, its share of the rest is its own, so that all logits come back."""
+    teacher = {"training.distillation.teacher": str(finished[0])}
+    whole, top, single = (copy(**teacher, **{"training.distillation.top_k": k}) for k in (None, 2, 1))
+    data = PreparedData.load(whole)
+    expected = teacher_logits(whole, data, SILENT)
+    np.testing.assert_allclose(teacher_logits(top, data, SILENT), expected, rtol=1e-3, atol=1e-4)
+    found = teacher_logits(single, data, SILENT)[data.in_training]
+    asked = expected[data.in_training]
+    assert (found.argmax(1) == asked.argmax(1)).all() and np.allclose(found.max(1), asked.max(1), atol=1e-5)
+
+
 def test_a_student_learns_what_its_teacher_says(copy, finished):
     run = copy(
         **{
