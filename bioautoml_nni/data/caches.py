@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -33,8 +34,8 @@ def make_room(caches: Path, own: Sequence[Path], needed: int, limit: int) -> boo
     if needed > limit:
         return False
     others = [folder for folder in caches.iterdir() if folder.is_dir() and folder not in own]
-    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in others}
-    for folder in sorted(others, key=lambda folder: folder.stat().st_mtime):
+    sizes = {folder: _bytes(folder) for folder in others}
+    for folder in sorted(others, key=_used):
         if sum(sizes.values()) + needed <= limit:
             break
         try:
@@ -44,6 +45,26 @@ def make_room(caches: Path, own: Sequence[Path], needed: int, limit: int) -> boo
         except Timeout:  # in use
             continue
     return True
+
+
+def _bytes(folder: Path) -> int:
+    """Return the bytes in a folder; others may write to it, so that files come and go meanwhile."""
+    found = 0
+    try:
+        for entry in os.scandir(folder):
+            with suppress(FileNotFoundError):
+                found += entry.stat().st_size
+    except FileNotFoundError:
+        pass
+    return found
+
+
+def _used(folder: Path) -> float:
+    """Return when a cache was opened last."""
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def shard_folder(cache: Path, number: int) -> Path:

@@ -359,15 +359,28 @@ def _shelf(cache: Path, shape: tuple[int, ...], shard: Shard | None) -> Iterator
 
 
 def _entries(folder: Path) -> list[tuple[str, int, int, int]]:
-    """Return content, view, row and checksum of what a folder holds; nothing of a missing or damaged one."""
+    """Return content, view, row and checksum of what a folder holds; nothing of a missing or damaged index.
+
+    Raises:
+        sqlite3.OperationalError: if it cannot be read now.
+    """
     file = folder / "index.sqlite"
+    if not file.is_file():
+        return []
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as index:
+            if not index.execute("SELECT 1 FROM sqlite_master WHERE name = 'features'").fetchone():
+                return []
             return index.execute("SELECT digest, view, row, checksum FROM features").fetchall()
+    except sqlite3.OperationalError:
+        raise
     except sqlite3.DatabaseError:
         return []
 
 
 def _stored(folder: Path) -> set[tuple[str, int]]:
-    """Return the contents and views that a folder holds."""
-    return {(digest, view) for digest, view, _, _ in _entries(folder)}
+    """Return the contents and views that a folder holds; nothing if that cannot be read now."""
+    try:
+        return {(digest, view) for digest, view, _, _ in _entries(folder)}
+    except sqlite3.OperationalError:
+        return set()

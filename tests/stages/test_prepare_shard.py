@@ -141,6 +141,7 @@ def test_room_is_made_for_all_shards_and_never_from_one(table_root: Path, tmp_pa
     old = shared / "other"
     old.mkdir()
     (old / "pixels.u8").write_bytes(b"x" * 1000)
+    (old / "index.sqlite-journal").symlink_to("gone meanwhile")
     fill(whole, names, 2, 2)
     assert not old.exists() and shard_folder(whole.folder, 1).exists()
     assert not make_room(shared, with_shards(whole.folder), limit + 1, limit)
