@@ -1,15 +1,15 @@
-"""Everything that a GPU is wanted for, within ten minutes: python benchmarks/gpu_all.py [--check] [--minutes 10]
+"""Everything that a GPU is wanted for, within ten minutes: python benchmarks/gpu_all.py [--check] [--minutes 9]
 
 Run `--check` first: the same sections with miniatures on the CPU, which shows in minutes that nothing is amiss; its
-figures say nothing. Then, on the GPU, once without it. Sections, in this order, as long as there is time:
+figures say nothing. Then, on the GPU, once without it. Sections, in this order; none begins after `--minutes`:
 
   machine      device, versions, threads
   step         a search step against NNI's DARTS at batch 64 (supernets of benchmarks/search_step.py)
   end_to_end   a run of the sample: seconds of every stage, steps of search and training, share of waiting
-  bf16         search and retraining of that run once more in bf16-mixed
-  compile      its retraining with training.compile, alone and with bf16
+  compile      the retraining of that run with training.compile, alone and with bf16
   features     what a frozen trunk makes of all images: seconds, images a second
   fine_tuning  an encoder trained along: stages, steps, share of waiting
+  bf16         retraining and search of that run in bf16-mixed
 
 Data: the sample, drawn with seed 0, decoded into a cache of its own. Waiting is the time between two batches (reading,
 augmenting, copying, Lightning's own work) divided by all time after the first epoch; the device is synchronised before
@@ -249,26 +249,28 @@ def end_to_end(bench: Bench) -> None:
     stages(bench, "end_to_end", searched(bench), list(STAGES), "32-true")
 
 
-def changed(bench: Bench, section: str, settings: list[str], names: list[str]) -> None:
-    """Run stages of the run of end_to_end once more with other settings, after those that they need."""
-    run_stages(searched(bench), list(STAGES)[: list(STAGES).index(names[0])], SILENT)
-    run = RunDirectory.open(bench.folder / "whole", settings)
-    stages(bench, section, run, names, " ".join(settings))
-
-
-def bf16(bench: Bench) -> None:
-    """Train and search in bf16-mixed."""
-    changed(bench, "bf16", ["training.precision=bf16-mixed"], ["retrain"])
-    changed(bench, "bf16", ["search.precision=bf16-mixed", "training.precision=32-true"], ["search"])
+def again(bench: Bench, section: str, name: str, **settings: str) -> None:
+    """Run a stage of the run of end_to_end once more with other settings, after the stages that it needs."""
+    run_stages(searched(bench), list(STAGES)[: list(STAGES).index(name)], SILENT)
+    every = {
+        "search.precision": "32-true", "training.precision": "32-true", "training.compile": "false",
+        **{key.replace("_", "."): value for key, value in settings.items()},
+    }  # fmt: skip
+    run = RunDirectory.open(bench.folder / "whole", [f"{key}={value}" for key, value in every.items()])
+    told = " ".join(f"{key.replace('_', '.')}={value}" for key, value in settings.items())
+    stages(bench, section, run, [name], told)
 
 
 def compiled(bench: Bench) -> None:
     """Train with torch.compile."""
-    run = RunDirectory.open(searched(bench).path, ["search.precision=32-true"])
-    run_stages(run, ["prepare", "search", "derive"], SILENT)
-    changed(bench, "compile", ["training.compile=false"], ["retrain"])
-    changed(bench, "compile", ["training.compile=true"], ["retrain"])
-    changed(bench, "compile", ["training.compile=true", "training.precision=bf16-mixed"], ["retrain"])
+    again(bench, "compile", "retrain", training_compile="true")
+    again(bench, "compile", "retrain", training_compile="true", training_precision="bf16-mixed")
+
+
+def bf16(bench: Bench) -> None:
+    """Train and search in bf16-mixed; the search last, since what follows from it would be done again."""
+    again(bench, "bf16", "retrain", training_precision="bf16-mixed")
+    again(bench, "bf16", "search", search_precision="bf16-mixed")
 
 
 def features(bench: Bench) -> None:
@@ -295,8 +297,8 @@ def fine_tuning(bench: Bench) -> None:
 
 
 SECTIONS: dict[str, Callable[[Bench], None]] = {
-    "machine": machine, "step": step, "end_to_end": end_to_end, "bf16": bf16, "compile": compiled,
-    "features": features, "fine_tuning": fine_tuning,
+    "machine": machine, "step": step, "end_to_end": end_to_end, "compile": compiled, "features": features,
+    "fine_tuning": fine_tuning, "bf16": bf16,
 }  # fmt: skip
 
 

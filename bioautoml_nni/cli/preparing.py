@@ -64,4 +64,10 @@ def _prepare_shard(experiment: Path, text: str, overrides: list[str]) -> None:
         first, reason = next(iter(done.unreadable.items()))
         told = f"{len(done.unreadable)} images cannot be read; the first is {first} ({reason})."
         console.print(f"[yellow]warning:[/] {escape(told)}", highlight=False, soft_wrap=True)
+    if done.looked:
+        console.print(
+            "Looked how large its images are (data.image_size: auto). Next: when all shards have, give each once more.",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        return
     console.print(f"Next: when all shards are done, bioautoml run {experiment}", highlight=False, soft_wrap=True)

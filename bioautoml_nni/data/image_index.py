@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection, Iterable
+from contextlib import closing
 from pathlib import Path
+
+import numpy as np
 
 from .caches import append_rows
 
@@ -35,6 +39,25 @@ def read_only(file: Path) -> sqlite3.Connection:
         sqlite3.OperationalError: if there is none.
     """
     return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+
+
+def longest_sides(indices: Iterable[Path], wanted: Collection[str]) -> np.ndarray | None:
+    """Return the longest side of each wanted image that can be read, None unless all have been looked at.
+
+    Args:
+        indices: of a store and its shards.
+    """
+    found: dict[str, int | None] = {}
+    for file in indices:
+        try:
+            with closing(read_only(file)) as index:
+                entries = index.execute("SELECT reference, max(width, height) FROM images")
+                found |= {text: side for text, side in entries if text in wanted}
+        except sqlite3.DatabaseError:  # there is none, or it is built anew
+            continue
+    if len(found) < len(wanted):
+        return None
+    return np.array([side for side in found.values() if side is not None], float)
 
 
 def take_over(index: sqlite3.Connection, pixels: Path, shard: Path, its_pixels: Path, row_bytes: int) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..config import Experiment
 from ..registry import get
 from ..utils.errors import DataError
+from .caches import with_shards
 from .classes import with_classes
+from .image_index import longest_sides
 from .image_store import ImageStore
 from .manifest import ID, Manifest
 from .sizing import natural_size
@@ -59,8 +63,22 @@ def image_size(experiment: Experiment, image_root: Path, references: Sequence[st
     configured = experiment.data.image_size
     if configured != "auto":
         return configured
-    section = experiment.space
-    native: int = get("search_spaces", section.name).target.native_size(**section.arguments)
     facts = image_store(experiment, image_root, LOOK).ensure(references)
     sides = facts.loc[facts["failure"].isna(), ["width", "height"]].max(axis=1)
-    return natural_size(native, sides.to_numpy(float)) if len(sides) else native
+    return _natural(experiment, sides.to_numpy(float))
+
+
+def known_image_size(experiment: Experiment, image_root: Path, references: Sequence[str]) -> int | None:
+    """Return what `image_size` does if the cache and its shards tell; None for "auto" before a look at all images."""
+    configured = experiment.data.image_size
+    if configured != "auto":
+        return configured
+    folders = with_shards(image_store(experiment, image_root, LOOK).folder)
+    sides = longest_sides([folder / "index.sqlite" for folder in folders], set(references))
+    return None if sides is None else _natural(experiment, sides)
+
+
+def _natural(experiment: Experiment, sides: np.ndarray) -> int:
+    section = experiment.space
+    native: int = get("search_spaces", section.name).target.native_size(**section.arguments)
+    return natural_size(native, sides) if len(sides) else native

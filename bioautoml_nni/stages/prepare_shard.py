@@ -22,7 +22,7 @@ from ..config import Experiment
 from ..data.caches import with_shards
 from ..data.image_store import ImageStore
 from ..data.labels import learnable, named_settings
-from ..data.load import LOOK, image_size, image_store, load_manifest
+from ..data.load import LOOK, image_store, known_image_size, load_manifest
 from ..data.manifest import IMAGE
 from ..features.store import POOLED, FeatureStore, Output
 from ..registry import get
@@ -44,6 +44,7 @@ class PreparedShard:
         there: of these, those that were in the cache before.
         unreadable: reason by image that cannot be read.
         encoder: whose features were computed, None if the experiment needs none.
+        looked: whether it only looked how large its images are, since data.image_size is "auto" and not all are known.
     """
 
     images: int
@@ -51,21 +52,25 @@ class PreparedShard:
     there: int
     unreadable: dict[str, str]
     encoder: str | None
+    looked: bool
 
 
 def prepare_shard(experiment: Experiment, shard: Shard, console: Console) -> PreparedShard:
     """Decode the images of a shard, and compute their features where the experiment's space reads them.
 
+    A size that is "auto" depends on all images: until every shard has looked at its own, that is all that is done.
+
     Raises:
-        DataError: for an experiment without images, or whose image size is not known yet; if another process works on
-            the shard, or the others are of another table or number.
+        DataError: for an experiment without images; if another process works on the shard, or the others are of another
+            table or number.
     """
     if "image" not in experiment.data.modalities:
         raise DataError("--shard: the experiment reads no images (data.modalities), so there is nothing to share.")
     manifest = load_manifest(experiment)
     table = learnable(manifest.table, named_settings(experiment.data, manifest)).table
     references = table[IMAGE].unique().tolist()
-    store = image_store(experiment, manifest.image_root, _size(experiment, manifest.image_root, references))
+    size = known_image_size(experiment, manifest.image_root, references)
+    store = image_store(experiment, manifest.image_root, size or LOOK)
     own = [name for name in references if shard.has_name(name)]
     with _claimed(store, shard, references) as part:
         before = store.current(own)
@@ -77,20 +82,9 @@ def prepare_shard(experiment: Experiment, shard: Shard, console: Console) -> Pre
             made = part.ensure(missing, lambda count: progress.advance(task, count))
         failed = made["failure"].notna()
         groups = [(store, before), (part, made[~failed].reset_index(drop=True))]
-        encoder = _features(experiment, shard, groups, len(references), console)
+        encoder = None if size is None else _features(experiment, shard, groups, len(references), console)
     reasons = dict(zip(made.loc[failed, "reference"], made.loc[failed, "failure"], strict=True))
-    return PreparedShard(len(references), len(own), len(before) + there, reasons, encoder)
-
-
-def _size(experiment: Experiment, root: Path, references: list[str]) -> int:
-    if experiment.data.image_size == "auto":
-        known = image_store(experiment, root, LOOK).there(references, keeps_pixels=False)
-        if known < len(references):
-            raise DataError(
-                "data.image_size: auto is known only after a look at all images, which a shard does not take; name a "
-                "size, such as --set data.image_size=128, here and for the run, or let `bioautoml check` look first."
-            )
-    return image_size(experiment, root, references)
+    return PreparedShard(len(references), len(own), len(before) + there, reasons, encoder, size is None)
 
 
 @contextmanager

@@ -197,6 +197,29 @@ def test_images_that_a_check_has_decoded_get_their_features_by_shards(
     assert [shard.there for shard in done] == [shard.own for shard in done]
 
 
+def test_a_size_that_depends_on_all_images_takes_two_rounds(
+    table_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (table_root / "images" / "7.png").write_bytes(b"no image")
+    data = {**tiny_experiment(table_root)["data"], "image_size": "auto", "max_unreadable": 0.1}
+    space = {"name": "multimodal", "channels": 4, "cells": 1, "fusion_features": 8, "trunk": TRUNK}
+    settings = experiment(table_root, tmp_path / "shared", data=data, space=space)
+    rounds = [[prepare_shard(settings, Shard(number, 2), SILENT) for number in (1, 2)] for _ in range(2)]
+    assert [[shard.looked for shard in shards] for shards in rounds] == [[True, True], [False, False]]
+    assert [[shard.encoder is None for shard in shards] for shards in rounds] == [[True, True], [False, False]]
+    assert [sum(len(shard.unreadable) for shard in shards) for shards in rounds] == [1, 1]
+    decode = image_store.decode
+
+    def known_broken(data: bytes, *arguments: object) -> object:
+        assert data == b"no image", "decoded although it was there"
+        return decode(data, *arguments)
+
+    monkeypatch.setattr(image_store, "decode", known_broken)
+    monkeypatch.setattr(FeatureStore, "_compute", lambda *arguments: pytest.fail("computed although it was there"))
+    found = prepared(tmp_path / "run", settings)
+    assert found.image_size == 64 and found.features is not None
+
+
 def test_a_killed_shard_goes_on(table_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = experiment(table_root, tmp_path / "shared")
     prepare_shard(settings, Shard(2, 2), SILENT)
@@ -250,9 +273,6 @@ def test_mistakes_are_one_sentence(table_root: Path, tmp_path: Path) -> None:
     data = tiny_experiment(table_root)["data"]
     bare = experiment(table_root, shared, data={**data, "modalities": ["metadata"]})
     assert "reads no images" in refused(bare, 1, 2)
-    space = {"name": "multimodal", "channels": 4, "cells": 1, "fusion_features": 8, "trunk": TRUNK}
-    auto = experiment(table_root, tmp_path / "unseen", space=space, data={**data, "image_size": "auto"})
-    assert "--set data.image_size=128" in refused(auto, 1, 2)
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "3"])
