@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -231,6 +233,15 @@ def _summary(directory: object) -> None:
     )
 
 
+def _processes() -> AbstractContextManager[None]:
+    """Return what brings several processes together where torchrun has started this one; else nothing happens."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return nullcontext()
+    from ..stages.together import taking_part
+
+    return taking_part(sys.argv[1:])
+
+
 def main() -> None:
     """Entry point: our errors become one clear message and exit code 2."""
     quiet()
@@ -240,7 +251,8 @@ def main() -> None:
     if debug:
         sys.argv.remove("--debug")
     try:
-        app()
+        with _processes():
+            app()
     except BioAutoMLError as error:
         if debug:
             raise

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler, WeightedRandomSampler
+from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler, SequentialSampler, WeightedRandomSampler
 
 from .image_store import Pixels
 from .metadata import EncodedMetadata
@@ -98,6 +99,43 @@ class SpecimenDataset(Dataset[dict[str, Tensor]]):
         return batch
 
 
+class ShareOfBatches(Sampler[int]):
+    """What one of several processes draws of every batch: each n-th specimen, in the order of a single process.
+
+    All processes draw the whole order alike, from generators with the same seed, so that their shares of a batch
+    together are the batch of a single process.
+
+    Args:
+        whole: draws the whole order.
+        batch_size: of all processes together.
+        rank, processes: which share of how many.
+        drop_last: whether a last incomplete batch is left out, as a single process leaves it out.
+    """
+
+    def __init__(self, whole: Any, batch_size: int, rank: int, processes: int, drop_last: bool) -> None:
+        self.whole = whole
+        self.batch_size = batch_size
+        self.rank, self.processes = rank, processes
+        self.drop_last = drop_last
+
+    @property
+    def generator(self) -> Any:
+        """The generator that decides the whole order, None where it is fixed."""
+        return getattr(self.whole, "generator", None)
+
+    @property
+    def drawn(self) -> int:
+        """How many specimens all processes draw together."""
+        count = len(self.whole)
+        return count - count % self.batch_size if self.drop_last else count
+
+    def __len__(self) -> int:
+        return len(range(self.rank, self.drawn, self.processes))
+
+    def __iter__(self) -> Iterator[int]:
+        return islice(iter(self.whole), self.rank, self.drawn, self.processes)
+
+
 def whole_batch(batch: Any) -> Any:
     """Collate function for data sets that already return batches."""
     return batch
@@ -124,6 +162,7 @@ def make_loader(
     batch_size: int,
     shuffle: bool,
     balance: float = 0.0,
+    share: tuple[int, int] = (0, 1),
 ) -> Any:
     """Return a loader; with `shuffle` its sampler has a generator of its own, and it drops a last incomplete batch.
 
@@ -132,6 +171,7 @@ def make_loader(
     Args:
         balance: with `shuffle`, specimens are drawn with replacement, each with a probability that is proportional to
             its class's size to the power of -balance: 1 makes all classes alike; 0 draws each specimen once.
+        share: number of this process and of all processes that share every batch; they divide `batch_size`.
     """
     # The loader draws a number whenever it is iterated, at moments that differ after a resume. With a generator of its
     # own this disturbs neither the sampler's order nor the global generator.
@@ -142,13 +182,17 @@ def make_loader(
         sampler = WeightedRandomSampler(weights.tolist(), len(dataset), generator=torch.Generator())
     elif shuffle:
         sampler = RandomSampler(dataset, generator=torch.Generator())
+    drop_last = shuffle and len(dataset) >= batch_size
+    rank, processes = share
+    if processes > 1:
+        sampler = ShareOfBatches(sampler, batch_size, rank, processes, drop_last)
     workers = dataset.images.workers if dataset.images is not None and dataset.features is None else 0
     return DataLoader(
         dataset,
-        batch_size=batch_size,
+        batch_size=batch_size // processes,
         sampler=sampler,
         collate_fn=whole_batch,
-        drop_last=shuffle and len(dataset) >= batch_size,
+        drop_last=drop_last,
         generator=torch.Generator(),
         num_workers=workers,
         worker_init_fn=end_quietly,

@@ -13,11 +13,13 @@ from torch import nn
 from ..data import splits
 from ..data.dataset import make_loader
 from ..training.distillation import Distillation
+from ..training.group import EndsAtOnce, Group, SharedStatistics, current_group
 from ..training.history import CheckpointCallback, HistoryCallback
 from ..training.limits import TimeLimit
 from ..training.progress import ProgressCallback
 from ..training.retraining import RetrainModule
 from ..training.weights import checkpoint_to_resume
+from ..utils.errors import DataError
 from ..utils.interruption import interruptible
 from .directory import RunDirectory
 from .prepared import PreparedData
@@ -46,6 +48,8 @@ def train(
 ) -> CheckpointCallback:
     """Train a network by the experiment's recipe, going on from `folder`/last.ckpt where there is one.
 
+    The processes of a group share every batch, and end with the same weights; the first one writes.
+
     Args:
         folder: receives history.jsonl, last.ckpt and best.pt.
         task: what the progress bar says.
@@ -56,12 +60,17 @@ def train(
 
     Raises:
         KeyboardInterrupt: if the user stops it; the newest whole epoch is kept.
+        DataError: if a group has more processes than a batch or the validation split can be shared by.
     """
-    experiment, settings = run.experiment, run.experiment.training
+    experiment, settings, group = run.experiment, run.experiment.training, current_group()
     parts = [*TRAINED, *([splits.VALIDATION] if refit else [])]
     learned = data.dataset(parts, distillation.teacher if distillation else None, views=True)
-    train = make_loader(learned, settings.batch_size, shuffle=True, balance=BALANCE[settings.sampler])
-    validation = None if refit else make_loader(data.dataset([splits.VALIDATION]), settings.batch_size, shuffle=False)
+    unseen = data.dataset([splits.VALIDATION])
+    if group is not None:
+        _require_shares(group, settings.batch_size, len(learned), len(unseen))
+    share = (0, 1) if group is None else (group.rank, group.size)
+    train = make_loader(learned, settings.batch_size, shuffle=True, balance=BALANCE[settings.sampler], share=share)
+    validation = None if refit else make_loader(unseen, settings.batch_size, shuffle=False, share=share)
     module = RetrainModule(
         num_classes=len(data.classes),
         loss=data.loss(),
@@ -84,9 +93,8 @@ def train(
     )
     trainer = pl.Trainer(
         max_epochs=epochs or settings.epochs,
-        accelerator="auto",
-        devices=1,
         callbacks=[
+            *([SharedStatistics(), EndsAtOnce()] if group is not None else []),
             HistoryCallback(folder / "history.jsonl", tell=tell),
             checkpoint,
             ProgressCallback(task, console),
@@ -100,10 +108,41 @@ def train(
         enable_model_summary=False,
         num_sanity_val_steps=0,
         default_root_dir=str(folder),
+        **({"accelerator": "auto", "devices": 1} if group is None else group.trainer_arguments()),
     )
-    resume = checkpoint_to_resume(checkpoint.last) if checkpoint.best_weights.is_file() else None
+    resume = _checkpoint(checkpoint, group)
     if resume and (epochs is None or refit):
         console.print(f"{task}: continues after the newest whole epoch.")
     with interruptible(lambda: trainer.interrupted):
         trainer.fit(module, train, validation, ckpt_path=str(resume) if resume else None, weights_only=True)
+    if group is not None:
+        group.require_same_weights(module)
     return checkpoint
+
+
+def _checkpoint(checkpoint: CheckpointCallback, group: Group | None) -> Path | None:
+    """Return the checkpoint to go on from, None if there is none; in a group the first process looks for all."""
+    if group is None or group.leads:
+        found = checkpoint_to_resume(checkpoint.last) if checkpoint.best_weights.is_file() else None
+    if group is None:
+        return found
+    return checkpoint.last if group.gather(group.leads and found is not None)[0] else None
+
+
+def _require_shares(group: Group, batch_size: int, learned: int, validation: int) -> None:
+    """Check that every process has an equal share of every batch, and a part of the validation split.
+
+    Raises:
+        DataError: if not.
+    """
+    if batch_size % group.size:
+        raise DataError(
+            f"training.batch_size {batch_size} is the batch of all {group.size} processes together and cannot be "
+            f"divided by {group.size}; choose a multiple, or start another number of processes."
+        )
+    for part, specimens, least in (("training", learned, batch_size), ("validation", validation, group.size)):
+        if specimens < least:
+            raise DataError(
+                f"{specimens} {part} specimens are too few for {group.size} processes (training.batch_size "
+                f"{batch_size}); train in one process."
+            )

@@ -22,6 +22,7 @@ from ..runs.probe import VALIDATION_LOGITS, fit_classifier
 from ..runs.teacher import distillation
 from ..runs.train import TRAINED, train
 from ..training.distillation import Distillation
+from ..training.group import in_turns, is_rank_zero
 from ..training.weights import load_weights
 from ..utils.atomic import replacing, write_array
 from ..utils.errors import ConfigError
@@ -31,13 +32,16 @@ from ..utils.seeding import derive_seed, seed_everything
 
 
 def retrain(run: RunDirectory, console: Console) -> None:
-    """Write retrain/model.pt and retrain/network.json; resumes from the newest whole epoch."""
+    """Write retrain/model.pt and retrain/network.json; resumes from the newest whole epoch.
+
+    In a group every process trains, and what is written is written by the first.
+    """
     run.require("derive")
     data = PreparedData.load(run)
     experiment = run.experiment
     keep_freed_memory()
     quiet()
-    folder = run.work_folder("retrain")
+    folder = run.work_folder("retrain") if is_rank_zero() else run / "retrain"
     seed_everything(derive_seed(experiment.seed, "retrain"))
     network, arguments = starting_network(run, data)
     space = get("search_spaces", experiment.space.name).target
@@ -53,14 +57,18 @@ def retrain(run: RunDirectory, console: Console) -> None:
     if "probe" in get("search_spaces", experiment.space.name).capabilities:
         return _fit(run, data, network, arguments, folder, console)
     first = copy.deepcopy(network) if experiment.retrain.refit else None
-    taught = distillation(run, data, console, validation=experiment.retrain.refit)
+    with in_turns():  # an encoder's head is kept, so that one process fits it
+        taught = distillation(run, data, console, validation=experiment.retrain.refit)
     checkpoint = train(run, data, network, folder, "retrain", console, tell=run.tell("retrain"), distillation=taught)
     weights, members = load_weights(checkpoint.best_weights), [checkpoint.best_epoch]
-    if experiment.training.keep == "greedy":
+    if experiment.training.keep == "greedy" and is_rank_zero():
         weights, members = averaged_weights(data, network, checkpoint)
-    (folder / VALIDATION_LOGITS).unlink(missing_ok=True)  # of an earlier refit
+    if is_rank_zero():
+        (folder / VALIDATION_LOGITS).unlink(missing_ok=True)  # of an earlier refit
     if first is not None:
         weights = _refit(run, data, first, weights, checkpoint.best_epoch + 1, folder, console, taught)
+    if not is_rank_zero():
+        return
     _save(folder, weights)
     NetworkRecord(
         space=experiment.space.name,
@@ -88,11 +96,12 @@ def _refit(
 
     What the network of `weights`, which has not seen them, says of validation specimens is kept for calibration.
     """
-    unseen = copy.deepcopy(network)
-    unseen.load_state_dict(weights)
-    write_array(folder / VALIDATION_LOGITS, predict_logits(data, unseen.eval(), splits.VALIDATION)[0].numpy())
+    if is_rank_zero():
+        unseen = copy.deepcopy(network)
+        unseen.load_state_dict(weights)
+        write_array(folder / VALIDATION_LOGITS, predict_logits(data, unseen.eval(), splits.VALIDATION)[0].numpy())
     own = folder / "refit"
-    own.mkdir(exist_ok=True)
+    own.mkdir(parents=True, exist_ok=True)
     seed_everything(derive_seed(run.experiment.seed, "refit"))
     checkpoint = train(
         run, data, network, own, "retrain: with validation", console, epochs, distillation=taught, refit=True

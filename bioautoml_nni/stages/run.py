@@ -47,7 +47,15 @@ def _run_stages(run: RunDirectory, names: Sequence[str], console: Console, force
             continue
         console.print(f"[bold]Stage {list(STAGES).index(name) + 1} of {len(STAGES)}:[/] {name}", highlight=False)
         with run.stage(name):
-            stage_function(name)(run, console)
+            _do(name, run, console)
+
+
+def _do(name: str, run: RunDirectory, console: Console) -> None:
+    """Do a stage in this process, or in all that torchrun has started."""
+    from .together import perform  # with torch, as the stages' own modules
+
+    if not perform(name, run, console):
+        stage_function(name)(run, console)
 
 
 def configure_threads(run: RunDirectory) -> None:

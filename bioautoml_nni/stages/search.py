@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from nni.nas.evaluator.pytorch import Lightning, Trainer
 from rich.console import Console
-from torch import distributed
 
 from ..architecture import derive
 from ..architecture.schema import SpaceRecord
@@ -30,6 +29,7 @@ from ..runs.prepared import PreparedData
 from ..runs.teacher import distillation
 from ..training.augment import ImageSizes, ImageTransform
 from ..training.distillation import Distillation
+from ..training.group import EndsAtOnce, is_rank_zero, within_group
 from ..training.history import CheckpointCallback, HistoryCallback
 from ..training.inference import Inference
 from ..training.module import SpecimenModule
@@ -63,16 +63,6 @@ def search(run: RunDirectory, console: Console) -> None:
         weights = _one_shot(run, data, console)
     if is_rank_zero():
         write_weights(run, weights)
-
-
-def within_group() -> bool:
-    """Whether this process is one of several that search together."""
-    return distributed.is_available() and distributed.is_torchelastic_launched()
-
-
-def is_rank_zero() -> bool:
-    """Whether this process writes files: the only one, or the first of several."""
-    return not within_group() or os.environ["RANK"] == "0"
 
 
 def _launch_group(run: RunDirectory, processes: int) -> None:
@@ -173,16 +163,18 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
     module.trunk_rate, module.layer_decay = settings.trunk_rate, settings.layer_decay
     module.frozen_batch_norm = settings.frozen_batch_norm
     sizes = [ImageSizes(module.images, settings.image_size_at)] if isinstance(module.images, ImageTransform) else []
+    ends = [EndsAtOnce()] if within_group() else []
     checkpoint = CheckpointCallback(folder)
     epoch = _EpochRecord(run, data, has_preferences="equal_shares" not in getattr(strategy, "capabilities", ()))
     history = HistoryCallback(folder / "history.jsonl", epoch, run.tell("search"))
     trainer = Trainer(
         max_epochs=settings.epochs,
         accelerator="auto",
-        devices=settings.devices,
+        devices=settings.devices if not within_group() else int(os.environ["LOCAL_WORLD_SIZE"]),
+        num_nodes=int(os.environ["GROUP_WORLD_SIZE"]) if within_group() else 1,
         strategy="ddp" if within_group() else "auto",
         precision=settings.precision,
-        callbacks=[history, checkpoint, ProgressCallback("search", console), *sizes],
+        callbacks=[history, checkpoint, ProgressCallback("search", console), *sizes, *ends],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from ..runs.directory import RunDirectory
+from ..training.group import is_rank_zero
 from ..utils.errors import BioAutoMLError
-from .search import is_rank_zero, search
+from .search import search
 
 
 def main() -> None:

@@ -113,17 +113,25 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
             trainer.fit_loop.max_epochs = done
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Save; the history's line is written before, so that a resumed run finds it."""
+        """Save; the history's line is written before, so that a resumed run finds it.
+
+        All processes keep the score alike, for all end with the same epoch; the first one writes.
+        """
+        epoch, kept = trainer.current_epoch, self.keep_last
+        if self.monitor is not None:
+            kept = self.observe(float(trainer.callback_metrics[self.monitor]), epoch)
+        if trainer.is_global_zero:
+            self._write(trainer, pl_module, kept)
+        else:
+            trainer.save_checkpoint(self.last)  # waits until the first process has written it
+        self._stop_if_in_vain(trainer, trainer.current_epoch + 1)
+
+    def _write(self, trainer: pl.Trainer, pl_module: Any, kept: bool) -> None:
         import torch
 
         from ..utils.atomic import replacing
 
-        if not trainer.is_global_zero:
-            trainer.save_checkpoint(self.last)  # waits until the first process has written it
-            return
-        epoch, kept = trainer.current_epoch, self.keep_last
-        if self.monitor is not None:
-            kept = self.observe(float(trainer.callback_metrics[self.monitor]), epoch)
+        epoch = trainer.current_epoch
         network = getattr(pl_module, "averaged", None) or pl_module.model
         for file in [*([self.best_weights] * kept), *([self.candidate(epoch)] * (epoch in self.scores))]:
             with replacing(file) as temporary:
@@ -134,7 +142,6 @@ class CheckpointCallback(pl.callbacks.Checkpoint):
             if file not in map(self.candidate, self.scores):
                 file.unlink()
         self.last_model_path = str(self.last)
-        self._stop_if_in_vain(trainer, trainer.current_epoch + 1)
 
     def observe(self, value: float, epoch: int) -> bool:
         """Take in the metric of an epoch, and return whether its weights are to be kept."""

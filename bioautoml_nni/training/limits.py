@@ -36,7 +36,7 @@ class TimeLimit(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Plan again."""
-        self.elapsed += self.clock() - self._started
+        self.elapsed = trainer.strategy.broadcast(self.elapsed + self.clock() - self._started)  # one clock decides
         done = trainer.current_epoch + 1
         fitting = int(60 * self.minutes * done / max(self.elapsed, 1e-9))
         self.planned = max(done, min(pl_module.max_epochs, fitting))

@@ -102,7 +102,9 @@ class SpecimenModule(LightningModule):
         logits, target = self(batch), batch["target"]
         self.accuracy.update(logits, target)
         self.macro_f1.update(logits, target)
-        self.log("val_loss", self.loss(logits, target), on_epoch=True, batch_size=len(target), sync_dist=True)
+        # Lightning averages whole numbers of specimens over processes and drops the remainder: multiples leave none.
+        specimens = len(target) * self.trainer.world_size
+        self.log("val_loss", self.loss(logits, target), on_epoch=True, batch_size=specimens, sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's counts."""

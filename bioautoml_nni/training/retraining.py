@@ -79,11 +79,15 @@ class RetrainModule(SpecimenModule):
         self.epochs, self.total_steps = epochs, self.steps_per_epoch * epochs
 
     def on_train_epoch_start(self) -> None:
-        """Start the epoch from its own seed, so that a resumed run draws what an uninterrupted one draws."""
+        """Start the epoch from its own seed, so that a resumed run draws what an uninterrupted one draws.
+
+        Several processes draw the same order of specimens, each the augmentation and dropout of its own share.
+        """
         super().on_train_epoch_start()
         epoch = self.trainer.current_epoch
         epoch_seed = derive_seed(self.seed, "retrain", epoch)
-        seed_everything(epoch_seed)
+        rank = self.trainer.global_rank
+        seed_everything(derive_seed(self.seed, "retrain", epoch, "process", rank) if rank else epoch_seed)
         generator = getattr(getattr(self.trainer.train_dataloader, "sampler", None), "generator", None)
         if isinstance(generator, torch.Generator):
             generator.manual_seed(epoch_seed)

@@ -1,0 +1,203 @@
+"""Stages that all processes of a group do together; the first process leads, and does all other work alone.
+
+Only the leading process reads the command line, locks the run directory and writes. The others wait for what it tells
+them, open the run, and take part in the training of the stage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from .._version import __version__
+from ..config.load import import_plugins
+from ..data.manifest import IMAGE
+from ..registry import get
+from ..runs.directory import STAGES, RunDirectory
+from ..runs.places import require_same_images
+from ..runs.prepared import PreparedData
+from ..training.group import Group, OtherProcessError
+from ..utils.errors import BioAutoMLError, RunDirectoryError
+from ..utils.quiet import quiet
+
+COMMANDS = ("run", "search", "derive", "retrain", "evaluate", "report")
+"""Commands that torchrun may start."""
+
+COMPARED = ("manifest.parquet", "splits.csv", "preprocessing.json", "architecture.json")
+"""Files of a run of which all processes must see the same content."""
+
+SEEN = 60.0
+"""Seconds after which a network's file system shows what another machine has written."""
+
+SLOWER = 2.0
+"""Seconds by which the leading process says first what all would say."""
+
+_leader: Group | None = None
+
+
+@contextmanager
+def taking_part(arguments: Sequence[str]) -> Iterator[None]:
+    """Do the block in the leading process, with the others at hand; in those, help until it ends, and exit.
+
+    Args:
+        arguments: of the command line.
+
+    Raises:
+        RunDirectoryError: for a command that works in one process only, and in a process that helps if it fails.
+    """
+    global _leader
+    group = Group.join()
+    try:
+        if not group.leads:
+            _help(group)
+            sys.exit(0)
+        command = next((argument for argument in arguments if not argument.startswith("-")), "")
+        if command not in COMMANDS:
+            raise RunDirectoryError(
+                f"torchrun: `bioautoml {command}` works in one process; start it without torchrun, which is for "
+                f"{', '.join(COMMANDS)}."
+            )
+        _leader = group
+        yield
+        group.tell(None)
+    except SystemExit as ended:  # how commands of typer end, successful ones included
+        if group.leads and not ended.code:
+            group.tell(None)
+        elif ended.code:
+            group.fail(f"exit code {ended.code}")
+        raise
+    except KeyboardInterrupt:
+        group.fail("interrupted")
+        sys.exit(130)
+    except OtherProcessError:
+        if not group.leads:
+            time.sleep(SLOWER)
+            if group.local_rank:
+                sys.exit(2)
+        raise
+    except BioAutoMLError as error:
+        group.fail(str(error))
+        if group.leads:
+            raise
+        raise RunDirectoryError(f"{group.name}: {error}") from error
+    except BaseException as error:
+        group.fail(" ".join(f"{type(error).__name__}: {error}".split()))
+        raise
+    finally:
+        _leader = None
+
+
+def perform(name: str, run: RunDirectory, console: Console) -> bool:
+    """Do a stage together with the other processes; return whether there are others, and it is such a stage.
+
+    Raises:
+        RunDirectoryError: if another process fails, or sees other data, settings or devices.
+    """
+    group = _leader
+    if group is None or not _shared(name, run, group):
+        return False
+    group.tell({"run": str(run.path), "stage": name})
+    machines = "1 machine" if group.machines == 1 else f"{group.machines} machines"
+    console.print(f"{name}: in {group.size} processes on {machines}, by {group.device}.", highlight=False)
+    _take_part(group, name, run, console)
+    return True
+
+
+def _shared(name: str, run: RunDirectory, group: Group) -> bool:
+    """Whether a stage is done by all processes."""
+    if name == "search":
+        return run.experiment.search.devices == group.size
+    return name == "retrain" and "probe" not in get("search_spaces", run.experiment.space.name).capabilities
+
+
+def _help(group: Group) -> None:
+    """Take part in what the leading process tells, until it tells the end."""
+    quiet()
+    while (told := group.hear()) is not None:
+        run = _opened(Path(told["run"]), told["stage"])
+        import_plugins(run.experiment)
+        if run.experiment.threads:
+            torch.set_num_threads(run.experiment.threads)
+        _take_part(group, told["stage"], run, Console(quiet=True))
+
+
+def _opened(path: Path, stage: str) -> RunDirectory:
+    """Return a run of which the stages before one are done, waiting until this machine sees so.
+
+    Raises:
+        RunDirectoryError: if it does not see that.
+    """
+    before = [name for name in list(STAGES)[: list(STAGES).index(stage)] if name != "search"]
+    until = time.monotonic() + SEEN
+    while True:
+        try:
+            run = RunDirectory.open(path)
+            if all(run.done(name) for name in before):
+                return run
+        except RunDirectoryError:
+            pass
+        if time.monotonic() > until:
+            raise RunDirectoryError(
+                f"{path}: does not hold what the first process has written; all machines must see the same run "
+                "directory by the path that the command names."
+            )
+        time.sleep(1)
+
+
+def _take_part(group: Group, name: str, run: RunDirectory, console: Console) -> None:
+    from .run import stage_function
+
+    with group.turns():
+        seen = _seen(group, name, run)
+    require_alike(group.gather(seen))
+    with group.together():
+        stage_function(name)(run, console)
+        group.gather()
+
+
+def _seen(group: Group, name: str, run: RunDirectory) -> dict[str, Any]:
+    """Return what this process sees of a run; images are decoded, and features computed, once a machine."""
+    data = PreparedData.load(run)
+    if data.pixels is not None:
+        facts = data.image_store().verified(data.table[IMAGE].tolist())
+        require_same_images(facts, run.provenance(), data.image_root)
+        _ = data.features
+    files = [file for file in COMPARED if file != "architecture.json" or name == "retrain"]
+    return {
+        "process": group.name,
+        "device": group.device,
+        "version": f"{__version__} with torch {torch.__version__}",
+        "settings": run.key(name),
+        **{file: hashlib.sha256((run / file).read_bytes()).hexdigest() for file in files},
+    }
+
+
+def require_alike(seen: Sequence[Mapping[str, Any]]) -> None:
+    """Check that all processes see the same data and settings, by the same software and on alike devices.
+
+    Raises:
+        OtherProcessError: if they do not.
+    """
+    first = seen[0]
+    without = [other["process"] for other in seen if other["device"] == "cpu"]
+    if 0 < len(without) < len(seen):
+        raise OtherProcessError(
+            f"{', '.join(without)}: no GPU of its own, where other processes have one; start as many processes on a "
+            "machine as it has GPUs, or all without (CUDA_VISIBLE_DEVICES=)."
+        )
+    for other in seen[1:]:
+        differing = [what for what in first if what not in ("process", "device") and first[what] != other.get(what)]
+        if differing:
+            told = f" ({first['version']}, {other['version']})" if "version" in differing else ""
+            raise OtherProcessError(
+                f"{other['process']} has other {' and '.join(differing)}{told} than {first['process']}; all processes "
+                "need the same run directory, or whole copies of it, and the same versions."
+            )
