@@ -11,7 +11,7 @@ from rich.console import Console
 from torch import nn
 
 from ..data import splits
-from ..data.dataset import make_loader
+from ..data.dataset import SpecimenDataset, make_loader
 from ..training.distillation import Distillation
 from ..training.group import EndsAtOnce, Group, SharedStatistics, current_group
 from ..training.history import CheckpointCallback, HistoryCallback
@@ -21,6 +21,7 @@ from ..training.retraining import RetrainModule
 from ..training.weights import checkpoint_to_resume
 from ..utils.errors import DataError
 from ..utils.interruption import interruptible
+from ..utils.seeding import isolate_rng
 from .directory import RunDirectory
 from .prepared import PreparedData
 
@@ -108,7 +109,7 @@ def train(
         enable_model_summary=False,
         num_sanity_val_steps=0,
         default_root_dir=str(folder),
-        **({"accelerator": "auto", "devices": 1} if group is None else group.trainer_arguments()),
+        **({"accelerator": "auto", "devices": 1} if group is None else _shared(group, module, learned)),
     )
     resume = _checkpoint(checkpoint, group)
     if resume and (epochs is None or refit):
@@ -118,6 +119,13 @@ def train(
     if group is not None:
         group.require_same_weights(module)
     return checkpoint
+
+
+def _shared(group: Group, module: RetrainModule, learned: SpecimenDataset) -> dict[str, Any]:
+    """Return what a trainer needs to know of a group, which tries a pass of two specimens for it."""
+    with isolate_rng():
+        unread = module.has_unread_parameters(learned.__getitems__([0, 1]))
+    return group.trainer_arguments(any(group.gather(unread)))
 
 
 def _checkpoint(checkpoint: CheckpointCallback, group: Group | None) -> Path | None:

@@ -217,13 +217,17 @@ class Group:
             f"{self.name} has lost another process, which was killed or whose machine is gone. {RESUMES}"
         )
 
-    def trainer_arguments(self) -> dict[str, Any]:
-        """Return what Lightning's trainer needs to know; data are shared and statistics averaged by this module."""
+    def trainer_arguments(self, unread: bool = False) -> dict[str, Any]:
+        """Return what Lightning's trainer needs to know; data are shared and statistics averaged by this module.
+
+        Args:
+            unread: whether the network has parameters that no loss reaches, for which DDP has to look in every step.
+        """
         return {
             "accelerator": self.device,
             "devices": self.local_size,
             "num_nodes": self.machines,
-            "strategy": DDPStrategy(forward_sync_buffers=False, timeout=STEP_LIMIT),
+            "strategy": DDPStrategy(forward_sync_buffers=False, find_unused_parameters=unread, timeout=STEP_LIMIT),
             "use_distributed_sampler": False,
         }
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..config.schema import TrainingConfig
-from ..utils.seeding import derive_seed, seed_everything
+from ..utils.seeding import derive_seed, isolate_rng, seed_everything
 from .augment import FeatureTransform, ImageTransform
 from .auxiliary import AuxiliaryHead
 from .compiling import compiled_passes
@@ -77,6 +77,20 @@ class RetrainModule(SpecimenModule):
     def set_epochs(self, epochs: int) -> None:
         """Let the schedule end after so many epochs."""
         self.epochs, self.total_steps = epochs, self.steps_per_epoch * epochs
+
+    def has_unread_parameters(self, batch: Mapping[str, Tensor]) -> bool:
+        """Whether a pass of a batch gives some parameters that are trained no gradient; everything stays as it was."""
+        state = {name: value.clone() for name, value in self.state_dict().items()}
+        with isolate_rng():
+            self.model(self.inputs(batch)).float().sum().backward()
+            if self.auxiliary is not None:
+                self.auxiliary().float().sum().backward()
+        heads = [] if self.auxiliary is None else list(self.auxiliary.parameters())
+        trained = [*self.model.parameters(), *heads]
+        found = any(parameter.requires_grad and parameter.grad is None for parameter in trained)
+        self.zero_grad(set_to_none=True)
+        self.load_state_dict(state)
+        return found
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch from its own seed, so that a resumed run draws what an uninterrupted one draws.

@@ -102,6 +102,10 @@ def command(folder: Path, arguments: Sequence[str], upset: Callable[[int, int], 
 
 
 class Network(torch.nn.Linear):
+    def __init__(self, inputs, classes):
+        super().__init__(inputs, classes)
+        self.unread = torch.nn.Linear(2, 2)
+
     def forward(self, batch):
         return super().forward(batch["numeric"])
 
@@ -137,7 +141,7 @@ def fit_together(folder: Path) -> None:
     def work(rank: int) -> None:
         group = Group.join()
         with group.together():
-            found = fit((rank, 2), **group.trainer_arguments(), callbacks=[SharedStatistics()])
+            found = fit((rank, 2), **group.trainer_arguments(unread=True), callbacks=[SharedStatistics()])
             torch.save(found, folder / f"fit-{rank}.pt")
 
     fork(folder, work)

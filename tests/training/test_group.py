@@ -12,7 +12,11 @@ import pytest
 import torch
 from conftest import COMMAND, free_port, write_experiment, write_table
 
+from bioautoml_nni.config.schema import TrainingConfig
+from bioautoml_nni.losses.cross_entropy import CrossEntropy
 from bioautoml_nni.stages.together import require_alike
+from bioautoml_nni.training.group import weights_digest
+from bioautoml_nni.training.retraining import RetrainModule
 from bioautoml_nni.utils.errors import RunDirectoryError
 
 pytestmark = pytest.mark.slow
@@ -29,7 +33,8 @@ def scenarios(tmp_path_factory):
     folder = tmp_path_factory.mktemp("group")
     write_table(folder / "data", rows=60)
     write_experiment(
-        folder, folder / "data", training=TRAINING, retrain={"refit": True}, derivation={"method": "random"},
+        folder, folder / "data", training=TRAINING, retrain={"refit": True},
+        search={"epochs": 1, "batch_size": 8, "devices": 2},
         space={"name": "multimodal", "channels": 4, "cells": 1, "metadata_features": 4, "fusion_features": 8},
     )  # fmt: skip
     script = Path(__file__).with_name("group_of_processes.py")
@@ -62,12 +67,26 @@ def test_shares_of_every_batch_train_what_one_process_trains(scenarios):
     assert first["metrics"] == pytest.approx(one["metrics"], rel=1e-5)
 
 
+@pytest.mark.parametrize("unread", [True, False])
+def test_parameters_that_no_loss_reaches_are_found_and_nothing_changes(unread):
+    from group_of_processes import Network
+
+    network = Network(4, 3)
+    network.unread = torch.nn.Linear(2, 2) if unread else torch.nn.Identity()
+    module = RetrainModule(3, CrossEntropy([1, 1, 1]), None, TrainingConfig(ema_decay=0.9), 4, seed=0)
+    module.set_model(network)
+    before, drawn = weights_digest(module), torch.random.get_rng_state()
+    assert module.has_unread_parameters({"numeric": torch.ones(2, 4)}) is unread
+    assert weights_digest(module) == before and torch.equal(torch.random.get_rng_state(), drawn)
+    assert all(parameter.grad is None for parameter in module.parameters())
+
+
 def test_a_run_in_two_processes_ends_with_the_same_weights_in_both(scenarios):
     folder = scenarios / "whole"
     assert codes(folder) == [0, 0], said(folder) + said(folder, 1)
     weights = [(folder / f"weights-{rank}.txt").read_text().split() for rank in (0, 1)]
     assert len(weights[0]) == 2 and weights[0] == weights[1], "of the training and of the refit"
-    assert "retrain: in 2 processes on 1 machine" in said(folder)
+    assert all(f"{stage}: in 2 processes on 1 machine" in said(folder) for stage in ("search", "retrain"))
     assert "Report:" in said(folder) and said(folder, 1) == ""
     assert json.loads((folder / "run/provenance.json").read_text())["stages"].keys() >= {"prepare", "report"}
 
