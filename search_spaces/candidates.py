@@ -64,7 +64,8 @@ class TrunkCandidate(_OnEncoder):
     needs: ClassVar[tuple[str, ...]] = ("image",)
     requires = ("encoders:efficientnet_lite0",)
     least = 0.4
-    training_share = 0.3  # it is trained twice, the second time with the validation split
+    training_share, refit_share = 0.3, 0.35  # it is trained twice, the second time with the validation split
+    kind = "cells on the encoder"
 
     search_epochs, training_epochs = 8, 15
     number = 0
@@ -134,7 +135,8 @@ class StudentCandidate(TrunkCandidate):
     """Searched cells on a frozen encoder's early maps that learn from all networks together, for a small device."""
 
     needs: ClassVar[tuple[str, ...]] = ("image", "teacher", "outgrown")
-    training_share = 0.6
+    training_share, refit_share = 0.6, 0.0
+    kind = ""
     training_epochs = 25
 
     def cost(self, work: Work) -> tuple[float, float] | None:
@@ -155,7 +157,8 @@ class FineTunedCandidate(_OnEncoder):
     requires = ("encoders:efficientnet_lite0",)
     least = 0.3
 
-    training_share = 0.4  # it is trained twice, the second time with the validation split
+    training_share, refit_share = 0.4, 0.45  # it is trained twice, the second time with the validation split
+    kind = "fine-tuned encoder"
     epochs = 10
 
     def seconds(self, work: Work) -> float:

@@ -60,6 +60,9 @@ class Candidate(ABC):
             brings most for its time, 1 for a further seed of such, 2 for what starts from nothing.
         least: smallest share of its full length at which it is worth its time; 1 where it cannot be shortened.
         training_share: share of its time that goes into the training of the final network.
+        refit_share: share of its time that comes after that: a repetition with the validation split.
+        kind: of candidates that train the same way, so that their scores compare early: where time is too short for
+            all of a kind, the worse ones stop early (`auto/halving.py`). Empty for one that stands for itself.
     """
 
     row: ClassVar[str]
@@ -69,6 +72,8 @@ class Candidate(ABC):
     priority: ClassVar[int] = 0
     least: ClassVar[float] = 1.0
     training_share: ClassVar[float] = 0.8
+    refit_share: ClassVar[float] = 0.0
+    kind: ClassVar[str] = ""
 
     @abstractmethod
     def seconds(self, work: Work) -> float:
@@ -81,6 +86,10 @@ class Candidate(ABC):
             share: of its full length that there is time for; 1 is all of it.
         """
         return {}
+
+    def begun(self, share: float) -> float:
+        """Return the share of its time after which that share of the final network's training is done."""
+        return 1 - self.refit_share - self.training_share * (1 - share)
 
     def cost(self, work: Work) -> tuple[float, float] | None:
         """Return the parameters and FLOPs of one specimen that it has at least, where they are known before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ from .records import SCORES
 
 FEWEST_GROUPS = 5
 """That a standard error over groups is taken from."""
+LAST = 3
+"""Epochs of a rung whose mean validation macro-F1 counts; one alone is noise on few specimens."""
 
 Found = dict[str, Any]
 """Fields of a `Record` that were measured."""
@@ -62,6 +65,32 @@ def attempt(
         assert isinstance(method, RunMethod)
         data = _run({**method.settings(seed), **settings}, base, folder, threads, seconds)
     return measured(data, folder)
+
+
+def begin(
+    row: str, settings: Mapping[str, Any], base: PreparedData, folder: Path, threads: int, seconds: float, share: float
+) -> tuple[int, float]:
+    """Train a candidate that is a run for a share of its final training, going on with what an earlier call left.
+
+    Args:
+        share: of the epochs; two epochs are trained at least.
+
+    Returns:
+        How many epochs that are, and the mean validation macro-F1 of the last `LAST` of them.
+
+    Raises:
+        BioAutoMLError: if it fails.
+        TimeoutError: if it was ended.
+    """
+    method = find_method(row)
+    assert isinstance(method, RunMethod)  # others are fitted in one go
+    run = _opened({**method.settings(base.run.experiment.seed), **settings}, base, folder)
+    epochs = max(2, round(share * run.experiment.training.epochs))
+    if not run.done("retrain") and len(run.history("retrain")) < epochs:
+        place = [str(run / "experiment.yml"), "--output", str(run.path)]
+        run_process(run, threads, seconds, ["run", *place, "--no-baselines", "--first-epochs", str(epochs)])
+    scores = [line["val_macro_f1"] for line in run.history("retrain")[:epochs]]
+    return len(scores), fmean(scores[-LAST:])
 
 
 def measured(data: PreparedData, folder: Path) -> Found:
@@ -155,7 +184,8 @@ def _fit(method: PredictingMethod, base: PreparedData, folder: Path, seed: int) 
     write_fitted(folder, base, found.validation, found.probabilities, found.parameters or 0, 0, found.modalities, model)
 
 
-def _run(settings: Mapping[str, Any], base: PreparedData, folder: Path, threads: int, seconds: float) -> PreparedData:
+def _opened(settings: Mapping[str, Any], base: PreparedData, folder: Path) -> RunDirectory:
+    """Return a candidate's run with the data prepared, if others have the same."""
     if (folder / "experiment.yml").is_file():
         run = RunDirectory.open(folder)  # begun by an earlier call, perhaps with more time
     else:
@@ -164,6 +194,11 @@ def _run(settings: Mapping[str, Any], base: PreparedData, folder: Path, threads:
         others = sorted(path.parent for path in folder.parent.glob("*/experiment.yml") if path.parent != folder)
         for source in (base.run, *map(RunDirectory.open, others)):
             adopt_prepared(source, run)
+    return run
+
+
+def _run(settings: Mapping[str, Any], base: PreparedData, folder: Path, threads: int, seconds: float) -> PreparedData:
+    run = _opened(settings, base, folder)
     if not run.done("report"):
         run_process(run, threads, seconds)
     data = PreparedData.load(run).as_images()

@@ -49,6 +49,7 @@ class SearchedCandidate(Candidate):
     priority = 2
     least = 0.2
     training_share = 0.5
+    kind = "searched from scratch"
 
     def seconds(self, work: Work) -> float:
         return _search_seconds(work) + _training_seconds(work)

@@ -6,18 +6,17 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from ..data.image_files import list_images
+from ..data.image_files import SUFFIXES, list_images
 from ..data.tables import csv_text, read_own, read_table
 from ..runtime.model import Model
 from ..runtime.predict import predict as predict_source
@@ -26,14 +25,17 @@ from ..utils.atomic import replacing_folder, write_json, write_text
 from ..utils.errors import DataError, ExportError
 from ..utils.own_files import read_json
 from .frames import as_table, write_frame
+from .packing import packed, unpacked
 from .records import NUMBERS
+from .shown import Drawing, Page
 
 PARAMETERS = "classifier.json"
-Specimens: TypeAlias = str | Path | pd.DataFrame | Sequence[Any]
-"""A table or folder, a table in memory, or images: PIL's, arrays (H, W, 3) or paths."""
+EXPORT = "export"
+Specimens: TypeAlias = str | Path | pd.DataFrame | pd.Series | np.ndarray | Sequence[Any] | Any
+"""A table, folder or image file, a table in memory, or images: PIL's, arrays (H, W, 3) or paths, one or several."""
 
 
-class SpecimenClassifier(BaseEstimator):
+class SpecimenClassifier(ClassifierMixin, BaseEstimator):
     """The best model for specimen images and their metadata within minutes and a device's budget.
 
     Args:
@@ -154,6 +156,29 @@ class SpecimenClassifier(BaseEstimator):
         self.model_ = model
         self.classes_ = model.classes["name"].to_numpy(dtype=object)
 
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn may know: tables and images in, whose values nobody else checks; y is optional."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = tags.input_tags.allow_nan = tags.no_validation = True
+        tags.target_tags.required = False
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return parameters and results with the export's files; a temporary folder of candidates stays behind."""
+        state = dict(super().__getstate__())
+        gone = ["model_", "_temporary", "_unpacked", *(["folder_"] if state.get("_temporary") is not None else [])]
+        kept = {name: value for name, value in state.items() if name not in gone}
+        return {**kept, EXPORT: packed(self.model_.folder)} if self.__sklearn_is_fitted__() else kept
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take them back; the export lies in a temporary folder."""
+        files = state.pop(EXPORT, None)
+        super().__setstate__(state)
+        if files is not None:
+            self._unpacked = unpacked(files)  # removed when nothing refers to it any more
+            self._take(Model.load(self._unpacked.name))
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
 
@@ -185,6 +210,7 @@ class SpecimenClassifier(BaseEstimator):
             DataError: for a source that cannot be read, or lacks the columns that the model needs.
         """
         self._require_fitted()
+        X = _one_image(X)
         if isinstance(X, str | Path):
             with tempfile.TemporaryDirectory() as folder:
                 output = Path(folder) / "predictions.parquet"
@@ -271,6 +297,8 @@ class SpecimenClassifier(BaseEstimator):
             DataError: if the winner is not a network.
         """
         self._require_fitted()
+        if not hasattr(self, "folder_"):
+            raise DataError("architecture: is kept where the classifier was fitted, not in what was saved.")
         file = self.folder_ / f"candidates/{self.choice_.winner}/architecture.svg"
         if not file.is_file():
             raise DataError(f"architecture: {self.choice_.winner} is not a network.")
@@ -325,6 +353,7 @@ class SpecimenClassifier(BaseEstimator):
 
     def _logits(self, X: Specimens) -> tuple[np.ndarray, list[str], pd.DataFrame]:
         """Return logits (N, K), what is wrong with each row, and the rows."""
+        X = _one_image(X)
         if isinstance(X, str | Path):
             path = Path(X)
             if path.is_dir():
@@ -366,43 +395,15 @@ class SpecimenClassifier(BaseEstimator):
         if missing:
             warnings.warn(f"answered without these metadata columns: {', '.join(missing)}", UserWarning, stacklevel=4)
 
-    def _repr_html_(self) -> str:
-        """Return the leaderboard once there is one, the parameters before."""
+    def _html_repr(self) -> str:
+        """Return the leaderboard once there is one, the parameters before; notebooks show it."""
         if hasattr(self, "leaderboard_"):
             html = self.leaderboard_.to_html(index=False, float_format=lambda value: f"{value:.3f}", na_rep="–")
             return f"<b>SpecimenClassifier</b>, {len(self.classes_)} classes{html}"
-        html = super()._repr_html_inner()
-        return str(html)
+        return str(super()._html_repr())
 
 
-@dataclass(frozen=True)
-class Page:
-    """A page on disk that notebooks show."""
-
-    path: Path
-
-    def __fspath__(self) -> str:
-        return str(self.path)
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        text = escape(self.path.read_text(encoding="utf-8"))
-        return f'<iframe srcdoc="{text}" style="width: 100%; height: 40rem; border: 0"></iframe>'
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A drawing that notebooks show.
-
-    Attributes:
-        svg: its source.
-    """
-
-    svg: str
-
-    def _repr_html_(self) -> str:
-        return self.svg
+def _one_image(X: Specimens) -> Specimens:
+    """Return the path of a single image as a list of images, anything else as it is."""
+    is_image = isinstance(X, str | Path) and Path(X).suffix.lower() in SUFFIXES
+    return [Path(X)] if is_image and Path(X).is_file() else X

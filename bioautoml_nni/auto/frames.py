@@ -18,16 +18,18 @@ TABLE, IMAGES = "specimens.parquet", "images"
 
 
 def as_table(specimens: Any, image: str | None) -> pd.DataFrame:
-    """Return a data frame of what was given: itself, or a column of images.
+    """Return a data frame of what was given: itself, or a column of images, one or several.
 
     Raises:
         DataError: for anything else.
     """
     if isinstance(specimens, pd.DataFrame):
         return specimens
-    if isinstance(specimens, Image.Image):
+    if isinstance(specimens, Image.Image) or _is_one_array(specimens):
         specimens = [specimens]
-    if (isinstance(specimens, np.ndarray) and specimens.ndim == 4) or isinstance(specimens, Sequence):
+    if isinstance(specimens, pd.Series):
+        return as_table(specimens.tolist(), image).set_index(specimens.index)
+    if _is_stack(specimens) or (isinstance(specimens, Sequence) and not isinstance(specimens, str)):
         entries = list(specimens)
         if all(isinstance(entry, Image.Image | np.ndarray | str | Path) for entry in entries):
             column = np.empty(len(entries), dtype=object)
@@ -35,6 +37,20 @@ def as_table(specimens: Any, image: str | None) -> pd.DataFrame:
                 column[number] = entry
             return pd.DataFrame({image or "image": column})
     raise DataError(f"{type(specimens).__name__}: is not a table, folder, data frame or sequence of images.")
+
+
+def _is_one_array(given: Any) -> bool:
+    """Whether an array is one image: (H, W, 3 or 4), or grey ones (H, W)."""
+    if not isinstance(given, np.ndarray) or given.dtype == object:
+        return False
+    return (given.ndim == 3 and given.shape[2] in (3, 4)) or (given.ndim == 2 and given.dtype == np.uint8)
+
+
+def _is_stack(given: Any) -> bool:
+    """Whether an array holds several images: (N, H, W, 3), grey ones (N, H, W), or paths and images (N,)."""
+    if not isinstance(given, np.ndarray):
+        return False
+    return given.ndim in (3, 4) or (given.ndim == 1 and given.dtype.kind in "OU")
 
 
 def write_frame(

@@ -26,6 +26,10 @@ MIN_FACTOR = 0.75
 """Of the benchmark's, below which measured times do not bring it: features that were stored before teach nothing."""
 TEACHING_SHARE = 0.25
 """Most that a candidate which may only teach takes of the time."""
+LONGEST_MINUTES = 8 * 60
+"""Most that is taken where nobody says how long it may take."""
+SPARE = 1.25
+"""By which the sum of all estimates is multiplied there."""
 LEARNT_FROM = 5.0
 """Seconds that a candidate's learning must take at least, so that the others' times are corrected by it."""
 
@@ -185,6 +189,20 @@ def fit_into(candidate: Candidate, learning: float, overhead: float, left: float
     tight = whole > left / 2
     limit = round(max(0.05, (left - overhead) * candidate.training_share / 60), 2) if tight else None
     return Slot(share, min(whole, left), note, limit)
+
+
+def slot_of(step: Step, learning: float, overhead: float, left: float) -> Slot:
+    """Return what there is time for of a planned candidate; one that may only teach must be quick."""
+    assert step.candidate is not None  # it is planned
+    slot = fit_into(step.candidate, learning, overhead, left)
+    if step.teaches and ((slot.share or 0) < 1 or slot.estimate > TEACHING_SHARE * left):
+        return Slot(None, slot.estimate, "takes too long for one that may only teach")
+    return slot
+
+
+def sensible_minutes(seconds: float) -> float:
+    """Return minutes that suffice for all candidates, with some to spare."""
+    return float(min(LONGEST_MINUTES, max(1, -(-SPARE * seconds // 60))))
 
 
 def plan_settings(candidate: Candidate, work: Work, slot: Slot) -> Mapping[str, Any]:

@@ -13,7 +13,9 @@ import pandas as pd
 from ..utils.atomic import write_json
 from ..utils.own_files import read_json
 
-Status = Literal["planned", "done", "failed", "left out", "out of time", "over the limits", "baseline", "winner"]
+Status = Literal[
+    "planned", "done", "failed", "left out", "out of time", "over the limits", "baseline", "winner", "stopped early"
+]
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 COLUMNS = (
@@ -30,7 +32,8 @@ class Record:
     Attributes:
         name: of the candidate.
         row: method that it is, with its argument.
-        status: see `Status`; "baseline" is a finished one that is never chosen.
+        status: see `Status`; "baseline" is a finished one that is never chosen, "stopped early" one whose validation
+            macro-F1 is the mean of its last epochs when it stopped.
         note: why it is not among the finished ones, or what it changed, in a sentence.
         estimate: seconds that were expected.
         seconds: that it took, its export included.
@@ -61,6 +64,11 @@ class Record:
         """Whether it has scores."""
         return bool(self.validation)
 
+    @property
+    def finished(self) -> bool:
+        """Whether it has the scores of a whole training."""
+        return self.scored and self.status != "stopped early"
+
     def line(self) -> dict[str, Any]:
         """Return its line of the leaderboard."""
         line: dict[str, Any] = {"candidate": self.name, "status": self.status}
@@ -89,10 +97,11 @@ def load_record(folder: Path, name: str) -> Record | None:
 
 
 def leaderboard(records: Iterable[Record]) -> pd.DataFrame:
-    """Return the table: the winner, other candidates by validation macro-F1, baselines, and those without scores."""
+    """Return the table: the winner, others by validation macro-F1, baselines, stopped ones, those without scores."""
     table = pd.DataFrame([record.line() for record in records], columns=list(COLUMNS))
     order = table.assign(
-        place=table["status"].map({"winner": 0, "baseline": 2}).fillna(1) + 2 * table["validation_macro_f1"].isna(),
+        place=table["status"].map({"winner": 0, "baseline": 2, "stopped early": 3}).fillna(1)
+        + 4 * table["validation_macro_f1"].isna(),
         score=-pd.to_numeric(table["validation_macro_f1"]),
     ).sort_values(["place", "score", "candidate"], kind="stable")
     found = table.loc[order.index].reset_index(drop=True)

@@ -17,6 +17,7 @@ from ..runs.prepared import PreparedData
 from ..utils.atomic import write_text
 from ..utils.progress import duration
 from .attempt import doubt_unit
+from .halving import FILE, Halving
 from .limits import Limits
 from .records import Record
 
@@ -49,6 +50,7 @@ def write_report(
         guesses=list(guesses),
         headings=list(HEADINGS.values()),
         lines=table_lines(finished.leaderboard),
+        halved=[sentence for state in Halving.load(folder / FILE).values() for sentence in state.sentences()],
         notes=[(record.name, record.note) for record in records if record.note],
         metrics=metrics,
         beats_baseline=None if baseline is None else _beats(records, choice.winner, baseline),
@@ -88,7 +90,8 @@ def _text(name: str, value: Any, row: dict[Any, Any]) -> str:
     if value is None or pd.isna(value):
         return "–"
     if name == "validation_macro_f1":
-        return f"{value:.3f} ± {row['validation_macro_f1_se']:.3f}"
+        error = row["validation_macro_f1_se"]
+        return f"{value:.3f} ± {error:.3f}" if pd.notna(error) else f"{value:.3f}, early"
     if name == "parameters":
         return thousands(value)
     if name == "seconds":

@@ -12,6 +12,7 @@ from ..compare.rows import find_method
 from ..config import Experiment, load_experiment
 from ..config.load import changed
 from ..data import splits
+from ..data.load import load_manifest
 from ..features.encoder import load_encoder
 from ..registry import plugins
 from ..utils.errors import BioAutoMLError, ConfigError
@@ -39,8 +40,11 @@ def portfolio_axes(experiment: Experiment) -> dict[str, Any]:
     return {key: {"_type": "choice", "_value": values} for key, values in axes.items()}
 
 
-def tuned_settings(experiment: Experiment, drawn: Mapping[str, Any]) -> dict[str, Any]:
+def tuned_settings(experiment: Experiment, drawn: Mapping[str, Any], specimens: int = 0) -> dict[str, Any]:
     """Return the dotted keys that a point of the search space stands for; axes that a candidate has not are left out.
+
+    Args:
+        specimens: of the data, by which a candidate sees whether the cache has room for what it stores.
 
     Raises:
         ConfigError: for an unknown candidate, or settings that make no experiment.
@@ -50,7 +54,7 @@ def tuned_settings(experiment: Experiment, drawn: Mapping[str, Any]) -> dict[str
     candidate: Candidate = plugins("candidates")[str(drawn[CANDIDATE])].target()
     method = find_method(candidate.row)
     assert isinstance(method, RunMethod)  # others are no axis
-    settings = {**method.settings(experiment.seed), **candidate.settings(_work(experiment), 1.0)}
+    settings = {**method.settings(experiment.seed), **candidate.settings(_work(experiment, specimens), 1.0)}
     space = dict(settings.get("space", {}))
     if isinstance(space.get("trunk"), Mapping):
         trunk = {**space["trunk"], **_drawn(drawn, ENCODER)}
@@ -68,18 +72,21 @@ def drawn_settings(config: Path, overrides: Sequence[str]) -> dict[str, Any]:
     """Ask NNI for a point of the search space, and return the dotted keys that it stands for."""
     import nni
 
-    return tuned_settings(load_experiment(config, list(overrides)), dict(nni.get_next_parameter() or {}))
+    experiment = load_experiment(config, list(overrides))
+    specimens = len(load_manifest(experiment).table)
+    return tuned_settings(experiment, dict(nni.get_next_parameter() or {}), specimens)
 
 
 def _drawn(drawn: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {key: drawn[key]} if key in drawn else {}
 
 
-def _work(experiment: Experiment) -> Work:
+def _work(experiment: Experiment, specimens: int = 0) -> Work:
     """Return what settings may look at before data are prepared."""
     size = experiment.data.image_size
     columns = int("metadata" in experiment.data.modalities)
-    return Work(experiment, dict.fromkeys(splits.PARTS, 0), 0, columns, size if isinstance(size, int) else 0)
+    sizes = {**dict.fromkeys(splits.PARTS, 0), splits.WEIGHTS: specimens}
+    return Work(experiment, sizes, 0, columns, size if isinstance(size, int) else 0)
 
 
 def _is_tunable(name: str, experiment: Experiment) -> bool:

@@ -65,6 +65,10 @@ def run(
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Whether evaluation.baselines are tried.")
     ] = True,
+    first_epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Stop after so many epochs of the final training; without it the run goes on."),
+    ] = None,
 ) -> None:
     """Do everything from data to report; a killed run continues when the command is given again.
 
@@ -76,6 +80,8 @@ def run(
     _execute(directory, ["prepare"])
     if is_long(directory):
         show_estimate(directory.experiment)
+    if first_epochs is not None:
+        return _begin(directory, first_epochs)
     _execute(directory, [name for name in list(stages)[1:] if name != "report"])
     news = baselines and _baselines(directory)
     _execute(directory, ["report"], force="report" if news else None)
@@ -83,6 +89,19 @@ def run(
     console.print(
         f"Report: {directory / 'report.html'}. Next: bioautoml export {directory.path}, or bioautoml doctor "
         f"{directory.path}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _begin(directory: RunDirectory, epochs: int) -> None:
+    """Do what comes before the final training and its first epochs."""
+    from ..stages.run import begin_training
+
+    begin_training(directory, epochs, console)
+    console.print(
+        f"Stopped after {len(directory.history('retrain'))} epochs of the final training; bioautoml run "
+        f"{directory.path} goes on.",
         highlight=False,
         soft_wrap=True,
     )

@@ -56,10 +56,11 @@ def run_process(run: RunDirectory, threads: int, seconds: float | None = None, a
         RunDirectoryError: if it ends with an error, with its last line.
         TimeoutError: if it was ended.
     """
-    log = run.path.with_suffix(".log")
+    log, start = run.path.with_suffix(".log"), 0
     command = [sys.executable, "-c", "from bioautoml_nni.cli.main import main; main()"]
     command += arguments or ["run", str(run / "experiment.yml"), "--output", str(run.path), "--no-baselines"]
-    with open(log, "a" if arguments else "w", encoding="utf-8") as file:
+    with open(log, "a", encoding="utf-8") as file:  # what an earlier attempt said stays
+        start = file.tell()
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "COLUMNS": "120"}
         try:
             done = subprocess.run(
@@ -68,7 +69,8 @@ def run_process(run: RunDirectory, threads: int, seconds: float | None = None, a
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"was ended after {seconds:.0f} s, see {log}") from None
     if done.returncode:
-        last = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()][-1:]
+        said = log.read_bytes()[start:].decode(errors="replace")
+        last = [line for line in said.splitlines() if line.strip()][-1:]
         raise RunDirectoryError(f"ended with code {done.returncode}, see {log} ({' '.join(last)})")
 
 

@@ -15,7 +15,7 @@ from ..data.dataset import SpecimenDataset, make_loader
 from ..training.distillation import Distillation
 from ..training.group import EndsAtOnce, Group, SharedStatistics, current_group
 from ..training.history import CheckpointCallback, HistoryCallback
-from ..training.limits import TimeLimit
+from ..training.limits import Pause, TimeLimit
 from ..training.progress import ProgressCallback
 from ..training.retraining import RetrainModule
 from ..training.weights import checkpoint_to_resume
@@ -46,6 +46,7 @@ def train(
     tell: Callable[[Mapping[str, Any]], None] = lambda line: None,
     distillation: Distillation | None = None,
     refit: bool = False,
+    pause: int | None = None,
 ) -> CheckpointCallback:
     """Train a network by the experiment's recipe, going on from `folder`/last.ckpt where there is one.
 
@@ -58,6 +59,7 @@ def train(
         tell: called with every epoch's line.
         distillation: what a teacher of all that is trained on adds to the loss.
         refit: train on the validation split too, for `epochs`, which the schedule then spans; keep the last weights.
+        pause: stop after so many epochs of the whole training, which the next call goes on with.
 
     Raises:
         KeyboardInterrupt: if the user stops it; the newest whole epoch is kept.
@@ -100,6 +102,7 @@ def train(
             checkpoint,
             ProgressCallback(task, console),
             *([TimeLimit(minutes)] if minutes else []),
+            *([Pause(pause)] if pause else []),
         ],
         accumulate_grad_batches=settings.accumulate,
         precision=settings.precision,

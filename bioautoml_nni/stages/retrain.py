@@ -39,21 +39,7 @@ def retrain(run: RunDirectory, console: Console) -> None:
     run.require("derive")
     data = PreparedData.load(run)
     experiment = run.experiment
-    keep_freed_memory()
-    quiet()
-    folder = run.work_folder("retrain") if is_rank_zero() else run / "retrain"
-    seed_everything(derive_seed(experiment.seed, "retrain"))
-    network, arguments = starting_network(run, data)
-    space = get("search_spaces", experiment.space.name).target
-    if experiment.retrain.initial_weights == "supernet" and (run / "search/supernet.pt").is_file():
-        supernet = load_weights(run / "search/supernet.pt")
-        space.inherit(network, supernet)
-    if experiment.training.sampler != "shuffled" and "imbalance" in get("losses", experiment.loss.name).capabilities:
-        console.print(
-            f"[yellow]warning:[/] training.sampler {experiment.training.sampler} and loss {experiment.loss.name} both "
-            "make rare classes count, which is more than balanced; keep one of them.",
-            highlight=False,
-        )
+    folder, network, arguments = _start(run, data, console)
     if "probe" in get("search_spaces", experiment.space.name).capabilities:
         return _fit(run, data, network, arguments, folder, console)
     first = copy.deepcopy(network) if experiment.retrain.refit else None
@@ -80,6 +66,47 @@ def retrain(run: RunDirectory, console: Console) -> None:
         **({"averaged_epochs": members} if experiment.training.keep == "greedy" else {}),
         validation_macro_f1=_mean_macro_f1(folder, checkpoint.best_epoch, checkpoint.window),
     ).write(folder / "network.json")
+
+
+def begin(run: RunDirectory, console: Console, epochs: int) -> None:
+    """Train the first epochs of stage retrain, as far as they are not; `retrain` goes on with the next.
+
+    Raises:
+        ConfigError: if the network is fitted in one go.
+    """
+    run.require("derive")
+    data = PreparedData.load(run)
+    folder, network, _ = _start(run, data, console)
+    if "probe" in get("search_spaces", run.experiment.space.name).capabilities:
+        raise ConfigError(["--first-epochs: a probe is fitted in one go, without epochs; remove it."], "run")
+    if len(read_history(folder / "history.jsonl")) >= epochs:
+        return
+    with in_turns():
+        taught = distillation(run, data, console, validation=run.experiment.retrain.refit)
+    train(
+        run, data, network, folder, "retrain", console, tell=run.tell("retrain"), distillation=taught, pause=epochs
+    )  # fmt: skip
+
+
+def _start(run: RunDirectory, data: PreparedData, console: Console) -> tuple[Path, nn.Module, dict[str, Any]]:
+    """Return the stage's folder, the network that its training starts from, and the network's arguments."""
+    experiment = run.experiment
+    keep_freed_memory()
+    quiet()
+    folder = run.work_folder("retrain") if is_rank_zero() else run / "retrain"
+    seed_everything(derive_seed(experiment.seed, "retrain"))
+    network, arguments = starting_network(run, data)
+    space = get("search_spaces", experiment.space.name).target
+    if experiment.retrain.initial_weights == "supernet" and (run / "search/supernet.pt").is_file():
+        supernet = load_weights(run / "search/supernet.pt")
+        space.inherit(network, supernet)
+    if experiment.training.sampler != "shuffled" and "imbalance" in get("losses", experiment.loss.name).capabilities:
+        console.print(
+            f"[yellow]warning:[/] training.sampler {experiment.training.sampler} and loss {experiment.loss.name} both "
+            "make rare classes count, which is more than balanced; keep one of them.",
+            highlight=False,
+        )
+    return folder, network, arguments
 
 
 def _refit(

@@ -58,6 +58,22 @@ def _do(name: str, run: RunDirectory, console: Console) -> None:
         stage_function(name)(run, console)
 
 
+def begin_training(run: RunDirectory, epochs: int, console: Console) -> None:
+    """Run all stages before the final training that are not done, and its first epochs; `run_stages` goes on.
+
+    Raises:
+        RunDirectoryError: if another process works on the run.
+    """
+    names = list(STAGES)
+    run_stages(run, names[: names.index("retrain")], console)
+    if run.done("retrain"):
+        return
+    from .retrain import begin
+
+    with locked(run.path):
+        begin(run, console, epochs)
+
+
 def configure_threads(run: RunDirectory) -> None:
     """Use as many threads as the experiment says, or torch's own number."""
     import torch

@@ -43,6 +43,11 @@ def _check_declarations(name: str, made: Candidate) -> None:
     for attribute in ("least", "training_share"):
         value = getattr(made, attribute)
         assert 0 < value <= 1, f"{name}: {attribute} is {value!r}; it is a share above 0, and 1 at most"
+    rest = 1 - made.training_share
+    assert 0 <= made.refit_share <= rest, (
+        f"{name}: refit_share is {made.refit_share!r}; training_share leaves {rest:g} at most"
+    )
+    assert isinstance(made.kind, str), f"{name}: kind is {made.kind!r}; write a text, empty for one that stands alone"
 
 
 def _work(specimens: int) -> Work:

@@ -1,4 +1,4 @@
-"""A training's end by the clock."""
+"""A training's end by the clock, or by a number of epochs."""
 
 from __future__ import annotations
 
@@ -54,3 +54,19 @@ class TimeLimit(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore that state."""
         self.elapsed, self.planned = state_dict["elapsed"], state_dict["planned"]
+
+
+class Pause(pl.Callback):
+    """Stops a training after so many epochs as an interruption would: what is kept goes on as if it had not stopped.
+
+    Args:
+        epochs: of the whole training.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Stop once there are enough."""
+        if trainer.current_epoch + 1 >= self.epochs:
+            trainer.should_stop = True

@@ -1,8 +1,10 @@
 """SpecimenClassifier: scikit-learn's conventions, what goes in, what comes out."""
 
 import configparser
+import copy
 import doctest
 import importlib
+import pickle
 import subprocess
 import sys
 from importlib import resources
@@ -13,8 +15,9 @@ import pandas as pd
 import pytest
 from conftest import write_table
 from PIL import Image
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 import bioautoml_nni
@@ -67,6 +70,54 @@ def test_parameters_are_kept_as_they_are_and_cloned():
         check_is_fitted(model)
 
 
+CHECKS = (
+    "check_do_not_raise_errors_in_init_or_set_params", "check_estimator_cloneable",
+    "check_estimator_repr", "check_estimator_tags_renamed",
+    "check_get_params_invariance", "check_mixin_order", "check_no_attributes_set_in_init",
+    "check_parameters_default_constructible", "check_set_params", "check_valid_tag_types",
+)  # fmt: skip
+"""Those of scikit-learn's checks that fit no estimator on numbers, of which ours makes nothing."""
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_scikit_learn_finds_its_conventions(check):
+    getattr(estimator_checks, check)("SpecimenClassifier", SpecimenClassifier())
+
+
+def test_scikit_learn_knows_what_it_is():
+    assert is_classifier(SpecimenClassifier())
+    tags = get_tags(SpecimenClassifier())
+    assert tags.no_validation and not tags.input_tags.two_d_array and not tags.target_tags.required
+
+
+ASKED = {
+    "predict": ["images"], "predict_proba": ["images"], "evaluate": ["new.csv"], "score": ["new.csv"],
+    "leaderboard": [], "report": [], "audit": [], "architecture": [], "save": ["export"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ASKED)
+def test_what_is_not_fitted_says_so(method):
+    with pytest.raises(NotFittedError, match="call fit, or load a saved one"):
+        getattr(SpecimenClassifier(), method)(*ASKED[method])
+
+
+def test_notebooks_show_the_leaderboard_once_there_is_one(fitted):
+    shown = fitted._repr_mimebundle_()["text/html"]
+    assert "<table" in shown and "metadata_logistic" in shown
+    assert "metadata_logistic" not in SpecimenClassifier()._repr_mimebundle_()["text/html"]
+
+
+def test_copies_and_pickles_answer_alike(fitted, frame):
+    for other in (pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
+        check_is_fitted(other)
+        pd.testing.assert_frame_equal(other.predict_proba(frame), fitted.predict_proba(frame))
+        pd.testing.assert_frame_equal(other.leaderboard(), fitted.leaderboard())
+        with pytest.raises(DataError, match="is kept where the classifier was fitted"):
+            other.report()
+    assert pickle.loads(pickle.dumps(SpecimenClassifier(target="pi"))).target == "pi"
+
+
 def test_after_fit_there_are_classes_a_leaderboard_and_a_report(fitted):
     check_is_fitted(fitted)
     assert fitted.classes_.tolist() == ["ant", "bee", "cicada"]
@@ -109,6 +160,9 @@ def test_what_was_saved_answers_alike(fitted, frame, tmp_path):
     pd.testing.assert_frame_equal(other.predict(frame), fitted.predict(frame))
     pd.testing.assert_frame_equal(other.leaderboard(), fitted.leaderboard(), check_dtype=False)
     assert other.evaluate(frame)["accuracy"] == fitted.score(frame)
+    for kept in (other.report, other.audit, other.architecture):
+        with pytest.raises(DataError, match="is kept where the classifier was fitted"):
+            kept()
     (tmp_path / "full").mkdir()
     (tmp_path / "full/notes.txt").write_text("mine")
     with pytest.raises(ExportError, match="is not empty"):
@@ -122,8 +176,9 @@ def test_mistakes_are_the_sentences_of_the_command(frame, tmp_path):
         SpecimenClassifier(target="moon").fit(frame)
     with pytest.raises(DataError, match="there is no such table"):
         SpecimenClassifier().fit(tmp_path / "nothing.csv")
-    with pytest.raises(DataError, match="is not a table, folder, data frame"):
-        SpecimenClassifier().fit(3)
+    for other in (3, np.zeros((4, 2)), [[0.5, 1.0]]):
+        with pytest.raises(DataError, match="is not a table, folder, data frame"):
+            SpecimenClassifier().fit(other)
 
 
 @pytest.mark.slow
@@ -135,6 +190,14 @@ def test_images_come_as_folders_paths_pillow_and_arrays(of_images):
     images = [Image.open(file) for file in files]
     assert np.allclose(model.predict_proba(images), by_path)
     assert np.allclose(model.predict_proba(np.stack([np.asarray(image) for image in images])), by_path)
+    array = np.asarray(images[0])
+    for one in (images[0], array, files[0], str(files[0]), pd.Series([str(files[0])], index=["z"])):
+        found = model.predict_proba(one)
+        assert found.shape == (1, 3) and np.allclose(found, by_path[:1])
+        assert model.predict(one)["prediction"].tolist() == [by_path.iloc[0].idxmax()]
+    grey = model.predict_proba(array[..., 0])
+    assert np.allclose(grey, model.predict_proba(np.repeat(array[..., :1], 3, axis=2)))
+    assert np.allclose(model.predict_proba(np.array([str(file) for file in files])), by_path)
     in_frame = pd.DataFrame({"image": images, "length_mm": 1.0}, index=list("abcd"))
     assert model.predict(in_frame).index.tolist() == list("abcd")
     whole = model.predict(folder)

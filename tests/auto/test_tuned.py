@@ -6,10 +6,14 @@ import pytest
 import yaml
 from conftest import here, write_experiment, write_table
 
-from bioautoml_nni.auto.tuned import drawn_settings, tuned_settings
+from bioautoml_nni.auto.tuned import drawn_settings, portfolio_axes, tuned_settings
 from bioautoml_nni.config import load_experiment
 from bioautoml_nni.config.load import changed
+from bioautoml_nni.features.encoder import load_encoder
 from bioautoml_nni.nni_jobs.settings import check_nni_file
+from bioautoml_nni.nni_jobs.trial import Reporter, trial_runs
+from bioautoml_nni.runs.directory import RunDirectory
+from bioautoml_nni.search_spaces.candidates import FineTunedCandidate
 from bioautoml_nni.utils.errors import ConfigError
 
 
@@ -44,6 +48,37 @@ def test_a_point_of_the_space_is_an_experiment(written, monkeypatch):
     assert plain.space == experiment.space and plain.evaluation.baselines == []
     monkeypatch.setattr("nni.get_next_parameter", lambda: drawn)
     assert drawn_settings(written, []) == tuned_settings(experiment, drawn)
+
+
+def test_a_trial_that_is_fine_tuned_stores_maps_only_where_the_cache_has_room(written, monkeypatch):
+    drawn = {"candidate": "fine_tuned", "encoder": "efficientnet_lite0", "stage": 4}
+    monkeypatch.setattr("nni.get_next_parameter", lambda: drawn)
+    roomy, crowded = (
+        changed(load_experiment(written), drawn_settings(written, [f"cache.max_gb={size}"]), "test").space.arguments
+        for size in (20, 0.01)  # the maps of 72 specimens in four views are 9 MB, of which half of the cache is too few
+    )
+    assert roomy["trunk"]["frozen_stages"] == 2 and "frozen_stages" not in crowded["trunk"]
+    assert roomy["trunk"]["encoder"] == "efficientnet_lite0" and "stage" not in roomy["trunk"]
+    every = portfolio_axes(load_experiment(written))["encoder"]["_value"]
+    for encoder in every:  # has the stages that stay
+        space = tuned_settings(load_experiment(written), {**drawn, "encoder": encoder})["space"]
+        assert len(load_encoder(encoder, "encoder").stages(160)) > space["trunk"]["frozen_stages"]
+
+
+@pytest.mark.slow
+def test_a_trial_of_the_portfolio_reports_a_fine_tuned_network(written, tmp_path, monkeypatch):
+    drawn = {"candidate": "fine_tuned", "encoder": "efficientnet_lite0", "stage": 4}
+    sent = []
+    monkeypatch.setattr("nni.get_next_parameter", lambda: drawn)
+    monkeypatch.setattr(Reporter, "_send", lambda self, kind, sequence, values: sent.append((kind, dict(values))))
+    monkeypatch.setattr(FineTunedCandidate, "epochs", 1)
+    monkeypatch.chdir(tmp_path)
+    done = here("trial", "--config", written, "--portfolio")
+    assert done.returncode == 0, done.stderr
+    (run,) = trial_runs(tmp_path)
+    network = RunDirectory.open(run["path"]).experiment.space.arguments["trunk"]
+    assert network["frozen_stages"] == 2 and sent[-1][0] == "FINAL"
+    assert sent[-1][1]["default"] == run["result"]["default"]
 
 
 def test_what_is_no_candidate_and_two_spaces_at_once_are_refused(written):
