@@ -12,10 +12,14 @@ from test_auto import SMALL
 
 import bioautoml_nni.auto.attempt
 import bioautoml_nni.auto.plan as plan
+import bioautoml_nni.auto.trying as trying
+from bioautoml_nni.architecture.budgets import Budget
 from bioautoml_nni.auto._base import Candidate
 from bioautoml_nni.auto.halving import Halving, finalists, halved_kinds, halving_seconds
+from bioautoml_nni.auto.limits import Limits
 from bioautoml_nni.auto.plan import Slot, Step
-from bioautoml_nni.auto.records import Record, leaderboard
+from bioautoml_nni.auto.records import Record, leaderboard, load_record
+from bioautoml_nni.auto.trying import Trying
 from bioautoml_nni.runs.directory import STAGES, RunDirectory
 from bioautoml_nni.stages.run import begin_training, run_stages
 
@@ -142,6 +146,81 @@ def test_a_training_that_paused_goes_on_as_if_it_had_not(finished, tmp_path):
 
 
 CALLS: list[tuple[str, str]] = []
+SCORES = {"useless": 0.1, "alike": 0.2, "other": 0.3}
+
+
+@pytest.fixture
+def tries(tmp_path, monkeypatch):
+    """A call's tries of three that train the same way, whose trainings are replaced by what they would give."""
+    monkeypatch.setattr(trying, "join", lambda *arguments: (None, {}))
+    CALLS.clear()
+
+    def begin(row, settings, data, folder, *rest):
+        CALLS.append((folder.name, "begins"))
+        return 2, SCORES[folder.name]
+
+    def attempt(row, settings, data, folder, *rest):
+        CALLS.append((folder.name, "goes on"))
+        scores = dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1"), 0.5)
+        return {"validation": scores, "test": scores, "parameters": 1, "flops": 1, "latency_ms": 1.0}
+
+    monkeypatch.setattr(trying, "begin", begin)
+    monkeypatch.setattr(trying, "attempt", attempt)
+
+    def call(left=300.0):
+        made = Trying(None, tmp_path, Console(quiet=True), Limits(None, Budget(None, None)), None, [])
+        made.candidates.mkdir(exist_ok=True)
+        made.steps = steps_of(useless=Useless(), alike=Alike(), other=Other())
+        made.halved = {"alike": list(SCORES)}
+        made.clock = SimpleNamespace(estimate=lambda candidate, work: estimate(candidate), learn=lambda *seconds: None)
+        made.work = made.data = None
+        known = (load_record(made.candidates, name) for name in SCORES)
+        made.records = {record.name: record for record in known if record is not None and record.scored}
+        monkeypatch.setattr(Trying, "left", left)
+        made.try_all()
+        return {name: record.status for name, record in made.records.items()}
+
+    return call
+
+
+def test_the_best_go_on_first_and_the_best_of_all_whatever_time_is_left(tries, monkeypatch):
+    assert tries() == {"useless": "stopped early", "other": "done", "alike": "done"}
+    assert CALLS[:3] == [(name, "begins") for name in SCORES] and CALLS[3:] == [
+        ("other", "goes on"),
+        ("alike", "goes on"),
+    ]
+
+
+def test_what_comes_before_took_too_long_and_they_are_tried_one_after_the_other(tries):
+    assert tries(left=120.0)["useless"] == "done" and ("useless", "begins") not in CALLS
+
+
+def test_one_whose_rest_does_not_fit_stops_early(tries, tmp_path, monkeypatch):
+    conclude = Halving.conclude
+
+    def late(self, number):
+        monkeypatch.setattr(Trying, "left", 5.0)
+        return conclude(self, number)
+
+    monkeypatch.setattr(Halving, "conclude", late)
+    assert tries() == {"useless": "stopped early", "other": "done", "alike": "stopped early"}
+    assert (
+        "the rest takes 1 min 10 s, and 5 s of the time were left" in load_record(tmp_path / "candidates", "alike").note
+    )
+
+
+def test_one_that_fails_in_a_rung_leaves_the_others_and_is_tried_again(tries, monkeypatch):
+    def fails(row, settings, data, folder, *rest):
+        if folder.name == "other":
+            raise ZeroDivisionError("no such luck")
+        return begin(row, settings, data, folder, *rest)
+
+    begin = trying.begin
+    with monkeypatch.context() as patch:
+        patch.setattr(trying, "begin", fails)
+        assert tries() == {"useless": "done", "alike": "done", "other": "failed"}
+    CALLS.clear()
+    assert tries()["other"] == "done" and CALLS == [("other", "goes on")]
 
 
 def run_here(run, threads, seconds=None, arguments=()):
@@ -163,8 +242,18 @@ def halved(tmp_path, monkeypatch):
     }
     ours = {"majority": known["majority"], **ours}
     monkeypatch.setattr(plan, "plugins", lambda kind: ours if kind == "candidates" else {})
-    monkeypatch.setattr(plan.Clock, "estimate", lambda self, candidate, work: (candidate.seconds(work), 10.0))
+    monkeypatch.setattr(plan.Clock, "estimate", lambda self, candidate, work: estimate(candidate))
+    monkeypatch.setattr(Trying, "left", 300.0)  # however busy this machine is
     monkeypatch.setattr(bioautoml_nni.auto.attempt, "run_process", run_here)
+    begin = trying.begin
+
+    def begins(row, settings, data, folder, *rest):
+        epochs, score = begin(row, settings, data, folder, *rest)
+        history = RunDirectory.open(folder).history("retrain")
+        assert epochs == len(history) == 2 and score == pytest.approx(sum(line["val_macro_f1"] for line in history) / 2)
+        return epochs, SCORES[folder.name]
+
+    monkeypatch.setattr(trying, "begin", begins)
     CALLS.clear()
     table = write_table(tmp_path / "data")
     return ("auto", table, "--output", tmp_path / "out", "--minutes", 5, *SMALL), tmp_path / "out"
@@ -194,9 +283,10 @@ def test_the_worse_stop_early_and_a_call_that_ended_in_a_rung_does_no_rung_again
     table = pd.read_csv(out / "leaderboard.csv").set_index("candidate")
     assert table.loc["useless", "status"] == "stopped early" and table.index[-1] == "useless"
     stopped = table.loc["useless"]
-    history = RunDirectory.open(out / "candidates/useless").history("retrain")
-    assert stopped["validation_macro_f1"] == pytest.approx(sum(line["val_macro_f1"] for line in history) / 2)
-    assert len(history) == 2 and pd.isna(stopped["test_macro_f1"]) and "2 epochs" in stopped["note"]
+    assert stopped["validation_macro_f1"] == SCORES["useless"] and "2 epochs" in stopped["note"]
+    assert (
+        pd.isna(stopped["test_macro_f1"]) and len(RunDirectory.open(out / "candidates/useless").history("retrain")) == 2
+    )
     finished = table.loc[["alike", "other"]]
     assert finished["status"].isin(["done", "winner"]).all() and finished["test_macro_f1"].notna().all()
     assert (out / "candidates/alike/retrain/history.jsonl").stat().st_mtime_ns != before
@@ -205,27 +295,6 @@ def test_the_worse_stop_early_and_a_call_that_ended_in_a_rung_does_no_rung_again
     assert "successive halving" in html and "went on." in html and ", early</td>" in html
     CALLS.clear()
     assert here(*command).returncode == 0 and CALLS == []
-
-
-@pytest.mark.slow
-def test_one_that_fails_in_a_rung_leaves_the_others_and_is_tried_again(halved, monkeypatch):
-    command, out = halved
-
-    def fails(run, threads, seconds=None, arguments=()):
-        if run.path.name == "other":
-            raise ZeroDivisionError("no such luck")
-        run_here(run, threads, seconds, arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(bioautoml_nni.auto.attempt, "run_process", fails)
-        done = here(*command)
-    assert done.returncode == 0, done.stdout + done.stderr
-    table = pd.read_csv(out / "leaderboard.csv").set_index("candidate")
-    assert table.loc["other", "status"] == "failed" and "no such luck" in table.loc["other", "note"]
-    assert table.loc[["alike", "useless"], "status"].isin(["done", "winner"]).all()
-    assert here(*command).returncode == 0
-    again = pd.read_csv(out / "leaderboard.csv").set_index("candidate")
-    assert again.loc["other", "status"] in ("done", "winner")
 
 
 def test_a_slot_of_a_halved_one_is_whole():
