@@ -405,5 +405,6 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
 
 def _one_image(X: Specimens) -> Specimens:
     """Return the path of a single image as a list of images, anything else as it is."""
-    is_image = isinstance(X, str | Path) and Path(X).suffix.lower() in SUFFIXES
-    return [Path(X)] if is_image and Path(X).is_file() else X
+    if isinstance(X, str | Path) and Path(X).suffix.lower() in SUFFIXES and Path(X).is_file():
+        return [Path(X)]
+    return X

@@ -82,22 +82,22 @@ class Trying:
 
     def _one(self, step: Step) -> Record:
         """Try one candidate as far as there is time for it."""
-        row = step.candidate.row if step.candidate else ""
-        if step.candidate is None or step.seconds is None:
+        candidate, row = step.candidate, step.candidate.row if step.candidate else ""
+        if candidate is None or step.seconds is None:
             return Record(step.name, row, "left out", step.reason).save(self.candidates)
-        learning, overhead = self.estimate(step.candidate)
+        learning, overhead = self.estimate(candidate)
         slot = slot_of(step, learning, overhead, self.left)
         if slot.share is None:
             return Record(step.name, row, "left out", slot.note, slot.estimate)
         work = self.work
-        if "teacher" in step.candidate.needs:
+        if "teacher" in candidate.needs:
             work = dataclasses.replace(work, teacher=self._teacher())
             if work.teacher is None:
                 reason = "needs a teacher, and no network beats the most frequent class, or can be asked"
                 return Record(step.name, row, "left out", reason).save(self.candidates)
         record = Record(step.name, row, "planned", slot.note, round(slot.estimate, 1))
-        reference = step.candidate.seconds(work) * slot.share
-        return self._try(step.candidate, record, reference, overhead, lambda: plan_settings(step.candidate, work, slot))
+        reference = candidate.seconds(work) * slot.share
+        return self._try(candidate, record, reference, overhead, partial(plan_settings, candidate, work, slot))
 
     def _try(
         self, candidate: Candidate, record: Record, reference: float, overhead: float,

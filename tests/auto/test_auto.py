@@ -40,8 +40,9 @@ def only(monkeypatch, *names):
     """Let a portfolio have a few of the candidates."""
     import bioautoml_nni.auto.plan as plan
 
-    known = plan.plugins("candidates")
-    monkeypatch.setattr(plan, "plugins", lambda kind: {n: known[n] for n in names} if kind == "candidates" else {})
+    plugins = plan.plugins
+    few = {name: plugins("candidates")[name] for name in names}
+    monkeypatch.setattr(plan, "plugins", lambda kind: few if kind == "candidates" else plugins(kind))
 
 
 @pytest.fixture(autouse=True)

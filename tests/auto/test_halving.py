@@ -242,7 +242,7 @@ def halved(tmp_path, monkeypatch):
     }
     ours = {"majority": known["majority"], **ours}
     monkeypatch.setattr(plan, "plugins", lambda kind: ours if kind == "candidates" else {})
-    monkeypatch.setattr(plan.Clock, "estimate", lambda self, candidate, work: estimate(candidate))
+    monkeypatch.setattr(plan.Clock, "estimate", lambda self, candidate, work: (candidate.seconds(work), 10.0))
     monkeypatch.setattr(Trying, "left", 300.0)  # however busy this machine is
     monkeypatch.setattr(bioautoml_nni.auto.attempt, "run_process", run_here)
     begin = trying.begin
