@@ -27,6 +27,7 @@ def tried(request, tmp_path_factory):
     table = write_table(folder / "data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bioautoml_nni.auto.attempt, "run_process", run_here)
+        patch.setattr("bioautoml_nni.search_spaces.candidates.SIZE", 64)
         patch.setattr(FineTunedCandidate, "epochs", 1)
         patch.setattr(TrunkCandidate, "search_epochs", 1)
         patch.setattr(StudentCandidate, "training_epochs", 2)

@@ -14,12 +14,13 @@ import bioautoml_nni.auto.attempt
 import bioautoml_nni.auto.plan as plan
 import bioautoml_nni.auto.trying as trying
 from bioautoml_nni.architecture.budgets import Budget
-from bioautoml_nni.auto._base import Candidate
+from bioautoml_nni.auto._base import Candidate, Work
 from bioautoml_nni.auto.halving import Halving, finalists, halved_kinds, halving_seconds
 from bioautoml_nni.auto.limits import Limits
 from bioautoml_nni.auto.plan import Slot, Step
 from bioautoml_nni.auto.records import Record, leaderboard, load_record
 from bioautoml_nni.auto.trying import Trying
+from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.runs.directory import STAGES, RunDirectory
 from bioautoml_nni.stages.run import begin_training, run_stages
 
@@ -83,6 +84,18 @@ def test_halving_starts_only_where_one_of_three_would_be_left_out_and_takes_noth
     for step in taught:
         step.candidate.needs = ("teacher",)
     assert halved_kinds(taught, estimate, needed) == {}
+
+
+@pytest.mark.parametrize("target", ["station", "trap"])
+def test_the_projects_own_candidates_are_tried_as_ever(target, tmp_path):
+    data = {"source": "sample", "specimens": 60, "image_size": 64}
+    experiment = parse_experiment({"name": "own", "data": data, "derivation": {"target": target}})
+    sizes = {"weights_train": 1300, "alpha_train": 1300, "validation": 700, "test": 1100}
+    work, clock = Work(experiment, sizes, 14, 8, 64), plan.Clock(1.0)
+    steps = plan.make_plan(work, Limits.of(experiment.derivation), clock)
+    assert {"searched_on_trunk", "fine_tuned", "searched"} <= {step.name for step in steps if step.seconds}
+    for minutes in range(1, 240, 3):
+        assert halved_kinds(steps, lambda candidate: clock.estimate(candidate, work), 60.0 * minutes) == {}
 
 
 def test_the_better_half_goes_on_two_at_least():

@@ -71,6 +71,7 @@ def test_a_trial_of_the_portfolio_reports_a_fine_tuned_network(written, tmp_path
     sent = []
     monkeypatch.setattr("nni.get_next_parameter", lambda: drawn)
     monkeypatch.setattr(Reporter, "_send", lambda self, kind, sequence, values: sent.append((kind, dict(values))))
+    monkeypatch.setattr("bioautoml_nni.search_spaces.candidates.SIZE", 64)
     monkeypatch.setattr(FineTunedCandidate, "epochs", 1)
     monkeypatch.chdir(tmp_path)
     done = here("trial", "--config", written, "--portfolio")
