@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import COMMAND, in_process, tiny_experiment, write_experiment
+from conftest import in_process, tiny_experiment, write_experiment
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
@@ -242,13 +244,43 @@ def test_a_killed_shard_goes_on(table_root: Path, tmp_path: Path, monkeypatch: p
     assert prepared(tmp_path / "run", settings).pixels is not None
 
 
-def test_two_shards_at_once_on_one_cache(table_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+SHARER = """
+import sys
+from pathlib import Path
+from bioautoml_nni.data.image_store import ImageStore
+from bioautoml_nni.utils.shard import Shard
+
+root, shard = Path(sys.argv[1]), Shard.parse(sys.argv[3])
+names = sorted(f"images/{path.name}" for path in (root / "images").iterdir())
+store = ImageStore(root, 16, Path(sys.argv[2]))
+store.shard(shard, len(names)).ensure([name for name in names if shard.has_name(name)])
+assert store.ensure(names)["failure"].isna().all()  # takes over what nobody works on, and decodes the rest
+"""
+
+
+def test_two_processes_at_once_on_one_cache(table_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = tmp_path / "shared"
+    command = [sys.executable, "-c", SHARER, str(table_root), str(shared)]
+    both = [subprocess.Popen([*command, f"{number}/2"]) for number in (1, 2)]
+    assert [process.wait(timeout=240) for process in both] == [0, 0]
+    names, alone = references(table_root), store(table_root, tmp_path / "alone")
+    positions = np.arange(len(names))
+    expected = alone.pixels(alone.ensure(names)).batch(positions)
+    refuse_decoding(monkeypatch)
+    whole = store(table_root, shared)
+    np.testing.assert_array_equal(whole.pixels(whole.ensure(names)).batch(positions), expected)
+    assert with_shards(whole.folder) == [whole.folder]
+
+
+def test_the_command_tells_what_a_shard_has_done_and_a_run_finds_it(
+    table_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_experiment(tmp_path, table_root, cache={"folder": str(tmp_path / "shared")})
-    command = [*COMMAND, "prepare", str(path), "--shard"]
-    both = [subprocess.Popen([*command, f"{number}/2"], stdout=subprocess.PIPE, text=True) for number in (1, 2)]
-    said = [process.communicate(timeout=240)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert "of 72 images; 0 were in the cache before." in said[0] and "Next: when all shards are done" in said[1]
+    said = [in_process(capsys, "prepare", path, "--shard", f"{number}/2") for number in (1, 2, 1)]
+    assert [code for code, _ in said] == [0, 0, 0]
+    assert "of 72 images; 0 were in the cache before. Next: when all shards are done, bioautoml run" in said[0][1]
+    done, there = re.search(r"Shard 1/2: (\d+) of 72 images; (\d+) were", said[2][1]).groups()  # type: ignore[union-attr]
+    assert done == there
     refuse_decoding(monkeypatch)
     prepared(tmp_path / "run", experiment(table_root, tmp_path / "shared"))
 
