@@ -85,7 +85,7 @@ def _one_shot(loaded: Experiment, folder: Path) -> HookedExperiment:
         )
     run = RunDirectory.create(folder, loaded)
     run_stages(run, ["prepare"], console)
-    data = PreparedData.load(run)
+    data = PreparedData.load(run).as_searched()
     if data.topology().empty:
         raise ConfigError([f"space {loaded.space.name!r} leaves nothing open for these modalities"], "experiment")
     seed_everything(derive_seed(loaded.seed, "search"))

@@ -136,7 +136,7 @@ class TrunkRecord(_Record):
     Attributes:
         stages: whose maps are read; the trunk ends at the last one, unless the embedding is read.
         embedding: whether the whole encoder's embedding is read.
-        frozen: whether the encoder was kept as it is.
+        frozen: whether the search kept the encoder as it is; the training of the network may do otherwise.
         weights: digest of the encoder's weights.
         licence, origin: of the weights.
     """

@@ -150,9 +150,11 @@ def estimate(
 
 def _stage_command(name: str, text: str, before: tuple[str, ...]) -> None:
     def command(directory: RunPath, overrides: Overrides = None) -> None:
+        from ..config.load import import_plugins
         from ..runs.directory import RunDirectory
 
         opened = RunDirectory.open(directory, overrides or [])
+        import_plugins(opened.experiment)
         for stage in before:
             opened.require(stage)
         _execute(opened, [*(["prepare"] if name == "search" else []), name, *(["derive"] if name == "search" else [])])

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..registry import get, plugins, suggestion
 from ..utils.encodings import read_text
-from ..utils.errors import BioAutoMLError, ConfigError, PluginError
+from ..utils.errors import BioAutoMLError, ConfigError, EncoderError, PluginError
 from ..utils.remote import is_url, without_password
 from ..utils.yaml_files import RepeatedKeys, load_yaml, without_spelling
 from .arguments import as_annotated, check_arguments, constructor_arguments
@@ -196,8 +196,23 @@ def import_plugins(experiment: Experiment) -> None:
             _ = get(kind, name).target
         except PluginError as error:
             problems.append(f"{section}.{'source' if section == 'data' else 'name'}: {error}")
+    problems = problems or _frozen_feature_problems(experiment)
     if problems:
         raise ConfigError(problems, experiment.name)
+
+
+def _frozen_feature_problems(experiment: Experiment) -> list[str]:
+    """Return why the trunk of the search, or of the network that is trained, cannot be what it is to be."""
+    ask = getattr(get("search_spaces", experiment.space.name).target, "frozen_features", None)
+    if ask is None or "image" not in experiment.data.modalities:
+        return []
+    searched, trained = experiment.space.arguments, experiment.network_arguments()
+    for key, arguments in (("space.trunk", searched), ("retrain.trunk", trained)):
+        try:
+            ask(**arguments)
+        except (EncoderError, ValueError) as error:
+            return [str(error).replace("space.trunk", key)]
+    return []
 
 
 def _as_annotated(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,21 +278,39 @@ def _contradictions(experiment: Experiment) -> list[str]:
 def _trunk_problems(experiment: Experiment) -> list[str]:
     """Return what cannot be done where stored features of a frozen trunk stand in place of images."""
     trunk = experiment.space.arguments.get("trunk")
+    own = experiment.retrain.trunk.model_dump(exclude_none=True)
     if not isinstance(trunk, Mapping):
-        return []
+        return ["retrain.trunk: there is no space.trunk that it could change; remove it."] if own else []
+    trained = experiment.network_arguments()["trunk"]
+    reason = "the features of a frozen trunk are computed once; remove it, or {}"
     problems = []
-    if _stores_features(trunk):
-        way_out = "set space.trunk.frozen: false" if trunk.get("frozen", True) else "remove space.trunk.frozen_stages"
-        reason = f"the features of a frozen trunk are computed once; remove it, or {way_out}"
-        problems += [f"training.cutmix: {reason}."] if experiment.training.cutmix else []
-        problems += [f"search.image_sizes: {reason}."] if experiment.search.image_sizes else []
-    elif trunk.get("views"):
-        problems.append("space.trunk.views: a trunk that is trained sees every image again; remove it.")
+    if _stores_features(trained) and experiment.training.cutmix:
+        key = "retrain" if own else "space"
+        problems.append(f"training.cutmix: {reason.format(_way_to_train(trained, key))}.")
+    if _stores_features(trunk) and experiment.search.image_sizes:
+        problems.append(f"search.image_sizes: {reason.format(_way_to_train(trunk, 'space'))}.")
+    for key, settings in (("space", trunk), ("retrain", {**trained, "views": own.get("views")})):
+        if settings.get("views") and not _stores_features(settings):
+            problems.append(f"{key}.trunk.views: a trunk that is trained sees every image again; remove it.")
+    problems += _retrain_trunk_problems(experiment) if own else []
     if not experiment.space.arguments.get("cells", 6):
         reason = "space.cells is 0, so that there are no cells; remove it"
         problems += [f"retrain.cells: {reason}."] if experiment.retrain.cells else []
         problems += [f"training.auxiliary_weight: {reason}."] if experiment.training.auxiliary_weight else []
     return problems
+
+
+def _way_to_train(trunk: Mapping[str, Any], section: str) -> str:
+    frozen = trunk.get("frozen", True)
+    return f"set {section}.trunk.frozen: false" if frozen else f"remove {section}.trunk.frozen_stages"
+
+
+def _retrain_trunk_problems(experiment: Experiment) -> list[str]:
+    """Return what is wrong with the arguments of the network that is trained, if the search's are right."""
+    name = experiment.space.name
+    if check_arguments("search_spaces", name, experiment.space.arguments, "space"):
+        return []
+    return check_arguments("search_spaces", name, experiment.network_arguments(), "retrain")
 
 
 def _stores_features(trunk: Mapping[str, Any]) -> bool:
@@ -319,9 +352,9 @@ def _recipe_problems(experiment: Experiment) -> list[str]:
 def _teacher_problems(experiment: Experiment) -> list[str]:
     """Return why a teacher cannot see the view that its student sees."""
     problems = []
-    trunk = experiment.space.arguments.get("trunk")
-    stored = isinstance(trunk, Mapping) and _stores_features(trunk) and experiment.cache.max_gb > 0
-    for section in ("search", "training"):
+    for section, arguments in (("search", experiment.space.arguments), ("training", experiment.network_arguments())):
+        trunk = arguments.get("trunk")
+        stored = isinstance(trunk, Mapping) and _stores_features(trunk) and experiment.cache.max_gb > 0
         settings = getattr(experiment, section).distillation
         if settings is None or not settings.same_view:
             continue

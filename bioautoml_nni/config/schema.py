@@ -246,11 +246,32 @@ class DerivationConfig(Section):
         return self
 
 
+class RetrainTrunkConfig(Section):
+    """What is done otherwise with the trunk under searched cells when the derived network is trained.
+
+    A search on a frozen trunk takes a minute, since the trunk's features are computed once. The one network that it
+    found can then afford to train its trunk along.
+    """
+
+    frozen: bool | None = Field(None, description="whether the trunk stays as it is; as searched by default")
+    frozen_stages: int | None = Field(
+        None, ge=0, description="the last stage that stays as it is when others are trained; as searched by default"
+    )
+    views: int | None = Field(
+        None, ge=0, le=7, description="mirrored and turned views that are stored of what stays as it is"
+    )
+    embedding_dropout: float | None = Field(None, ge=0, lt=1, description="as searched by default")
+    path_dropout: float | None = Field(None, ge=0, le=1, description="as searched by default")
+
+
 class RetrainConfig(Section):
     """The derived network: its size, if it differs from the search's, and where its weights start."""
 
     cells: int | None = Field(None, ge=1, description="as searched by default")
     channels: int | None = Field(None, ge=1, description="as searched by default")
+    trunk: RetrainTrunkConfig = Field(
+        RetrainTrunkConfig(), description="settings of space.trunk for the derived network, where they differ"
+    )
     initial_weights: Literal["scratch", "supernet"] = Field(
         "scratch", description="supernet: the weights that the search has trained, by name"
     )
@@ -338,6 +359,21 @@ class Experiment(Section):
             key: {"name": named[key], **value} if key in named and isinstance(value, dict) else value
             for key, value in raw.items()
         }
+
+    def network_arguments(self) -> dict[str, Any]:
+        """Return the arguments of the space for the network that is trained: the search's with what `retrain` changes.
+
+        Views of a trunk that the search had frozen do not count where all of the trunk is trained.
+        """
+        arguments = dict(self.space.arguments)
+        arguments |= {name: size for name in ("cells", "channels") if (size := getattr(self.retrain, name))}
+        own = self.retrain.trunk.model_dump(exclude_none=True)
+        if own and isinstance(arguments.get("trunk"), dict):
+            merged = {**arguments["trunk"], **own}
+            if not merged.get("frozen", True) and merged.get("frozen_stages") is None and "views" not in own:
+                merged.pop("views", None)
+            arguments["trunk"] = merged
+        return arguments
 
 
 def _is_plugin(default: Any) -> bool:

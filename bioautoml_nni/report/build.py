@@ -18,7 +18,7 @@ from .examples import gallery, of_cells, read_answers
 from .figures import Scored, confusion, learning_curves, reliability_chart, risk_chart, roc_chart
 from .page import render
 from .tables import class_texts, comparison_table, evolution_table, halving_table
-from .words import difference, summary_sentences
+from .words import difference, summary_sentences, trunk_training
 
 PAGE = 100
 """Classes that the table shows at once."""
@@ -54,6 +54,7 @@ def build_report(
         difference="" if last is None else difference(architecture, last, run.experiment.derivation),
         sparsity=architecture.sparsity,
         trunk=architecture.trunk,
+        trunk_training=trunk_training(network),
         epochs=[(epoch, Markup(drawing)) for epoch, drawing in evenly_spread(drawings, FRAMES)],
         halving=halving_table(run),
         evolution=evolution_table(run),

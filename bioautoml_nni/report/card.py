@@ -16,6 +16,7 @@ from ..evaluation.metrics import read_per_class
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
 from .baselines import shown_baselines
+from .words import trunk_training
 
 SHOWN = 30
 
@@ -51,6 +52,7 @@ def model_card(
         size=data.image_size,
         baselines=shown_baselines(run, metrics.shown()) or {"lines": [], "warning": ""},
         trunk=Architecture.load(architecture).trunk if architecture.is_file() else None,
+        trunk_training=trunk_training(run.network()),
         metrics=metrics.shown(),
         columns=", ".join(f"`{column}`" for column in metrics.metadata_columns),
         weak=per_class[(per_class["test"] > 0) & (per_class["f1"] < 0.5)]["class"].tolist(),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..architecture import Architecture
 from ..architecture.draw import readable
+from ..artifacts.network import NetworkRecord
 from ..config.schema import DerivationConfig
 
 THIN = "\u202f"
@@ -158,3 +159,14 @@ def _other_choices(found: Architecture, last: Architecture) -> list[str]:
         for label, (own, other) in pairs.items()
         if own != other
     ]
+
+
+def trunk_training(network: NetworkRecord) -> str:
+    """Return what the training of a network did to its pretrained trunk; empty where it has none."""
+    trunk = network.arguments.get("trunk")
+    if not isinstance(trunk, Mapping):
+        return ""
+    if trunk.get("frozen", True):
+        return "kept as it was"
+    stage = trunk.get("frozen_stages")
+    return "trained further" if stage is None else f"trained further after its stage {stage}"

@@ -29,13 +29,12 @@ def build_network(
 
     Args:
         architecture: the run's own by default.
-        as_searched: the supernet's size instead, whose weights the network can take.
+        as_searched: as in the supernet instead, whose weights the network can take.
     """
     experiment = run.experiment
     architecture = architecture or Architecture.load(run / "architecture.json")
-    size = {key: value for key, value in experiment.retrain.model_dump(include={"cells", "channels"}).items() if value}
-    size = {} if as_searched else size
-    arguments = {**data.space_inputs(), **experiment.space.arguments, **size}
+    own = experiment.space.arguments if as_searched else experiment.network_arguments()
+    arguments = {**data.space_inputs(), **own}
     network = get("search_spaces", experiment.space.name).target.build(architecture, **arguments)
     return network.to(memory_format=torch.channels_last), arguments
 

@@ -42,7 +42,12 @@ UNLEARNED = -1
 
 @dataclass
 class PreparedData:
-    """The prepared data of a run, loaded."""
+    """The prepared data of a run, loaded.
+
+    Attributes:
+        reads_images: whether a dataset gives the images although there are stored features.
+        searching: whether stored features are those that the supernet reads, not the network that is trained.
+    """
 
     run: RunDirectory
     table: pd.DataFrame
@@ -56,6 +61,7 @@ class PreparedData:
     metadata: EncodedMetadata
     targets: np.ndarray
     reads_images: bool = False
+    searching: bool = False
 
     @classmethod
     def load(cls, run: RunDirectory) -> PreparedData:
@@ -131,12 +137,13 @@ class PreparedData:
 
     @cached_property
     def features(self) -> Features | None:
-        """What the space's frozen trunk makes of all images, which then stands in their place; None without one.
+        """What a trunk's frozen stages make of all images, which then stands in their place; None without any.
 
         Raises:
             DataError: if it cannot be computed or kept.
         """
-        request = _hook(self.run, "frozen_features")
+        own = self.run.experiment.space.arguments if self.searching else self.run.experiment.network_arguments()
+        request = _hook(self.run, "frozen_features", own)
         if request is None or self.reads_images or not self.uses_images or not self.run.experiment.cache.max_gb:
             return None
         assert self.pixels is not None  # images are used
@@ -147,6 +154,10 @@ class PreparedData:
     def as_images(self) -> PreparedData:
         """Return the same data, of which a dataset gives the images, not what a frozen trunk makes of them."""
         return dataclasses.replace(self, reads_images=True)
+
+    def as_searched(self) -> PreparedData:
+        """Return the same data as the supernet sees them, where `retrain.trunk` lets the final network see others."""
+        return dataclasses.replace(self, searching=True)
 
     def dataset(self, parts: Sequence[str], teacher: Teaching | None = None, views: bool = False) -> SpecimenDataset:
         """Return the specimens of one or several parts.
@@ -234,11 +245,11 @@ class PreparedData:
         return transform
 
 
-def _hook(run: RunDirectory, name: str) -> Any:
-    """Return what a space says of its own arguments by an optional function, None if it has none."""
+def _hook(run: RunDirectory, name: str, arguments: Mapping[str, Any] | None = None) -> Any:
+    """Return what a space says of arguments, its own by default, by an optional function; None if it has none."""
     section = run.experiment.space
     function = getattr(get("search_spaces", section.name).target, name, None)
-    return None if function is None else function(**section.arguments)
+    return None if function is None else function(**(section.arguments if arguments is None else arguments))
 
 
 def _own_normalisation(run: RunDirectory, image: Mapping[str, Any]) -> dict[str, Any]:

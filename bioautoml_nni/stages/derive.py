@@ -45,7 +45,7 @@ def derive(run: RunDirectory, console: Console) -> None:
     if settings.searched:
         found = with_positions(read_json(run / "search/shares.json"), topology)
         if settings.method == "perturbation" and not topology.empty:
-            found = perturbed(run, data, found, console)
+            found = perturbed(run, data.as_searched(), found, console)
     elif settings.method == "given":
         found = one_hot_weights(topology, settings.choices)
     provenance = {
@@ -65,7 +65,7 @@ def derive(run: RunDirectory, console: Console) -> None:
         candidates = different(chain(first, more), settings.candidates)
         architecture = candidates[best_by_training(run, data, candidates, console)]
     elif settings.method == "evolution" and not topology.empty:
-        best = best_by_supernet(run, data, topology, deriver.plain, deriver.overrun, console)
+        best = best_by_supernet(run, data.as_searched(), topology, deriver.plain, deriver.overrun, console)
         architecture = record_weights(deriver.strongest(best), topology, found)
     else:
         architecture = deriver.strongest(found)

@@ -47,7 +47,7 @@ MAX_SCORED = 5000
 
 def search(run: RunDirectory, console: Console) -> None:
     """Write search/ with the final architecture weights and the supernet; resumes from the newest whole epoch."""
-    data = PreparedData.load(run)
+    data = PreparedData.load(run).as_searched()
     experiment = run.experiment
     keep_freed_memory()
     quiet()
