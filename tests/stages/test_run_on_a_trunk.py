@@ -134,6 +134,63 @@ def test_a_trunk_is_trained_along_where_it_is_not_frozen(on_trunk, tmp_path, cap
     assert json.loads((tmp_path / "run/retrain/network.json").read_text())["keep"] == "last"
 
 
+def test_the_network_that_a_search_on_a_frozen_trunk_found_trains_its_trunk_along(on_trunk, tmp_path, capsys):
+    """The stages up to the one named stay to the last bit; the search is the same as without."""
+    data = on_trunk.parent / "data"
+    path = experiment(tmp_path, data, retrain={"trunk": {"frozen": False, "frozen_stages": 0, "views": 1}})
+    code, said = in_process(capsys, "run", path, "--output", tmp_path / "run")
+    assert code == 0, said
+    shares = [
+        pd.json_normalize(json.loads((run / "search/shares.json").read_text())) for run in (on_trunk, tmp_path / "run")
+    ]
+    pd.testing.assert_frame_equal(*shares, atol=1e-4)
+    run = RunDirectory.open(tmp_path / "run")
+    trunk = run.network().arguments["trunk"]
+    assert (trunk["frozen"], trunk["frozen_stages"], trunk["views"]) == (False, 0, 1)
+    assert run.experiment.space.arguments["trunk"] == TRUNK, "what the search had stays written"
+    assert "trained further after its stage 0" in (run / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "kept as it was" in (on_trunk / "MODEL_CARD.md").read_text(encoding="utf-8")
+    before, after = (load_weights(where / "retrain/model.pt") for where in (on_trunk, run))
+    assert before.keys() == after.keys()
+    changed_names = {name for name in before if ".trunk." in name and not torch.equal(before[name], after[name])}
+    blocks = {name.split(".blocks.")[1].split(".")[0] for name in changed_names if ".blocks." in name}
+    assert blocks == {"1"}, "stage 1 is trained, stage 0 and the stem are not"
+    code, said = in_process(capsys, "export", run.path, "--output", tmp_path / "model", "--int8")
+    assert code == 0, said
+    code, said = in_process(
+        capsys, "predict", tmp_path / "model", data / "metadata.csv", "--output", tmp_path / "answers.csv"
+    )
+    assert code == 0, said
+    test = pd.read_csv(run / "evaluation/predictions.csv", dtype=str).set_index("id")
+    answers = pd.read_csv(tmp_path / "answers.csv", dtype=str).iloc[test.index.astype(int)]
+    assert np.mean(answers["prediction"].to_numpy() == test["predicted"].to_numpy()) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"frozen_stages": 1}, "add frozen: false"),
+        ({"frozen": False, "frozen_stages": 2}, "retrain.trunk.frozen_stages: 2 leaves nothing of stages 0 to 2"),
+        ({"frozen": False, "views": 2}, "retrain.trunk.views: a trunk that is trained sees every image again"),
+        ({"stage": 2}, "retrain.trunk.stage: there is no such key"),
+    ],
+)
+def test_a_trunk_that_cannot_be_trained_so_is_refused_before_the_search(settings, sentence, on_trunk, tmp_path, capsys):
+    trunk = {**TRUNK, "embedding": False}
+    space = {"name": "multimodal", "channels": 4, "cells": 1, "fusion_features": 8, "trunk": trunk}
+    path = experiment(tmp_path, on_trunk.parent / "data", space=space, retrain={"trunk": settings})
+    code, said = in_process(capsys, "run", path, "--output", tmp_path / "run")
+    assert code == 2 and sentence in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_of_a_trunk_that_is_not_there_are_refused(on_trunk, tmp_path, capsys):
+    space = {"name": "multimodal", "channels": 4, "cells": 1}
+    path = experiment(tmp_path, on_trunk.parent / "data", space=space, retrain={"trunk": {"frozen": False}})
+    code, said = in_process(capsys, "run", path, "--output", tmp_path / "run")
+    assert code == 2 and "retrain.trunk: there is no space.trunk that it could change; remove it" in said
+
+
 def test_what_stored_features_cannot_do_is_refused_at_once(on_trunk, tmp_path, capsys):
     path = experiment(
         tmp_path, on_trunk.parent / "data", training={"cutmix": 1.0}, search={"epochs": 2, "image_sizes": [16, 32]}
