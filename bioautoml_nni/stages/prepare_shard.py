@@ -134,20 +134,25 @@ def _require_fitting(shard: Shard, facts: dict[str, object], folder: Path) -> No
 def _features(
     experiment: Experiment, shard: Shard, groups: list[tuple[ImageStore, pd.DataFrame]], images: int, console: Console
 ) -> str | None:
-    """Compute what the space's frozen trunk makes of the images, and return the encoder's name."""
+    """Compute what frozen stages of a trunk make of the images, in search and training; return the encoder's name."""
     function = getattr(get("search_spaces", experiment.space.name).target, "frozen_features", None)
-    request = None if function is None else function(**experiment.space.arguments)
-    if request is None or not experiment.cache.max_gb:
+    if function is None or not experiment.cache.max_gb:
         return None
-    outputs: list[Output] = [POOLED] if request.pooled else [*request.stages, *([POOLED] if request.embedding else [])]
-    store = FeatureStore(request.encoder, groups[0][0].size, experiment.cache.folder, experiment.cache.max_gb)
+    asked = [function(**arguments) for arguments in (experiment.space.arguments, experiment.network_arguments())]
+    requests = [
+        request for number, request in enumerate(asked) if request is not None and request not in asked[:number]
+    ]
     total = sum(len(facts) for _, facts in groups)
-    with make_progress(console) as progress:
-        task = progress.add_task(f"features of {request.encoder.reference}", total=total, note="")
-        for images_of, facts in groups:
-            if len(facts):
-                store.fill_shard(
-                    shard, images, facts["digest"].tolist(), images_of.pixels(facts), outputs, 1 + request.views,
-                    lambda count: progress.advance(task, count),
-                )  # fmt: skip
-    return str(request.encoder.reference)
+    for request in requests:
+        outputs: list[Output] = [] if request.pooled else list(request.stages)
+        outputs += [POOLED] if request.pooled or request.embedding else []
+        store = FeatureStore(request.encoder, groups[0][0].size, experiment.cache.folder, experiment.cache.max_gb)
+        with make_progress(console) as progress:
+            task = progress.add_task(f"features of {request.encoder.reference}", total=total, note="")
+            for images_of, facts in groups:
+                if len(facts):
+                    store.fill_shard(
+                        shard, images, facts["digest"].tolist(), images_of.pixels(facts), outputs, 1 + request.views,
+                        lambda count: progress.advance(task, count),  # noqa: B023
+                    )  # fmt: skip
+    return str(requests[0].encoder.reference) if requests else None
