@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -22,6 +22,7 @@ DAYS = 365.25
 SHARE = 0.95
 """Of a column's values that are dates, or times of day, if it is to be one of them."""
 Order = Literal["", "day_first", "month_first"]
+Dots = Literal["day_first", "month_first"]
 Serial = Literal["", "excel", "unix", "unix_ms"]
 RANGES: Mapping[Serial, tuple[float, float]] = {
     "excel": (15_000, 75_000),  # 1941 to 2105
@@ -54,6 +55,7 @@ YEAR_FIRST = re.compile(r"^(\d{4})([-/.:\s])(\d{1,2})\2(\d{1,2})\.?$")
 COMPACT = re.compile(r"^(\d{4})(\d{2})(\d{2})$")
 YEAR_MONTH = re.compile(r"^(\d{4})[-/.:](\d{1,2})$|^(\d{1,2})[/.](\d{4})$")
 YEAR = re.compile(r"^(\d{4})$")
+WEEK = re.compile(r"^(\d{4})-?W(\d{2})(?:-?([1-7]))?$")
 YEAR_LAST = re.compile(r"^(\d{1,2})([-/.\s])\s*(\d{1,2})\2\s*(\d{4}|\d{2})$")
 DAY_RANGE = re.compile(r"^(\d{1,2})\.?\s*[-–]\s*(\d{1,2})([./\s].*)$")
 SHORT_CLOCK = re.compile(r"^(\d{8})T(\d{2})(\d{2})(\d{2})?(?=Z|[+-]|$)")
@@ -83,12 +85,15 @@ class DateForm:
 
     Attributes:
         order: what the first number is where the year comes last; empty if no value says it: then only those are
-            read that have one reading. Dates with dots are day first throughout.
+            read that have one reading.
         serial: what a plain number counts: days of a spreadsheet, or seconds or milliseconds since 1970.
+        dots: what the first number is in dates with dots: the day, unless the column has dates such as 06.13.2016 and
+            none such as 13.06.2016.
     """
 
     order: Order = ""
     serial: Serial = ""
+    dots: Dots = "day_first"
 
     def state(self) -> dict[str, str]:
         """Return what the constructor needs, ready for JSON."""
@@ -127,9 +132,9 @@ def decide_form(column: pd.Series, limit: float = math.inf) -> FormReport:
     texts = _texts(column)
     counts = dict.fromkeys(("day_first", "month_first", "ambiguous", "unreadable"), 0)
     example = ""
-    serial: Serial = _serial(texts)
+    serial, dots = _serial(texts), _dots(texts)
     for text, count in texts.items():
-        day, month = (parse_moment(text, DateForm(order, serial)) for order in ("day_first", "month_first"))
+        day, month = (parse_moment(text, DateForm(order, serial, dots)) for order in ("day_first", "month_first"))
         if day is None and month is None:
             counts["unreadable"] += count
             if counts["unreadable"] > limit:
@@ -146,15 +151,15 @@ def decide_form(column: pd.Series, limit: float = math.inf) -> FormReport:
         order = "month_first"
     elif counts["ambiguous"] and not counts["day_first"]:
         order = "day_first"
-    return FormReport(DateForm(order, serial), **counts, example=example)
+    return FormReport(DateForm(order, serial, dots), **counts, example=example)
 
 
 def parse_times(column: pd.Series, form: DateForm | None = None) -> pd.Series:
     """Return time stamps, datetime64[us]; what cannot be read is missing.
 
-    Reads ISO dates, dates with slashes, dots, dashes or colons, month names in six languages and Roman numerals, years
-    and months without a day and intervals such as ``2016-06-01/15`` (their middle). Time zones are dropped: the local
-    time of day is what the specimen met.
+    Reads ISO dates and weeks, dates with slashes, dots, dashes or colons, month names in six languages and Roman
+    numerals, years and months without a day and intervals such as ``2016-06-01/15`` (their middle). Time zones are
+    dropped: the local time of day is what the specimen met.
 
     Args:
         form: how the column writes dates; decided from the column itself by default.
@@ -192,7 +197,7 @@ def is_time(column: pd.Series) -> bool:
     if not texts or all(NUMBER.match(text) for text in texts):
         return False
     few = texts[:: max(1, len(texts) // 200)]
-    form = DateForm("day_first")
+    form = DateForm("day_first", dots=_dots(texts))
     if sum(parse_moment(text, form) is not None for text in few) <= SHARE * len(few):
         return False
     return bool(parse_times(column.dropna()).notna().mean() > SHARE)
@@ -250,6 +255,8 @@ def _day(text: str, form: DateForm) -> tuple[datetime, int] | None:
     if found := YEAR_MONTH.match(text):
         year, month = (int(found[1]), int(found[2])) if found[1] else (int(found[4]), int(found[3]))
         return _date(year, month, 1, later=14)
+    if found := WEEK.match(text):
+        return _of_week(int(found[1]), int(found[2]), found[3])
     if found := YEAR.match(text):
         return _date(int(found[1]), 1, 1, later=182)
     if found := YEAR_LAST.match(text):
@@ -265,11 +272,18 @@ def _day(text: str, form: DateForm) -> tuple[datetime, int] | None:
 def _year_last(first: int, second: int, year: int, mark: str, form: DateForm) -> tuple[datetime, int] | None:
     readings = {"day_first": _date(year, second, first), "month_first": _date(year, first, second)}
     if mark == ".":
-        return readings["day_first"]
+        return readings[form.dots]
     possible = [found for found in readings.values() if found]
     if len(possible) == 2 and possible[0] != possible[1]:
         return readings[form.order] if form.order else None
     return possible[0] if possible else None
+
+
+def _of_week(year: int, week: int, day: str | None) -> tuple[datetime, int] | None:
+    try:
+        return datetime.fromisocalendar(year, week, int(day or 1)), 0 if day else 3
+    except ValueError:
+        return None
 
 
 def _named_month(text: str) -> tuple[datetime, int] | None:
@@ -348,11 +362,22 @@ def _counted(number: float, serial: Serial) -> Moment | None:
 
 def _says(text: str) -> Literal["", "day_first", "month_first"]:
     """Return which number stands first in a readable date whose year comes last, if one is above 12."""
+    return _says_with(text, dots=False)
+
+
+def _says_with(text: str, dots: bool) -> Literal["", "day_first", "month_first"]:
     dated = WITH_TIME.match(text)
     found = YEAR_LAST.match(dated[1].strip() if dated else text)
-    if not found or found[2] == "." or max(int(found[1]), int(found[3])) <= 12:
+    if not found or (found[2] == ".") != dots:
         return ""
-    return "day_first" if int(found[1]) > 12 else "month_first"
+    first, second = int(found[1]), int(found[3])
+    return "" if max(first, second) <= 12 or min(first, second) > 12 else "day_first" if first > 12 else "month_first"
+
+
+def _dots(texts: Iterable[str]) -> Dots:
+    """Return what the first number is in dates with dots; where they contradict each other, the day."""
+    said = {_says_with(text, dots=True) for text in texts}
+    return "month_first" if "month_first" in said and "day_first" not in said else "day_first"
 
 
 def _serial(texts: Mapping[str, int]) -> Serial:
@@ -386,4 +411,7 @@ def restore_form(state: Any) -> DateForm:
     orders, serials = ("", "day_first", "month_first"), ("", *RANGES)
     if not isinstance(state, dict) or state.get("order") not in orders or state.get("serial") not in serials:
         raise ValueError(f"form of dates: {state!r:.60}")
-    return DateForm(state["order"], state["serial"])
+    dots = state.get("dots", "day_first")  # which earlier versions took for granted
+    if dots not in orders[1:]:
+        raise ValueError(f"form of dates: {state!r:.60}")
+    return DateForm(state["order"], state["serial"], dots)

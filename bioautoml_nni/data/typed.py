@@ -113,6 +113,11 @@ def _numbers(name: str, column: pd.Series, report: NumberReport, result: Typed) 
 
 def _dates(name: str, report: FormReport, result: Typed) -> None:
     result.forms[name] = report.form.state()
+    if report.form.dots == "month_first":
+        result.notes.append(
+            f"Column {name!r}: dates with dots are read month first, because some have a second number above 12, such "
+            "as 06.13.2016."
+        )
     if not report.ambiguous:
         return
     both = f"{report.ambiguous} dates such as {report.example} fit day first and month first"

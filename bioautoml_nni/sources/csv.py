@@ -106,7 +106,7 @@ class CsvSource:
         typed = with_types(table.reset_index(drop=True), {ID, IMAGE, LABEL, *self.identifiers}, self.columns)
         table = typed.table
         notes += [note.replace(repr(LABEL), repr(self.label)) for note in typed.notes]
-        typed.forms.update({name: DateForm(order).state() for name, order in self.date_order.items()})
+        typed.forms.update({name: DateForm(order, dots=order).state() for name, order in self.date_order.items()})
         self._require_unique_ids(table, path)
         self._require_places_in_pairs()
         return Manifest(

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioautoml_nni.data.times import DateForm, decide_form, parse_hours, parse_moment, parse_times
+from bioautoml_nni.data.times import (
+    DateForm,
+    decide_form,
+    is_time,
+    parse_hours,
+    parse_moment,
+    parse_times,
+    restore_form,
+)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +90,42 @@ def test_one_order_for_a_column():
     both = decide_form(pd.concat([dates, american]))
     assert (both.form.order, both.day_first, both.month_first, both.ambiguous) == ("", 1, 1, 2)
     assert parse_moment("03/04/2016", both.form) is None
+
+
+def test_dots_are_day_first_unless_the_column_says_otherwise():
+    american = pd.Series(["03.04.2016", "06.13.2016", "06.14.2016 22:15"])
+    report = decide_form(american)
+    assert (report.form.dots, report.unreadable) == ("month_first", 0)
+    assert parse_times(american).tolist() == [
+        pd.Timestamp("2016-03-04"), pd.Timestamp("2016-06-13"), pd.Timestamp("2016-06-14T22:15"),
+    ]  # fmt: skip
+    assert restore_form(report.form.state()) == report.form
+    both = decide_form(pd.concat([american, pd.Series(["13.06.2016"])]))
+    assert (both.form.dots, both.unreadable) == ("day_first", 2), "what contradicts is counted, not turned round"
+    assert parse_times(pd.Series(["03.04.2016"])).iloc[0] == pd.Timestamp("2016-04-03")
+    assert is_time(american)
+
+
+def test_a_form_of_an_earlier_version_has_the_day_first_in_dates_with_dots():
+    assert restore_form({"order": "month_first", "serial": ""}) == DateForm("month_first", dots="day_first")
+    with pytest.raises(ValueError, match="form of dates"):
+        restore_form({"order": "", "serial": "", "dots": "year_first"})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2016-W24", "2016-06-16"), ("2016W24", "2016-06-16"), ("2016-W24-1", "2016-06-13"),
+        ("2016W247", "2016-06-19"), ("2020-W53", "2020-12-31"), ("2016-W24-1T22:00", "2016-06-13T22:00"),
+    ],
+)  # fmt: skip
+def test_weeks_as_the_standard_counts_them(text, expected):
+    assert parse_moment(text, DateForm()).stamp == pd.Timestamp(expected)
+
+
+@pytest.mark.parametrize("text", ["2016-W53", "2016-W00", "2016-W24-8", "2016-W2"])
+def test_weeks_that_no_year_has_are_missing(text):
+    assert parse_moment(text, DateForm()) is None
 
 
 def test_serial_numbers_of_spreadsheets_and_of_clocks():
