@@ -8,6 +8,7 @@ import re
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -74,7 +75,7 @@ def _read_darwin_core(path: Path, notes: list[str]) -> Archive:
             return Archive(core, media, origin)
     except (
         InvalidArchive, InvalidSimpleArchive, OSError, ValueError, LookupError, SyntaxError, AttributeError, TypeError,
-        RuntimeError, EOFError, zipfile.BadZipFile, zlib.error,
+        RuntimeError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: cannot be read as a Darwin Core archive ({reason}); download it again.") from error
@@ -126,6 +127,8 @@ def _table(reader: Any, descriptor: Any, key: str, notes: list[str]) -> pd.DataF
             na_values=[""],
             on_bad_lines="warn",
         )
+    if table[width - 1].isna().any():  # as in every row that is short
+        _tell_short(path, encoding, separator, enclosed, descriptor.lines_to_ignore, width, notes)
     table = table[list(names)].rename(columns=names)
     skipped = sum(str(warning.message).count("Skipping line") for warning in said)
     if skipped:
@@ -159,13 +162,31 @@ def _names(descriptor: Any, key: str) -> dict[int, str]:
 def _width(path: Path, encoding: str, separator: str, enclosed: str, count: int) -> int:
     """Return the most fields of the first lines: the header and one more."""
     with open(path, encoding=encoding, newline="") as file:
-        lines = list(islice(file, count))
+        return max(_widths(islice(file, count), separator, enclosed), default=1)
+
+
+def _tell_short(
+    path: Path, encoding: str, separator: str, enclosed: str, skipped: int, width: int, notes: list[str]
+) -> None:
+    """Add a note if rows lack fields at their end, which pandas fills without a word."""
+    with open(path, encoding=encoding, newline="") as file:
+        rows = islice(_widths(file, separator, enclosed), skipped, None)
+        short = [number for number, fields in enumerate(rows, start=1) if 0 < fields < width]
+    if short:
+        notes.append(
+            f"{path.name}: {len(short)} rows have fewer than the {width} fields of the others (the first is row "
+            f"{short[0]}); what they lack counts as missing."
+        )
+
+
+def _widths(lines: Iterable[str], separator: str, enclosed: str) -> Iterator[int]:
+    """Give the number of fields of each row; 0 for an empty line."""
     if len(separator) > 1:
-        return max((line.count(separator) + 1 for line in lines), default=1)
-    if not enclosed:
-        return max((len(row) for row in csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)), default=1)
-    rows = csv.reader(lines, delimiter=separator, quotechar=enclosed)
-    return max((len(row) for row in rows), default=1)
+        yield from (line.count(separator) + 1 if line.strip() else 0 for line in lines)
+    elif enclosed:
+        yield from map(len, csv.reader(lines, delimiter=separator, quotechar=enclosed))
+    else:
+        yield from map(len, csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE))
 
 
 def _encoding(path: Path, declared: str | None, notes: list[str]) -> str:

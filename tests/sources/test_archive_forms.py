@@ -24,14 +24,24 @@ ROWS = [["id", "order", "eventDate", "countryCode"], ["1", "Käfer", "2016-06-13
 FIELDS = {1: "order", 2: "eventDate", 3: "countryCode"}
 
 
-def read(root, fields=FIELDS, encoding="utf-8", declared=None, separator="\t", media=None, place="o.txt", **arguments):
+def read(
+    root,
+    fields=FIELDS,
+    encoding="utf-8",
+    declared=None,
+    separator="\t",
+    media=None,
+    place="o.txt",
+    rows=ROWS,
+    **arguments,
+):
     """Write an archive and its images 1.png to 3.png, and read it."""
     (root / "archive").mkdir()
     (root / "media").mkdir()
     for number in (1, 2, 3):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(root / f"media/{number}.png")
-    for name, rows in (media or {}).items():
-        lines = ["coreid\tidentifier", *("\t".join(row) for row in rows)]
+    for name, listed in (media or {}).items():
+        lines = ["coreid\tidentifier", *("\t".join(row) for row in listed)]
         (root / f"archive/{name}.txt").write_text("\n".join(lines) + "\n")
     text = "".join(f'<field index="{index}" term="{TERMS}/{name}"/>' for index, name in fields.items())
     meta = CORE.format(
@@ -39,7 +49,7 @@ def read(root, fields=FIELDS, encoding="utf-8", declared=None, separator="\t", m
         extensions="".join(EXTENSION.format(name=name) for name in media or {}),
     )  # fmt: skip
     (root / "archive/meta.xml").write_text(meta)
-    core = "".join(separator.join(row) + "\n" for row in ROWS)
+    core = "".join(separator.join(row) + "\n" for row in rows)
     (root / "archive/o.txt").write_bytes(core.encode(encoding))
     return DarwinCoreSource(root, archive="archive", **arguments).load()
 
@@ -62,6 +72,18 @@ def test_any_encoding_may_be_declared(tmp_path, encoding, declared):
 @pytest.mark.parametrize("separator", ["|", "||", ";", " "])
 def test_any_separator_may_be_declared(tmp_path, separator):
     assert read(tmp_path, separator=separator).table["countryCode"].fillna("").tolist() == ["NA", "DE", ""]
+
+
+@pytest.mark.parametrize("separator", ["\t", ";", "||"])
+def test_rows_that_lack_fields_are_counted(tmp_path, separator):
+    manifest = read(tmp_path, separator=separator, rows=[ROWS[0], ROWS[1], ROWS[2][:2], ["3", "Fliege"]])
+    assert manifest.table["countryCode"].fillna("").tolist() == ["NA", "", ""]
+    told = [note for note in manifest.notes if "fewer than the 4 fields" in note]
+    assert len(told) == 1 and "2 rows" in told[0] and "the first is row 2" in told[0]
+
+
+def test_empty_fields_at_the_end_are_no_lack(tmp_path):
+    assert not [note for note in read(tmp_path).notes if "fewer than" in note]
 
 
 def test_media_of_all_extensions_count_and_a_file_by_its_url_is_no_others_by_id(tmp_path):
