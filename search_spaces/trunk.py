@@ -13,6 +13,7 @@ from torch.nn import functional
 from bioautoml_nni.architecture import Architecture
 from bioautoml_nni.features.encoder import Encoder, load_encoder
 from bioautoml_nni.features.trunk_settings import WITH, TrunkSettings, reading_name
+from bioautoml_nni.utils.seeding import isolate_rng
 
 STAGE_LABEL, EMBEDDING_LABEL = "stage", "embedding"
 
@@ -40,7 +41,8 @@ class TrunkPlan:
         self.settings = settings
         self._built: dict[tuple[int | None, bool], nn.Module] = {}
         self.encoder: Encoder = load_encoder(settings.encoder, "space.trunk.encoder")
-        whole = self.encoder.build().eval()
+        with isolate_rng():  # a plan is made once a process: what is drawn after it must not depend on that
+            whole = self.encoder.build().eval()
         readings = settings.readings
         if not readings and (cells or not settings.embedding):
             readings = ((whole.count_stages() - 1,),)
@@ -88,7 +90,8 @@ class TrunkPlan:
         """Return the part of the encoder that stages and embedding need."""
         key = None if embedding else max(stages), pretrained
         if key not in self._built:  # many networks of one plan are built where a budget is to be met
-            self._built[key] = (self.encoder.trunk if pretrained else self.encoder.build)(key[0])
+            with isolate_rng():
+                self._built[key] = (self.encoder.trunk if pretrained else self.encoder.build)(key[0])
         return copy.deepcopy(self._built[key])
 
 

@@ -105,8 +105,11 @@ class Encoder(ABC):
 
     def trunk(self, stage: int | None = None, drop_path: float = 0.0) -> Trunk:
         """Return a new network with the encoder's weights, in evaluation mode; arguments as those of `build`."""
-        trunk = self.build(stage, drop_path)
-        self.load(trunk)
+        from ..utils.seeding import isolate_rng
+
+        with isolate_rng():  # its first weights are drawn, and replaced
+            trunk = self.build(stage, drop_path)
+            self.load(trunk)
         return trunk.eval()
 
     def stages(self, size: int | None = None) -> tuple[Stage, ...]:

@@ -17,6 +17,7 @@ from bioautoml_nni.export.onnx_files import run_onnx
 from bioautoml_nni.features.encoder import load_encoder
 from bioautoml_nni.features.trunk_settings import TrunkSettings
 from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.search_spaces.assembly import _plan
 from bioautoml_nni.search_spaces.trunk import PathDropout
 from bioautoml_nni.strategies import AlternatingDARTS
 from bioautoml_nni.training.rates import rate_scales
@@ -192,6 +193,12 @@ def test_the_map_of_the_last_frozen_stage_stands_for_the_images():
         stored = {name: value for name, value in batch.items() if name != "image"}
         stored |= {f"stage{stage}": found for stage, found in zip(request.stages, maps, strict=True)}
         torch.testing.assert_close(space(stored), space(batch), rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_seed_draws_does_not_depend_on_whether_the_process_knows_the_trunk_already():
+    _plan.cache_clear()
+    first, again = (partly_frozen(2).state_dict() for _ in range(2))
+    assert [name for name in first if not torch.equal(first[name], again[name])] == []
 
 
 @pytest.mark.parametrize("cells", [0, 2])
