@@ -50,8 +50,8 @@ def points() -> Iterator[dict[str, object]]:
     table = pd.read_csv(students, keep_default_na=False) if students.is_file() else pd.DataFrame(columns=["row"])
     for _, row in table.iterrows():
         taught = "without teacher" if row["teacher"] == "none" else "with teacher"
-        own = row["row"] == "student"
-        name = f"student, {taught}" if own else f"{row['row']}, {taught}"
+        own = str(row["row"]).startswith("student")
+        name = f"{row['row']}, {taught}"
         kind = "searched" if own else "of timm, by the student's recipe"
         yield {"name": name, "kind": kind, **row[["mflops", "accuracy", "macro_f1"]]}
 
@@ -60,11 +60,8 @@ def kind_of(name: str) -> str:
     """Return the kind of a row by its name."""
     if "random" in name:
         return "random cells"
-    return (
-        "on an encoder, nothing searched"
-        if name.split(",")[0] in ("probe", "linear head", "fine-tuned")
-        else "searched"
-    )
+    unsearched = name.startswith(("probe", "linear head", "fine-tuned"))
+    return "on an encoder, nothing searched" if unsearched else "searched"
 
 
 def draw() -> None:
