@@ -138,10 +138,9 @@ def _features(
     function = getattr(get("search_spaces", experiment.space.name).target, "frozen_features", None)
     if function is None or not experiment.cache.max_gb:
         return None
-    asked = [function(**arguments) for arguments in (experiment.space.arguments, experiment.network_arguments())]
-    requests = [
-        request for number, request in enumerate(asked) if request is not None and request not in asked[:number]
-    ]
+    searched, trained = experiment.space.arguments, experiment.network_arguments()
+    asked = [function(**searched), *([] if trained == searched else [function(**trained)])]
+    requests = [request for request in asked if request is not None]
     total = sum(len(facts) for _, facts in groups)
     for request in requests:
         outputs: list[Output] = [] if request.pooled else list(request.stages)
