@@ -205,10 +205,14 @@ def sensible_minutes(seconds: float) -> float:
     return float(min(LONGEST_MINUTES, max(1, -(-SPARE * seconds // 60))))
 
 
-def plan_settings(candidate: Candidate, work: Work, slot: Slot) -> Mapping[str, Any]:
+UNLIMITED = dict.fromkeys(("derivation.target", "derivation.max_parameters", "derivation.max_mflops"))
+"""Keys without which a network may be as large as it is: one that only teaches does not go to the device."""
+
+
+def plan_settings(candidate: Candidate, work: Work, slot: Slot, teaches: bool = False) -> Mapping[str, Any]:
     """Return the dotted keys that a candidate changes in its slot."""
     assert slot.share is not None  # it fits
-    values = dict(candidate.settings(work, slot.share))
+    values = {**candidate.settings(work, slot.share), **(UNLIMITED if teaches else {})}
     networks = not isinstance(find_method(candidate.row), PredictingMethod)
     if networks and slot.max_minutes is not None:
         values.setdefault("retrain.max_minutes", slot.max_minutes)

@@ -97,7 +97,9 @@ class Trying:
                 return Record(step.name, row, "left out", reason).save(self.candidates)
         record = Record(step.name, row, "planned", slot.note, round(slot.estimate, 1))
         reference = candidate.seconds(work) * slot.share
-        return self._try(candidate, record, reference, overhead, partial(plan_settings, candidate, work, slot))
+        return self._try(
+            candidate, record, reference, overhead, partial(plan_settings, candidate, work, slot, step.teaches)
+        )
 
     def _try(
         self, candidate: Candidate, record: Record, reference: float, overhead: float,

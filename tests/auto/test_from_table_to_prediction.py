@@ -16,6 +16,7 @@ from bioautoml_nni.search_spaces.candidates import FineTunedCandidate, StudentCa
 
 CASES = {
     "station": ("majority", "fine_tuned", "searched"),
+    "trap": ("majority", "probe", "searched", "ensemble_student"),
 }
 
 

@@ -13,7 +13,7 @@ import bioautoml_nni.auto.teaching as teaching
 from bioautoml_nni.architecture.budgets import BUDGETS
 from bioautoml_nni.auto._base import Work
 from bioautoml_nni.auto.limits import Limits
-from bioautoml_nni.auto.plan import Clock, make_plan
+from bioautoml_nni.auto.plan import Clock, Slot, make_plan, plan_settings
 from bioautoml_nni.config import load_experiment
 from bioautoml_nni.config.load import changed
 from bioautoml_nni.config.schema import DataConfig, SplitConfig
@@ -70,6 +70,16 @@ def test_a_small_device_has_a_student_and_teachers_that_are_not_chosen(work):
         assert step.candidate.settings(of, 1.0)["space"]["trunk"]["embedding"] is False
         assert not BUDGETS["trap"].overrun(*step.candidate.cost(of))
         changed(of.experiment, step.candidate.settings(of, 1.0), step.name)  # an experiment that is valid
+
+
+def test_one_that_only_teaches_is_as_large_as_it_is(work):
+    fitting, steps = plan_for(work, "trap")
+    limits = []
+    for name in ("probe", "searched_on_trunk"):
+        step = steps[name]
+        values = plan_settings(step.candidate, fitting, Slot(1.0, 1.0), step.teaches)
+        limits.append(changed(fitting.experiment, values, name).derivation.budget)
+    assert limits == [None, BUDGETS["trap"]]
 
 
 def test_a_large_device_needs_no_student_and_repetitions_keep_the_split(work):
