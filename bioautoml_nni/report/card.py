@@ -12,6 +12,7 @@ from .._version import __version__
 from ..architecture import Architecture
 from ..artifacts.calibration import Calibration
 from ..artifacts.metrics import Metrics
+from ..artifacts.network import NetworkRecord
 from ..evaluation.metrics import read_per_class
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
@@ -37,6 +38,7 @@ def model_card(
     """
     evaluation = evaluation or run / "evaluation"
     architecture = evaluation.parent / "architecture.json"  # what is not a network has none
+    network = evaluation.parent / "retrain/network.json"  # nor that
     metrics, calibration = Metrics.read(evaluation / "metrics.json"), Calibration.read(evaluation / "calibration.json")
     per_class = read_per_class(evaluation / "per_class.csv")
     environment = Environment(
@@ -52,7 +54,7 @@ def model_card(
         size=data.image_size,
         baselines=shown_baselines(run, metrics.shown()) or {"lines": [], "warning": ""},
         trunk=Architecture.load(architecture).trunk if architecture.is_file() else None,
-        trunk_training=trunk_training(run.network()),
+        trunk_training=trunk_training(NetworkRecord.read(network)) if network.is_file() else "",
         metrics=metrics.shown(),
         columns=", ".join(f"`{column}`" for column in metrics.metadata_columns),
         weak=per_class[(per_class["test"] > 0) & (per_class["f1"] < 0.5)]["class"].tolist(),
