@@ -96,8 +96,11 @@ class DateForm:
     dots: Dots = "day_first"
 
     def state(self) -> dict[str, str]:
-        """Return what the constructor needs, ready for JSON."""
-        return asdict(self)
+        """Return what the constructor needs, ready for JSON; of dots only what earlier versions would not do."""
+        found = asdict(self)
+        if self.dots == "day_first":
+            del found["dots"]
+        return found
 
 
 @dataclass(frozen=True)
@@ -411,7 +414,7 @@ def restore_form(state: Any) -> DateForm:
     orders, serials = ("", "day_first", "month_first"), ("", *RANGES)
     if not isinstance(state, dict) or state.get("order") not in orders or state.get("serial") not in serials:
         raise ValueError(f"form of dates: {state!r:.60}")
-    dots = state.get("dots", "day_first")  # which earlier versions took for granted
+    dots = state.get("dots", "day_first")
     if dots not in orders[1:]:
         raise ValueError(f"form of dates: {state!r:.60}")
     return DateForm(state["order"], state["serial"], dots)

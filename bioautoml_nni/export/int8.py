@@ -15,7 +15,7 @@ from torch import Tensor
 STEP = 16
 """Specimens whose activations are in memory at one time."""
 SENSED = 64
-"""Specimens that the sensitivity of single layers is measured on."""
+"""Specimens that the sensitivity of single layers is measured on; there is a measurement for each layer."""
 MAX_FLOATS = 0.75
 """Share of the convolutions that may stay in floating point; a model with more of them is not one of eight bits."""
 
@@ -49,7 +49,13 @@ class Quantised:
 
 
 def write_int8(
-    source: Path, target: Path, inputs: Mapping[str, Tensor], judge: Callable[[Path], Quality], goal: float
+    source: Path,
+    target: Path,
+    inputs: Mapping[str, Tensor],
+    judge: Callable[[Path], Quality],
+    goal: float,
+    sense: Callable[[Path], float] | None = None,
+    advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> Quantised:
     """Quantise the convolutions of an ONNX file, weights per channel; all but the first.
 
@@ -64,6 +70,8 @@ def write_int8(
         inputs: specimens (N, ...) by input, from which the ranges of activations are taken.
         judge: measures a quantised file, on specimens that are not among `inputs`.
         goal: cost that is small enough; see `Quality.within`.
+        sense: measures `Quality.distance` of a quantised file on about `SENSED` specimens; by default `judge` does.
+        advance: called with the number of layers that were measured one by one, and of all of them.
     """
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -81,7 +89,8 @@ def write_int8(
 
         ranges = min(("extremes", "percentile"), key=lambda name: attempt(name, ()).distance)
         if not any(result.quality.within(goal) for result, _ in found):
-            order = _by_sensitivity(prepared, trial, inputs, layers, ranges, judge)
+            measure = sense or (lambda path: judge(path).distance)
+            order = _by_sensitivity(prepared, trial, inputs, layers, ranges, measure, advance)
             count = 1
             while count <= MAX_FLOATS * len(layers) and not attempt(ranges, order[:count]).within(goal):
                 count *= 2
@@ -95,14 +104,15 @@ def write_int8(
 
 def _by_sensitivity(
     prepared: Path, trial: Path, inputs: Mapping[str, Tensor], layers: Sequence[str], ranges: str,
-    judge: Callable[[Path], Quality],
+    sense: Callable[[Path], float], advance: Callable[[int, int], None],
 ) -> list[str]:  # fmt: skip
     """Return layers by how far the logits move when they alone are quantised, the farthest first."""
     few = {name: value[:SENSED] for name, value in inputs.items()}
     distances = {}
-    for layer in layers[1:]:
+    for done, layer in enumerate(layers[1:], start=1):
         _quantise(prepared, trial, few, [other for other in layers if other != layer], ranges)
-        distances[layer] = judge(trial).distance
+        distances[layer] = sense(trial)
+        advance(done, len(layers) - 1)
     return sorted(distances, key=lambda layer: -distances[layer])
 
 

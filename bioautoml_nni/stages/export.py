@@ -28,7 +28,7 @@ from ..evaluation.metrics import answer_metrics, read_per_class
 from ..evaluation.probabilities import Probabilities
 from ..export.deployable import METADATA_INPUTS, FusedModel, ImageModel, MappedImagePart, deployable
 from ..export.explain import write_gradcam
-from ..export.int8 import Quality, write_int8
+from ..export.int8 import SENSED, Quality, write_int8
 from ..export.onnx_files import OPSET, TOLERANCE, join_onnx, run_onnx, write_exported_program, write_onnx
 from ..registry import get
 from ..report.card import model_card
@@ -41,6 +41,7 @@ from ..training.inference import Inference
 from ..utils.atomic import remove_leftovers, replacing_folder, write_json, write_text
 from ..utils.errors import ExportError
 from ..utils.own_files import read_json
+from ..utils.progress import make_progress
 from ..utils.quiet import quiet
 
 PARITY_SPECIMENS = 256
@@ -112,7 +113,7 @@ def _write(
         if not data.uses_images:
             raise ExportError("export: int8 is for models with images; this one reads metadata alone.")
         console.print("export: int8, ranges from the training split, choices by the validation split")
-        quantised = _write_int8(data, folder, int8_loss)
+        quantised = _write_int8(data, folder, int8_loss, console)
     _describe(
         folder, data, run / "evaluation", parity, run.experiment.data.modalities, count_parameters(network),
         run.metrics().flops, quantised,
@@ -271,7 +272,7 @@ def _classes(data: PreparedData) -> pd.DataFrame:
     return table
 
 
-def _write_int8(data: PreparedData, folder: Path, limit: float) -> dict[str, Any]:
+def _write_int8(data: PreparedData, folder: Path, limit: float, console: Console) -> dict[str, Any]:
     """Write model_int8.onnx, and return what it costs.
 
     What stays in single precision is decided on the validation split; the test split only tells the outcome.
@@ -286,14 +287,22 @@ def _write_int8(data: PreparedData, folder: Path, limit: float) -> dict[str, Any
     reference = _logits(folder / "model.onnx", both)
     score = _macro_f1(targets, reference[: len(targets)])
 
+    few = np.linspace(0, len(reference) - 1, min(SENSED, len(reference))).astype(int)
+    sensed = {name: value[few] for name, value in both.items()}
+
     def judge(path: Path) -> Quality:
         logits = _logits(path, both)
         other = float((logits.argmax(axis=1) != reference.argmax(axis=1)).mean())
-        distance = float(np.sqrt(((logits - reference) ** 2).mean()))
-        return Quality(score - _macro_f1(targets, logits[: len(targets)]), other, distance)
+        return Quality(score - _macro_f1(targets, logits[: len(targets)]), other, _distance(logits, reference))
 
     ranges = model_inputs(data, splits.WEIGHTS, CALIBRATED, spread=True)
-    found = write_int8(folder / "model.onnx", folder / "model_int8.onnx", ranges, judge, INT8_GOAL)
+    with make_progress(console) as progress:
+        task = progress.add_task("int8: cost of single layers", total=None, note="", visible=False)
+        found = write_int8(
+            folder / "model.onnx", folder / "model_int8.onnx", ranges, judge, INT8_GOAL,
+            sense=lambda path: _distance(_logits(path, sensed), reference[few]),
+            advance=lambda done, total: progress.update(task, completed=done, total=total, visible=True),
+        )  # fmt: skip
     if found.quality.loss > limit:
         raise ExportError(
             f"--int8: a model of eight bits loses {found.quality.loss:.3f} of the validation split's macro-F1 "
@@ -314,6 +323,10 @@ def _write_int8(data: PreparedData, folder: Path, limit: float) -> dict[str, Any
         "test_accuracy": {name: score["accuracy"] for name, score in scores.items()},
         "test_macro_f1": {name: score["macro"]["f1"] for name, score in scores.items()},
     }
+
+
+def _distance(logits: np.ndarray, reference: np.ndarray) -> float:
+    return float(np.sqrt(((logits - reference) ** 2).mean()))
 
 
 def _arrays(data: PreparedData, part: str) -> tuple[dict[str, np.ndarray], np.ndarray]:

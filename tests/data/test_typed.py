@@ -54,6 +54,7 @@ def test_what_is_decided_is_said():
     assert "2 dates such as 03/04/2016" in typed(["03/04/2016", "05/06/2016"])[2]
     assert typed(["03/04/2016", "15/06/2016"])[1:] == ({"order": "day_first", "serial": ""}, "")
     assert "count as missing" in typed(["03/04/2016", "15/06/2016", "06/15/2016"])[2]
+    assert "dots are read month first" in typed(["03.04.2016", "06.15.2016"])[2]
 
 
 def test_another_form_is_read_where_it_has_one_meaning():

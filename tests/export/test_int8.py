@@ -30,7 +30,7 @@ class Network(nn.Module):
         return self.head(image.mean(dim=(2, 3)) * 20)
 
 
-def quantised(tmp_path, factor, goal=0.01):
+def quantised(tmp_path, factor, goal=0.01, **extra):
     images = torch.rand(96, 3, 12, 12, generator=torch.Generator().manual_seed(1))
     source, target = tmp_path / "model.onnx", tmp_path / "model_int8.onnx"
     write_onnx(Network(factor).eval(), {"image": images[:2]}, "logits", source)
@@ -42,7 +42,7 @@ def quantised(tmp_path, factor, goal=0.01):
         distance = float(np.sqrt(((logits - reference) ** 2).mean()) / reference.std())
         return Quality(distance, distance, distance)  # stands for a score: what moves answers costs as much
 
-    return write_int8(source, target, {"image": images[:64]}, judge, goal), target, judge
+    return write_int8(source, target, {"image": images[:64]}, judge, goal, **extra), target, judge
 
 
 def quantised_layers(path):
@@ -55,6 +55,21 @@ def test_a_network_that_bears_it_is_quantised_but_for_its_first_layer(tmp_path):
     found, target, judge = quantised(tmp_path, factor=1, goal=0.1)
     assert found.floats == () and len(quantised_layers(target)) == 3
     assert judge(target) == found.quality and found.quality.within(0.1)
+
+
+def test_single_layers_are_measured_on_few_specimens_and_told_one_by_one(tmp_path):
+    seen, told = [], []
+
+    def sense(path):
+        seen.append(tuple(quantised_layers(path)))
+        return float(len(seen))  # the last one is said to cost most
+
+    found, _, _ = quantised(
+        tmp_path, 1e5, goal=0.0, sense=sense, advance=lambda done, total: told.append((done, total))
+    )
+    assert [len(layers) for layers in seen] == [1, 1, 1], "each by itself"
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert found.floats[0] == seen[-1][0]
 
 
 def test_layers_that_cost_most_stay_in_floating_point(tmp_path):
