@@ -37,12 +37,12 @@ class TrunkPlan:
         EncoderError: for a stage that the encoder does not have.
     """
 
+    @isolate_rng()  # a plan is made once a process: what is drawn after it must not depend on that
     def __init__(self, settings: TrunkSettings, cells: bool) -> None:
         self.settings = settings
         self._built: dict[tuple[int | None, bool], nn.Module] = {}
         self.encoder: Encoder = load_encoder(settings.encoder, "space.trunk.encoder")
-        with isolate_rng():  # a plan is made once a process: what is drawn after it must not depend on that
-            whole = self.encoder.build().eval()
+        whole = self.encoder.build().eval()
         readings = settings.readings
         if not readings and (cells or not settings.embedding):
             readings = ((whole.count_stages() - 1,),)
@@ -86,12 +86,12 @@ class TrunkPlan:
             stages = self.readings[choices.get(STAGE_LABEL, next(iter(self.readings)))]
         return stages, choices.get(EMBEDDING_LABEL, self.embeddings[0]) == WITH
 
+    @isolate_rng()
     def trunk_of(self, stages: Sequence[int], embedding: bool, pretrained: bool) -> nn.Module:
         """Return the part of the encoder that stages and embedding need."""
         key = None if embedding else max(stages), pretrained
         if key not in self._built:  # many networks of one plan are built where a budget is to be met
-            with isolate_rng():
-                self._built[key] = (self.encoder.trunk if pretrained else self.encoder.build)(key[0])
+            self._built[key] = (self.encoder.trunk if pretrained else self.encoder.build)(key[0])
         return copy.deepcopy(self._built[key])
 
 

@@ -16,7 +16,7 @@ from .._version import __version__
 from ..utils.errors import BioAutoMLError, outside_cause, place_cause
 from ..utils.quiet import quiet, substitute_letters
 from .estimating import is_long, show_estimate
-from .shared import STAGES, START, Overrides, RunPath, app, console, errors, tell_renamed
+from .shared import STAGES, START, NewRun, Overrides, RunPath, app, console, errors, tell_renamed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,9 +55,7 @@ def root(
 @app.command(rich_help_panel=START)
 def run(
     experiment: Annotated[Path, typer.Argument(help="An experiment.yml, or a run to continue.", metavar="EXPERIMENT")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Run directory.", show_default="runs/NAME")
-    ] = None,
+    output: NewRun = None,
     short: Annotated[
         bool, typer.Option("--quick", help="A few epochs, to see that everything works; scores say little.")
     ] = False,

@@ -8,15 +8,13 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .shared import STAGES, Overrides, app, console
+from .shared import STAGES, NewRun, Overrides, app, console
 
 
 @app.command(rich_help_panel=STAGES)
 def prepare(
     experiment: Annotated[Path, typer.Argument(help="An experiment.yml.", metavar="EXPERIMENT")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Run directory.", show_default="runs/NAME")
-    ] = None,
+    output: NewRun = None,
     shard: Annotated[
         str | None,
         typer.Option(

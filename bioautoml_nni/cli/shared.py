@@ -60,6 +60,7 @@ def given_place(text: str | Path) -> Path:
         raise typer.BadParameter(str(error)) from error
 
 
+NewRun = Annotated[Path | None, typer.Option("--output", "-o", help="Run directory.", show_default="runs/NAME")]
 RunPath = Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a dotted key; may be repeated.")

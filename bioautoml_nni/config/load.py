@@ -12,10 +12,11 @@ from pydantic import BaseModel, ValidationError
 
 from ..registry import get, plugins, suggestion
 from ..utils.encodings import read_text
-from ..utils.errors import BioAutoMLError, ConfigError, EncoderError, PluginError
+from ..utils.errors import ConfigError, EncoderError, PluginError
 from ..utils.remote import is_url, without_password
 from ..utils.yaml_files import RepeatedKeys, load_yaml, without_spelling
-from .arguments import as_annotated, check_arguments, constructor_arguments
+from .arguments import as_annotated, check_arguments
+from .contradictions import contradictions
 from .renamed import with_present_names
 from .schema import RECIPE_KEYS, DataConfig, Experiment
 
@@ -177,7 +178,7 @@ def parse_experiment(raw: Mapping[str, Any], origin: str = "experiment") -> Expe
     if isinstance(space, Mapping) and space.get("cells") == 0 and space.get("trunk") is None:
         problems.append("space.cells: is 0 only with a space.trunk, whose features the classifier then gets (found 0).")
     if experiment is not None:
-        problems += _contradictions(experiment)
+        problems += contradictions(experiment)
     if problems or experiment is None:
         raise ConfigError(problems, origin)
     return experiment
@@ -229,143 +230,6 @@ def _as_annotated(raw: Mapping[str, Any]) -> dict[str, Any]:
         own = {key: value for key, value in data.items() if key not in DataConfig.model_fields}
         result["data"] = {**data, **without_spelling(as_annotated("sources", data["source"], own))}
     return result
-
-
-def _contradictions(experiment: Experiment) -> list[str]:
-    problems = []
-    warmup = experiment.strategy.arguments.get("warmup_epochs", 0)
-    if isinstance(warmup, int) and warmup >= experiment.search.epochs:
-        problems.append(
-            f"strategy.warmup_epochs: {warmup} epochs of warm-up leave nothing of search.epochs="
-            f"{experiment.search.epochs} for the architecture; lower it."
-        )
-    sizes, size = experiment.search.image_sizes, experiment.data.image_size
-    if sizes and size != "auto" and sizes[-1] > size:
-        problems.append(f"search.image_sizes: {sizes[-1]} is more than data.image_size={size}; lower it.")
-    problems += _auto_size_problems(experiment)
-    strategy = experiment.strategy.name
-    several = experiment.search.devices > 1 and strategy in plugins("strategies")
-    if several and "processes" not in get("strategies", strategy).capabilities:
-        problems.append(f"search.devices: strategy {strategy!r} searches in one process only; remove it.")
-    if experiment.space.name in plugins("search_spaces"):
-        known = constructor_arguments(get("search_spaces", experiment.space.name))
-        problems += [
-            f"retrain.{key}: space {experiment.space.name!r} has no {key} to change; remove it."
-            for key in ("cells", "channels")
-            if getattr(experiment.retrain, key) and key not in known
-        ]
-    problems += [
-        f"space.{kind}: {problem}"
-        for kind in ("operations", "fusions")
-        for name in _texts(experiment.space.arguments.get(kind))
-        if name in plugins(kind) and (problem := plugins(kind)[name].problem)
-    ]
-    source = plugins("sources").get(experiment.data.source)
-    if source is not None and experiment.data.root is None and not source.attribute("root_is_optional", False):
-        problems.append("data.root: this source needs the folder of its data, such as `root: ../my-data`.")
-    if len(set(experiment.data.modalities)) < len(experiment.data.modalities):
-        problems.append("data.modalities: each modality may stand once only.")
-    known_candidates = plugins("candidates")
-    problems += [
-        f"evaluation.baselines: there is no candidate {name!r}{suggestion(name, known_candidates)}; choose among "
-        f"{', '.join(known_candidates)}."
-        for name in _texts(experiment.evaluation.baselines)
-        if name not in known_candidates
-    ]
-    return problems + _recipe_problems(experiment) + _trunk_problems(experiment)
-
-
-def _trunk_problems(experiment: Experiment) -> list[str]:
-    """Return what cannot be done where stored features of a frozen trunk stand in place of images."""
-    trunk = experiment.space.arguments.get("trunk")
-    own = experiment.retrain.trunk.model_dump(exclude_none=True)
-    if not isinstance(trunk, Mapping):
-        return ["retrain.trunk: there is no space.trunk that it could change; remove it."] if own else []
-    trained = experiment.network_arguments()["trunk"]
-    reason = "the features of a frozen trunk are computed once; remove it, or {}"
-    problems = []
-    if _stores_features(trained) and experiment.training.cutmix:
-        key = "retrain" if own else "space"
-        problems.append(f"training.cutmix: {reason.format(_way_to_train(trained, key))}.")
-    if _stores_features(trunk) and experiment.search.image_sizes:
-        problems.append(f"search.image_sizes: {reason.format(_way_to_train(trunk, 'space'))}.")
-    for key, settings in (("space", trunk), ("retrain", {**trained, "views": own.get("views")})):
-        if settings.get("views") and not _stores_features(settings):
-            problems.append(f"{key}.trunk.views: a trunk that is trained sees every image again; remove it.")
-    problems += _retrain_trunk_problems(experiment) if own else []
-    if not experiment.space.arguments.get("cells", 6):
-        reason = "space.cells is 0, so that there are no cells; remove it"
-        problems += [f"retrain.cells: {reason}."] if experiment.retrain.cells else []
-        problems += [f"training.auxiliary_weight: {reason}."] if experiment.training.auxiliary_weight else []
-    return problems
-
-
-def _way_to_train(trunk: Mapping[str, Any], section: str) -> str:
-    frozen = trunk.get("frozen", True)
-    return f"set {section}.trunk.frozen: false" if frozen else f"remove {section}.trunk.frozen_stages"
-
-
-def _retrain_trunk_problems(experiment: Experiment) -> list[str]:
-    """Return what is wrong with the arguments of the network that is trained, if the search's are right."""
-    name = experiment.space.name
-    if check_arguments("search_spaces", name, experiment.space.arguments, "space"):
-        return []
-    return check_arguments("search_spaces", name, experiment.network_arguments(), "retrain")
-
-
-def _stores_features(trunk: Mapping[str, Any]) -> bool:
-    """`TrunkSettings.stores_features` of settings that need not be valid."""
-    return bool(trunk.get("frozen", True)) or trunk.get("frozen_stages") is not None
-
-
-def _auto_size_problems(experiment: Experiment) -> list[str]:
-    """Return why there is no encoder whose size an image size of "auto" could be."""
-    if experiment.data.image_size != "auto" or experiment.space.name not in plugins("search_spaces"):
-        return []
-    native = getattr(get("search_spaces", experiment.space.name).target, "native_size", None)
-    try:
-        known = native is not None and native(**experiment.space.arguments) is not None
-    except (BioAutoMLError, TypeError, ValueError):  # wrong arguments are reported as such
-        return []
-    reason = "is the size of a pretrained encoder, and this space has none here; give pixels, such as 64"
-    return [] if known else [f"data.image_size: auto {reason}."]
-
-
-def _texts(value: Any) -> list[str]:
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
-
-
-def _recipe_problems(experiment: Experiment) -> list[str]:
-    """Return which parts of the training's recipe the space cannot have; those for images rest where there are none."""
-    recipe, problems = experiment.training, []
-    problems += _teacher_problems(experiment)
-    if experiment.space.name in plugins("search_spaces"):
-        capabilities = get("search_spaces", experiment.space.name).capabilities
-        problems += [
-            f"training.{key}: space {experiment.space.name!r} cannot be trained with it; remove it."
-            for key, capability in (("drop_path", "drop_path"), ("auxiliary_weight", "auxiliary"))
-            if getattr(recipe, key) and capability not in capabilities
-        ]
-    return problems
-
-
-def _teacher_problems(experiment: Experiment) -> list[str]:
-    """Return why a teacher cannot see the view that its student sees."""
-    problems = []
-    for section, arguments in (("search", experiment.space.arguments), ("training", experiment.network_arguments())):
-        trunk = arguments.get("trunk")
-        stored = isinstance(trunk, Mapping) and _stores_features(trunk) and experiment.cache.max_gb > 0
-        settings = getattr(experiment, section).distillation
-        if settings is None or not settings.same_view:
-            continue
-        key = f"{section}.distillation.same_view"
-        if "image" not in experiment.data.modalities:
-            problems.append(f"{key}: there are no images; remove it.")
-        elif settings.teacher.lower().endswith(".parquet"):
-            problems.append(f"{key}: a table knows the plain images only; remove it, or name a run or an encoder.")
-        elif stored and isinstance(trunk, Mapping) and not trunk.get("views"):
-            problems.append(f"{key}: maps of a frozen trunk are turned themselves; set space.trunk.views, such as 7.")
-    return problems
 
 
 def _resolve_paths(raw: dict[str, Any], base: Path) -> None:

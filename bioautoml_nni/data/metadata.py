@@ -20,8 +20,9 @@ import pandas as pd
 
 from .fields import CategoryField, CycleField, Field, GeoField, NumberField, TextField, restore
 from .manifest import Role
+from .moments import restore_form
 from .numerals import decide_numbers
-from .times import decide_form, parse_moments, restore_form
+from .times import decide_form, parse_moments
 
 TRANSFORMS = {"numeric": "none", "size": "log1p", "fraction": "logit"}
 VERSION = 2

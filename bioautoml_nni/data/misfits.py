@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from .manifest import FEATURE_ROLES, Manifest, Role, Unread
+from .moments import restore_form
 from .numerals import parse_numbers
 from .remark import Answer, Level, Remark
 from .tables import cell_text
-from .times import parse_hours, parse_times, restore_form
+from .times import parse_hours, parse_times
 
 MANY = 0.05
 """Share of a column's values above which its role must be a mistake."""

@@ -183,14 +183,14 @@ class FeatureStore:
         """Compute what is not known, in one pass for all outputs, and add it to what is known."""
         wanted = [(digest, view) for digest in digests for view in range(views)]
         first = {digest: position for position, digest in reversed(list(enumerate(digests)))}
-        todo = [key for key in dict.fromkeys(wanted) if any(key not in rows for rows in known.values())]
-        advance(len(digests) - len(todo) // views)
-        for start in range(0, len(todo), BLOCK):
-            block = todo[start : start + BLOCK]
+        missing = [key for key in dict.fromkeys(wanted) if any(key not in rows for rows in known.values())]
+        advance(len(digests) - len(missing) // views)
+        for start in range(0, len(missing), BLOCK):
+            block = missing[start : start + BLOCK]
             found = self._compute(pixels, [(first[digest], view) for digest, view in block], list(shelves))
             for output, shelf in shelves.items():
                 shelf.append(block, found[output], known[output])
-            advance(min(len(todo), start + BLOCK) // views - start // views)
+            advance(min(len(missing), start + BLOCK) // views - start // views)
 
     def _require_room(self, shelves: Collection[_Shelf], rows: int) -> None:
         needed = sum(rows * shelf.row_bytes for shelf in shelves)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..utils.seeding import isolate_rng
+
 if TYPE_CHECKING:
     from .encoder import Encoder, Stage
 
@@ -88,6 +90,7 @@ def normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> T
     return (pixels - pixels.new_tensor(mean).view(shape)) / pixels.new_tensor(std).view(shape)
 
 
+@isolate_rng()
 def measure_stages(encoder: Encoder, size: int) -> tuple[Stage, ...]:
     """Return the stages of an encoder, measured on its networks; see `Encoder.stages`."""
     from .encoder import Stage

@@ -10,8 +10,8 @@ import pandas as pd
 from ..data.finding import ImageFinder
 from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, as_strings
+from ..data.moments import DateForm
 from ..data.tables import read_table
-from ..data.times import DateForm
 from ..data.typed import with_types
 from ..registry import suggestion
 from ..utils.errors import DataError

@@ -6,15 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioautoml_nni.data.times import (
-    DateForm,
-    decide_form,
-    is_time,
-    parse_hours,
-    parse_moment,
-    parse_times,
-    restore_form,
-)
+from bioautoml_nni.data.moments import DateForm, parse_moment, restore_form
+from bioautoml_nni.data.times import decide_form, is_time, parse_hours, parse_times
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,9 @@ def test_the_command_tells_what_a_shard_has_done_and_a_run_finds_it(
     said = [in_process(capsys, "prepare", path, "--shard", f"{number}/2") for number in (1, 2, 1)]
     assert [code for code, _ in said] == [0, 0, 0]
     assert "of 72 images; 0 were in the cache before. Next: when all shards are done, bioautoml run" in said[0][1]
-    done, there = re.search(r"Shard 1/2: (\d+) of 72 images; (\d+) were", said[2][1]).groups()  # type: ignore[union-attr]
+    found = re.search(r"Shard 1/2: (\d+) of 72 images; (\d+) were", said[2][1])
+    assert found is not None
+    done, there = found.groups()
     assert done == there
     refuse_decoding(monkeypatch)
     prepared(tmp_path / "run", experiment(table_root, tmp_path / "shared"))
