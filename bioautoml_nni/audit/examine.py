@@ -23,9 +23,13 @@ from ..data.readable import NONE_UNREADABLE, readable
 from ..data.remark import Answer, Remark
 from ..data.roles import decide_roles
 from ..data.specimens import Specimens
+from ..utils.errors import DataError
 from ..utils.progress import make_progress
 from .columns import Screen, screen
 from .judge import Audit, AuditVerdict, audit
+
+LOSSES = ("left out", "none is taken", "are one class")
+"""What a source's note says where something of the data is missing from then on."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,15 @@ def finish(experiment: Experiment, manifest: Manifest, console: Console) -> tupl
     Raises:
         DataError: see `examine`.
     """
+    try:
+        return _finish(experiment, manifest, console)
+    except DataError as error:
+        lost = [note for note in manifest.notes if any(words in note for words in LOSSES)]
+        error.args = (" ".join([str(error), *(["Before that:"] if lost else []), *lost]),)
+        raise
+
+
+def _finish(experiment: Experiment, manifest: Manifest, console: Console) -> tuple[Specimens, Screen]:
     manifest = with_classes(manifest, experiment.data)
     settings = named_settings(experiment.data, manifest)
     labelled = learnable(manifest.table, settings)

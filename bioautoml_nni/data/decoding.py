@@ -89,7 +89,15 @@ def require_below(root: Path, paths: Iterable[str], links: Links = "inside") -> 
             if inside and os.path.islink(path := on_disk(base, relative)):
                 inside = _leads_below(border, path)
         if not inside:
-            raise DataError(f"image path {relative!r} leads outside the image root {root}; correct it in the table.")
+            way_out = "correct it in the table"
+            if links == "inside" and _by_a_link(base, relative):
+                way_out = "it is a link, which data.links: anywhere (predict: --follow-links) follows"
+            raise DataError(f"image path {relative!r} leads outside the image root {root}; {way_out}.")
+
+
+def _by_a_link(base: str, relative: str) -> bool:
+    """Whether a path stays below its root but for symbolic links."""
+    return not relative.startswith("/") and ".." not in relative.split("/") and os.path.lexists(on_disk(base, relative))
 
 
 def _leads_below(border: Path, path: str) -> bool:

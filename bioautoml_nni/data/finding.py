@@ -20,6 +20,8 @@ from .remote_images import images_at, stays_below
 DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 ABSOLUTE = re.compile(r"^(?:[A-Za-z]:)?[\\/]")
 
+SEVERAL = re.compile(r"\s*[;|,\n]\s*")
+
 RULES: dict[str, Callable[[str], str]] = {
     "without the space around it": str.strip,
     "with slashes for backslashes": lambda name: name.strip().replace("\\", "/"),
@@ -38,6 +40,7 @@ class ImageFinder:
     Attributes:
         used: how many names were found by each rule.
         ambiguous: names that several files could mean; none of them is taken.
+        several: texts that are the names of several files; none of them is taken.
     """
 
     def __init__(self, root: Path, links: Links = "inside") -> None:
@@ -45,6 +48,7 @@ class ImageFinder:
         self.links = links
         self.used: Counter[str] = Counter()
         self.ambiguous: list[str] = []
+        self.several: list[str] = []
         self._found: dict[str, str] = {}
         self._there: dict[str, bool] = {}
 
@@ -69,6 +73,11 @@ class ImageFinder:
             found.append(
                 f"{len(self.ambiguous)} image names could mean several files, and none is taken: {shown}. Write the "
                 "path below the image root."
+            )
+        if self.several:
+            found.append(
+                f"{len(self.several)} cells name several images, and none is taken: {self.several[0]!r}. Give each "
+                "image a row of its own."
             )
         return found
 
@@ -100,6 +109,10 @@ class ImageFinder:
             return below + end
         if ABSOLUTE.match(name.strip()) and os.path.exists(name.strip()):
             return text  # outside of the root, and refused as such
+        parts = [part for part in SEVERAL.split(text.strip()) if part]
+        if len(parts) > 1 and all(map(self._is_file, parts)):
+            self.several.append(text)
+            return text
         plain = unquote(name.strip().replace("\\", "/"))
         for rule, candidates in self._candidates(plain):
             if len(candidates) == 1:

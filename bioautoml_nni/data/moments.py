@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-Order = Literal["", "day_first", "month_first"]
+from .calendar_words import is_weekday, month_number
+
+Order = Literal["", "day_first", "month_first", "year_first"]
 
 Dots = Literal["day_first", "month_first"]
 
@@ -20,36 +22,24 @@ RANGES: Mapping[Serial, tuple[float, float]] = {
     "unix_ms": (2e11, 4.2e12),
 }
 
+CENTURY = 2068
+"""The last year that two digits mean where a column does not say it, as POSIX has it."""
+
 EPOCHS: Mapping[Serial, tuple[datetime, float]] = {
     "excel": (datetime(1899, 12, 30), 86400.0), "unix": (datetime(1970, 1, 1), 1.0),
     "unix_ms": (datetime(1970, 1, 1), 1e-3),
 }  # fmt: skip
 
-MONTHS = (
-    "january januar janvier enero janeiro gennaio januari",
-    "february februar février fevrier febrero fevereiro febbraio",
-    "march märz maerz mars marzo março marco maart", "april avril abril aprile", "may mai mayo maio maggio mei",
-    "june juni juin junio junho giugno", "july juli juillet julio julho luglio",
-    "august août aout agosto augustus", "september septembre septiembre setembro settembre sept",
-    "october oktober octobre octubre outubro ottobre okt", "november novembre noviembre novembro",
-    "december dezember décembre decembre diciembre dezembro dicembre",
-)  # fmt: skip
+CLOCK = r"(\d{1,2})[:hH](\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*([aApP]\.?\s?[mM]\.?)?"
 
-ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii")
-
-_FULL = {name: number for number, names in enumerate(MONTHS, start=1) for name in names.split()}
-
-_SHORT = {**{name[:3]: number for name, number in _FULL.items() if name[:3] not in ("mar", "jui")}, "mar": 3}
-
-MONTH_NUMBERS = {**_SHORT, **{"mär": 3, "dez": 12, "okt": 10, "juin": 6, "juil": 7}, **_FULL}
-
-CLOCK = r"(\d{1,2})[:hH](\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*([aApP]\.?[mM]\.?)?"
-
-ZONE = r"(?:\s*(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2}|[A-Z]{3,4}))?"
+ZONE = r"(?:\s*(?:Z|UTC|GMT|[+-](?:0\d|1[0-4])(?::?\d{2})?|[A-Z]{3,4}))?"
+"""No clock is more than 14 hours before or behind: 19:00-21:00 is a stretch of time."""
 
 WITH_TIME = re.compile(rf"^(.*?)(?:[T\s,]+|(?<=\d{{8}}))T?{CLOCK}{ZONE}$")
 
-TIME_ONLY = re.compile(rf"^{CLOCK}{ZONE}$|^(\d{{1,2}})\s*([aApP]\.?[mM]\.?)$")
+TIME_ONLY = re.compile(rf"^{CLOCK}{ZONE}$|^(\d{{1,2}})\s*([aApP]\.?\s?[mM]\.?)$")
+
+CLOCK_SPAN = re.compile(r"\s*(?:[-–/]|\b(?:to|until|bis)\b)\s*")
 
 YEAR_FIRST = re.compile(r"^(\d{4})([-/.:\s])(\d{1,2})\2(\d{1,2})\.?$")
 
@@ -67,7 +57,7 @@ DAY_RANGE = re.compile(r"^(\d{1,2})\.?\s*[-–]\s*(\d{1,2})([./\s].*)$")
 
 SHORT_CLOCK = re.compile(r"^(\d{8})T(\d{2})(\d{2})(\d{2})?(?=Z|[+-]|$)")
 
-HALF_DAY = re.compile(r"\b(?<![:.])(\d{1,2})\s*([aApP])\.?[mM]\.?$")
+HALF_DAY = re.compile(r"\b(?<![:.])(\d{1,2})\s*([aApP])\.?\s?[mM]\.?$")
 
 SPAN = re.compile(r"\s+(?:to|bis|until|-|–)\s+")
 
@@ -77,7 +67,13 @@ NUMBER = re.compile(r"^\d+([.,]\d+)?$")
 
 CLOCK_WORD = re.compile(r"\s*(?:uhr|hours?|hrs?|heures?|horas?|h)\.?$", re.IGNORECASE)
 
-TIDIED = (
+TIDIED: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"[‐‑‒–—−]"), "-"),
+    (re.compile(r"(?<![:.\d])(\d{1,2})\s*(?:Uhr|h|hrs?)\.?$", re.IGNORECASE), r"\1:00"),
+    (re.compile(r"(?<=\d)\s*(?:Uhr|h|hrs?)\.?$", re.IGNORECASE), ""),
+    (re.compile(r"^(\S+\d{4}),? (\d{1,2})\.(\d{2})$"), r"\1 \2:\3"),
+    (re.compile(r"(\d{1,2}:\d{2})\s*-\s*(\d{1,2}:\d{2})$"), r"\1/\2"),
+    (re.compile(r"^(\d{8})(\d{2})(\d{2})(\d{2})?$"), r"\1T\2\3\4"),
     (re.compile(r"^[^\W\d_]+\.?,\s+(?=\S)"), ""),  # a weekday
     (re.compile(r"^[^\W\d_]{3}\s+([^\W\d_]{3})\s+(\d{1,2})\s+([\d:]+)\s+(\d{4})$"), r"\2 \1 \4 \3"),  # C's ctime
     (re.compile(r"[\'’](\d{2})$"), r"\1"),  # a year without its century
@@ -87,6 +83,7 @@ TIDIED = (
     (re.compile(r"^1er\b"), "1"),
     (re.compile(r"^(\d{4})\s?[-–]\s?(\d{4})$"), r"\1/\2"),  # stretches of time
     (re.compile(r"^(\S+[./]\d{4})[-–](\d{1,2}[./]\S*\d{4})$"), r"\1 - \2"),
+    (re.compile(r"^(\d{1,2}[./\s]+[^\W\d_]+\.?)\s*-\s*(\d{1,2}[./\s]+[^\W\d_]+[./\s]+(\d{4}))$"), r"\1 \3 - \2"),
     (re.compile(r"^(\d{1,2}\.\d{1,2})\.\s*[-–]\s*(\d{1,2}\.\d{1,2})\.(\d{4})$"), r"\1.\3 - \2.\3"),
 )
 """What is changed in a text that says nothing as it stands."""
@@ -98,21 +95,25 @@ class DateForm:
 
     Attributes:
         order: what the first number is where the year comes last; empty if no value says it: then only those are
-            read that have one reading.
+            read that have one reading. "year_first" is said of years of two digits, such as 99-06-13.
         serial: what a plain number counts: days of a spreadsheet, or seconds or milliseconds since 1970.
         dots: what the first number is in dates with dots: the day, unless the column has dates such as 06.13.2016 and
             none such as 13.06.2016.
+        century: the last year that two digits mean: 55 is 2055, or 1955 if it ends before.
     """
 
     order: Order = ""
     serial: Serial = ""
     dots: Dots = "day_first"
+    century: int = CENTURY
 
     def state(self) -> dict[str, str]:
-        """Return what the constructor needs, ready for JSON; of dots only what earlier versions would not do."""
-        found = asdict(self)
+        """Return what `restore_form` needs, ready for JSON; of dots and century what earlier versions would not do."""
+        found = {name: str(value) for name, value in asdict(self).items()}
         if self.dots == "day_first":
             del found["dots"]
+        if self.century == CENTURY:
+            del found["century"]
         return found
 
 
@@ -134,6 +135,9 @@ def parse_moment(text: str, form: DateForm) -> Moment | None:
     tidy = text
     for pattern, replacement in TIDIED:
         tidy = pattern.sub(replacement, tidy)
+    first, _, rest = tidy.partition(" ")
+    if is_weekday(first.rstrip(".").lower()):
+        tidy = rest
     return None if tidy == text else _stretch(tidy, form)
 
 
@@ -149,7 +153,11 @@ def _stretch(text: str, form: DateForm) -> Moment | None:
     start = _moment(first, form)
     shorter = first[: len(first) - len(last)] + last  # which lacks what it has in common with the first
     end = _moment(last, form) or (_moment(shorter, form) if len(last) < len(first) else None)
-    if start is None or end is None or end.stamp < start.stamp:
+    if start is None or end is None:
+        return None
+    if end.stamp < start.stamp and start.timed and clock_seconds(last) is not None:
+        end = Moment(end.stamp + timedelta(1), timed=True)  # a night
+    if end.stamp < start.stamp:
         return None
     return Moment(start.stamp + (end.stamp - start.stamp) / 2, start.timed and end.stamp - start.stamp < timedelta(1))
 
@@ -181,23 +189,30 @@ def _day(text: str, form: DateForm) -> tuple[datetime, int] | None:
     if found := YEAR.match(text):
         return _date(int(found[1]), 1, 1, later=182)
     if found := YEAR_LAST.match(text):
-        return _year_last(int(found[1]), int(found[3]), _year(found[4]), found[2], form)
+        return _year_last(found, form)
     if found := DAY_RANGE.match(text):
         start, end = (_day(f"{number}{found[3]}", form) for number in (found[1], found[2]))
         if start and end and start[0] <= end[0]:
             return start[0], (end[0] - start[0]).days // 2
         return None
-    return _named_month(text)
+    return _named_month(text, form)
 
 
-def _year_last(first: int, second: int, year: int, mark: str, form: DateForm) -> tuple[datetime, int] | None:
+def _year_last(found: re.Match[str], form: DateForm) -> tuple[datetime, int] | None:
+    """Read three numbers of which the last, or one of two digits at the start, is the year."""
+    first, second, year = int(found[1]), int(found[3]), _year(found[4], form)
+    turned = _date(_year(found[1], form), second, int(found[4])) if len(found[1]) == len(found[4]) == 2 else None
+    if form.order == "year_first" and len(found[4]) == 2:
+        return turned
     readings = {"day_first": _date(year, second, first), "month_first": _date(year, first, second)}
-    if mark == ".":
-        return readings[form.dots]
     possible = [found for found in readings.values() if found]
+    if not possible:
+        return turned
+    if found[2] == ".":
+        return readings[form.dots]
     if len(possible) == 2 and possible[0] != possible[1]:
-        return readings[form.order] if form.order else None
-    return possible[0] if possible else None
+        return readings.get(form.order)
+    return possible[0]
 
 
 def _of_week(year: int, week: int, day: str | None) -> tuple[datetime, int] | None:
@@ -207,7 +222,7 @@ def _of_week(year: int, week: int, day: str | None) -> tuple[datetime, int] | No
         return None
 
 
-def _named_month(text: str) -> tuple[datetime, int] | None:
+def _named_month(text: str, form: DateForm) -> tuple[datetime, int] | None:
     words = [word.rstrip(".").lower() for word in WORDS.findall(text)]
     words = [re.sub(r"^(st|nd|rd|th|de|of|den|le|el|do)$", "", word) for word in words]
     words = [word for word in words if word]
@@ -215,18 +230,21 @@ def _named_month(text: str) -> tuple[datetime, int] | None:
     if len(named) != 1 or not 2 <= len(words) <= 3:
         return None
     name = words.pop(named[0])
-    month = MONTH_NUMBERS.get(name) or (ROMAN.index(name) + 1 if name in ROMAN else None)
+    month = month_number(name)
     if month is None:
         return None
     if len(words) == 1:
         return _date(int(words[0]), month, 1, later=14) if len(words[0]) == 4 else None
     day, year = (words[1], words[0]) if len(words[0]) == 4 else (words[0], words[1])
-    return _date(_year(year), month, int(day)) if len(year) in (2, 4) and len(day) < 3 else None
+    return _date(_year(year, form), month, int(day)) if len(year) in (2, 4) and len(day) < 3 else None
 
 
-def _year(text: str) -> int:
+def _year(text: str, form: DateForm) -> int:
     number = int(text)
-    return number if len(text) > 2 else number + (1900 if number >= 69 else 2000)  # as POSIX has it
+    if len(text) > 2:
+        return number
+    century = form.century // 100 * 100
+    return century + number if century + number <= form.century else century - 100 + number
 
 
 def _date(year: int, month: int, day: int, later: int = 0) -> tuple[datetime, int] | None:
@@ -254,10 +272,21 @@ def clock_seconds(text: str) -> float | None:
     if plain != text.strip() and plain.isdecimal():
         return _seconds(plain, "0", None, None)
     if not (found := TIME_ONLY.match(plain.replace(".", ":") if plain != text.strip() else plain)):
-        return None
+        return _middle_of_clocks(CLOCK_SPAN.split(plain))
     if found[5]:
         return _seconds(found[5], "0", None, found[6])
     return _seconds(*found.groups()[:4])
+
+
+def _middle_of_clocks(parts: list[str]) -> float | None:
+    """Return the middle of two times of day, the second of which may be of the next day."""
+    clocks = [TIME_ONLY.match(part) for part in parts]
+    if len(clocks) != 2 or not all(clocks):
+        return None
+    start, end = (clock_seconds(part) for part in parts)
+    if start is None or end is None:
+        return None
+    return (start + ((end - start) % 86400) / 2) % 86400
 
 
 def _counted(number: float, serial: Serial) -> Moment | None:
@@ -274,10 +303,10 @@ def restore_form(state: Any) -> DateForm:
     Raises:
         ValueError: for a state that no form has.
     """
-    orders, serials = ("", "day_first", "month_first"), ("", *RANGES)
+    orders, serials = ("", "day_first", "month_first", "year_first"), ("", *RANGES)
     if not isinstance(state, dict) or state.get("order") not in orders or state.get("serial") not in serials:
         raise ValueError(f"form of dates: {state!r:.60}")
-    dots = state.get("dots", "day_first")
-    if dots not in orders[1:]:
+    dots, century = state.get("dots", "day_first"), str(state.get("century", CENTURY))
+    if dots not in orders[1:3] or not re.fullmatch(r"[12]\d{3}", century):
         raise ValueError(f"form of dates: {state!r:.60}")
-    return DateForm(state["order"], state["serial"], dots)
+    return DateForm(state["order"], state["serial"], dots, int(century))

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from .moments import (
+    CENTURY,
     NUMBER,
     RANGES,
     WITH_TIME,
@@ -31,6 +33,8 @@ from .tables import cell_text
 
 DAYS = 365.25
 
+FOUR_DIGITS = re.compile(r"\d{4}")
+
 SHARE = 0.95
 """Of a column's values that are dates, or times of day, if it is to be one of them."""
 
@@ -45,6 +49,8 @@ class FormReport:
     ambiguous: int
     unreadable: int
     example: str = ""
+    old: str = ""
+    """A date whose year of two digits is one of the last century, since it would lie in the future otherwise."""
 
 
 def decide_form(column: pd.Series, limit: float = math.inf) -> FormReport:
@@ -59,26 +65,32 @@ def decide_form(column: pd.Series, limit: float = math.inf) -> FormReport:
     texts = _texts(column)
     counts = dict.fromkeys(("day_first", "month_first", "ambiguous", "unreadable"), 0)
     example = ""
-    serial, dots = _serial(texts), _dots(texts)
+    base = DateForm("year_first" if _years_first(texts) else "", _serial(texts), _dots(texts))
+    old, today = "", date.today().year
+    orders: tuple[Order, ...] = (base.order,) if base.order else ("day_first", "month_first")
     for text, count in texts.items():
-        day, month = (parse_moment(text, DateForm(order, serial, dots)) for order in ("day_first", "month_first"))
-        if day is None and month is None:
+        readings = [parse_moment(text, replace(base, order=order)) for order in orders]
+        if not any(readings):
             counts["unreadable"] += count
             if counts["unreadable"] > limit:
                 break
-        elif day != month:
+        elif readings[0] != readings[-1]:
             counts["ambiguous"] += count
             example = example or text
-        elif said := _says(text, dots=False):
+        elif (said := _says(text, dots=False)) and not base.order:
             counts[said] += count
-    order: Order = ""
+        if not old and readings[0] and readings[0].stamp.year > today and not FOUR_DIGITS.search(text):
+            old = text
+    form = replace(base, order=base.order or _order(counts), century=today if old else CENTURY)
+    return FormReport(form, **counts, example=example, old=old)
+
+
+def _order(counts: Mapping[str, int]) -> Order:
     if counts["day_first"] and not counts["month_first"]:
-        order = "day_first"
-    elif counts["month_first"] and not counts["day_first"]:
-        order = "month_first"
-    elif counts["ambiguous"] and not counts["day_first"]:
-        order = "day_first"
-    return FormReport(DateForm(order, serial, dots), **counts, example=example)
+        return "day_first"
+    if counts["month_first"] and not counts["day_first"]:
+        return "month_first"
+    return "day_first" if counts["ambiguous"] and not counts["day_first"] else ""
 
 
 def parse_times(column: pd.Series, form: DateForm | None = None) -> pd.Series:
@@ -133,7 +145,8 @@ def is_time(column: pd.Series) -> bool:
 def _hour(text: str, form: DateForm) -> float:
     if re.fullmatch(r"\d+([.,]\d+)?", text.strip()) and not form.serial:
         hours = float(text.strip().replace(",", "."))
-        return hours if hours <= 24 else np.nan
+        if hours <= 24:
+            return hours
     seconds = clock_seconds(text)
     if seconds is None:
         moment = parse_moment(text, form)
@@ -163,10 +176,33 @@ def _dots(texts: Iterable[str]) -> Dots:
     return "month_first" if "month_first" in said and "day_first" not in said else "day_first"
 
 
+def _short_years(texts: Iterable[str]) -> Iterator[tuple[int, int, int]]:
+    """Yield the three numbers of dates that have no year of four digits."""
+    for text in texts:
+        dated = WITH_TIME.match(text)
+        found = YEAR_LAST.match(dated[1].strip() if dated else text)
+        if found and len(found[4]) == 2:
+            yield int(found[1]), int(found[3]), int(found[4])
+
+
+def _years_first(texts: Iterable[str]) -> bool:
+    """Whether years of two digits stand first, as in 99-06-13: every date can be read so, and some in no other way
+    or else of the future only."""
+    numbers = set(_short_years(texts))
+    this_year = date.today().year % 100
+    if not numbers or any(second > 12 or not 0 < last <= 31 for _, second, last in numbers):
+        return False
+    if any(first > 31 or first == 0 for first, _, _ in numbers):
+        return True
+    return any(last > this_year for *_, last in numbers) and all(first <= this_year for first, *_ in numbers)
+
+
 def _serial(texts: Mapping[str, int]) -> Serial:
     """Return what a column of plain numbers counts, if all of them lie where such counts do."""
     if not texts or not all(NUMBER.match(text) for text in texts):
         return ""
+    if all(len(text) == 12 and parse_moment(text, DateForm()) for text in texts):
+        return ""  # 201606131030 is a minute of 2016, as few milliseconds since 1970 would all be
     numbers = [float(text.replace(",", ".")) for text in texts]
     for serial, (low, high) in RANGES.items():
         if all(low <= number <= high for number in numbers):

@@ -118,6 +118,17 @@ def _dates(name: str, report: FormReport, result: Typed) -> None:
             f"Column {name!r}: dates with dots are read month first, because some have a second number above 12, such "
             "as 06.13.2016."
         )
+    if report.old:
+        result.notes.append(
+            f"Column {name!r}: years of two digits are read as {report.form.century - 99} to {report.form.century}, "
+            f"since dates such as {report.old} would lie in the future otherwise."
+        )
+    if report.form.order == "year_first":
+        result.notes.append(
+            f"Column {name!r}: years of two digits are read as the first number, since all dates can have it there and "
+            "some nowhere else, or only in the future."
+        )
+        return
     if not report.ambiguous:
         return
     both = f"{report.ambiguous} dates such as {report.example} fit day first and month first"

@@ -19,6 +19,7 @@ from ..utils.encodings import read_text
 from ..utils.errors import DataError
 from ..utils.json_text import parse_json
 from ..utils.remote import RemotePath, joined
+from ._left_out import LeftOut
 from ._segmentation import around, is_length
 
 TAXA = ("kingdom", "supercategory", "phylum", "class", "order", "family", "genus", "specific_epithet", "common_name")
@@ -36,6 +37,8 @@ NOT_METADATA = {
 
 NEEDED = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id",)}
 ORPHANS = "annotations of images that the file does not list"
+FRACTIONS = 1.01
+"""Where boxes that are shares of their image end, with some rounding."""
 CLIPPED = "boxes that reach beyond their image are cut at its border"
 
 
@@ -121,12 +124,12 @@ class CocoSource:
         return Manifest(typed.table, folder, roles, rank=self.rank, notes=notes, forms=typed.forms, unread=typed.unread)
 
     def _read(self, path: Path, notes: list[str]) -> pd.DataFrame:
-        counts: Counter[str] = Counter()
+        counts = LeftOut()
         content = _content(path, counts)
         categories = _by_id(content["categories"], self.rank, counts)
-        if not any(self.rank in category for category in categories.values()):
-            known = ", ".join(sorted({str(key) for category in categories.values() for key in category}))
-            raise DataError(f"{path}: no category has a {self.rank!r}; data.rank may be one of {known}.")
+        _require_rank(path, categories, self.rank, counts)
+        if self.rank == "name":
+            notes += _shared_names(path, categories)
         images = _by_id(content["images"], "file_name", counts)
         names = self._finder.find_all([str(entry["file_name"]) for entry in images.values()])
         for entry, name in zip(images.values(), names, strict=True):
@@ -135,20 +138,22 @@ class CocoSource:
         for annotation in content["annotations"]:
             by_image.setdefault(_key(annotation["image_id"]), []).append(annotation)
         if self.crop:
+            _require_pixels(path, content["annotations"])
             boxed = [images[key] for key, own in by_image.items() if key in images and any(map(_has_box, own))]
             self._decide_frame(path, boxed, notes)
         rows: list[dict[str, Any]] = []
         for image_id in sorted(by_image, key=_in_order):
             image = images.get(image_id)
             if image is None:
-                counts[ORPHANS] += len(by_image[image_id])
+                for record in by_image[image_id]:
+                    counts.note(ORPHANS, record)
                 continue
             specimens = self._specimens(by_image[image_id], image, counts)
             for record, box in specimens:
                 category = categories.get(_key(record["category_id"]), {})
                 label = str("" if category.get(self.rank) is None else category[self.rank]).strip()
                 if not label:
-                    counts[f"annotations without a {self.rank}"] += 1
+                    counts.note(f"annotations without a {self.rank}", record)
                 elif label in self.leave_out:
                     counts["annotations of labels to leave out"] += 1
                 else:
@@ -157,15 +162,13 @@ class CocoSource:
             notes.append(f"{path.name}: has no annotations; its {len(images)} images have no label and are left out.")
         else:
             counts["images without annotations"] = len(images.keys() - by_image.keys())
-        notes += [
-            f"{path.name}: {count} {words} left out." for words, count in counts.items() if count and words != CLIPPED
-        ]
+        notes += counts.sentences(path.name, but=CLIPPED)
         if counts[CLIPPED]:
             notes.append(f"{path.name}: {counts[CLIPPED]} {CLIPPED}.")
         return _with_own_ids(without_repeats(pd.DataFrame(rows), notes), notes) if rows else pd.DataFrame()
 
     def _specimens(
-        self, annotations: list[dict[str, Any]], image: dict[str, Any], counts: Counter[str]
+        self, annotations: list[dict[str, Any]], image: dict[str, Any], counts: LeftOut
     ) -> list[tuple[dict[str, Any], Box | None]]:
         """Return the annotations of an image that are specimens, each with its box, or None for the whole image."""
         records = [record for record in annotations if record.get("iscrowd") not in (1, True)]
@@ -180,11 +183,11 @@ class CocoSource:
             return []
         return [(record, None) for record in records[:1]]
 
-    def _box(self, record: dict[str, Any], image: dict[str, Any], counts: Counter[str]) -> Box | None:
+    def _box(self, record: dict[str, Any], image: dict[str, Any], counts: LeftOut) -> Box | None:
         """Return the box of an annotation, in the frame of the image as it is shown; count what is wrong with it."""
         box = _valid_box(record)
         if box is None:
-            counts["annotations with an invalid box"] += 1
+            counts.note("annotations with an invalid box", record)
             return None
         size = _size(image)
         if size is None:
@@ -192,7 +195,7 @@ class CocoSource:
             return box if frame is None else frame.box_as_shown(box, self.boxes or self._drawn)
         clipped = _clipped(box, size)
         if clipped is None:
-            counts["annotations with a box outside of their image"] += 1
+            counts.note("annotations with a box outside of their image", record)
             return None
         counts[CLIPPED] += clipped != box
         frame = self._frame(str(image["file_name"]))
@@ -200,7 +203,7 @@ class CocoSource:
             return clipped
         drawn = frame.says(size)
         if drawn is None:
-            counts["annotations whose image has another size than their file says"] += 1
+            counts.note("annotations whose image has another size than their file says", record)
             return None
         return frame.box_as_shown(clipped, self.boxes or self._drawn if drawn == "either" else self.boxes or drawn)
 
@@ -246,12 +249,12 @@ class CocoSource:
         return {ID: identifier, IMAGE: reference, LABEL: label, **extra, **taxa}
 
 
-def _content(path: Path, counts: Counter[str]) -> dict[str, list[dict[str, Any]]]:
+def _content(path: Path, counts: LeftOut) -> dict[str, list[dict[str, Any]]]:
     """Return the lists of a file; what in them is no entry is left out and counted."""
     if not path.is_file():
         raise DataError(f"{path}: there is no such annotation file; check data.root and data.annotations.")
     try:
-        content = parse_json(read_text(path))
+        content = parse_json(read_text(path), unique=True)
     except ValueError as error:
         raise DataError(f"{path}: is not JSON ({error}); repair or download it again.") from error
     missing = [key for key in NEEDED if not isinstance(content, dict) or not isinstance(content.get(key), list)]
@@ -272,6 +275,39 @@ def _content(path: Path, counts: Counter[str]) -> dict[str, list[dict[str, Any]]
     return found
 
 
+def _require_rank(path: Path, categories: dict[str, dict[str, Any]], rank: str, counts: LeftOut) -> None:
+    """Refuse categories none of which has the key that labels are taken from."""
+    if any(rank in category for category in categories.values()):
+        return
+    if not categories:
+        gone = "".join(f" ({count} {words} left out)" for words, count in counts.items() if count)
+        raise DataError(f"{path}: lists no category{gone}, so that no annotation has a label; complete the file.")
+    known = ", ".join(sorted({str(key) for category in categories.values() for key in category}))
+    raise DataError(f"{path}: no category has a {rank!r}; data.rank may be one of {known}.")
+
+
+def _shared_names(path: Path, categories: dict[str, dict[str, Any]]) -> list[str]:
+    """Say which names several categories have, since they are one class then."""
+    ids: dict[str, list[str]] = {}
+    for key, category in categories.items():
+        ids.setdefault(str(category.get("name") or ""), []).append(key)
+    shared = {name: keys for name, keys in ids.items() if name and len(keys) > 1}
+    if not shared:
+        return []
+    told = "; ".join(f"{', '.join(keys[:4])} are {name!r}" for name, keys in list(shared.items())[:3])
+    return [f"{path.name}: {len(shared)} names stand for several categories, which are one class: {told}."]
+
+
+def _require_pixels(path: Path, annotations: list[dict[str, Any]]) -> None:
+    """Refuse boxes that are shares of their image: cut out, each would be a single pixel."""
+    boxes = [box for annotation in annotations if (box := _valid_box(annotation))]
+    if boxes and all(box[0] + box[2] <= FRACTIONS and box[1] + box[3] <= FRACTIONS for box in boxes):
+        raise DataError(
+            f"{path}: all {len(boxes)} boxes end within the first pixel, such as {list(boxes[0])}: they are shares of "
+            "the image, and COCO's are pixels; multiply them by the image's width and height."
+        )
+
+
 def _is_name(value: Any) -> bool:
     return isinstance(value, (int, str)) or (isinstance(value, float) and value.is_integer())
 
@@ -281,7 +317,7 @@ def _key(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) else str(value)
 
 
-def _by_id(entries: list[dict[str, Any]], name: str, counts: Counter[str]) -> dict[str, dict[str, Any]]:
+def _by_id(entries: list[dict[str, Any]], name: str, counts: LeftOut) -> dict[str, dict[str, Any]]:
     """Return entries by id, without those whose id others have that say something else."""
     found: dict[str, dict[str, Any]] = {}
     contested: set[str] = set()

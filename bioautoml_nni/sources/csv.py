@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ import pandas as pd
 from ..data.finding import ImageFinder
 from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, as_strings
-from ..data.moments import DateForm
+from ..data.moments import DateForm, Dots, Order, restore_form
 from ..data.tables import read_table
 from ..data.typed import with_types
 from ..registry import suggestion
@@ -34,7 +35,8 @@ class CsvSource:
         missing: texts that mean that a value is missing, such as NA; an empty cell always does.
         encoding: of the table; found by itself by default.
         sheet: of a spreadsheet, or table of a database; the first, or the only one, by default.
-        date_order: day_first or month_first, by column, where the values themselves do not say it.
+        date_order: day_first, month_first or year_first (years of two digits), by column, where the values themselves
+            do not say it.
     """
 
     capabilities = ("any_table",)
@@ -52,7 +54,7 @@ class CsvSource:
         missing: list[str] | None = None,
         encoding: str | None = None,
         sheet: str | None = None,
-        date_order: dict[str, Literal["day_first", "month_first"]] | None = None,
+        date_order: dict[str, Literal["day_first", "month_first", "year_first"]] | None = None,
     ) -> None:
         self.root = root
         self.table = table
@@ -106,7 +108,9 @@ class CsvSource:
         typed = with_types(table.reset_index(drop=True), {ID, IMAGE, LABEL, *self.identifiers}, self.columns)
         table = typed.table
         notes += [note.replace(repr(LABEL), repr(self.label)) for note in typed.notes]
-        typed.forms.update({name: DateForm(order, dots=order).state() for name, order in self.date_order.items()})
+        typed.forms.update(
+            {name: self._ordered(order, typed.forms.get(name)) for name, order in self.date_order.items()}
+        )
         self._require_unique_ids(table, path)
         self._require_places_in_pairs()
         return Manifest(
@@ -120,6 +124,13 @@ class CsvSource:
             forms=typed.forms,
             unread=typed.unread,
         )
+
+    @staticmethod
+    def _ordered(order: Order, form: dict[str, str] | None) -> dict[str, str]:
+        """Return the form of a column whose order is told; what else was found of it stands."""
+        found = restore_form(form) if form and "order" in form else DateForm()
+        dots: Dots = "month_first" if order == "month_first" else "day_first"
+        return replace(found, order=order, dots=dots).state()
 
     def _without_our_names(self, raw: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
         """Give columns that bear a name of a manifest's own another one, unless they are the id, image or label."""

@@ -15,6 +15,7 @@ from bioautoml_nni.audit.judge import audit
 from bioautoml_nni.config import Experiment, parse_experiment
 from bioautoml_nni.data.load import load_manifest
 from bioautoml_nni.data.manifest import LABEL
+from bioautoml_nni.utils.errors import DataError
 
 QUIET = Console(quiet=True)
 
@@ -64,3 +65,13 @@ def test_finished_data_fit_row_by_row(experiment):
     assert data.facts["reference"].tolist() == data.table["_image"].tolist()
     assert data.part.index.equals(data.table.index) and data.table.index.tolist() == list(range(len(data.table)))
     assert set(data.table[LABEL]) == {"ant", "bee", "cicada"} and data.learned.all()
+
+
+def test_what_was_left_out_before_stands_in_the_sentence_that_ends_it(experiment):
+    manifest = load_manifest(experiment)
+    manifest.notes.append("7 image names could mean several files, and none is taken: 'x.png'.")
+    manifest.notes.append("t.csv: its fields are separated by ';'.")
+    manifest.table[LABEL] = "ant"
+    with pytest.raises(DataError, match=r"two classes at least are needed\. Before that: 7 image names") as caught:
+        examine(experiment, QUIET, manifest)
+    assert "separated" not in str(caught.value)

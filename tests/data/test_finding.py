@@ -63,3 +63,10 @@ def test_of_several_candidates_none_is_taken(root, name):
 @pytest.mark.parametrize("name", ["none.png", "", " ", "a\0b", "x" * 400])
 def test_what_is_not_there_stays_as_it_is_written(root, name):
     assert ImageFinder(root).find(name) == name
+
+
+@pytest.mark.parametrize("written", ["a/1.png;x#1.png", "a/1.png | x#1.png", "a/1.png, x#1.png;"])
+def test_a_cell_that_names_several_images_is_said_and_none_is_taken(root, written):
+    finder = ImageFinder(root)
+    assert finder.find(written) == written
+    assert "name several images" in finder.notes()[0] and "row of its own" in finder.notes()[0]

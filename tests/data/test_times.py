@@ -59,18 +59,28 @@ def test_every_form_of_a_day_is_that_day(text):
         ("2016-06-13 11 pm", "2016-06-13T23:00"), ("13/06/2016 2:30 PM", "2016-06-13T14:30"),
         ("28.5.-2.6.2016", "2016-05-30T12:00"), ("28.5.2016 - 2.6.2016", "2016-05-30T12:00"),
         ("05/2016-07/2016", "2016-06-14T12:00"), ("1956-1958", "1957-07-01T12:00"), ("2016-06-00", "2016-06-15"),
-        ("2016-00-00", "2016-07-01"), ("13.6.'69", "1969-06-13"), ("13.6.'68", "2068-06-13"),
+        ("2016-00-00", "2016-07-01"), ("13.6.'69", "1969-06-13"), ("13.6.'68", "1968-06-13"),
         ("20160613T103015Z", "2016-06-13T10:30:15"), ("2016-06-13T10:30[Europe/Berlin]", "2016-06-13T10:30"),
         ("Mon, 13 Jun 2016", "2016-06-13"), ("Mon Jun 13 10:30:00 2016", "2016-06-13T10:30"),
         ("1er juin 1961", "1961-06-01"), ("12 août 1899", "1899-08-12"),
         ("20160613T1030", "2016-06-13T10:30"), ("2016-06-13 10:00:00.123+0200", "2016-06-13T10:00"),
+        ("20160613103015", "2016-06-13T10:30:15"), ("201606131030", "2016-06-13T10:30"),
+        ("13.06.2016, 10:30 Uhr", "2016-06-13T10:30"), ("13.06.2016 10.30", "2016-06-13T10:30"),
+        ("13/06/2016 7:05 p. m.", "2016-06-13T19:05"), ("2016‑06‑13", "2016-06-13"),
+        ("13 févr. 2016", "2016-02-13"), ("13. Mrz 2016", "2016-03-13"), ("3 janv. 1961", "1961-01-03"),
+        ("Mon 13 Jun 2016", "2016-06-13"), ("lunes 13 de junio de 2016", "2016-06-13"), ("Mo 13.06.2016", "2016-06-13"),
+        ("31.V-2.VI.2016", "2016-06-01"), ("28. Mai – 3. Juni 2016", "2016-05-31"),
+        ("2016-06-13 22:00 - 05:00", "2016-06-14T01:30"), ("2016-06-13T22:00/23:00", "2016-06-13T22:30"),
     ],
 )  # fmt: skip
 def test_intervals_old_years_and_times_of_day(text, expected):
     assert parse_times(pd.Series([text])).iloc[0] == pd.Timestamp(expected)
 
 
-@pytest.mark.parametrize("text", ["10:30", "31/02/2016", "May", "3/4", "007", "2016-06-13T25:00"])
+@pytest.mark.parametrize(
+    "text",
+    ["10:30", "31/02/2016", "May", "ca 13 Jun 2016", "3 jui 2016", "12:30-0600", "3/4", "007", "2016-06-13T25:00"],
+)
 def test_a_time_without_a_date_and_what_no_calendar_has_is_missing(text):
     assert parse_moment(text, DateForm("day_first")) is None
 
@@ -97,6 +107,25 @@ def test_dots_are_day_first_unless_the_column_says_otherwise():
     assert (both.form.dots, both.unreadable) == ("day_first", 2), "what contradicts is counted, not turned round"
     assert parse_times(pd.Series(["03.04.2016"])).iloc[0] == pd.Timestamp("2016-04-03")
     assert is_time(american)
+
+
+def test_years_of_two_digits_lie_in_no_future_and_stand_where_all_dates_can_have_them():
+    museum = pd.Series(["12.6.55", "13.7.61", "14.8.16"])
+    assert parse_times(museum).dt.year.tolist() == [1955, 1961, 2016]
+    assert parse_moment("12.6.55", DateForm()).stamp.year == 2055, "by itself, as in earlier versions"
+    swedish = pd.Series(["16-06-12", "16-06-30", "99-05-01"])
+    assert parse_times(swedish).tolist() == [pd.Timestamp(day) for day in ("2016-06-12", "2016-06-30", "1999-05-01")]
+    for column in (museum, swedish):
+        form = decide_form(column).form
+        assert restore_form(form.state()) == form
+        assert parse_times(column.iloc[:1], form).iloc[0] == parse_times(column).iloc[0], "a row by itself"
+    assert decide_form(pd.Series(["12-06-16", "30-06-15"])).form.order == "day_first"
+    assert decide_form(pd.Series(["99-05-01", "13-06-99"])).form.order != "year_first"
+
+
+def test_a_stretch_of_hours_is_its_middle():
+    hours = parse_hours(pd.Series(["19:00-21:00", "22:00–05:00", "13:00:00Z/15:30:00Z", "14:07-0600", "7:05 p. m."]))
+    np.testing.assert_allclose(hours, [20, 1.5, 14.25, 14 + 7 / 60, 19 + 5 / 60])
 
 
 def test_a_form_of_an_earlier_version_has_the_day_first_in_dates_with_dots():

@@ -218,3 +218,33 @@ def test_masks_of_packed_run_lengths_have_their_box(tmp_path, seed):
 
     table, _ = written(tmp_path, change, margin=0)
     assert ImageReference.parse(table[IMAGE][0]).box == (left, top, across, down)
+
+
+def test_boxes_that_are_shares_of_the_image_are_refused(tmp_path):
+    write(tmp_path, [{"category_id": 1, "bbox": [0.25, 0.1, 0.5, 0.4]}, {"category_id": 2, "bbox": [0, 0, 1, 1]}])
+    with pytest.raises(DataError, match="shares of the image.*multiply them"):
+        CocoSource(tmp_path).load()
+
+
+def test_categories_of_one_name_are_one_class_and_that_is_said(tmp_path):
+    write(tmp_path, [GOOD, {**GOOD, "category_id": 2}, {**GOOD, "category_id": 3}])
+    path = tmp_path / "annotations.json"
+    content = json.loads(path.read_text())
+    content["categories"] = [{"id": 1, "name": "ant"}, {"id": 2, "name": "bee"}, {"id": 3, "name": "ant"}]
+    path.write_text(json.dumps(content))
+    manifest = CocoSource(tmp_path).load()
+    assert sorted(manifest.table[LABEL]) == ["ant", "ant", "bee"]
+    assert [note for note in manifest.notes if "which are one class: 1, 3 are 'ant'" in note]
+    content["categories"] = []
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="lists no category"):
+        CocoSource(tmp_path).load()
+
+
+def test_a_list_that_stands_twice_is_refused_and_the_first_of_what_is_left_out_named(tmp_path):
+    write(tmp_path, [GOOD, {"category_id": 2, "bbox": [1, 1, 0, 5]}])
+    assert [note for note in CocoSource(tmp_path).load().notes if "the first has the id 1" in note]
+    path = tmp_path / "annotations.json"
+    path.write_text(path.read_text().rstrip("}") + ', "annotations": []}')
+    with pytest.raises(DataError, match="'annotations' twice"):
+        CocoSource(tmp_path).load()
