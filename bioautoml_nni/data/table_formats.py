@@ -8,6 +8,7 @@ import io
 import lzma
 import sqlite3
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
@@ -22,7 +23,7 @@ from ..utils.yaml_files import flow
 from .workbooks import MAX_DIGITS, doubts_of, require_workbook, with_merged_values
 
 Row = Sequence[Any]
-PACKED = (".gz", ".bz2", ".xz", ".zip")
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 JSON_LINES = (".jsonl", ".ndjson")
 SQLITE = (".sqlite", ".sqlite3", ".db")
@@ -52,8 +53,21 @@ def open_packed(path: Path) -> BinaryIO:
         if len(names) != 1:
             raise ValueError(f"it holds {len(names)} files, of which none is meant more than others; unpack it")
         return packed.open(names[0])  # type: ignore[return-value]
+    if suffix == ".zst":
+        return _of_zstandard(path)
     openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     return openers.get(suffix, open)(path, "rb")
+
+
+def _of_zstandard(path: Path) -> io.BytesIO:
+    """Return the content of a file packed by Zstandard, which Arrow reads."""
+    import pyarrow as pa
+
+    with pa.input_stream(str(path), compression="zstd") as stream:
+        content = stream.read(MAX_UNPACKED + 1)
+    if len(content) > MAX_UNPACKED:
+        raise ValueError(f"it unpacks to more than {MAX_UNPACKED / 1e9:g} GB; unpack it")
+    return io.BytesIO(content)
 
 
 def _members(packed: zipfile.ZipFile) -> list[str]:
@@ -181,7 +195,7 @@ def _names_in(base: sqlite3.Connection) -> list[str]:
 
 
 def json_rows(file: BinaryIO, notes: list[str], name: str) -> Iterator[tuple[int, Row]]:
-    """Yield the rows of a file with one JSON object a line, the names of all columns first.
+    """Yield the rows of a file with one JSON object a line, or a list of them, the names of all columns first.
 
     Raises:
         ValueError: naming the line that is none.
@@ -191,21 +205,43 @@ def json_rows(file: BinaryIO, notes: list[str], name: str) -> Iterator[tuple[int
         notes.append(f"{name}: read in the encoding {encoding}, which its bytes suggest.")
     file.seek(0)
     lines = io.TextIOWrapper(file, encoding=encoding, newline="\n")
-    columns: dict[str, None] = {}
-    nested: dict[str, None] = {}
-    for _, record in _records(lines):
+    records = _listed if _is_list(lines) else _records
+    plain: dict[str, bool] = {}
+    nested: Counter[str] = Counter()
+    for _, record in records(lines):
         for key, value in record.items():
-            (nested if isinstance(value, (list, dict)) else columns).setdefault(key)
-    names = [key for key in columns if key not in nested]
-    if nested:
-        notes.append(f"{name}: nested columns left out: {', '.join(nested)}.")
+            is_nested = isinstance(value, (list, dict))
+            nested[key] += is_nested
+            plain[key] = plain.get(key, False) or not (is_nested or value is None)
+    names = [key for key in plain if plain[key] or not nested[key]]
+    if gone := [key for key in plain if key not in names]:
+        notes.append(f"{name}: nested columns left out: {', '.join(gone)}.")
+    notes += [
+        f"{name}: {nested[key]} values of {key!r} are lists or objects and count as missing."
+        for key in names
+        if nested[key]
+    ]
     yield 0, names
+    for number, record in records(lines):
+        yield number, [None if isinstance(value := record.get(key), (list, dict)) else value for key in names]
+
+
+def _is_list(lines: io.TextIOWrapper) -> bool:
+    """Whether a file is one list of objects, and not one object a line."""
     lines.seek(0)
-    for number, record in _records(lines):
-        yield number, [record.get(key) for key in names]
+    return next((line for line in lines if line.strip()), "").lstrip("\ufeff \t").startswith("[")
+
+
+def _listed(lines: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any]]]:
+    lines.seek(0)
+    for number, record in enumerate(parse_json(lines.read().lstrip("\ufeff"), unique=True), start=1):
+        if not isinstance(record, dict):
+            raise ValueError(f"entry {number} is not an object with names and values")
+        yield number, record
 
 
 def _records(lines: io.TextIOWrapper) -> Iterator[tuple[int, dict[str, Any]]]:
+    lines.seek(0)
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

@@ -13,6 +13,7 @@ import re
 import sqlite3
 import zipfile
 import zlib
+from array import array
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
@@ -65,11 +66,12 @@ class TableFile:
     """A table on disk.
 
     Attributes:
-        path: file whose suffix is one of `KINDS`, and may be followed by .gz, .bz2, .xz or .zip for text.
+        path: file whose suffix is one of `KINDS`, and may be followed by .gz, .bz2, .xz, .zst or .zip.
         missing: texts that mean that a value is missing, besides the empty one.
         encoding: of a text file; found by itself if None.
         sheet: of a spreadsheet, or table of a database; the first, or the only one, if None.
         notes: what a reader should know of how it was read; complete after all rows have been read.
+        lines: where each row stands in the file, as far as rows have been read; see `unit`.
     """
 
     path: Path
@@ -77,6 +79,12 @@ class TableFile:
     encoding: str | None = None
     sheet: str | None = None
     notes: list[str] = field(default_factory=list)
+    lines: array[int] = field(default_factory=lambda: array("q"))
+
+    @property
+    def unit(self) -> str:
+        """What `lines` count."""
+        return "line" if kind_of(self.path) in (*SEPARATORS, *JSON_LINES) else "row"
 
     def __post_init__(self) -> None:
         if not self.path.is_file():
@@ -106,12 +114,16 @@ class TableFile:
             DataError: if the file cannot be read as a table, naming the line where there is one.
         """
         self.notes.clear()
+        self.lines = array("q")
         kind = kind_of(self.path)
         try:
             if kind in COLUMNAR:
                 names: list[str] = []
                 for block in columnar_batches(self.path, rows, self.notes):
                     names = names or self._names([name for name, _ in block])
+                    self.lines.extend(
+                        range(len(self.lines) + 1, len(self.lines) + 1 + (len(block[0][1]) if block else 0))
+                    )
                     yield pd.DataFrame(
                         {name: self._cells(column) for name, (_, column) in zip(names, block, strict=True)}
                     )
@@ -136,6 +148,7 @@ class TableFile:
             raise ValueError("it has no header")
         shape, gaps = _Shape(self.path, len(names), line), {"", *self.missing}
         for block in in_blocks(lines, rows):
+            self.lines.extend(number for number, _ in block)
             fitted = [
                 shape.fitted(number, [cell if isinstance(cell, str) else cell_text(cell) or "" for cell in cells])
                 for number, cells in block
@@ -269,7 +282,11 @@ def read_table(
     Raises:
         DataError: if the file is missing, empty, of another kind or cannot be parsed.
     """
-    file = TableFile(path, missing, encoding, sheet)
+    return read_file(TableFile(path, missing, encoding, sheet), notes)
+
+
+def read_file(file: TableFile, notes: list[str] | None = None) -> pd.DataFrame:
+    """Read all rows of a table; see `read_table`."""
     parts = list(file.blocks(READ))
     if notes is not None:
         notes += file.notes
@@ -278,7 +295,7 @@ def read_table(
         if table[name].dtype == object:  # numbers in one block, texts in another
             table[name] = pd.Series([cell_text(value) for value in table[name]], dtype="str")
     if table.empty:
-        raise DataError(f"{path}: the table has no rows; export it again with its specimens.")
+        raise DataError(f"{file.path}: the table has no rows; export it again with its specimens.")
     return table
 
 
@@ -348,5 +365,13 @@ def cell_text(value: Any) -> str | None:
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        return _bytes_text(value)
     return None if value is pd.NA else str(value)
+
+
+def _bytes_text(value: bytes) -> str:
+    """Return bytes as text: what is no UTF-8 letter by letter, so that no two become one."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

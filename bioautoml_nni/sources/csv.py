@@ -12,7 +12,7 @@ from ..data.finding import ImageFinder
 from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, as_strings
 from ..data.moments import DateForm, Dots, Order, restore_form
-from ..data.tables import read_table
+from ..data.tables import TableFile, read_file
 from ..data.typed import with_types
 from ..registry import suggestion
 from ..utils.errors import DataError
@@ -77,11 +77,12 @@ class CsvSource:
         """Read the table; see `Source.load`."""
         path = self.root / self.table
         notes: list[str] = []
-        raw = read_table(path, self.missing, self.encoding, notes, self.sheet)
+        file = TableFile(path, self.missing, self.encoding, self.sheet)
+        raw = read_file(file, notes)
         image_root = joined(self.root, self.image_root)
         if not image_root.is_dir():
             raise DataError(f"{image_root}: there is no such image folder; check data.root and data.image_root.")
-        self._require_columns(raw, path)
+        self._require_columns(raw, path, notes)
         raw = self._without_our_names(raw, notes)
         labels = as_strings(raw[self.label])
         images = pd.Series("", index=raw.index) if self.image is None else as_strings(raw[self.image])
@@ -91,8 +92,10 @@ class CsvSource:
                 f"{path}: no row has both an image ({self.image!r}) and a label ({self.label!r}); fill these columns."
             )
         if (~usable).any():
-            first = int((~usable).to_numpy().argmax()) + 2
-            notes.append(f"{int((~usable).sum())} rows without image or label left out (the first is line {first}).")
+            first = file.lines[int((~usable).to_numpy().argmax())]
+            notes.append(
+                f"{int((~usable).sum())} rows without image or label left out (the first is {file.unit} {first})."
+            )
             raw, labels = raw[usable], labels[usable]
         if self.image is not None:
             finder = ImageFinder(image_root, self.links)
@@ -111,7 +114,7 @@ class CsvSource:
         typed.forms.update(
             {name: self._ordered(order, typed.forms.get(name)) for name, order in self.date_order.items()}
         )
-        self._require_unique_ids(table, path)
+        self._require_unique_ids(table, path, notes)
         self._require_places_in_pairs()
         return Manifest(
             table,
@@ -144,7 +147,7 @@ class CsvSource:
         self.columns = {renamed.get(name, name): role for name, role in self.columns.items()}
         return raw.rename(columns=renamed)
 
-    def _require_columns(self, raw: pd.DataFrame, path: Path) -> None:
+    def _require_columns(self, raw: pd.DataFrame, path: Path, notes: list[str]) -> None:
         named = {"data.label": self.label}
         named |= {key: name for key, name in (("data.image", self.image), ("data.id", self.id)) if name}
         named |= {f"data.columns.{name}": name for name in self.columns}
@@ -155,18 +158,25 @@ class CsvSource:
             if name not in raw
         ]
         if missing:
-            raise DataError(f"{path}: {'; '.join(missing)}. Its columns: {', '.join(map(str, raw.columns))}.")
+            known = f"Its columns: {', '.join(map(str, raw.columns))}."
+            raise DataError(" ".join([f"{path}: {'; '.join(missing)}.", known, *_those_on(notes, "left out", "sheet")]))
 
-    def _require_unique_ids(self, table: pd.DataFrame, path: Path) -> None:
+    def _require_unique_ids(self, table: pd.DataFrame, path: Path, notes: list[str]) -> None:
         repeated = table[ID][table[ID].duplicated() | table[ID].isna()]
         if len(repeated):
-            raise DataError(
+            text = (
                 f"{path}: column {self.id!r} repeats or lacks an id in {len(repeated)} rows (such as "
                 f"{repeated.iloc[0]!r}); name another id column or leave data.id out."
             )
+            raise DataError(" ".join([text, *_those_on(notes, "digits")]))
 
     def _require_places_in_pairs(self) -> None:
         for role, other in (("latitude", "longitude"), ("longitude", "latitude")):
             names = [name for name, value in self.columns.items() if value == role]
             if len(names) > 1 or (names and other not in self.columns.values()):
                 raise DataError(f"data.columns: role {role} is given to {', '.join(names)}; they go in one pair.")
+
+
+def _those_on(notes: list[str], *words: str) -> list[str]:
+    """Return the notes on how a table was read that say why something is not in it."""
+    return [note for note in notes if any(word in note for word in words)]

@@ -200,7 +200,10 @@ def _coco(path: Path) -> Guess:
     except ValueError as error:
         raise DataError(f"{path}: is not JSON ({error}).") from error
     if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
-        raise DataError(f"{path}: has no images, annotations and categories, as a COCO file has.")
+        raise DataError(
+            f"{path}: has no images, annotations and categories, as a COCO file has; a table in JSON is a list of "
+            "objects, or one object a line, in a file .jsonl: rename it if it is one."
+        )
     found = Guess("coco", path.parent, rows=len(content["annotations"]))
     found.set("annotations", path.name, "it has images, annotations and categories")
     names = [str(image.get("file_name")) for image in content["images"][:50] if isinstance(image, dict)]

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bioautoml_nni.data.tables import csv_text, is_table, read_names, read_table
+from bioautoml_nni.sources.csv import CsvSource
 from bioautoml_nni.utils.errors import DataError
 
 LARGE = [20241129000000017, None, 20241129000000019]
@@ -203,3 +204,61 @@ def test_a_list_of_names_is_text(tmp_path):
     book(tmp_path / "names.txt.xlsx", [["NA"]]).rename(tmp_path / "names.txt")
     with pytest.raises(DataError, match="list of names .its content is a spreadsheet"):
         read_names(tmp_path / "names.txt")
+
+
+@pytest.mark.parametrize("layout", ["a line each", "a list", "a list over many lines"])
+def test_objects_in_json_stand_in_lines_or_in_a_list_and_one_nested_value_takes_no_column_along(tmp_path, layout):
+    rows = [{"label": "ant", "mass": 1}, {"label": ["x", "y"], "mass": {"value": 2}, "parts": [1]}, {"label": "NA"}]
+    lines = "\n".join(map(json.dumps, rows))
+    text = lines if layout == "a line each" else json.dumps(rows, indent=1 if "many" in layout else None)
+    (tmp_path / "t.jsonl").write_text(text)
+    cells, notes = read(tmp_path / "t.jsonl")
+    assert cells == {"label": ["ant", "", "NA"], "mass": ["1", "", ""]}
+    assert "nested columns left out: parts" in notes and "1 values of 'label' are lists or objects" in notes
+
+
+def test_a_table_may_be_packed_by_zstandard(tmp_path):
+    (tmp_path / "t.csv.zst").write_bytes(pa.compress(b"id,label\n007,ant\n", codec="zstd", asbytes=True))
+    assert read(tmp_path / "t.csv.zst")[0] == {"id": ["007"], "label": ["ant"]}
+    (tmp_path / "bad.csv.zst").write_bytes(b"id,label\n007,ant\n")
+    with pytest.raises(DataError, match="bad.csv.zst: cannot be read as a table"):
+        read(tmp_path / "bad.csv.zst")
+
+
+def test_bytes_that_are_no_text_stay_apart(tmp_path):
+    pq.write_table(pa.table({"label": [b"M\xfcller", b"M\xf6ller", "Müller".encode()]}), tmp_path / "t.parquet")
+    assert read(tmp_path / "t.parquet")[0]["label"] == ["Müller", "Möller", "Müller"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("t.csv", b"image,label\n\n1.png,ant\n\n2.png,\n", "line 5"),
+        ("t.tsv", b'image\tlabel\n"1\n.png"\t\n2.png\tant\n', "line 3"),
+        ("t.jsonl", b'{"image": "1.png", "label": "ant"}\n{"image": "2.png"}\n', "line 2"),
+    ],
+)  # fmt: skip
+def test_a_row_that_is_left_out_is_named_by_its_place_in_the_file(tmp_path, name, content, place):
+    (tmp_path / name).write_bytes(content)
+    notes = CsvSource(tmp_path, name).load().notes
+    assert [note for note in notes if f"the first is {place})" in note]
+
+
+def test_a_row_of_a_table_without_lines_is_named_by_its_number(tmp_path):
+    pq.write_table(pa.table({"image": ["1.png", "2.png"], "label": ["ant", None]}), tmp_path / "t.parquet")
+    assert [note for note in CsvSource(tmp_path, "t.parquet").load().notes if "the first is row 2)" in note]
+
+
+def test_a_column_that_is_not_there_may_be_on_another_sheet_or_lost_its_digits(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(["key", "meaning"])
+    book.active.append([1, "ant"])
+    sheet = book.create_sheet("catch")
+    sheet.append(["id", "image", "label"])
+    for n in range(3):
+        sheet.append([12345678901234567 + n, f"{n}.png", "ant"])
+    book.save(tmp_path / "t.xlsx")
+    with pytest.raises(DataError, match=r"no column 'label'.*write data\.sheet: catch"):
+        CsvSource(tmp_path, "t.xlsx").load()
+    with pytest.raises(DataError, match="repeats or lacks an id.*more than 15 digits"):
+        CsvSource(tmp_path, "t.xlsx", sheet="catch", id="id").load()
