@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 
 
 def reduction_positions(cells: int) -> set[int]:
-    """Return the indices of reduction cells: at one and at two thirds of the depth."""
+    """Return the indices of reduction cells: at one and at two thirds of the depth.
+
+    Example:
+        >>> sorted(reduction_positions(8))
+        [2, 5]
+    """
     return {cells // 3, 2 * cells // 3} if cells > 1 else set()
 
 

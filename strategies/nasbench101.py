@@ -328,6 +328,10 @@ def strongest_edges(odds: Mapping[tuple[int, int], float], count: int, limit: in
         odds: of every edge (source, target).
         count: of vertices; the first is the input, the last the output.
         limit: on the number of edges.
+
+    Example:
+        >>> sorted(strongest_edges({(0, 1): 2.0, (1, 2): 1.0, (0, 2): -3.0}, 3, 2))
+        [(0, 1), (1, 2)]
     """
     best: tuple[float, Sequence[tuple[int, int]]] = (float("-inf"), ())
     for size in range(count - 1):

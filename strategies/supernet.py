@@ -247,6 +247,12 @@ def slot_weights(weights: Tensor, count: int) -> Tensor:
     A set S of `count` inputs has a probability proportional to the product of its weights, so that P = w_i
     e_k(w_0..w_(i-1)) e_(count-k-1)(w_(i+1)..) / e_count(w) with elementary symmetric polynomials e. With one of two
     inputs these are the weights themselves, if they sum to one.
+
+    Example:
+        >>> import torch
+        >>> slot_weights(torch.tensor([0.5, 0.25, 0.25]), 2)
+        tensor([[0.8000, 0.2000, 0.0000],
+                [0.0000, 0.4000, 0.6000]])
     """
 
     def prefixes(values: Sequence[Tensor]) -> list[list[Tensor]]:
@@ -276,6 +282,11 @@ def weighted(values: Sequence[Any], weights: Sequence[Tensor], where: str) -> An
 
     Raises:
         ValueError: if the values differ in form or shape, or are nothing that can be weighed.
+
+    Example:
+        >>> import torch
+        >>> weighted([torch.ones(2), torch.zeros(2)], [torch.tensor(0.25), torch.tensor(0.75)], 'here')
+        tensor([0.2500, 0.2500])
     """
     first = values[0]
     if isinstance(first, Tensor):

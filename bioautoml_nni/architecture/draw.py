@@ -21,7 +21,14 @@ WIDTH, NODE, LANE, MARGIN, ARC = 760, 60, 74, 70, 12
 
 
 def readable(name: str) -> str:
-    """Return a name for people: known operations in words, others with spaces."""
+    """Return a name for people: known operations in words, others with spaces.
+
+    Example:
+        >>> readable('sep_conv_3x3')
+        'separable 3×3'
+        >>> readable('something_else')
+        'something else'
+    """
     return LABELS.get(name, name.replace("_", " "))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from ..utils.errors import ArchitectureError
 from .budgets import Budget
@@ -38,47 +39,63 @@ def fit(
     Raises:
         ArchitectureError: if no architecture of the space is found within the budget, with the cost of the nearest.
     """
-    barred: dict[str, frozenset[str]] = {}
-    cost = cost_of(architecture)
-    overrun = budget.overrun(cost.parameters, cost.flops)
-    nearest = overrun, cost
-    while overrun > 0:
-        best: tuple[tuple[bool, float], dict[str, frozenset[str]], Architecture, Cost, float] | None = None
-        for label, chosen, candidate in _alternatives(architecture, topology):
-            stronger = frozenset(
-                name
-                for name in map(str, weights[label])
-                if name not in (candidate, topology.zero) and weights[label][name] >= weights[label][candidate]
-            )
-            trial_barred = {**barred, label: barred.get(label, frozenset()) | stronger | {chosen}}
-            if candidate in trial_barred[label]:
+
+    def point(architecture: Architecture, barred: dict[str, frozenset[str]]) -> _Point:
+        cost = cost_of(architecture)
+        return _Point(architecture, cost, budget.overrun(cost.parameters, cost.flops), barred)
+
+    here = nearest = point(architecture, {})
+    while here.overrun > 0:
+        ranked: tuple[tuple[bool, float], _Point] | None = None
+        for label, chosen, candidate in _alternatives(here.architecture, topology):
+            barred = _without_stronger(here.barred, label, chosen, candidate, weights, topology.zero)
+            if candidate in barred[label]:
                 continue
-            trial = derived(trial_barred)
-            trial_cost = cost_of(trial)
-            trial_overrun = budget.overrun(trial_cost.parameters, trial_cost.flops)
-            if trial_overrun < overrun:
+            there = point(derived(barred), barred)
+            if there.overrun < here.overrun:
                 loss = _log(weights[label][chosen]) - _log(weights[label][candidate])
-                rank = False, loss / (overrun - trial_overrun)
+                rank = False, loss / (here.overrun - there.overrun)
             else:
-                rank = True, trial_overrun
-            if best is None or rank < best[0]:
-                best = (rank, trial_barred, trial, trial_cost, trial_overrun)
-        if best is None:  # every way down has been tried; what is left is the cheapest of everything
+                rank = True, there.overrun
+            if ranked is None or rank < ranked[0]:
+                ranked = rank, there
+        if ranked is not None:
+            here = ranked[1]
+        else:  # every way down has been tried; what is left is the cheapest of everything
             barred = _all_but_the_cheapest(topology, weights, derived, cost_of)
-            architecture = derived(barred)
-            cost = cost_of(architecture)
-            overrun = budget.overrun(cost.parameters, cost.flops)
-            nearest = min(nearest, (overrun, cost), key=lambda found: found[0])
+            here = point(derived(barred), barred)
+        nearest = min(nearest, here, key=lambda each: each.overrun)
+        if ranked is None:
             break
-        _, barred, architecture, cost, overrun = best
-        nearest = min(nearest, (overrun, cost), key=lambda found: found[0])
-    if overrun > 0:
-        excess = "; ".join(budget.excess(nearest[1].parameters, nearest[1].flops))
+    if here.overrun > 0:
+        excess = "; ".join(budget.excess(nearest.cost.parameters, nearest.cost.flops))
         raise ArchitectureError(
             f"derivation: no architecture within the budget was found; the nearest has {excess}. Lower "
             "retrain.channels or retrain.cells."
         )
-    return architecture
+    return here.architecture
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Where the search has come: an architecture, by how much it breaks the budget, and what is barred there."""
+
+    architecture: Architecture
+    cost: Cost
+    overrun: float
+    barred: dict[str, frozenset[str]]
+
+
+def _without_stronger(
+    barred: dict[str, frozenset[str]], label: str, chosen: str, candidate: str, weights: ArchWeights, zero: str
+) -> dict[str, frozenset[str]]:
+    """Bar `chosen`, and whatever else would be taken before `candidate`."""
+    stronger = frozenset(
+        name
+        for name in map(str, weights[label])
+        if name not in (candidate, zero) and weights[label][name] >= weights[label][candidate]
+    )
+    return {**barred, label: barred.get(label, frozenset()) | stronger | {chosen}}
 
 
 def _all_but_the_cheapest(

@@ -100,6 +100,12 @@ def shared_share(event: np.ndarray, test: np.ndarray, train: np.ndarray) -> floa
     Args:
         event: event of each row (N,), -1 if unknown.
         test, train: masks (N,).
+
+    Example:
+        >>> import numpy as np
+        >>> train, test = np.array([True, True, False, False]), np.array([False, False, True, True])
+        >>> shared_share(np.array([0, 1, 1, 2]), train, test)
+        0.5
     """
     known = test & (event >= 0)
     return float(np.isin(event[known], np.unique(event[train & (event >= 0)])).mean()) if known.any() else 0.0

@@ -53,7 +53,13 @@ def proxy_by_name(name: str) -> tuple[str, str] | None:
 
 
 def is_rank(name: str) -> str | None:
-    """Return the standard rank that the column states, such as ``order`` for ``Order``, or None."""
+    """Return the standard rank that the column states, such as ``order`` for ``Order``, or None.
+
+    Example:
+        >>> is_rank('Order')
+        'order'
+        >>> is_rank('length_mm')
+    """
     normal = snake(name)
     return normal if normal in RANKS else None
 
@@ -82,7 +88,12 @@ def is_place_or_time(name: str) -> bool:
 
 
 def is_place(name: str) -> bool:
-    """Whether the name says a single place: coordinates, or a site."""
+    """Whether the name says a single place: coordinates, or a site.
+
+    Example:
+        >>> is_place('decimalLatitude'), is_place('trap'), is_place('mass')
+        (True, False, False)
+    """
     return bool(re.search(_ONE_PLACE, snake(name)))
 
 

@@ -168,5 +168,11 @@ def cross_fitted(
 
 
 def mix(probabilities: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
-    """Return the weighted mean (M, K)."""
+    """Return the weighted mean (M, K).
+
+    Example:
+        >>> import numpy as np
+        >>> mix([np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])], np.array([0.75, 0.25]))
+        array([[0.75, 0.25]])
+    """
     return np.tensordot(weights, np.stack(probabilities), axes=1)

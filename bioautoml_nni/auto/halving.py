@@ -46,7 +46,12 @@ def finalists(count: int) -> int:
 
 
 def rungs_of(count: int) -> tuple[float, ...]:
-    """Return the shares of the final training after which some of so many candidates stop."""
+    """Return the shares of the final training after which some of so many candidates stop.
+
+    Example:
+        >>> rungs_of(2), rungs_of(8)
+        ((), (0.25, 0.5))
+    """
     found = []
     for share in RUNGS:
         if kept(count) < count:

@@ -63,32 +63,10 @@ def compare(
     """
     plan = _plan(experiment, rows, seeds, output)
     require_folder(output, "--output", RunDirectoryError)
-    failed: list[str] = []
-    finished: list[Job] = []
-    lines: list[dict[str, Any]] = []
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    with make_progress(console) as progress, ThreadPoolExecutor(jobs) as pool:
-        task = progress.add_task("compare", total=len(plan), note="")
-
-        def work(job: Job) -> dict[str, Any] | str:
-            try:
-                return _result(job, output, threads)
-            except BioAutoMLError as error:
-                return f"{job.row}, seed {job.experiment.seed}: {error}"
-            except Exception as error:  # a method is a plug-in; the other rows are kept
-                log = job.folder.with_suffix(".log")
-                write_text(log, traceback.format_exc())
-                return f"{job.row}, seed {job.experiment.seed}: {type(error).__name__}: {error} (see {log})."
-
-        for job, found in zip(plan, pool.map(work, plan), strict=True):
-            if isinstance(found, str):
-                failed.append(found)
-            else:
-                finished.append(job)
-                lines.append(found)
-                console.print(f"{job.row}, seed {job.experiment.seed}: macro-F1 {found['macro_f1']:.3f}")
-            progress.advance(task)
-    table = pd.DataFrame(lines)
+    found = _results(plan, output, jobs, console)
+    finished = [job for job, result in zip(plan, found, strict=True) if not isinstance(result, str)]
+    failed = [result for result in found if isinstance(result, str)]
+    table = pd.DataFrame([result for result in found if not isinstance(result, str)])
     if len(table):
         write_tables(table, experiment, output, _run_directory(finished[0], output).provenance()["data_sha256"])
         for job in finished:
@@ -100,6 +78,31 @@ def compare(
             "these again. " + " ".join(failed)
         )
     return table
+
+
+def _results(plan: Sequence[Job], output: Path, jobs: int, console: Console) -> list[dict[str, Any] | str]:
+    """Return the line of every job, or the sentence why there is none."""
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+
+    def work(job: Job) -> dict[str, Any] | str:
+        try:
+            return _result(job, output, threads)
+        except BioAutoMLError as error:
+            return f"{job.row}, seed {job.experiment.seed}: {error}"
+        except Exception as error:  # a method is a plug-in; the other rows are kept
+            log = job.folder.with_suffix(".log")
+            write_text(log, traceback.format_exc())
+            return f"{job.row}, seed {job.experiment.seed}: {type(error).__name__}: {error} (see {log})."
+
+    results = []
+    with make_progress(console) as progress, ThreadPoolExecutor(jobs) as pool:
+        task = progress.add_task("compare", total=len(plan), note="")
+        for job, found in zip(plan, pool.map(work, plan), strict=True):
+            if not isinstance(found, str):
+                console.print(f"{job.row}, seed {job.experiment.seed}: macro-F1 {found['macro_f1']:.3f}")
+            results.append(found)
+            progress.advance(task)
+    return results
 
 
 def _plan(experiment: Experiment, rows: Sequence[str], seeds: int, output: Path) -> list[Job]:

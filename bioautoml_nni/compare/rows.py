@@ -40,7 +40,12 @@ def find_method(row: str) -> RunMethod | PredictingMethod:
 
 
 def folder_name(row: str) -> str:
-    """Return a row's folder: what no file system likes in names is replaced."""
+    """Return a row's folder: what no file system likes in names is replaced.
+
+    Example:
+        >>> folder_name('timm:resnet18 @ 0.5')
+        'timm-resnet18_@_0.5'
+    """
     return re.sub(r"[^\w.,+=@-]", "_", row.replace(":", "-"))
 
 

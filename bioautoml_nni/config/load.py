@@ -106,6 +106,10 @@ def apply_overrides(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
 
     Raises:
         ConfigError: if a text has no equals sign, or leads through something that is not a section.
+
+    Example:
+        >>> apply_overrides({'search': {'epochs': 20}}, ['search.epochs=5', 'seed=1'])
+        {'search': {'epochs': 5}, 'seed': 1}
     """
     result = copy.deepcopy(dict(raw))
     problems: list[str] = []

@@ -125,7 +125,12 @@ def _begins_as_image(folder: Path, name: str) -> bool:
 
 
 def is_hidden(relative: str) -> bool:
-    """Whether a path below a folder is hidden, a companion, a thumbnail or in a waste basket."""
+    """Whether a path below a folder is hidden, a companion, a thumbnail or in a waste basket.
+
+    Example:
+        >>> is_hidden('trap/._001.jpg'), is_hidden('trap/001.jpg')
+        (True, False)
+    """
     parts = relative.split("/")
     return any(part.startswith(".") or part.lower() in NOT_SPECIMENS for part in parts[:-1]) or parts[-1].startswith(
         "."

@@ -52,7 +52,14 @@ def shown_name(name: str, ways: Collection[str]) -> str:
 
 
 def without_qualifiers(name: str) -> str:
-    """Return a name without cf., aff. and the like between its parts, and without sp. at its end."""
+    """Return a name without cf., aff. and the like between its parts, and without sp. at its end.
+
+    Example:
+        >>> without_qualifiers('Carabus cf. nemoralis')
+        'Carabus nemoralis'
+        >>> without_qualifiers('Carabus sp.')
+        'Carabus'
+    """
     words = list(WORD.finditer(name))
     if len(words) < 2:
         return name
@@ -70,6 +77,10 @@ def without_authors(name: str) -> str:
     """Return a scientific name without its authors and their year; any other label as it is.
 
     A genus alone has authors only where a year follows, since ``Red Admiral`` has none.
+
+    Example:
+        >>> without_authors('Carabus nemoralis O.F. Müller, 1764')
+        'Carabus nemoralis'
     """
     words = list(WORD.finditer(name))
     if not words or not GENUS.fullmatch(words[0][0]) or not words[0][0][0].isupper():
@@ -107,6 +118,10 @@ def twins(counts: Mapping[str, int]) -> list[list[str]]:
 
     Args:
         counts: of the labels.
+
+    Example:
+        >>> twins({'Carabus nemoralis': 9, 'carabus  nemoralis': 1, 'Carabus auratus': 4})
+        [['Carabus nemoralis', 'carabus  nemoralis']]
     """
     found: dict[str, list[str]] = {}
     for name in sorted(counts, key=lambda name: (-counts[name], name)):

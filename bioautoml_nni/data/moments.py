@@ -267,7 +267,14 @@ def _seconds(hour: str, minute: str, second: str | None, half: str | None) -> in
 
 
 def clock_seconds(text: str) -> float | None:
-    """Return the seconds that a time of day without a date names."""
+    """Return the seconds that a time of day without a date names.
+
+    Example:
+        >>> clock_seconds('07:30')
+        27000
+        >>> clock_seconds('at noon') is None
+        True
+    """
     plain = CLOCK_WORD.sub("", text.strip())
     if plain != text.strip() and plain.isdecimal():
         return _seconds(plain, "0", None, None)

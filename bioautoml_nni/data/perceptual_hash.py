@@ -28,7 +28,13 @@ def perceptual_hash(pixels: np.ndarray) -> int:
 
 
 def distances(hashes: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the number of differing bits between int64 hashes, element by element."""
+    """Return the number of differing bits between int64 hashes, element by element.
+
+    Example:
+        >>> import numpy as np
+        >>> distances(np.array([0b1010]), np.array([0b0110]))
+        array([2])
+    """
     return np.bitwise_count((hashes ^ other).view(np.uint64)).astype(int)
 
 

@@ -33,6 +33,8 @@ SIZE = re.compile(
 FRACTION = re.compile(r"(^|_)(fraction|share|ratio|proportion|cover|anteil|proporcion|proporcao)(_|$)")
 """Names of columns as `plain_name` gives them, in English, German, French, Spanish and Portuguese."""
 MAX_CATEGORIES = 50
+UNUSED = ("group", "ignored")
+"""Roles whose columns no network reads."""
 COUNTED = {"excel": "days as spreadsheets do", "unix": "seconds since 1970", "unix_ms": "milliseconds since 1970"}
 
 
@@ -75,31 +77,16 @@ def decide_roles(
     """
     remarks = _unknown_columns(allow, [finding.column for finding in findings])
     roles: dict[str, Role] = {}
-    overridden: dict[str, str] = {}
     for finding in findings:
-        name = finding.column
-        stated: Role | None = manifest.roles.get(name) or (None if manifest.infer else "ignored")
-        if stated in ("group", "ignored"):
-            roles[name] = stated
-        elif finding.verdict == "refuse" and name in allow:
-            roles[name] = infer_role(name, table[name])[0] if stated in (None, "taxonomy") else stated
-            if uses_metadata:
-                overridden[name] = allow[name]
-        elif finding.verdict == "refuse":
-            roles[name] = "taxonomy" if stated == "taxonomy" or finding.kind == "taxonomy" else "ignored"
-            if name in manifest.declared and uses_metadata and stated != "taxonomy":
-                remarks.append(_refused(finding, manifest.rank))
-        elif finding.verdict == "drop" and name not in manifest.declared:
-            roles[name] = "ignored"
-        elif stated is None:
-            roles[name], reason = infer_role(name, table[name])
-            text, answer = (
-                f"Column {name!r} taken as {roles[name]}: {reason}.",
-                Answer("data.columns", {name: roles[name]}),
-            )
-            remarks.append(Remark("note", "columns", text, answer))
-        else:
-            roles[name] = stated
+        roles[finding.column], remark = _role(manifest, table, finding, allow, uses_metadata)
+        if remark is not None:
+            remarks.append(remark)
+    overridden = {
+        finding.column: allow[finding.column]
+        for finding in findings
+        if uses_metadata and finding.verdict == "refuse" and finding.column in allow
+        if _stated(manifest, finding.column) not in UNUSED
+    }
     pair_places(roles)
     decided = replace(manifest, roles=roles)
     if uses_metadata and not decided.features():
@@ -108,6 +95,32 @@ def decide_roles(
             "or set data.modalities to [image]."
         )
     return Decided(decided, overridden, tuple(remarks))
+
+
+def _stated(manifest: Manifest, column: str) -> Role | None:
+    return manifest.roles.get(column) or (None if manifest.infer else "ignored")
+
+
+def _role(
+    manifest: Manifest, table: pd.DataFrame, finding: ColumnFinding, allow: Mapping[str, str], uses_metadata: bool
+) -> tuple[Role, Remark | None]:
+    """Return what a column is used as, and what is to be said of that."""
+    name, stated = finding.column, _stated(manifest, finding.column)
+    if stated is not None and stated in UNUSED:
+        return stated, None
+    if finding.verdict == "refuse" and name in allow:
+        return infer_role(name, table[name])[0] if stated in (None, "taxonomy") else stated, None
+    if finding.verdict == "refuse":
+        role: Role = "taxonomy" if stated == "taxonomy" or finding.kind == "taxonomy" else "ignored"
+        refused = name in manifest.declared and uses_metadata and stated != "taxonomy"
+        return role, _refused(finding, manifest.rank) if refused else None
+    if finding.verdict == "drop" and name not in manifest.declared:
+        return "ignored", None
+    if stated is not None:
+        return stated, None
+    role, reason = infer_role(name, table[name])
+    text = f"Column {name!r} taken as {role}: {reason}."
+    return role, Remark("note", "columns", text, Answer("data.columns", {name: role}))
 
 
 def _unknown_columns(allow: Mapping[str, str], known: list[str]) -> list[Remark]:
@@ -127,7 +140,12 @@ def _refused(finding: ColumnFinding, rank: str) -> Remark:
 
 
 def plain_name(name: str) -> str:
-    """Return a column's name in small letters with underscores, without accents: ``Länge [mm]`` is lange_mm."""
+    """Return a column's name in small letters with underscores, without accents: ``Länge [mm]`` is lange_mm.
+
+    Example:
+        >>> plain_name('Länge [mm]')
+        'lange_mm'
+    """
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name).strip())
     letters = unicodedata.normalize("NFKD", words.replace("ß", "ss").replace("ẞ", "ss"))
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
@@ -135,7 +153,15 @@ def plain_name(name: str) -> str:
 
 
 def infer_role(name: str, column: pd.Series) -> tuple[Role, str]:
-    """Return a role for a column and why."""
+    """Return a role for a column and why.
+
+    Example:
+        >>> import pandas as pd
+        >>> infer_role('thorax length [mm]', pd.Series([1.5, 2.25, 3.0]))[0]
+        'size'
+        >>> infer_role('trap', pd.Series(['A', 'B', 'A', 'B']))[0]
+        'categorical'
+    """
     values = column.dropna()
     if values.nunique() < 2:
         return "ignored", "it has fewer than two different values"

@@ -66,14 +66,7 @@ def best_by_supernet(
             architecture = derived(one_hot_weights(topology, choices))
             key = architecture.decisions()  # what zero cuts off makes no other network
             if key not in known:
-                too_much = overrun(architecture)
-                found = None if too_much > 0 else scorer(architecture, supernet)
-                if too_much <= 0 and found is None:
-                    raise ArchitectureError(
-                        f"derivation.method=evolution: the supernet of strategy {run.experiment.strategy.name!r} lacks "
-                        "weights of its candidates; search with random_paths, or without partial channels."
-                    )
-                known[key] = -too_much if found is None else found
+                known[key] = _score(run, architecture, overrun(architecture), scorer, supernet)
                 lines.append({"choices": choices, "score": known[key]})
                 write_text(record, "".join(json.dumps(line) + "\n" for line in lines))
             progress.update(task, advance=1, note=f"best macro-F1 {max(0.0, *known.values()):.3f}")
@@ -88,6 +81,25 @@ def best_by_supernet(
         evolve(data.search_space(), score, strategy, settings.evaluations, record.parent / "nni")
     best = max(lines, key=lambda line: line["score"])
     return one_hot_weights(topology, best["choices"])
+
+
+def _score(
+    run: RunDirectory, architecture: Architecture, too_much: float, scorer: InheritedScore, supernet: Mapping[str, Any]
+) -> float:
+    """Return the validation macro-F1 with inherited weights; of one beyond the budget, by how much, below zero.
+
+    Raises:
+        ArchitectureError: if the supernet lacks weights that it needs.
+    """
+    if too_much > 0:
+        return -too_much
+    found = scorer(architecture, supernet)
+    if found is None:
+        raise ArchitectureError(
+            f"derivation.method=evolution: the supernet of strategy {run.experiment.strategy.name!r} lacks "
+            "weights of its candidates; search with random_paths, or without partial channels."
+        )
+    return found
 
 
 def scored_candidates(run: RunDirectory) -> list[dict[str, Any]]:

@@ -80,34 +80,16 @@ def nni_files(
         ConfigError: for a tuner or assessor that does not work or is unknown, machines that are not written as
             USER@HOST, and numbers below one.
     """
-    problems = []
-    if tuner in BROKEN:
-        problems.append(f"--tuner {tuner}: {BROKEN[tuner]}; choose {', '.join(TUNERS)}")
-    elif tuner not in TUNERS:
-        problems.append(f"--tuner {tuner}: is unknown; choose {', '.join(TUNERS)}")
-    if assessor is not None and assessor not in ASSESSORS:
-        problems.append(f"--assessor {assessor}: is unknown; choose {', '.join(ASSESSORS)}")
-    if trials < 1 or concurrency < 1 or gpus < 0:
-        problems.append("--max-trials and --concurrency: must be at least 1, --gpus-per-trial at least 0")
-    for machine in remote.machines if remote else ():
-        if not MACHINE.fullmatch(machine):
-            problems.append(f"--machine {machine}: write it as USER@HOST or USER@HOST:PORT")
     space = architecture_search_space(experiment) if architectures else default_search_space(experiment)
     space = dict(portfolio) if portfolio is not None else space
+    problems = _mistakes(tuner, assessor, trials, concurrency, gpus, remote)
     if not space:
         problems.append("--architectures: this space leaves nothing open; use a space with cells, such as multimodal")
     if problems:
         raise ConfigError(problems, "nni-config")
     mode = "\n  classArgs:\n    optimize_mode: maximize" if TUNERS[tuner] else ""
-    judge = ""
-    if assessor:
-        searched = 0 if architectures or portfolio is not None else experiment.search.epochs
-        total = searched + experiment.training.epochs
-        told = ASSESSORS[assessor].format(epochs=total)
-        judge = (
-            f"\nassessor:\n  name: {assessor}\n  classArgs:\n    {told}\n"
-            f"    start_step: {searched + 1}{'          # only training, not search' if searched else ''}\n"
-        )
+    searched = 0 if architectures or portfolio is not None else experiment.search.epochs
+    judge = _assessor(assessor, searched, experiment.training.epochs) if assessor else ""
     devices = f"\ntrialGpuNumber: {gpus}"
     what = "Architectures for" if architectures else "Settings of" if portfolio is None else "Candidates for"
     given = f" --set {GIVEN}" if architectures else "" if portfolio is None else f" {PORTFOLIO}"
@@ -123,6 +105,34 @@ tuner:
   name: {tuner}{mode}
 {judge}{_training_service(remote, gpus)}"""
     return {"nni.yml": yaml, "search_space.json": json.dumps(space, indent=2) + "\n"}
+
+
+def _mistakes(
+    tuner: str, assessor: str | None, trials: int, concurrency: int, gpus: int, remote: Remote | None
+) -> list[str]:
+    """Return what stands against these options, a sentence each."""
+    problems = []
+    if tuner in BROKEN:
+        problems.append(f"--tuner {tuner}: {BROKEN[tuner]}; choose {', '.join(TUNERS)}")
+    elif tuner not in TUNERS:
+        problems.append(f"--tuner {tuner}: is unknown; choose {', '.join(TUNERS)}")
+    if assessor is not None and assessor not in ASSESSORS:
+        problems.append(f"--assessor {assessor}: is unknown; choose {', '.join(ASSESSORS)}")
+    if trials < 1 or concurrency < 1 or gpus < 0:
+        problems.append("--max-trials and --concurrency: must be at least 1, --gpus-per-trial at least 0")
+    for machine in remote.machines if remote else ():
+        if not MACHINE.fullmatch(machine):
+            problems.append(f"--machine {machine}: write it as USER@HOST or USER@HOST:PORT")
+    return problems
+
+
+def _assessor(name: str, searched: int, trained: int) -> str:
+    """Return the section for an assessor, which judges a trial by its `trained` epochs, not by those of its search."""
+    told = ASSESSORS[name].format(epochs=searched + trained)
+    return (
+        f"\nassessor:\n  name: {name}\n  classArgs:\n    {told}\n"
+        f"    start_step: {searched + 1}{'          # only training, not search' if searched else ''}\n"
+    )
 
 
 def _header(remote: Remote | None) -> str:

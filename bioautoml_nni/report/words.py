@@ -55,7 +55,12 @@ def thousands(value: float) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Return a share as a percentage, – for none."""
+    """Return a share as a percentage, – for none.
+
+    Example:
+        >>> percent(0.125) == '12.5\\u00a0%'
+        True
+    """
     return "–" if value is None or pd.isna(value) else f"{100 * value:.1f}{FIRM}%"
 
 

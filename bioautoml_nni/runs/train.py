@@ -9,7 +9,9 @@ from typing import Any
 import pytorch_lightning as pl
 from rich.console import Console
 from torch import nn
+from torch.utils.data import DataLoader
 
+from ..config.schema import TrainingConfig
 from ..data import splits
 from ..data.dataset import SpecimenDataset, make_loader
 from ..training.distillation import Distillation
@@ -65,35 +67,13 @@ def train(
         KeyboardInterrupt: if the user stops it; the newest whole epoch is kept.
         DataError: if a group has more processes than a batch or the validation split can be shared by.
     """
-    experiment, settings, group = run.experiment, run.experiment.training, current_group()
-    parts = [*TRAINED, *([splits.VALIDATION] if refit else [])]
-    learned = data.dataset(parts, distillation.teacher if distillation else None, views=True)
-    unseen = data.dataset([splits.VALIDATION])
-    if group is not None:
-        _require_shares(group, settings.batch_size, len(learned), len(unseen))
-    share = (0, 1) if group is None else (group.rank, group.size)
-    train = make_loader(learned, settings.batch_size, shuffle=True, balance=BALANCE[settings.sampler], share=share)
-    validation = None if refit else make_loader(unseen, settings.batch_size, shuffle=False, share=share)
-    module = RetrainModule(
-        num_classes=len(data.classes),
-        loss=data.loss(),
-        images=data.image_transform(settings.augmentation),
-        recipe=settings,
-        batches=len(train),
-        seed=experiment.seed,
-    )
-    module.distillation = distillation
-    module.set_model(network)
+    settings, group = run.experiment.training, current_group()
+    learned, batches, validation = _loaders(data, settings, distillation, refit, group)
+    module = _module(run, data, network, len(batches), distillation)
     if refit and epochs is not None:
         module.set_epochs(epochs)
-    patience, minutes = (settings.patience, experiment.retrain.max_minutes) if epochs is None else (None, None)
-    checkpoint = CheckpointCallback(
-        folder,
-        monitor=None if refit else settings.monitor,
-        patience=patience,
-        keep_last=refit or settings.keep == "last",
-        candidates=CANDIDATES if settings.keep == "greedy" and epochs is None else 0,
-    )
+    checkpoint = _checkpoints(settings, folder, epochs, refit)
+    minutes = run.experiment.retrain.max_minutes if epochs is None else None
     trainer = pl.Trainer(
         max_epochs=epochs or settings.epochs,
         callbacks=[
@@ -118,10 +98,57 @@ def train(
     if resume and (epochs is None or refit):
         console.print(f"{task}: continues after the newest whole epoch.")
     with interruptible(lambda: trainer.interrupted):
-        trainer.fit(module, train, validation, ckpt_path=str(resume) if resume else None, weights_only=True)
+        trainer.fit(module, batches, validation, ckpt_path=str(resume) if resume else None, weights_only=True)
     if group is not None:
         group.require_same_weights(module)
     return checkpoint
+
+
+def _loaders(
+    data: PreparedData, settings: TrainingConfig, distillation: Distillation | None, refit: bool, group: Group | None
+) -> tuple[SpecimenDataset, DataLoader[Any], DataLoader[Any] | None]:
+    """Return what is learned from, its batches, and those of the validation split unless that is learned from too.
+
+    Raises:
+        DataError: if the processes of a group cannot share them.
+    """
+    parts = [*TRAINED, *([splits.VALIDATION] if refit else [])]
+    learned = data.dataset(parts, distillation.teacher if distillation else None, views=True)
+    unseen = data.dataset([splits.VALIDATION])
+    if group is not None:
+        _require_shares(group, settings.batch_size, len(learned), len(unseen))
+    share = (0, 1) if group is None else (group.rank, group.size)
+    batches = make_loader(learned, settings.batch_size, shuffle=True, balance=BALANCE[settings.sampler], share=share)
+    validation = None if refit else make_loader(unseen, settings.batch_size, shuffle=False, share=share)
+    return learned, batches, validation
+
+
+def _module(
+    run: RunDirectory, data: PreparedData, network: nn.Module, batches: int, distillation: Distillation | None
+) -> RetrainModule:
+    settings = run.experiment.training
+    module = RetrainModule(
+        num_classes=len(data.classes),
+        loss=data.loss(),
+        images=data.image_transform(settings.augmentation),
+        recipe=settings,
+        batches=batches,
+        seed=run.experiment.seed,
+    )
+    module.distillation = distillation
+    module.set_model(network)
+    return module
+
+
+def _checkpoints(settings: TrainingConfig, folder: Path, epochs: int | None, refit: bool) -> CheckpointCallback:
+    """Return what keeps the best epoch, the last one or, for a greedy average, some; and stops after `patience`."""
+    return CheckpointCallback(
+        folder,
+        monitor=None if refit else settings.monitor,
+        patience=settings.patience if epochs is None else None,
+        keep_last=refit or settings.keep == "last",
+        candidates=CANDIDATES if settings.keep == "greedy" and epochs is None else 0,
+    )
 
 
 def _shared(group: Group, module: RetrainModule, learned: SpecimenDataset) -> dict[str, Any]:

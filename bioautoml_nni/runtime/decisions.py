@@ -111,7 +111,14 @@ class Decisions:
 
 def in_prediction_set(probabilities: np.ndarray, level: float) -> np.ndarray:
     """Return (N, K) bool: the classes of at least that probability, and always the likeliest, as an empty set helps
-    nobody."""
+    nobody.
+
+    Example:
+        >>> import numpy as np
+        >>> in_prediction_set(np.array([[0.6, 0.3, 0.1], [0.2, 0.1, 0.1]]), 0.25)
+        array([[ True,  True, False],
+               [ True, False, False]])
+    """
     inside: np.ndarray = probabilities >= min(level, 1.0)
     inside[np.arange(len(inside)), probabilities.argmax(axis=1)] = True
     return inside

@@ -80,17 +80,7 @@ def to_manifest(
     Raises:
         DataError: if the identifiers are not unique, no row is labelled at `rank`, or a declared column is not there.
     """
-    if ID_COLUMN not in frame:
-        raise DataError(f"the release's table has no column {ID_COLUMN}; download it again.")
-    repeated = frame[ID_COLUMN].duplicated() | frame[ID_COLUMN].isna()
-    if repeated.any():
-        raise DataError(
-            f"{ID_COLUMN} {frame.loc[repeated, ID_COLUMN].iloc[0]!r} is missing or comes twice in the release's table; "
-            "download it again."
-        )
-    missing = [name for name in features if name not in frame]
-    if missing:
-        raise DataError(f"data.columns: the release has no column {', '.join(missing)}; it has {', '.join(frame)}.")
+    _require_sound(frame, features)
     labelled = frame[rank].notna().to_numpy()
     if not labelled.any():
         raise DataError(f"data.rank: none of the {len(frame)} specimens is labelled at rank {rank!r}; choose another.")
@@ -112,6 +102,21 @@ def to_manifest(
         infer=False,
         notes=notes,
     )
+
+
+def _require_sound(frame: pd.DataFrame, features: Mapping[str, Role]) -> None:
+    """Raise DataError for identifiers that are missing or come twice, and for columns that are not there."""
+    if ID_COLUMN not in frame:
+        raise DataError(f"the release's table has no column {ID_COLUMN}; download it again.")
+    repeated = frame[ID_COLUMN].duplicated() | frame[ID_COLUMN].isna()
+    if repeated.any():
+        raise DataError(
+            f"{ID_COLUMN} {frame.loc[repeated, ID_COLUMN].iloc[0]!r} is missing or comes twice in the release's table; "
+            "download it again."
+        )
+    missing = [name for name in features if name not in frame]
+    if missing:
+        raise DataError(f"data.columns: the release has no column {', '.join(missing)}; it has {', '.join(frame)}.")
 
 
 def _plain(column: pd.Series) -> pd.Series:

@@ -41,6 +41,10 @@ def as_doi(text: str) -> str:
 
     Raises:
         DataError: if there is none.
+
+    Example:
+        >>> as_doi('https://doi.org/10.15468/dl.abc')
+        '10.15468/dl.abc'
     """
     found = DOI.search(text)
     if found is None:

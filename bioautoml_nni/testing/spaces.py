@@ -55,13 +55,32 @@ def check_space(space: Any, **arguments: Any) -> None:
     It is built for images alone; with `modalities=("image", "metadata")` among the arguments for both. All arguments go
     to the space, whose choices they may restrict.
     """
-    from nni.nas.nn.pytorch import ModelSpace
-    from nni.nas.strategy import DARTS
-
     modalities = arguments.get("modalities", ("image",))
     metadata = dict(METADATA) if "metadata" in modalities else None
     inputs = {"num_classes": 3, "metadata": metadata, "modalities": modalities, **arguments}
-    name, contract = name_of(space), "Space(num_classes, metadata, modalities, ...)"
+    name = name_of(space)
+    topology = _declared(name, space, inputs)
+    batch = training_batch(4, modalities)
+    supernet = None if topology.empty else _supernet(name, space, inputs, topology, batch)
+    record = SpaceRecord(name=name, arguments=json.loads(json.dumps(arguments)))  # as a file keeps them
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        architecture = derive(topology, sample_architecture(topology, uniform_weights(topology), rng), record)
+        again = Architecture.model_validate(architecture.model_dump(mode="json"))
+        assert again == architecture, f"{name}: its architecture does not survive writing and reading"
+        network = tried(f"{name}: must have {_SPACE_METHODS['build']}", space.build, architecture, **inputs)
+        _check_network(name, network, batch)
+    if supernet is not None:
+        missing = tried(f"{name}: must have {_SPACE_METHODS['inherit']}", space.inherit, network, supernet.state_dict())
+        texts = isinstance(missing, list) and all(isinstance(own, str) for own in missing)
+        assert texts, f"{name}: inherit() must return the list of names without a match, not {kind_of(missing)}"
+
+
+def _declared(name: str, space: Any, inputs: Mapping[str, Any]) -> Topology:
+    """Check that a space can be built and has the methods that it needs, and return its topology."""
+    from nni.nas.nn.pytorch import ModelSpace
+
+    contract = "Space(num_classes, metadata, modalities, ...)"
     require_class(name, space, contract)
     for method in ("topology", "build"):
         assert callable(getattr(space, method, None)), f"{name}: must have {_SPACE_METHODS[method]}"
@@ -73,45 +92,44 @@ def check_space(space: Any, **arguments: Any) -> None:
     assert isinstance(topology, Topology), f"{name}: topology() must return a Topology, not {kind_of(topology)}"
     if not topology.empty:  # a space without choices has no supernet whose weights a network could take
         assert callable(getattr(space, "inherit", None)), f"{name}: must have {_SPACE_METHODS['inherit']}"
-    batch = training_batch(4, modalities)
     assert topology.zero is None or topology.zero in topology.operations, (
         f"{name}: topology().zero {topology.zero!r} is none of its operations {', '.join(topology.operations)}"
     )
+    return topology
+
+
+def _supernet(
+    name: str, space: Any, inputs: Mapping[str, Any], topology: Topology, batch: Mapping[str, Tensor]
+) -> nn.Module:
+    """Check that NNI sees the choices of the topology, each with an influence, and return NNI's supernet."""
+    from nni.nas.strategy import DARTS
+
     labels = {label: list(candidates) for label, candidates in uniform_weights(topology).items()}
-    if not topology.empty:
-        simplified = tried(f"{name}: is a ModelSpace, whose choices NNI reads", space(**inputs).simplify)
-        declared = {str(label): list(choice.values) for label, choice in simplified.items()}
-        odd = sorted(label for label in {*declared, *labels} if declared.get(label) != labels.get(label))
-        assert not odd, f"{name}: NNI sees the choices {odd} otherwise than topology()"
-        supernet = tried(f"{name}: NNI's DARTS must make a supernet of it", DARTS().mutate_model, space(**inputs))
-        what = f"{name}: its supernet must take what training feeds, forward({{{', '.join(batch)}}})"
-        logits = require_tensor(f"{name}: the supernet", tried(what, supernet, batch))
-        assert logits.shape == (4, 3), f"{name}: the supernet gives shape {tuple(logits.shape)}, not (4, 3)"
-        logits.square().sum().backward()
-        idle = [label for label, alpha in named_architecture_parameters(supernet).items() if alpha.grad is None]
-        assert not idle, f"{name}: the choices {idle} have no influence on the supernet"
-    record = SpaceRecord(name=name, arguments=json.loads(json.dumps(arguments)))  # as a file keeps them
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        architecture = derive(topology, sample_architecture(topology, uniform_weights(topology), rng), record)
-        again = Architecture.model_validate(architecture.model_dump(mode="json"))
-        assert again == architecture, f"{name}: its architecture does not survive writing and reading"
-        network = tried(f"{name}: must have {_SPACE_METHODS['build']}", space.build, architecture, **inputs)
-        assert isinstance(network, nn.Module), f"{name}: build() must return a network, not {kind_of(network)}"
-        network.eval()
-        with torch.no_grad():
-            result = require_tensor(
-                name, tried(f"{name}: a built network must take what training feeds", network, batch)
-            )
-            assert result.shape == (4, 3), f"{name}: a built network gives shape {tuple(result.shape)}, not (4, 3)"
-            alone = network({key: value[:1] for key, value in batch.items()})
-        assert torch.allclose(alone, result[:1], atol=1e-4), f"{name}: rows of a batch influence each other"
-        unseen = [key for key in batch if key not in ("image", "mask", "target") and not _matters(network, batch, key)]
-        assert not unseen, f"{name}: the metadata {', '.join(unseen)} have no influence"
-    if not topology.empty:
-        missing = tried(f"{name}: must have {_SPACE_METHODS['inherit']}", space.inherit, network, supernet.state_dict())
-        texts = isinstance(missing, list) and all(isinstance(own, str) for own in missing)
-        assert texts, f"{name}: inherit() must return the list of names without a match, not {kind_of(missing)}"
+    simplified = tried(f"{name}: is a ModelSpace, whose choices NNI reads", space(**inputs).simplify)
+    declared = {str(label): list(choice.values) for label, choice in simplified.items()}
+    odd = sorted(label for label in {*declared, *labels} if declared.get(label) != labels.get(label))
+    assert not odd, f"{name}: NNI sees the choices {odd} otherwise than topology()"
+    supernet = tried(f"{name}: NNI's DARTS must make a supernet of it", DARTS().mutate_model, space(**inputs))
+    what = f"{name}: its supernet must take what training feeds, forward({{{', '.join(batch)}}})"
+    logits = require_tensor(f"{name}: the supernet", tried(what, supernet, batch))
+    assert logits.shape == (4, 3), f"{name}: the supernet gives shape {tuple(logits.shape)}, not (4, 3)"
+    logits.square().sum().backward()
+    idle = [label for label, alpha in named_architecture_parameters(supernet).items() if alpha.grad is None]
+    assert not idle, f"{name}: the choices {idle} have no influence on the supernet"
+    return supernet
+
+
+def _check_network(name: str, network: Any, batch: Mapping[str, Tensor]) -> None:
+    """Check that a built network answers each row by itself, and heeds all metadata."""
+    assert isinstance(network, nn.Module), f"{name}: build() must return a network, not {kind_of(network)}"
+    network.eval()
+    with torch.no_grad():
+        result = require_tensor(name, tried(f"{name}: a built network must take what training feeds", network, batch))
+        assert result.shape == (4, 3), f"{name}: a built network gives shape {tuple(result.shape)}, not (4, 3)"
+        alone = network({key: value[:1] for key, value in batch.items()})
+    assert torch.allclose(alone, result[:1], atol=1e-4), f"{name}: rows of a batch influence each other"
+    unseen = [key for key in batch if key not in ("image", "mask", "target") and not _matters(network, batch, key)]
+    assert not unseen, f"{name}: the metadata {', '.join(unseen)} have no influence"
 
 
 def _matters(network: nn.Module, batch: Mapping[str, Tensor], key: str) -> bool:

@@ -26,7 +26,13 @@ def greedy_average(
 
 
 def mean(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean of weights, that of statistics of norms included; whole numbers, which count, are the first's."""
+    """Return the mean of weights, that of statistics of norms included; whole numbers, which count, are the first's.
+
+    Example:
+        >>> import torch
+        >>> mean([{'w': torch.tensor([1.0])}, {'w': torch.tensor([3.0])}])
+        {'w': tensor([2.])}
+    """
     first = states[0]
     return {
         name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value.clone()

@@ -131,6 +131,12 @@ def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> T
     Args:
         student, teacher: logits (N, K).
         temperature: T, which divides both first; the factor keeps the gradient's size.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+        >>> float(distillation_loss(logits, logits, 4.0))
+        0.0
     """
     log_student = functional.log_softmax(student / temperature, dim=1)
     log_teacher = functional.log_softmax(teacher / temperature, dim=1)

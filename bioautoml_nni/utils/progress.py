@@ -39,7 +39,12 @@ def make_progress(console: Console) -> Progress:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds in words: 40 s, 3 min 20 s, 5 h 10 min."""
+    """Return seconds in words: 40 s, 3 min 20 s, 5 h 10 min.
+
+    Example:
+        >>> duration(40), duration(200), duration(18600)
+        ('40 s', '3 min 20 s', '5 h 10 min')
+    """
     minutes, rest = divmod(round(seconds), 60)
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60} min"

@@ -160,12 +160,22 @@ class RemotePath(PosixPath):
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is a URL and no path of this machine."""
+    """Whether a text is a URL and no path of this machine.
+
+    Example:
+        >>> is_url('s3://traps/2026'), is_url('C:/traps/2026')
+        (True, False)
+    """
     return URL.match(text) is not None
 
 
 def without_password(text: str) -> str:
-    """Return a text without the passwords of the URLs in it."""
+    """Return a text without the passwords of the URLs in it.
+
+    Example:
+        >>> without_password('ssh://ana:secret@host/traps')
+        'ssh://...@host/traps'
+    """
     return re.sub(r"://[^/@\s]*:[^/@\s]*@", "://...@", text)
 
 

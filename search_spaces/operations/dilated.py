@@ -71,7 +71,13 @@ def _grids_pay(features: Tensor, kernel: Tensor) -> bool:
 
 
 def grids(features: Tensor) -> Tensor:
-    """Return the four grids of every second pixel (4 N, C, H / 2, W / 2) of (N, C, H, W)."""
+    """Return the four grids of every second pixel (4 N, C, H / 2, W / 2) of (N, C, H, W).
+
+    Example:
+        >>> import torch
+        >>> grids(torch.zeros(2, 3, 8, 8)).shape
+        torch.Size([8, 3, 4, 4])
+    """
     count, channels, height, width = features.shape
     split = features.permute(0, 2, 3, 1).reshape(count, height // 2, 2, width // 2, 2, channels)
     return split.permute(2, 4, 0, 1, 3, 5).reshape(4 * count, height // 2, width // 2, channels).permute(0, 3, 1, 2)

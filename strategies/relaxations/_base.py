@@ -58,5 +58,10 @@ class Relaxation:
 
 
 def annealed(start: float, end: float, progress: float) -> float:
-    """Return the value between `start` and `end` that falls by the same factor in equal times."""
+    """Return the value between `start` and `end` that falls by the same factor in equal times.
+
+    Example:
+        >>> round(annealed(1.0, 0.01, 0.5), 6)
+        0.1
+    """
     return float(start * (end / start) ** min(1.0, max(0.0, progress)))
