@@ -125,6 +125,13 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
 
     Raises:
         ValueError: for arguments that contradict each other.
+
+    Example:
+        >>> import torch
+        >>> space = MultimodalSpace(num_classes=3, modalities=["image"], channels=4, cells=2, nodes=2)
+        >>> network = space.freeze(space.random())  # one of its architectures
+        >>> network(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 3])
     """
 
     capabilities = ("auxiliary", "drop_path", "image", "metadata", "multi_trial", "one_shot")

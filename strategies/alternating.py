@@ -74,6 +74,13 @@ class AlternatingDARTS(DARTS):
         checkpoint_cells: keep only the input of every cell for the backward pass and compute the cell again; the
             same result with less memory, for a second forward pass.
         seed: of batch order, dropout, augmentation and sampling, different in every epoch.
+
+    Example:
+        >>> from bioautoml_nni import MultimodalSpace
+        >>> space = MultimodalSpace(num_classes=3, modalities=["image"], channels=4, cells=2, nodes=2)
+        >>> supernet = AlternatingDARTS(relaxation="sigmoid").mutate_model(space)
+        >>> type(supernet.image_encoder.cells[0].edges["0_1"]).__name__  # what was a LayerChoice
+        'MixedOperation'
     """
 
     capabilities = ("one_shot", "processes", "resume", "validation")
