@@ -129,7 +129,7 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
     Example:
         >>> import torch
         >>> space = MultimodalSpace(num_classes=3, modalities=["image"], channels=4, cells=2, nodes=2)
-        >>> network = space.freeze(space.random())  # one of its architectures
+        >>> network = space.random()  # one of its architectures
         >>> network(torch.zeros(2, 3, 32, 32)).shape
         torch.Size([2, 3])
     """
