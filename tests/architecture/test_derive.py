@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bioautoml_nni.architecture import CellTopology, EdgeTopology, Topology, derive
+from bioautoml_nni.architecture.derive import dense
 from bioautoml_nni.architecture.draw import draw
 from bioautoml_nni.architecture.schema import SpaceRecord
 from bioautoml_nni.architecture.weights import one_hot_weights, open_choices
@@ -83,6 +84,51 @@ def test_if_zero_wins_everywhere_the_strongest_input_edge_comes_back():
     weights |= {"n1": {0: 1.0}, "n2": {0: 0.9, 1: 0.1}, "fusion": {"sum": 1.0, "gate": 0.0}}
     cell = derive(topology, weights, RECORD).cells["normal"]
     assert [(edge.source, edge.target, edge.operation) for edge in cell.edges] == [(0, 2, "pool")]
+
+
+def test_zero_needs_more_than_half_of_the_share():
+    topology = make_topology(1, 1)
+    weights = {"n1": {0: 1.0}, "fusion": {"sum": 0.3, "gate": 0.7}}
+    weights["e01"] = {"conv": 0.25, "pool": 0.125, "skip": 0.125, "zero": 0.5}
+    (edge,) = derive(topology, weights, RECORD).cells["normal"].edges
+    assert (edge.operation, edge.zero_share) == ("conv", 0.5)
+
+
+def test_barred_operations_are_not_chosen_on_an_edge_that_is_kept_or_put_back():
+    topology = make_topology(1, 1)
+    rest = {"n1": {0: 1.0}, "fusion": {"sum": 0.3, "gate": 0.7}}
+    barred = {"e01": frozenset({"conv"}), "fusion": frozenset({"gate"})}
+    for zero in (0.1, 0.9):  # removed by the zero rule, and put back since nothing else is left
+        left = 1 - zero
+        weights = {**rest, "e01": {"conv": 0.5 * left, "pool": 0.3 * left, "skip": 0.2 * left, "zero": zero}}
+        architecture = derive(topology, weights, RECORD, barred=barred)
+        assert [edge.operation for edge in architecture.cells["normal"].edges] == ["pool"]
+        assert architecture.choices["fusion"].choice == "sum"
+
+
+def test_a_space_without_a_zero_operation_removes_no_edge():
+    cell = CellTopology((EdgeTopology(0, 1, "e01"),), {1: "n1"}, 1)
+    topology = Topology({"normal": cell}, ("conv", "pool"), None, {})
+    (edge,) = derive(topology, {"e01": {"conv": 0.4, "pool": 0.6}, "n1": {0: 1.0}}, RECORD).cells["normal"].edges
+    assert (edge.operation, edge.zero_share) == ("pool", 0.0)
+
+
+def test_dense_has_every_edge_as_the_architecture_has_it_and_otherwise_the_strongest_operation():
+    topology = make_topology(3, 1)
+    weights = make_shares(topology, np.random.default_rng(3), zero_bias=1.0)
+    architecture = derive(topology, weights, RECORD, barred={"e01": frozenset({"conv", "pool"})})
+    cell, full = architecture.cells["normal"], dense(architecture, topology, weights).cells["normal"]
+    found = {(edge.source, edge.target): edge for edge in full.edges}
+    assert list(found) == [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)] and not full.pruned
+    assert full.nodes == full.inputs_per_node == 3
+    for edge in cell.edges:
+        assert found[edge.source, edge.target] == edge
+    for edge in cell.pruned:
+        shares = weights[f"e{edge.source}{edge.target}"]
+        strongest = max(("conv", "pool", "skip"), key=lambda name: shares[name])
+        other = found[edge.source, edge.target]
+        assert (other.operation, other.operation_share) == (strongest, shares[strongest])
+        assert other.input_share == weights[f"n{edge.target}"][edge.source]
 
 
 def test_a_node_keeps_its_strongest_inputs():
