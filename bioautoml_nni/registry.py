@@ -190,6 +190,6 @@ def operation_groups() -> dict[str, frozenset[str]]:
 
 
 def suggestion(word: str, candidates: Mapping[str, Any] | list[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the candidate nearest to `word`, or an empty string."""
+    """Return `` (did you mean 'x'?)`` for the candidate nearest to `word`, or an empty string."""
     near = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -66,11 +66,11 @@ def test_check_reports_mistakes_in_the_arguments_of_every_plugin_at_once(table_r
     text = " ".join(output.split())
     assert code == 2 and imported(output) == []
     for mistake in (
-        "space.chanels: 'multimodal' has no such argument; did you mean 'channels'?",
+        "space.chanels: 'multimodal' has no such argument (did you mean 'channels'?",
         "space.cell_sharing: Input should be 'kind' or 'none' (found 'some').",
         "space.operations: Input should be a valid list (found 'zero').",
         "strategy.regularisers.0.weight: Input should be a valid number, unable to parse string as a number",
-        "loss.gama: 'focal' has no such argument; did you mean 'gamma'?",
+        "loss.gama: 'focal' has no such argument (did you mean 'gamma'?",
         "loss.gamma: Input should be a valid number, unable to parse string as a number (found 'high').",
     ):
         assert mistake in text

@@ -87,7 +87,7 @@ class _Point:
 
 
 def _without_stronger(
-    barred: dict[str, frozenset[str]], label: str, chosen: str, candidate: str, weights: ArchWeights, zero: str
+    barred: dict[str, frozenset[str]], label: str, chosen: str, candidate: str, weights: ArchWeights, zero: str | None
 ) -> dict[str, frozenset[str]]:
     """Bar `chosen`, and whatever else would be taken before `candidate`."""
     stronger = frozenset(

@@ -16,7 +16,7 @@ import pandas as pd
 from ..registry import suggestion
 from ..utils.errors import DataError
 from .manifest import Manifest, Role
-from .remark import Answer, ColumnFinding, Remark
+from .remark import Answer, ColumnFinding, Level, Remark
 from .times import SHARE, decide_form, is_time, time_share
 
 DATE = re.compile(
@@ -87,7 +87,10 @@ def decide_roles(
         if uses_metadata and finding.verdict == "refuse" and finding.column in allow
         if _stated(manifest, finding.column) not in UNUSED
     }
-    pair_places(roles)
+    for name, reason in pair_places(roles).items():
+        level: Level = "warning" if name in manifest.declared else "note"
+        answer = Answer("data.columns", {name: "ignored"})
+        remarks.append(Remark(level, "columns", f"Column {name!r} is not used: {reason}.", answer))
     decided = replace(manifest, roles=roles)
     if uses_metadata and not decided.features():
         raise NoMetadataError(
@@ -193,12 +196,19 @@ def _numeric_role(name: str, values: pd.Series) -> tuple[Role, str]:
     return "numeric", "its values are numbers"
 
 
-def pair_places(roles: dict[str, Role]) -> None:
-    """Let at most one latitude and one longitude stand, and neither without the other; others are ignored."""
+def pair_places(roles: dict[str, Role]) -> dict[str, str]:
+    """Let at most one latitude and one longitude stand, and neither without the other; others are ignored.
+
+    Returns:
+        For each column that is ignored now, why.
+    """
+    reasons: dict[str, str] = {}
     for role in ("latitude", "longitude"):
-        for name in [name for name, value in roles.items() if value == role][1:]:
-            roles[name] = "ignored"
-    if ("latitude" in roles.values()) != ("longitude" in roles.values()):
-        for name, value in list(roles.items()):
-            if value in ("latitude", "longitude"):
-                roles[name] = "ignored"
+        first, *others = [name for name, value in roles.items() if value == role] or [""]
+        reasons |= dict.fromkeys(others, f"{first!r} is the {role}, and there can be one")
+    for role, missing in (("latitude", "longitude"), ("longitude", "latitude")):
+        if missing not in roles.values():
+            alone = [name for name, value in roles.items() if value == role]
+            reasons |= dict.fromkeys(alone, f"a {role} needs a {missing} beside it")
+    roles.update(dict.fromkeys(reasons, "ignored"))
+    return reasons

@@ -96,7 +96,7 @@ def test_the_reason_must_be_one_and_the_column_must_exist(tmp_path):
     assert "say in words why" in str(result.exception)
     experiment = plain(root) | {"audit": {"allow": {"sitte": "upper bound for the thesis"}}}
     code, output, _ = check(tmp_path, experiment)
-    assert code == 2 and "audit.allow.sitte: the table has no such column; did you mean 'site'?" in output
+    assert code == 2 and "audit.allow.sitte: the table has no such column (did you mean 'site'?" in output
 
 
 def _write(folder: Path, experiment: dict) -> Path:

@@ -66,7 +66,7 @@ def test_a_folder_of_folders_and_a_folder_with_a_table(tmp_path):
 @pytest.mark.parametrize(
     ("change", "options", "words"),
     [
-        ({}, {"label": "lable"}, "--label lable: there is no such column; did you mean 'label'"),
+        ({}, {"label": "lable"}, "--label lable: there is no such column .did you mean 'label'"),
         ({"image": "x.png"}, {}, "no value of any column is an image file"),
         ({"image": "x.png"}, {"image": "image"}, "no value of column 'image' is an image file"),
     ],

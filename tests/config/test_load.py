@@ -28,7 +28,7 @@ def test_five_mistakes_are_reported_at_once(tmp_path):
     problems = caught.value.problems
     assert len(problems) == 5
     text = "\n".join(problems)
-    assert "serch: there is no such key; did you mean 'search'?" in text
+    assert "serch: there is no such key (did you mean 'search'?" in text
     assert "training.epochs:" in text
     assert "space.chanels" in text and "did you mean 'channels'" in text
     assert "strategy.name" in text and "did you mean 'alternating_darts'" in text

@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from bioautoml_nni.data.roles import infer_role, pair_places
+from bioautoml_nni.data.manifest import Manifest
+from bioautoml_nni.data.remark import ColumnFinding
+from bioautoml_nni.data.roles import MAX_CATEGORIES, NoMetadataError, decide_roles, infer_role, pair_places, plain_name
 
 RNG = np.random.default_rng(0)
 ROWS = 400
@@ -28,10 +32,133 @@ def test_roles_by_name_and_content(name, values, role):
     assert infer_role(name, pd.Series(values))[0] == role
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("x", [1.0, None, 1.0], ("ignored", "it has fewer than two different values")),
+        ("x", ["07:15", "23:59", "00:01"] * 2, ("hour", "its values are times of day")),
+        ("x", ["2016-06-01", "2016-07-01"], ("date", "its values are dates")),
+        ("date", [42522.0, 42552.0, 42583.0], ("date", "its name, and its values count days as spreadsheets do")),
+        ("mass", [42522.5, 42552.25, 42583.0], ("size", "its name, and no value is negative")),
+        ("lat", [-90.0, 90.0, 0.5], ("latitude", "its name and range")),
+        ("lat", [-90.5, 90.0, 0.5], ("numeric", "its values are numbers")),
+        ("lat", [-90.0, 90.5, 0.5], ("numeric", "its values are numbers")),
+        ("lon", [-180.0, 180.0, 0.5], ("longitude", "its name and range")),
+        ("lon", [-180.5, 180.0, 0.5], ("numeric", "its values are numbers")),
+        ("lon", [-180.0, 180.5, 0.5], ("numeric", "its values are numbers")),
+        ("x", [3, 1, 2], ("ignored", "it numbers the rows")),
+        ("x", [3, 1, 1], ("numeric", "its values are numbers")),
+        ("x", [3, 1, 1.5], ("numeric", "its values are numbers")),
+        ("cover", [0.0, 1.0, 0.5], ("fraction", "its name, and its values lie between 0 and 1")),
+        ("cover", [-0.5, 1.0, 0.5], ("numeric", "its values are numbers")),
+        ("cover", [0.0, 1.5, 0.5], ("numeric", "its values are numbers")),
+        ("mass", [0.0, 1.5, 0.5], ("size", "its name, and no value is negative")),
+        ("mass", [-0.5, 1.5, 0.5], ("numeric", "its values are numbers")),
+        ("x", [True, False, True, False], ("categorical", "2 different texts")),
+        ("x", ["a", "b", "a", "b"], ("categorical", "2 different texts")),
+        ("x", ["a", "b", "a"], ("ignored", "2 different texts are an identifier or free text")),
+        ("x", [f"t{n % MAX_CATEGORIES}" for n in range(200)], ("categorical", "50 different texts")),
+        ("x", [f"t{n % 51}" for n in range(200)], ("ignored", "51 different texts are an identifier or free text")),
+    ],
+)
+def test_a_role_and_its_reason_at_the_border(name, values, expected):
+    assert infer_role(name, pd.Series(values)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("Länge [mm]", "lange_mm"),
+        ("eventDate", "event_date"),
+        ("site2Name", "site2_name"),
+        ("GPSDate", "gpsdate"),
+        ("Größe", "grosse"),
+        ("GRÖẞE", "grosse"),
+        ("  Fläche (cm²) ", "flache_cm2"),
+        ("__x__", "x"),
+        ("Xa", "xa"),
+        ("aX", "a_x"),
+    ],
+)
+def test_plain_names(name, plain):
+    assert plain_name(name) == plain
+
+
 def test_places_come_in_pairs():
     roles = {"a": "latitude", "b": "latitude", "c": "longitude"}
-    pair_places(roles)
+    assert pair_places(roles) == {"b": "'a' is the latitude, and there can be one"}
     assert roles == {"a": "latitude", "b": "ignored", "c": "longitude"}
     alone = {"a": "latitude", "x": "numeric"}
-    pair_places(alone)
+    assert pair_places(alone) == {"a": "a latitude needs a longitude beside it"}
     assert alone == {"a": "ignored", "x": "numeric"}
+    others = {"a": "longitude", "b": "longitude", "x": "size"}
+    assert set(pair_places(others)) == {"a", "b"} and set(others.values()) == {"ignored", "size"}
+
+
+TABLE = pd.DataFrame(
+    {"mass": [1.5, 2.5, 3.5], "site": ["a", "b", "a"], "lat": [48.5, 47.5, 46.5], "x": [1.5, 0.5, 2.5]}
+)
+
+
+def decide(verdicts, roles=None, *, allow=None, uses_metadata=True, infer=True, kinds=None, table=TABLE):
+    """Return what is decided of columns with these verdicts; roles that are given are declared."""
+    roles = roles or {}
+    manifest = Manifest(table, Path(), roles, rank="order", declared=frozenset(roles), infer=infer)
+    findings = [ColumnFinding(name, verdict, (kinds or {}).get(name, ""), "why") for name, verdict in verdicts.items()]
+    return decide_roles(manifest, table, findings, allow or {}, uses_metadata)
+
+
+def test_declared_roles_stand_and_others_are_inferred_with_a_note():
+    found = decide({"mass": "pass", "site": "warn", "x": "drop"}, {"site": "group"})
+    assert found.manifest.roles == {"mass": "size", "site": "group", "x": "ignored"}
+    (remark,) = found.remarks
+    assert (remark.level, remark.topic) == ("note", "columns")
+    assert remark.plain == "Column 'mass' taken as size: its name, and no value is negative."
+    assert remark.answer.line == "data.columns: {mass: size}"
+    declared = decide({"mass": "pass", "x": "drop"}, {"mass": "numeric", "x": "numeric"})
+    assert declared.manifest.roles == {"mass": "numeric", "x": "numeric"} and not declared.remarks
+    with pytest.raises(NoMetadataError, match="no usable metadata column is left"):
+        decide({"mass": "pass"}, infer=False)
+    assert decide({"mass": "pass"}, infer=False, uses_metadata=False).manifest.roles == {"mass": "ignored"}
+
+
+def test_what_is_refused_is_used_only_with_a_reason():
+    kept = {"site": "categorical"}
+    refused = decide({"mass": "refuse", "site": "pass"}, {"mass": "size", **kept})
+    assert refused.manifest.roles == {"mass": "ignored", **kept} and not refused.overridden
+    (remark,) = refused.remarks
+    assert remark.level == "refused" and "data.columns.mass: cannot be a feature for 'order', since why" in remark.text
+    assert remark.answer.line == "data.columns: {mass: ignored}" and remark.answer.sure
+    assert not decide({"mass": "refuse", "site": "pass"}, kept).remarks  # nobody asked for it
+    assert not decide({"mass": "refuse"}, {"mass": "size"}, uses_metadata=False).remarks
+
+    allowed = decide({"mass": "refuse", "site": "pass"}, {"mass": "numeric", **kept}, allow={"mass": "because"})
+    assert allowed.manifest.roles == {"mass": "numeric", **kept} and not allowed.remarks
+    assert allowed.overridden == {"mass": "because"}
+    inferred = decide({"mass": "refuse"}, allow={"mass": "because"})
+    assert inferred.manifest.roles == {"mass": "size"} and inferred.overridden == {"mass": "because"}
+    assert decide({"mass": "refuse", "site": "pass"}, {"mass": "group", **kept}, allow={"mass": "b"}).overridden == {}
+    assert not decide({"mass": "refuse"}, allow={"mass": "because"}, uses_metadata=False).overridden
+    (unknown,) = decide({"mass": "pass"}, {"mass": "size"}, allow={"mas": "because"}).remarks
+    assert unknown.text == "audit.allow.mas: the table has no such column (did you mean 'mass'?)."
+
+
+def test_a_refused_taxonomy_stays_one_for_coarser_scores():
+    kept = {"mass": "size"}
+    declared = decide({"site": "refuse", "mass": "pass"}, {"site": "taxonomy", **kept})
+    assert declared.manifest.roles == {"site": "taxonomy", **kept} and not declared.remarks
+    found = decide({"site": "refuse", "mass": "pass"}, kept, kinds={"site": "taxonomy"})
+    assert found.manifest.roles["site"] == "taxonomy" and not found.remarks
+    used = decide({"x": "refuse", "mass": "pass"}, {"x": "taxonomy", **kept}, allow={"x": "because"})
+    assert used.manifest.roles["x"] == "numeric" and used.overridden == {"x": "because"}
+
+
+def test_a_place_that_is_not_used_is_named():
+    declared = decide({"lat": "pass", "mass": "pass"}, {"lat": "latitude", "mass": "size"})
+    assert declared.manifest.roles["lat"] == "ignored"
+    (remark,) = declared.remarks
+    assert (remark.level, remark.plain) == (
+        "warning", "Column 'lat' is not used: a latitude needs a longitude beside it.",
+    )  # fmt: skip
+    *_, inferred = decide({"lat": "pass", "mass": "pass"}, {"mass": "size"}).remarks
+    assert inferred.level == "note" and inferred.plain == remark.plain

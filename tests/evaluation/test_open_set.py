@@ -75,7 +75,7 @@ def test_a_run_keeps_held_out_labels_from_everything_but_the_question(table_root
 def test_a_label_that_nobody_has_is_named(table_root, tmp_path, capsys):
     path = write_experiment(tmp_path, table_root)
     code, text = in_process(capsys, "run", path, "--output", tmp_path / "run", "--set", "data.hold_out=[cicadas]")
-    assert code == 2 and "data.hold_out: no specimen has the label 'cicadas'; did you mean 'cicada'" in text
+    assert code == 2 and "data.hold_out: no specimen has the label 'cicadas' (did you mean 'cicada'" in text
 
 
 def test_something_must_be_left_to_learn(table_root, tmp_path, capsys):

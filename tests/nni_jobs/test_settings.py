@@ -37,7 +37,7 @@ def test_every_value_is_tried_and_every_wrong_one_is_named(config):
     assert "space.cells: Input should be greater than or equal to 0 (found -1)" in text
     assert "(found 0)" in text and "(found 2)" not in text
     assert "training.learning_rate: Input should be greater than 0 (found -0.1)" in text
-    assert "loss.tua: 'logit_adjusted' has no such argument; did you mean 'tau'?" in text
+    assert "loss.tua: 'logit_adjusted' has no such argument (did you mean 'tau'?" in text
     assert "search.batch_size: Input should be greater than or equal to 2 (found 1)" in text
     assert len(error.value.problems) == 5
 

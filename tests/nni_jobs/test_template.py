@@ -72,7 +72,7 @@ def test_settings_of_a_tuner_reach_the_experiment_as_they_are(config):
 
 
 def test_an_unknown_setting_is_named(config):
-    with pytest.raises(ConfigError, match="training.learning_rat: there is no such key; did you mean 'learning_rate'"):
+    with pytest.raises(ConfigError, match="training.learning_rat: there is no such key .did you mean 'learning_rate'"):
         load_experiment_with(config, {"training.learning_rat": 1})
     with pytest.raises(ConfigError, match="name is not a section"):
         load_experiment_with(config, {"name.x": 1})

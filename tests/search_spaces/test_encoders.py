@@ -191,7 +191,7 @@ def test_bad_files_get_one_sentence_and_run_nothing(checkpoint, tmp_path, capsys
 @pytest.mark.parametrize(
     ("reference", "error", "message"),
     [
-        ("timm:resnet81", EncoderError, "space.encoder: timm has no model 'resnet81'; did you mean 'resnet"),
+        ("timm:resnet81", EncoderError, "space.encoder: timm has no model 'resnet81' .did you mean 'resnet"),
         ("timm", EncoderError, "needs an argument, such as timm:resnet18"),
         ("efficientnet_lite0:large", EncoderError, "takes no argument"),
         ("efficientnet_lite9", PluginError, "did you mean 'efficientnet_lite"),

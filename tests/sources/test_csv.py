@@ -59,7 +59,7 @@ def test_rows_without_label_or_image_are_left_out_and_counted(table_root):
     [
         ({"table": "none.csv"}, r"none\.csv: there is no such table"),
         ({"image_root": "none"}, "no such image folder"),
-        ({"image": "imge"}, r"data\.image: no column 'imge'; did you mean 'image'\?"),
+        ({"image": "imge"}, r"data\.image: no column 'imge' .did you mean 'image'\?"),
         ({"label": "species"}, r"data\.label: no column 'species'"),
         ({"columns": {"lenght_mm": "size"}}, "did you mean 'length_mm'"),
         ({"id": "site"}, "repeats or lacks an id in"),

@@ -223,6 +223,6 @@ def test_mistakes_in_parts_are_all_named():
     with pytest.raises(ConfigError) as error:
         parse_experiment(raw)
     text = str(error.value)
-    assert "strategy.schedule.name: There is no schedules plug-in 'odd_evn'; did you mean 'odd_even'?" in text
-    assert "strategy.relaxation.strat: 'gumbel' has no such argument; did you mean 'start'?" in text
+    assert "strategy.schedule.name: There is no schedules plug-in 'odd_evn' (did you mean 'odd_even'?" in text
+    assert "strategy.relaxation.strat: 'gumbel' has no such argument (did you mean 'start'?" in text
     assert "strategy.regularisers.1: give a name of `bioautoml ls regularisers`" in text
