@@ -110,6 +110,7 @@ def _finish(experiment: Experiment, manifest: Manifest, console: Console) -> tup
         *(Remark("note", "table", note) for note in manifest.notes),
         *twin_remarks(manifest.table),
         *splits.unused_split(manifest.table, settings),
+        *splits.idle_group(manifest.table, settings),
         *labelled.remarks,
     ]
     dropped, joined, table = dict(labelled.left_out), dict(labelled.joined), labelled.table

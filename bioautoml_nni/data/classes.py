@@ -53,7 +53,7 @@ def with_classes(manifest: Manifest, settings: DataConfig) -> Manifest:
     classes = {name: names[accepted[name]] for name in counts}
     known = {key_of(name, labels.ways): chosen for name, chosen in names.items()}
     naming = dataclasses.replace(naming, names=known, written=counts)
-    notes = [*manifest.notes, *_renamed_note(counts, classes)]
+    notes = [*manifest.notes, *_renamed_note(counts, classes), *_idle_note(labels.synonyms, synonyms, counts, naming)]
     table = manifest.table.assign(**{LABEL: written.map(classes).astype(object)})
     found = dataclasses.replace(manifest, table=table, naming=naming, notes=notes)
     return found if labels.taxonomy is None else _with_taxa(found, _below(settings, labels.taxonomy))
@@ -72,6 +72,16 @@ def _renamed_note(counts: Mapping[str, int], classes: Mapping[str, str]) -> list
     return [
         f"{len(changed)} labels of {sum(counts[name] for name in changed)} specimens are read as others, as "
         f"data.labels says: {shown}{more}; all are in labels.csv of a run."
+    ]
+
+
+def _idle_note(file: str | None, synonyms: Mapping[str, str], counts: Mapping[str, int], naming: Naming) -> list[str]:
+    """Say if a table of synonyms changes nothing, as one with its columns in the wrong order does."""
+    if file is None or any(key_of(name, naming.ways) in synonyms for name in counts):
+        return []
+    return [
+        f"{file}: none of its {len(synonyms)} synonyms is a label of the data; check which column is the synonym "
+        f"({', '.join(SYNONYM_COLUMNS[:3])}) and which the accepted name ({', '.join(ACCEPTED_COLUMNS[:3])})."
     ]
 
 

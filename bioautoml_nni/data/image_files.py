@@ -31,6 +31,8 @@ NOT_SPECIMENS = frozenset(
     ("$recycle.bin", "system volume information", "__macosx", "@eadir", "lost+found", "thumbnails", "recycler")
 )
 """Folders, in small letters, in which systems keep companions, thumbnails and what was thrown away."""
+RUN = frozenset(("experiment.yml", "provenance.json"))
+"""Files that a run directory has; its figures are no specimens."""
 
 
 @dataclass
@@ -42,6 +44,7 @@ class Listing:
         recoded: files whose names are no UTF-8, as they are called in a code page; they are among the files.
         unnamable: such files whose name another file has too.
         linked: folders that are links, and are not looked into.
+        runs: folders of runs, which are not looked into.
         hidden: number of images that are hidden, or lie in folders of the system.
         skipped: number of other files by suffix; images that cannot be decoded among them.
         examples: one file for each skipped suffix of images.
@@ -52,6 +55,7 @@ class Listing:
     recoded: list[str] = field(default_factory=list)
     unnamable: list[str] = field(default_factory=list)
     linked: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
 
@@ -75,6 +79,8 @@ class Listing:
                 f"{len(self.linked)} folders that are links not looked into, such as {self.linked[0]}; data.links: "
                 "anywhere (predict: --follow-links) follows them."
             )
+        if self.runs:
+            found.append(f"{len(self.runs)} folders of runs not looked into, such as {self.runs[0]}.")
         for kinds, what in (
             (HEIC, "pip install 'bioautoml-nni[heif]' reads them"),
             (RAW, "a camera's raw data; develop them to JPEG or TIFF"),
@@ -148,6 +154,10 @@ def _walk(folder: Path, leave_out: Path | None, links: Links, listing: Listing) 
             folders[:] = []
             continue
         seen.add(real)
+        if base != folder and RUN.issubset(files):
+            listing.runs.append(shown(base.relative_to(folder).as_posix()))
+            folders[:] = []
+            continue
         if links == "inside":
             linked = [(base / name).relative_to(folder).as_posix() for name in folders if (base / name).is_symlink()]
             listing.linked += [shown(name) for name in sorted(linked) if not is_hidden(f"{name}/-")]

@@ -53,6 +53,21 @@ def unused_split(table: pd.DataFrame, settings: DataConfig) -> list[Remark]:
     return [Remark("warning", "split", text, None if official is None else Answer("data.split", official, sure=True))]
 
 
+def idle_group(table: pd.DataFrame, settings: DataConfig) -> list[Remark]:
+    """Remark on a group that keeps nothing together, since no two specimens have a value of it in common."""
+    group = settings.split.group
+    if settings.split.method != "group" or group not in table:
+        return []
+    values = as_strings(table[group]).dropna()
+    if len(values) < 2 or values.duplicated().any():
+        return []
+    text = (
+        f"data.split.group {group!r} has another value in each of {len(values)} rows, so that it keeps nothing "
+        "together; name the column of what was collected together, if there is one, or say that there is none."
+    )
+    return [Remark("note", "split", text, Answer("data.split", {"method": "stratified"}))]
+
+
 PART_NAMES = {"train": ("train", "training"), "validation": ("val", "valid", "validation", "dev"), "test": (
     "test", "testing", "eval",
 )}  # fmt: skip

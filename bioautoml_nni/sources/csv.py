@@ -174,7 +174,10 @@ class CsvSource:
         for role, other in (("latitude", "longitude"), ("longitude", "latitude")):
             names = [name for name, value in self.columns.items() if value == role]
             if len(names) > 1 or (names and other not in self.columns.values()):
-                raise DataError(f"data.columns: role {role} is given to {', '.join(names)}; they go in one pair.")
+                raise DataError(
+                    f"data.columns: role {role} is given to {', '.join(names)}; they go in one pair. Give "
+                    f"{other} to one column and {role} to one, or another role."
+                )
 
 
 def _those_on(notes: list[str], *words: str) -> list[str]:

@@ -34,9 +34,9 @@ class ImageFolderSource:
         """List the images; see `Source.load`."""
         if not self.root.is_dir():
             raise DataError(f"{self.root}: there is no such folder; check data.root.")
-        tops = sorted(folder for folder in self.root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-        split = bool(tops) and all(folder.name.lower() in PARTS for folder in tops)
         listing = list_images(self.root, links=self.links)
+        tops = {name.split("/")[0].lower() for name in listing.files if "/" in name}
+        split = bool(tops) and tops <= set(PARTS)
         usable = [name for name in listing.files if name.count("/") > split]
         loose = [name for name in listing.files if "/" not in name]
         skipped = sum(listing.skipped.values()) + len(listing.files) - len(usable) - len(loose)

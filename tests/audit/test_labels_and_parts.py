@@ -4,8 +4,11 @@ import pandas as pd
 import pytest
 from conftest import COLOURS, in_process
 
+from bioautoml_nni.config.schema import DataConfig
+from bioautoml_nni.data.classes import with_classes
 from bioautoml_nni.data.labels import twin_remarks
-from bioautoml_nni.data.manifest import LABEL
+from bioautoml_nni.data.manifest import ID, IMAGE, LABEL, Manifest
+from bioautoml_nni.data.splits import idle_group
 
 
 def test_labels_that_look_alike_are_named_with_their_counts():
@@ -147,3 +150,21 @@ def test_a_run_keeps_the_rules_by_which_labels_became_classes(spelt, tmp_path):
         "Hymenoptera",
         "Hemiptera",
     ]
+
+
+def test_a_group_that_is_unique_in_each_row_is_said_to_keep_nothing_together():
+    table = pd.DataFrame({LABEL: ["ant", "bee"] * 3, "trap": list("abcdef"), "site": list("aabbcc")})
+    for group, said in (("trap", 1), ("site", 0), ("other", 0)):
+        settings = DataConfig(source="csv", split={"method": "group", "group": group})
+        remarks = idle_group(table, settings)
+        assert len(remarks) == said
+    assert "'trap' has another value in each of 6 rows" in idle_group(
+        table, DataConfig(source="csv", split={"method": "group", "group": "trap"})
+    )[0].text  # fmt: skip
+
+
+def test_synonyms_that_are_no_labels_are_said(tmp_path):
+    (tmp_path / "synonyms.csv").write_text("a,b\nApis mellifera,Apis mellifica\n")
+    manifest = Manifest(pd.DataFrame({ID: ["1"], IMAGE: [""], LABEL: ["Osmia rufa"]}), tmp_path, {}, rank="label")
+    settings = DataConfig(source="csv", root=tmp_path, labels={"synonyms": "synonyms.csv"})
+    assert "none of its 1 synonyms is a label" in with_classes(manifest, settings).notes[0]

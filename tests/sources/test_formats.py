@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bioautoml_nni.data.decoding import ImageReference, decode, read_bytes
+from bioautoml_nni.data.image_files import list_images
 from bioautoml_nni.data.manifest import ID, IMAGE, LABEL, SPLIT
 from bioautoml_nni.sources.bioscan1m import Bioscan1MSource
 from bioautoml_nni.sources.bioscan5m import Bioscan5MSource
@@ -226,6 +227,17 @@ def test_folders_of_parts_are_an_official_split(tmp_path):
     }  # fmt: skip
     with pytest.raises(DataError, match="holds no class folder"):
         ImageFolderSource(tmp_path / "train" / "ant").load()
+
+
+def test_a_run_beside_the_folders_is_no_class_and_ends_no_split(tmp_path):
+    for name in ("train/ant/1.jpg", "val/ant/1.jpg", "test/bee/1.jpg", "runs/moths/evaluation/roc.png"):
+        archives.image(tmp_path / name)
+    for name in ("experiment.yml", "provenance.json"):
+        (tmp_path / "runs/moths" / name).write_text("{}")
+    manifest = ImageFolderSource(tmp_path).load()
+    assert sorted(manifest.table[SPLIT]) == ["test", "train", "val"]
+    assert "1 folders of runs not looked into, such as runs/moths." in manifest.notes
+    assert list_images(tmp_path / "runs/moths").files == ["evaluation/roc.png"], "unless it is what was asked for"
 
 
 def test_camera_trap_boxes_are_specimens_and_sequences_are_groups(tmp_path):
