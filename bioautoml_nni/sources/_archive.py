@@ -78,6 +78,8 @@ def _read_darwin_core(path: Path, notes: list[str]) -> Archive:
         RuntimeError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
         reason = " ".join(str(error).split())
+        if isinstance(error, OSError) and error.strerror and error.filename:
+            reason = f"{Path(error.filename).name}: {error.strerror}"
         raise DataError(f"{path}: cannot be read as a Darwin Core archive ({reason}); download it again.") from error
 
 

@@ -1,4 +1,5 @@
-"""Darwin Core archives whose encoding the library that reads them cannot take: UTF-16, UTF-32, and unknown ones."""
+"""Darwin Core archives that the library that reads them cannot take as they are: in UTF-16, UTF-32 or an unknown
+encoding, packed again with the folder around them, or with files in another case than meta.xml says."""
 
 from __future__ import annotations
 
@@ -28,38 +29,79 @@ def in_plain_encoding(path: Path, notes: list[str]) -> Iterator[Path]:
         ValueError: for a file that leads out of the archive.
         ElementTree.ParseError: for a meta.xml that is none.
     """
-    meta = _meta(path)
-    if meta is None or (_is_plain_xml(meta) and not any(map(_is_odd, _declared(meta).values()))):
+    place = _place_of_meta(path)
+    meta = None if place is None else _content(path, place)
+    if place is None or meta is None:
         yield path
         return
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "archive"
+    declared = _declared(meta)
+    odd = not _is_plain_xml(meta) or any(map(_is_odd, declared.values()))
+    if not odd and place == META and not any(_is_misnamed(path, name) for name in declared):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "archive"
         if path.is_dir():
             shutil.copytree(path, folder)
         else:
             shutil.unpack_archive(path, folder, "zip")  # whose names `_require_sane` has looked at
-        here = next(iter(sorted(folder.rglob(META)))).parent
-        for name, declared in _declared(meta).items():
+        here = (folder / place).parent
+        (folder / place).rename(here / META)
+        for name, encoding in declared.items():
             if not (here / name).resolve().is_relative_to(folder.resolve()):
                 raise ValueError(f"{name} leads outside of the archive")
-            _as_utf8(here / name, declared, notes)
-        text = meta.decode(encoding_of(io.BytesIO(meta)))
-        (here / META).write_text(ENCODING.sub(r"\1\2UTF-8\2", text), encoding="utf-8")
+            _take_other_case(here, name, notes)
+            if odd and (here / name).is_file():
+                _as_utf8(here / name, encoding, notes)
+        if odd:
+            text = meta.decode(encoding_of(io.BytesIO(meta)))
+            (here / META).write_text(ENCODING.sub(r"\1\2UTF-8\2", text), encoding="utf-8")
         yield here
 
 
-def _meta(path: Path) -> bytes | None:
-    """Return what meta.xml says, None without one."""
-    if path.is_dir():
-        return (path / META).read_bytes() if (path / META).is_file() else None
+def _place_of_meta(path: Path) -> str | None:
+    """Return where meta.xml is, in whatever case and the nearest to the top, None without one."""
+    names = [child.name for child in path.iterdir()] if path.is_dir() else _packed_names(path)
+    found = [name for name in names if name.rpartition("/")[2].lower() == META]
+    return min(found, key=lambda name: (name.count("/"), name != META)) if found else None
+
+
+def _packed_names(path: Path) -> list[str]:
     if not zipfile.is_zipfile(path):
-        return None
+        return []
     try:
         with zipfile.ZipFile(path) as packed:
-            name = next((name for name in packed.namelist() if name.rpartition("/")[2] == META), None)
-            return None if name is None else packed.read(name)
+            return packed.namelist()
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):  # as reading the archive will say
+        return []
+
+
+def _is_misnamed(path: Path, name: str) -> bool:
+    """Whether a file that meta.xml names is there in another case only."""
+    names = [child.name for child in path.iterdir()] if path.is_dir() else _packed_names(path)
+    name = name.removeprefix("./")
+    return name not in names and name.lower() in map(str.lower, names)
+
+
+def _content(path: Path, place: str) -> bytes | None:
+    """Return what meta.xml says, None if it is damaged."""
+    if path.is_dir():
+        return (path / place).read_bytes() if (path / place).is_file() else None
+    try:
+        with zipfile.ZipFile(path) as packed:
+            return packed.read(place)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):  # as reading the archive will say
         return None
+
+
+def _take_other_case(here: Path, name: str, notes: list[str]) -> None:
+    """Give a file the name that meta.xml has for it, if it is the only one that is called so in another case."""
+    if (here / name).exists():
+        return
+    others = [child for child in here.iterdir() if child.name.lower() == name.lower()]
+    if len(others) == 1:
+        notes.append(f"{others[0].name}: is read as {name}, as meta.xml calls it.")
+        others[0].rename(here / name)
 
 
 def _is_plain_xml(meta: bytes) -> bool:

@@ -2,7 +2,9 @@
 
 import io
 import tarfile
+import zipfile
 
+import archives
 import pytest
 from PIL import Image
 
@@ -145,3 +147,24 @@ def test_samples_of_one_name_are_no_sample(tmp_path):
     manifest = WebDatasetSource(tmp_path).load()
     assert manifest.table[LABEL].tolist() == ["ant"] and manifest.table["_id"].tolist() == ["1"]
     assert "'0' of a.tar, which has more than one .cls" in " ".join(manifest.notes)
+
+
+@pytest.mark.parametrize("wart", ["packed with its folders", "in another case"])
+def test_an_archive_that_was_packed_again_is_read(tmp_path, wart):
+    archives.write_darwin_core(tmp_path, packed=False)
+    whole = DarwinCoreSource(tmp_path, archive="archive").load()
+    with zipfile.ZipFile(tmp_path / "again.zip", "w") as packed:
+        for file in sorted((tmp_path / "archive").iterdir()):
+            name = file.name.upper() if "case" in wart else f"download/gbif/{file.name}"
+            packed.write(file, name)
+        packed.writestr("__MACOSX/._meta.xml", b"\0\5\x16\7")
+    again = DarwinCoreSource(tmp_path, archive="again.zip").load()
+    assert again.table.equals(whole.table)
+    assert ("as meta.xml calls it" in " ".join(again.notes)) is ("case" in wart)
+
+
+def test_a_file_that_the_archive_lacks_is_named_without_the_place_of_its_copy(tmp_path):
+    archives.write_darwin_core(tmp_path, packed=False)
+    (tmp_path / "archive" / "occurrence.txt").unlink()
+    with pytest.raises(DataError, match=r"\(occurrence\.txt: No such file"):
+        DarwinCoreSource(tmp_path, archive="archive").load()
