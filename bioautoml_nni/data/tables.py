@@ -305,6 +305,8 @@ def read_names(path: Path) -> list[str]:
     Raises:
         DataError: if the file is missing or cannot be read.
     """
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such list of names; check its path.")
     try:
         require_text(path.read_bytes()[:64])
         lines = LINE_END.split(read_text(path))

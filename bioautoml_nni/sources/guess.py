@@ -45,7 +45,7 @@ MAX_PARTS = 4
 UNNAMED = 999
 NAMES: dict[str, str] = {
     "image": "image|img|picture|photo|foto|bild|bilddatei|imagen|imagem|fichier|archivo|arquivo|datei|file|filename|"
-    "file_name|filepath|path|pfad|chemin|ruta|caminho|associated_media|url",
+    "fotografia|aufnahme|file_name|filepath|path|pfad|chemin|ruta|caminho|associated_media|url",
     "label": "label|species|scientific_name|taxon|taxon_name|class|klasse|art|espece|especie|artname|nom|nombre|nome|"
     "name|taxa|order|ordnung|ordre|orden|ordem|family|familie|famille|familia|genus|gattung|genre|genero|category|"
     "categorie|categoria|target|det|pest|plaga|praga|ravageur|schadling|schaedling|insect|insekt|insecte|insecto|inseto",
@@ -53,7 +53,7 @@ NAMES: dict[str, str] = {
     "sample_id|nummer|inventarnummer|inventarnr|inv_nr|kat_nr|katalognummer|numero|number|no|nr|num|uuid|barcode|codigo",
     "group": "group|event|event_id|trap|trap_id|visit|station|falle|fallen_id|piege|trampa|armadilha|sample|"
     "sampling_event|deployment|sequence|seq_id|individual|tray|drawer|kasten|plot|parcela|parcelle|site|standort|"
-    "fundort|sitio|local|lieu|localite|specimen|individu|individuo|ejemplar|exemplar|exemplaire|tier|"
+    "fundort|sitio|local|lieu|localite|localidad|localidade|specimen|individu|individuo|ejemplar|exemplar|exemplaire|tier|"
     "farm|finca|field|feld|campo|greenhouse|gewachshaus|invernadero|serre|lot|lote|batch",
 }
 """What columns are called in English, German, French, Spanish and Portuguese, and by Darwin Core; best first."""

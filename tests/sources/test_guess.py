@@ -105,3 +105,11 @@ def test_a_table_of_images_and_labels_alone_is_learned_from_images(tmp_path, cap
     assert settings.modalities == ["image"] and settings.split.group == "finca"
     checked = in_process(capsys, "check", tmp_path / "experiment.yml", "--output", tmp_path / "audit.json")
     assert checked[0] in (0, 1), checked[1]
+
+
+def test_a_place_in_spanish_is_what_was_collected_together(tmp_path):
+    rows = [f"{n}.png,{'ant' if n % 2 else 'bee'},finca {n // 4}" for n in range(24)]
+    (tmp_path / "t.csv").write_text("Fotografía,Especie,Localidad\n" + "\n".join(rows), encoding="utf-8")
+    found = guess(tmp_path / "t.csv")
+    assert found.values["split"] == {"method": "group", "group": "Localidad"}
+    assert "its name" in found.reasons["image"]
