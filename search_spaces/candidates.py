@@ -12,6 +12,8 @@ ENCODER_PARAMETERS, ENCODER_FLOPS = 3.37e6, 0.39e9
 """Of the whole encoder without classifier; FLOPs at `SIZE` pixels."""
 TRUNK_PARAMETERS, TRUNK_FLOPS = 2.36e6, 0.34e9
 """Of its stages up to the fifth."""
+SMALLER = ((5, TRUNK_PARAMETERS, TRUNK_FLOPS), (4, 0.70e6, 0.25e9), (3, 0.25e6, 0.16e9))
+"""Stages that a fine-tuned encoder may end with on devices without room for all of it, with parameters and FLOPs."""
 SIZE = 160
 """Edge of the images, as in examples/pitfall/probe.yml."""
 LOOKING = 0.01
@@ -34,6 +36,16 @@ class _OnEncoder(Candidate):
 
     def cost(self, work: Work) -> tuple[float, float] | None:
         return ENCODER_PARAMETERS, ENCODER_FLOPS * (image_size(work) / SIZE) ** 2
+
+    def _whole(self, work: Work) -> bool:
+        """Whether the device has room for the whole encoder, with its embedding."""
+        return _fits(work, ENCODER_PARAMETERS, ENCODER_FLOPS)
+
+
+def _fits(work: Work, parameters: float, flops: float) -> bool:
+    """Whether a network of that size, with FLOPs at `SIZE` pixels, is within the budget."""
+    budget = work.experiment.derivation.budget
+    return budget is None or not budget.overrun(parameters, flops * (image_size(work) / SIZE) ** 2)
 
 
 def image_size(work: Work) -> int:
@@ -104,11 +116,6 @@ class TrunkCandidate(_OnEncoder):
             "training.drop_path": 0.0, "training.auxiliary_weight": 0.0, "training.patience": None,
         }  # fmt: skip
 
-    def _whole(self, work: Work) -> bool:
-        """Whether the device has room for the whole encoder, whose embedding then stands beside the cells."""
-        budget, cost = work.experiment.derivation.budget, super().cost(work)
-        return budget is None or cost is None or not budget.overrun(*cost)
-
     def _seeds(self, work: Work) -> dict[str, Any]:
         """Return another seed of search and training for a repetition, with the same parts of the data."""
         if not self.number:
@@ -150,7 +157,7 @@ class StudentCandidate(TrunkCandidate):
 
 
 class FineTunedCandidate(_OnEncoder):
-    """A pretrained encoder, trained along with a linear classifier on its embedding and the metadata."""
+    """A pretrained encoder, as many of its stages as fit, trained along with a linear classifier and the metadata."""
 
     row = "as_configured"
     needs: ClassVar[tuple[str, ...]] = ("image",)
@@ -161,19 +168,29 @@ class FineTunedCandidate(_OnEncoder):
     kind = "fine-tuned encoder"
     epochs = 10
 
+    def cost(self, work: Work) -> tuple[float, float] | None:
+        if self._whole(work):
+            return super().cost(work)
+        _, parameters, flops = self._smaller(work)
+        return parameters, flops * (image_size(work) / SIZE) ** 2
+
     def seconds(self, work: Work) -> float:
         pixels = (image_size(work) / SIZE) ** 2
         stored = self._stored(work)
         looking = LOOKING * work.total * (1 + VIEWS) if stored else 0.0
-        return pixels * (looking + REFITTED * (TUNING_LATE if stored else TUNING) * work.trained * self.epochs)
+        share = 1.0 if self._whole(work) else self._smaller(work)[2] / ENCODER_FLOPS
+        step = share * (TUNING_LATE if stored else TUNING)
+        return pixels * (looking + REFITTED * step * work.trained * self.epochs)
 
     def settings(self, work: Work, share: float) -> Mapping[str, Any]:
+        whole = self._whole(work)
         return {
             "data.image_size": image_size(work),
             "space": {
                 "name": "multimodal", "cells": 0,
                 "trunk": {
-                    "encoder": ENCODER, "embedding": True, "frozen": False,
+                    "encoder": ENCODER, "embedding": whole, "frozen": False,
+                    **({} if whole else {"stage": self._smaller(work)[0]}),
                     **({"frozen_stages": FROZEN_STAGES, "views": VIEWS} if self._stored(work) else {}),
                 },
             },
@@ -183,6 +200,11 @@ class FineTunedCandidate(_OnEncoder):
             "training.mixup": 0.2, "training.cutmix": 0.0, "training.epochs": scaled_epochs(self.epochs, share, 5),
             "training.drop_path": 0.0, "training.auxiliary_weight": 0.0, "training.patience": None,
         }  # fmt: skip
+
+    @staticmethod
+    def _smaller(work: Work) -> tuple[int, float, float]:
+        """Return the last stage that the device has room for, with what it costs; the first of them if it has none."""
+        return next((stage for stage in SMALLER if _fits(work, *stage[1:])), SMALLER[-1])
 
     @staticmethod
     def _stored(work: Work) -> bool:

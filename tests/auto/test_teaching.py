@@ -19,6 +19,7 @@ from bioautoml_nni.config.load import changed
 from bioautoml_nni.config.schema import DataConfig, SplitConfig
 from bioautoml_nni.data import splits
 from bioautoml_nni.data.manifest import LABEL
+from bioautoml_nni.features import load_encoder
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
@@ -109,6 +110,37 @@ def test_fine_tuning_keeps_maps_where_the_cache_has_room(work):
     assert tuned.seconds(fitting) < tuned.seconds(crowded)
     for of in (fitting, crowded):
         changed(of.experiment, tuned.settings(of, 1.0), "fine_tuned")  # an experiment that is valid
+
+
+@pytest.mark.parametrize(
+    ("limits", "stage"),
+    [
+        ({"derivation.target": "station"}, None),
+        ({"derivation.target": "trap"}, 5),
+        ({"derivation.max_parameters": 1_000_000}, 4),
+        ({"derivation.max_mflops": 300}, 4),
+        ({"derivation.max_parameters": 500_000}, 3),
+    ],
+)
+def test_fine_tuning_takes_the_stages_that_the_device_has_room_for(work, limits, stage):
+    fitting = dataclasses.replace(work, experiment=changed(work.experiment, limits, "test"))
+    tuned = next(step.candidate for step in make_plan(fitting, Limits.of(fitting.experiment.derivation), Clock(1.0))
+                 if step.name == "fine_tuned")  # fmt: skip
+    trunk = changed(fitting.experiment, tuned.settings(fitting, 1.0), "fine_tuned").space.arguments["trunk"]
+    assert (trunk.get("stage"), trunk["embedding"]) == (stage, stage is None)
+    measured = load_encoder(trunk["encoder"]).stages(tuned.settings(fitting, 1.0)["data.image_size"])
+    parameters, flops = tuned.cost(fitting)
+    if stage is not None:
+        assert parameters == pytest.approx(measured[stage].parameters, rel=0.02)
+        assert flops == pytest.approx(measured[stage].flops, rel=0.02)
+    assert not fitting.experiment.derivation.budget.overrun(parameters, flops)
+
+
+def test_fine_tuning_is_left_out_where_no_stage_fits(work):
+    tiny = dataclasses.replace(work, experiment=changed(work.experiment, {"derivation.max_mflops": 100}, "test"))
+    steps = make_plan(tiny, Limits.of(tiny.experiment.derivation), Clock(1.0))
+    (tuned,) = (step for step in steps if step.name == "fine_tuned")
+    assert tuned.seconds is None or tuned.teaches
 
 
 def test_another_seed_with_that_of_the_split_draws_the_same_parts():
