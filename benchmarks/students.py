@@ -50,7 +50,7 @@ def run(output: Path, overrides: list[str]) -> RunDirectory:
 def without_teacher(taught: RunDirectory, output: Path) -> RunDirectory:
     """Train the architecture of a run once more, by the labels alone."""
     if not output.exists():
-        shutil.copytree(taught.path, output, ignore=shutil.ignore_patterns("retrain", "evaluation", "teacher"))
+        shutil.copytree(taught.path, output, ignore=shutil.ignore_patterns("retrain", "evaluation", "teacher*"))
     found = RunDirectory.open(output, ["training.distillation=null"])
     run_stages(found, ("retrain", "evaluate"), Console())
     return found
@@ -86,11 +86,16 @@ def has(row: str, seed: int, teacher: str) -> bool:
     return bool(((table["row"] == row) & (table["seed"] == seed) & (table["teacher"] == teacher)).any())
 
 
-def students(folder: Path, runs: Path, seed: int, extra: list[str]) -> None:
-    """Measure one seed of the searched student."""
+def teacher_of(folder: Path, extra: list[str]) -> str:
+    """Return the name of the teacher: an encoder, or the file of a run or an experiment."""
     teacher = load_experiment(EXPERIMENT, [f"data.root={folder}", *extra]).training.distillation
     assert teacher is not None, "the example names one"
-    name = Path(teacher.teacher).name
+    return Path(teacher.teacher).name
+
+
+def students(folder: Path, runs: Path, seed: int, extra: list[str]) -> None:
+    """Measure one seed of the searched student."""
+    name = teacher_of(folder, extra)
     if has("student", seed, name) and has("student", seed, "none"):
         return
     taught = run(runs / f"student-{seed}-taught", [f"data.root={folder}", f"seed={seed}", *extra])
@@ -102,11 +107,12 @@ def students(folder: Path, runs: Path, seed: int, extra: list[str]) -> None:
 
 def network(folder: Path, runs: Path, name: str, seed: int, extra: list[str]) -> None:
     """Measure a network of timm, from scratch, by the same recipe and teacher."""
-    if has(name, seed, "efficientnet_lite0"):
+    teacher = teacher_of(folder, extra)
+    if has(name, seed, teacher):
         return
     overrides = [f"data.root={folder}", f"seed={seed}", f"space={{name: timm, encoder: {name}}}"]
     overrides += ["derivation={}", "retrain.channels=null", *extra]
-    add(line(run(runs / f"{name}-{seed}", overrides), name, seed, "efficientnet_lite0"))
+    add(line(run(runs / f"{name}-{seed}", overrides), name, seed, teacher))
 
 
 def table() -> str:

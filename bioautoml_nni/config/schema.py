@@ -51,8 +51,9 @@ class DistillationConfig(Section):
     """What a network learns from a teacher besides the labels."""
 
     teacher: str = Field(
-        description="the directory of a run with the same classes, retrained at least; or an encoder, such as "
-        "efficientnet_lite0; or a .parquet of logits or embeddings by specimen id"
+        description="an experiment file, whose network is trained first, on the same data, and kept in the run; or the "
+        "directory of a run with the same classes, retrained at least; or an encoder, such as efficientnet_lite0; or a "
+        ".parquet of logits or embeddings by specimen id"
     )
     weight: float = Field(0.5, gt=0, le=1, description="of the distillation loss; the label loss has weight 1 - weight")
     temperature: float = Field(2.0, ge=1)

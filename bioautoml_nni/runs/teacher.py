@@ -1,4 +1,4 @@
-"""The teacher of a distillation: the network of an earlier run, an encoder with a head, or a table made elsewhere.
+"""The teacher of a distillation: the network of a run, an encoder with a head, or a table made elsewhere.
 
 Whatever it is, it gives logits under the training prior of the specimens that the network is trained on, and was itself
 trained on none that the run validates or tests with.
@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from ..config import Experiment, load_experiment
+from ..config.load import changed
 from ..data import splits
 from ..registry import plugins
 from ..training.distillation import Distillation, KnownLogits, LiveTeacher, Teacher
 from ..training.top_logits import Answers, TopLogits, kept
-from ..utils.errors import RunDirectoryError
+from ..utils.errors import ConfigError, RunDirectoryError
 from .directory import RunDirectory
 from .prepared import PreparedData
 from .teacher_asked import Asked
@@ -32,9 +34,9 @@ def distillation(
 ) -> Distillation | None:
     """Return what a section's teacher adds to the loss; None without a teacher.
 
-    A run sees each image once, unchanged, at its own size and with its own reading of the metadata, unless the section
-    says ``same_view``. An encoder's head is fitted to the training split alone, once, and kept in the run. A table is
-    taken as it is.
+    A run, that of an experiment file too, sees each image once, unchanged, at its own size and with its own reading of
+    the metadata, unless the section says ``same_view``. An encoder's head is fitted to the training split alone, once,
+    and kept in the run. A table is taken as it is.
 
     Args:
         section: "training" or "search".
@@ -72,7 +74,8 @@ def require_teacher(run: RunDirectory) -> None:
     """Check what can be checked of a run's teachers before anything is trained.
 
     Raises:
-        RunDirectoryError: if one is neither a run nor an encoder nor a table.
+        RunDirectoryError: if one is neither a run nor an experiment nor an encoder nor a table.
+        ConfigError: for an experiment that is wrong.
         DataError: for a table that cannot be read.
     """
     for section in SECTIONS:
@@ -82,10 +85,15 @@ def require_teacher(run: RunDirectory) -> None:
         if is_table(settings.teacher):
             read_teacher(Path(settings.teacher), f"{section}.distillation.teacher")
             continue
+        if is_experiment(settings.teacher):
+            teacher_experiment(run, settings.teacher, f"{section}.distillation.teacher")
+            continue
         try:
             RunDirectory.open(Path(settings.teacher))
         except RunDirectoryError as error:
-            raise RunDirectoryError(f"{error} A teacher may also be an encoder or a .parquet of logits.") from error
+            raise RunDirectoryError(
+                f"{error} A teacher may also be an experiment file, an encoder or a .parquet of logits."
+            ) from error
 
 
 def is_encoder(teacher: str) -> bool:
@@ -98,12 +106,48 @@ def is_table(teacher: str) -> bool:
     return Path(teacher).suffix.lower() == ".parquet"
 
 
+def is_experiment(teacher: str) -> bool:
+    """Whether a teacher is named by an experiment file, whose network is trained before it teaches."""
+    return Path(teacher).suffix.lower() in (".yml", ".yaml")
+
+
+def teacher_folder(run: RunDirectory, teacher: str) -> Path:
+    """Return the directory of the run that teaches; that of an experiment file lies in the directory of its student."""
+    return run / "teachers" / Path(teacher).stem if is_experiment(teacher) else Path(teacher)
+
+
+def teacher_experiment(run: RunDirectory, teacher: str, key: str) -> Experiment:
+    """Return the experiment of a teacher: as its file has it, on the data and the splits of the student.
+
+    It sees images of its own size, and does not learn from the validation split, by which its student is judged.
+
+    Args:
+        key: that names the teacher, for messages.
+
+    Raises:
+        ConfigError: for an experiment that is wrong, or has an experiment for its own teacher.
+    """
+    begun = teacher_folder(run, teacher)
+    if (begun / "experiment.yml").is_file():
+        return RunDirectory.open(begun).experiment
+    own, told = run.experiment.model_dump(mode="json"), load_experiment(Path(teacher))
+    for section in SECTIONS:
+        settings = getattr(told, section).distillation
+        if settings is not None and is_experiment(settings.teacher):
+            also = f"{Path(settings.teacher).name} is an experiment too"
+            sentence = f"{also}; the teacher of {key} may be taught by a run, an encoder or a table."
+            raise ConfigError([f"{section}.distillation.teacher: {sentence}"], teacher)
+    seen = {"image_size": told.data.image_size, "modalities": told.data.modalities}
+    kept = {name: own[name] for name in ("seed", "threads", "cache", "audit")}
+    return changed(told, {**kept, "data": {**own["data"], **seen}, "retrain.refit": False}, teacher)
+
+
 def _teacher(name: str, asked: Asked, live: bool) -> Teacher:
     if is_table(name):
         known = Answers(1, len(asked.data.table), len(asked.data.classes), asked.top_k, asked.temperature)
         known.put(0, np.arange(len(asked.data.table)), table_logits(Path(name), asked))
         return known.teacher()
-    found = EncoderTeacher(name, asked) if is_encoder(name) else RunTeacher(Path(name), asked)
+    found = EncoderTeacher(name, asked) if is_encoder(name) else RunTeacher(teacher_folder(asked.run, name), asked)
     if not live:
         return found.teacher() if isinstance(found, EncoderTeacher) else found.answers().teacher()
     image, metadata = asked.data.image, getattr(found, "metadata", asked.data.metadata)

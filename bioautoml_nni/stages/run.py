@@ -45,9 +45,18 @@ def _run_stages(run: RunDirectory, names: Sequence[str], console: Console, force
         if name == "search" and not run.experiment.derivation.searched and name != force:
             console.print(f"[dim]search: not needed for derivation.method={run.experiment.derivation.method}.")
             continue
+        _train_teacher(name, run, console)
         console.print(f"[bold]Stage {list(STAGES).index(name) + 1} of {len(STAGES)}:[/] {name}", highlight=False)
         with run.stage(name):
             _do(name, run, console)
+
+
+def _train_teacher(name: str, run: RunDirectory, console: Console) -> None:
+    """Train the network that teaches in a stage, if an experiment file names it and that is not done."""
+    if any(getattr(run.experiment, section).distillation for section in ("search", "training")):
+        from .taught import train_teacher  # with torch
+
+        train_teacher(run, name, console)
 
 
 def _do(name: str, run: RunDirectory, console: Console) -> None:
@@ -71,6 +80,7 @@ def begin_training(run: RunDirectory, epochs: int, console: Console) -> None:
     from .retrain import begin
 
     with locked(run.path):
+        _train_teacher("retrain", run, console)
         begin(run, console, epochs)
 
 

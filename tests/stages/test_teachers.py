@@ -1,11 +1,13 @@
 """Teachers in the search and in the training: an encoder end to end, who is taught when, what is refused."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import in_process, write_experiment, write_table
 from rich.console import Console
 
@@ -22,6 +24,7 @@ from bioautoml_nni.stages.search import search_parts
 from bioautoml_nni.training.distillation import LiveTeacher
 from bioautoml_nni.training.weights import load_weights
 from bioautoml_nni.utils.errors import ConfigError, DataError
+from bioautoml_nni.utils.yaml_files import load_yaml
 
 SILENT = Console(quiet=True)
 ENCODER = "timm:resnet10t@random"
@@ -218,3 +221,56 @@ def test_views_that_a_teacher_cannot_see_are_refused_at_once(tmp_path, capsys):
     assert "training.distillation.same_view: a table knows the plain images only" in said
     with pytest.raises(ConfigError, match="training.distillation.same_view: there are no images"):
         load_experiment(path, ["data.modalities=[metadata]", "space={name: multimodal}"])
+
+
+@pytest.fixture
+def taught_by_a_file(tmp_path):
+    """An experiment whose teacher is another one, which sees larger images and has not been trained."""
+    write_table(tmp_path / "data")
+    teacher = write_experiment(tmp_path, tmp_path / "elsewhere", name="teacher", seed=7, retrain={"refit": True})
+    values = load_yaml(teacher.read_text())
+    values["data"].update(image_size=20, split={"method": "stratified"})  # the student's data, split and seed hold
+    (tmp_path / "teacher.yml").write_text(yaml.safe_dump(values))
+    lessons = {"teacher": "teacher.yml", "weight": 0.5}
+    training = {"epochs": 2, "batch_size": 8, "warmup_steps": 2, "distillation": lessons}
+    return write_experiment(tmp_path, tmp_path / "data", training=training)
+
+
+def test_an_experiment_file_is_trained_first_on_the_same_data_and_kept(taught_by_a_file, tmp_path, capsys):
+    code, text = in_process(capsys, "run", taught_by_a_file, "--output", tmp_path / "run")
+    assert code == 0, text
+    student, teacher = (RunDirectory.open(tmp_path / name) for name in ("run", "run/teachers/teacher"))
+    assert (teacher / "splits.csv").read_text() == (student / "splits.csv").read_text()
+    assert teacher.experiment.data.image_size == 20 and teacher.experiment.seed == student.experiment.seed
+    assert not teacher.experiment.retrain.refit  # it would know the validation split, by which its student is judged
+    assert teacher.done("retrain") and not teacher.done("evaluate")
+    data = PreparedData.load(student)
+    found = distillation(student, data, SILENT).teacher.values[0][data.in_training]
+    named = RunDirectory(student.path, changed(student.experiment, {
+        "training.distillation.teacher": str(teacher.path)
+    }, "test"))  # fmt: skip
+    assert np.array_equal(found, distillation(named, data, SILENT).teacher.values[0][data.in_training])
+
+    trained = (teacher / "retrain/model.pt").stat().st_mtime_ns
+    (tmp_path / "teacher.yml").unlink()  # it is needed no more
+    code, text = in_process(capsys, "retrain", tmp_path / "run", "--set", "training.epochs=1")
+    assert code == 0, text
+    assert (teacher / "retrain/model.pt").stat().st_mtime_ns == trained
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name: x\nsorce: csv\n", "teacher.yml: .* sorce: there is no such key"),
+        (None, "teacher.yml: .* there is no such file"),
+        (
+            "name: x\ndata: {source: csv, root: .}\ntraining: {distillation: {teacher: other.yml}}\n",
+            "training.distillation.teacher: other.yml is an experiment too; .* by a run, an encoder or a table",
+        ),
+    ],
+)
+def test_a_file_that_cannot_teach_is_refused_at_once(taught_by_a_file, tmp_path, capsys, text, words):
+    (tmp_path / "teacher.yml").unlink() if text is None else (tmp_path / "teacher.yml").write_text(text)
+    code, said = in_process(capsys, "run", taught_by_a_file, "--output", tmp_path / "run")
+    assert code == 2 and re.search(words, " ".join(said.split())), said
+    assert not (tmp_path / "run/search").exists()
