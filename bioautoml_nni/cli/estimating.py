@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.table import Table
 
 from .shared import console
@@ -21,6 +23,16 @@ def is_long(directory: object) -> bool:
         return False
     epochs = directory.experiment.search.epochs + directory.experiment.training.epochs
     return epochs * len(read_own(directory / "splits.csv")) > LONG
+
+
+def uncounted(experiment: object) -> str:
+    """Return a sentence on the teachers, of which a dry run knows nothing; empty without one."""
+    from ..config import Experiment
+
+    assert isinstance(experiment, Experiment)
+    lessons = (experiment.search.distillation, experiment.training.distillation)
+    names = sorted({Path(settings.teacher).name for settings in lessons if settings is not None})
+    return f"Not counted: to train and to ask the teacher {' and '.join(names)}." if names else ""
 
 
 def show_estimate(experiment: object) -> None:
@@ -47,3 +59,5 @@ def show_estimate(experiment: object) -> None:
         f"Memory {found.memory_mb / 1000:.1f} GB. Disk: {images}run directory about {found.run_mb:.0f} MB. From a "
         f"dry run of {found.sampled:,} specimens on this machine, as busy as it is now."
     )
+    if teachers := uncounted(experiment):
+        console.print(teachers, markup=False, highlight=False)

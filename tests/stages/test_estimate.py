@@ -10,7 +10,8 @@ from conftest import bioautoml, tiny_experiment, write_experiment, write_table
 from rich.console import Console
 
 from bioautoml_nni.cli import estimating
-from bioautoml_nni.config import parse_experiment
+from bioautoml_nni.config import load_experiment, parse_experiment
+from bioautoml_nni.config.load import changed
 from bioautoml_nni.data import splits
 from bioautoml_nni.data.image_store import ImageStore
 from bioautoml_nni.derivation.halving import halving
@@ -86,6 +87,14 @@ def test_what_would_end_the_run_ends_the_estimate(table_root, tmp_path):
     path = write_experiment(tmp_path, table_root)
     done = bioautoml("estimate", path, "--set", "data.max_unreadable=0")
     assert done.returncode == 2 and "dry run:" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_teachers_are_named_since_their_time_is_not_counted(tmp_path):
+    experiment = load_experiment(write_experiment(tmp_path, tmp_path / "data"))
+    assert estimating.uncounted(experiment) == ""
+    lessons = {"training.distillation.teacher": "/there/finetune.yml", "search.distillation.teacher": "timm:resnet18"}
+    said = estimating.uncounted(changed(experiment, lessons, "test"))
+    assert said == "Not counted: to train and to ask the teacher finetune.yml and timm:resnet18."
 
 
 def test_a_long_run_says_what_it_will_take(finished, monkeypatch):
