@@ -18,6 +18,7 @@ from nni.nas.experiment.config import NasExperimentConfig
 from nni.runtime.log import silence_stdout, start_stdout_logging
 from torch import Tensor, nn
 
+from .utils.errors import PluginError
 from .utils.interruption import interruptible
 from .utils.nni_locks import remove_left_over_locks
 from .utils.quiet import quiet
@@ -43,9 +44,24 @@ def run_one_shot(
     try:
         with _silent(), interruptible(lambda: evaluator.trainer.interrupted):
             experiment.run()
-        return strategy.oneshot_module.export_probs(), strategy.supernet.state_dict()
+        return _exported(strategy), strategy.supernet.state_dict()
     finally:
         experiment.stop()
+
+
+def _exported(strategy: Any) -> Mapping[str, Mapping[Any, float]]:
+    """Return the architecture weights of a finished search.
+
+    Raises:
+        PluginError: if the strategy's are no shares by label and candidate.
+    """
+    weights = strategy.oneshot_module.export_probs()
+    if not isinstance(weights, Mapping) or not all(isinstance(own, Mapping) for own in weights.values()):
+        raise PluginError(
+            f"strategy {type(strategy).__name__}: export_probs() must return the share of each candidate by label, not a "
+            f"{type(weights).__name__} of {weights!r:.80}; correct it, or name another strategy."
+        )
+    return weights
 
 
 @contextmanager

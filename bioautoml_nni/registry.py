@@ -11,7 +11,7 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -58,22 +58,43 @@ class Plugin:
     conflict: str | None = None
     """Why the name stands for nothing: two packages claim it."""
 
-    @cached_property
+    @property
     def target(self) -> Any:
         """The plug-in's class or function, imported on first use.
 
         Raises:
-            PluginError: if the entry point cannot be imported, or another package claims its name too.
+            PluginError: see `loaded`.
+        """
+        vars(self)["used"] = True
+        return self.loaded
+
+    @property
+    def is_used(self) -> bool:
+        """Whether somebody has asked for `target`, and not just whether it can be had."""
+        return "used" in vars(self)
+
+    @cached_property
+    def loaded(self) -> Any:
+        """What `target` is, for who only looks at it.
+
+        Raises:
+            PluginError: if the entry point cannot be imported or names no class, or another package claims its name.
         """
         if self.conflict is not None:
             raise PluginError(self.conflict)
+        what = f"{self.kind} plug-in {self.name!r} ({self.entry_point.value})"
         try:
-            return self.entry_point.load()
-        except Exception as error:
+            target = self.entry_point.load()
+        except (Exception, SystemExit) as error:
+            said = " ".join(str(error).split()) or "without a text"
+            said = said if isinstance(error, ImportError) else f"{type(error).__name__}: {said}"
             raise PluginError(
-                f"{self.kind} plug-in {self.name!r} ({self.entry_point.value}) cannot be imported: {error}; "
-                "reinstall or remove the package that declares it."
+                f"{what} cannot be imported: {said}; reinstall or remove the package that declares it."
             ) from error
+        fault = _wrong_form(target)
+        if fault is not None:
+            raise PluginError(f"{what} {fault}; correct or remove the package that declares it.")
+        return target
 
     @property
     def problem(self) -> str | None:
@@ -81,7 +102,7 @@ class Plugin:
         try:
             if self.conflict is None and self.entry_point.module.partition(".")[0] == OWN_PACKAGE:
                 return None
-            _ = self.target
+            _ = self.loaded
         except PluginError as error:
             return str(error)
         return None
@@ -109,12 +130,24 @@ class Plugin:
         Raises:
             PluginError: if it had to be imported, and cannot be.
         """
-        if "target" not in vars(self) and self.conflict is None:
+        if "loaded" not in vars(self) and self.conflict is None:
             try:
                 return source(Declared.find(self.entry_point.module, self.entry_point.attr))
             except (NotPlainError, RecursionError):
                 pass
-        return imported(self.target)
+        return imported(self.loaded)
+
+
+def _wrong_form(target: Any) -> str | None:
+    """Return why what an entry point names is no plug-in, or None."""
+    if not (inspect.isclass(target) or inspect.isroutine(target) or isinstance(target, partial)):
+        kind = "a module" if inspect.ismodule(target) else f"an object, a {type(target).__name__}"
+        return f"is {kind}, and no class; its entry point must read MODULE:CLASS"
+    capabilities = getattr(target, "capabilities", ())
+    sets = (tuple, list, set, frozenset)
+    if not isinstance(capabilities, sets) or not all(isinstance(each, str) for each in capabilities):
+        return f"has capabilities {capabilities!r}, which must be a tuple of texts such as ('skip',)"
+    return None
 
 
 @cache
@@ -159,6 +192,12 @@ def get(kind: str, name: str) -> Plugin:
             f"There is no {kind} plug-in {name!r}{suggestion(name, known)}. Known: {', '.join(known) or 'none'}."
         )
     return known[name]
+
+
+def own_plugins(kind: str) -> list[Plugin]:
+    """Return the plug-ins of a kind that come with this package, but for those whose names others claim."""
+    own = [plugin for plugin in plugins(kind).values() if plugin.entry_point.module.partition(".")[0] == OWN_PACKAGE]
+    return [plugin for plugin in own if plugin.conflict is None]
 
 
 @cache

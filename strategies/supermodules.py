@@ -15,6 +15,7 @@ from nni.nas.hub.pytorch.modules.nasbench101 import NasBench101CellConstraint
 from nni.nas.nn.pytorch import Cell, InputChoice, ModelSpace
 from nni.nas.nn.pytorch.base import recursive_freeze
 from nni.nas.oneshot.pytorch.supermodule import differentiable, operation, sampling
+from nni.nas.oneshot.pytorch.supermodule._expression_utils import evaluate_constant
 from nni.nas.space import model_context
 from torch import nn
 
@@ -49,7 +50,11 @@ class _Native:
             wrong = sorted(set(cls.sampled_only) & set(mixed.mutable_arguments))
             if wrong:
                 raise ValueError(f"its {' and '.join(wrong)} can be sampled (random_paths) but not mixed")
+            mixed.require_mixable()
         return mixed
+
+    def require_mixable(self) -> None:
+        """Raise `ValueError` where open arguments only go together in ways that a weighted sum cannot mix."""
 
 
 class MixedLinear(_Native, operation.MixedLinear):
@@ -60,6 +65,22 @@ class MixedConv2d(_Native, operation.MixedConv2d):
     """A convolution with open numbers of channels, kernel sizes, also tuples of them, and what a path can sample."""
 
     sampled_only = ("stride", "dilation")
+
+    def require_mixable(self) -> None:
+        """Groups can be mixed where each has the same number of channels, as in depthwise convolutions."""
+        opened = self.mutable_arguments
+        if "groups" not in opened:
+            return
+        wanted = (
+            "its groups can be sampled (random_paths), and mixed only where channels in and out are open in proportion"
+        )
+        for channels in ("in_channels", "out_channels"):
+            if channels not in opened:
+                raise ValueError(wanted)
+            try:
+                evaluate_constant(opened[channels] / opened["groups"])
+            except ValueError as error:
+                raise ValueError(wanted) from error
 
     def super_init_argument(self, name: str, mutable_expr: Any) -> Any:
         """Return the largest value, of tuples in each dimension."""
@@ -195,6 +216,13 @@ class SampledCell(_FreezableCell, sampling.PathSamplingCell):
     """One path through such a cell."""
 
 
+class SampledLayer(sampling.PathSamplingLayer):
+    """A sampled candidate, whose output may be anything; NNI's sums it up, which only numbers and tensors allow."""
+
+    def _reduction(self, items: list[Any], sampled: list[Any]) -> Any:
+        return items[0] if len(items) == 1 else super()._reduction(items, sampled)
+
+
 class SampledInput(sampling.PathSamplingInput):
     """A sampled set of inputs; as NNI's, with reasons for what it cannot take."""
 
@@ -228,6 +256,7 @@ DIFFERENTIABLE: tuple[Hook, ...] = (MixedNasBench101.mutate, MixedCell.mutate, M
 
 SAMPLING: tuple[Hook, ...] = (
     SampledNasBench101.mutate,
+    SampledLayer.mutate,
     SampledInput.mutate,
     SampledCell.mutate,
     SampledRepeat.mutate,
@@ -240,9 +269,11 @@ def only_categorical(model: ModelSpace) -> None:
     """Refuse a space with choices that no supernet can hold.
 
     Raises:
-        PluginError: naming them all: ranges of numbers, and conditions between choices.
+        PluginError: naming them all: ranges of numbers, conditions between choices, and choices of no layer.
     """
     problems = []
+    frozen_by_nni = type(model).freeze.__module__.startswith("nni.nas.nn.")  # which knows layers only
+    own = set(labels_of(model)) if frozen_by_nni else set()
     for label, mutable in model.simplify().items():
         if isinstance(mutable, NasBench101CellConstraint):
             continue
@@ -250,6 +281,8 @@ def only_categorical(model: ModelSpace) -> None:
             reason = f"{type(mutable).__name__} is a condition between choices, which a supernet's parts do not know"
         elif not isinstance(mutable, Categorical | CategoricalMultiple):
             reason = f"{type(mutable).__name__} is a range of numbers; give a list of values"
+        elif str(label) in own:
+            reason = "it is the space's own (add_mutable), and no layer's, so that nothing stands for it in a supernet"
         else:
             continue
         problems.append(f"choice {str(label)!r} cannot be searched: {reason}.")
@@ -269,6 +302,11 @@ def refused(module: Any, name: str, reason: str) -> str:
     """Return the sentence that refuses a module of a space: its choice's label and the reason."""
     labels = labels_of(module)
     what = f"choice {', '.join(map(repr, labels))} " if labels else ""
+    if "dangling mutables" in reason:
+        reason = (
+            "no part of a supernet stands for its open arguments; open are those of two-dimensional convolutions and "
+            "batch norms, of linear layers, layer norms and attention, all else is a LayerChoice of whole layers"
+        )
     return f"{what}({type(module).__name__} at {name}) cannot be searched: {reason}."
 
 

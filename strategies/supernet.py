@@ -23,10 +23,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bioautoml_nni.kernels.mixture import Mixture
+from bioautoml_nni.utils.errors import PluginError
 
 from .candidates import CannotNarrow, channels_of, has_capability, narrowed
 from .relaxations._base import Relaxation
 from .relaxations.softmax import Softmax
+
+
+class UnlikeError(PluginError, ValueError):
+    """Candidates or inputs of a choice that a weighted sum cannot take; the text names the choice."""
 
 
 class MixedOperation(DifferentiableMixedLayer):
@@ -90,7 +95,7 @@ class MixedOperation(DifferentiableMixedLayer):
         """Return the relaxed output, in the form of the candidates' outputs: a tensor, a tuple, a list or a dictionary.
 
         Raises:
-            ValueError: if the outputs differ in form or shape; the text names the choice.
+            UnlikeError: if the outputs differ in form or shape, or a candidate changes its input in place.
         """
         if self.partial_channels == 1:
             return self._relaxed(*args, **kwargs)
@@ -161,7 +166,14 @@ class MixedOperation(DifferentiableMixedLayer):
         self._add_to(mixture.read(features), weights.to(exact) * share.to(exact))
 
     def _candidate(self, name: Any, *args: Any, **kwargs: Any) -> Any:
+        given = args[0] if args and isinstance(args[0], Tensor) and not args[0].is_inference() else None
+        version = None if given is None else given._version
         value = self[name](*args, **kwargs)
+        if given is not None and given._version != version and not self.relaxation.hard and len(self.names) > 1:
+            raise UnlikeError(
+                f"{self._where([self.names.index(name)])} changes its input in place, which the other candidates read; "
+                "let it work on a copy, such as with inplace=False."
+            )
         if self.skip_dropout and self.training and isinstance(value, Tensor) and name in self.with_capability("skip"):
             value = functional.dropout(value, self.skip_dropout)
         return value
@@ -187,7 +199,7 @@ class MixedInput(DifferentiableMixedInput):
         """Return the weighted sum; a node's only input is passed on, since its weight is one whatever alpha is.
 
         Raises:
-            ValueError: if the inputs differ in form or shape; the text names the choice.
+            UnlikeError: if the inputs differ in form or shape; the text names the choice.
         """
         if len(inputs) == 1 and isinstance(inputs[0], Tensor):
             return _OnlyInput.apply(inputs[0], self._arch_alpha)
@@ -281,7 +293,7 @@ def weighted(values: Sequence[Any], weights: Sequence[Tensor], where: str) -> An
         where: what the values are, for the message.
 
     Raises:
-        ValueError: if the values differ in form or shape, or are nothing that can be weighed.
+        UnlikeError: if the values differ in form or shape, or are nothing that can be weighed.
 
     Example:
         >>> import torch
@@ -292,7 +304,7 @@ def weighted(values: Sequence[Any], weights: Sequence[Tensor], where: str) -> An
     if isinstance(first, Tensor):
         shapes = [tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__ for value in values]
         if len(set(shapes)) > 1:
-            raise ValueError(f"{where} give {', '.join(map(str, shapes))}; a weighted sum needs the same from all")
+            raise UnlikeError(f"{where} give {', '.join(map(str, shapes))}; a weighted sum needs the same from all")
         total = weights[0] * first
         for value, weight in zip(values[1:], weights[1:], strict=True):
             same = value.dtype == total.dtype and value.is_floating_point()
@@ -304,12 +316,12 @@ def weighted(values: Sequence[Any], weights: Sequence[Tensor], where: str) -> An
         return None
     if isinstance(first, Mapping):
         if any(not isinstance(value, Mapping) or set(value) != set(first) for value in values):
-            raise ValueError(f"{where} give dictionaries with other keys; a weighted sum needs the same from all")
+            raise UnlikeError(f"{where} give dictionaries with other keys; a weighted sum needs the same from all")
         items = {key: weighted([value[key] for value in values], weights, f"{where} [{key!r}]") for key in first}
         return items if type(first) is not OrderedDict else OrderedDict(items)
     if isinstance(first, tuple | list):
         if any(type(value) is not type(first) or len(value) != len(first) for value in values):
-            raise ValueError(
+            raise UnlikeError(
                 f"{where} give sequences of other kinds or lengths; a weighted sum needs the same from all"
             )
         columns = [
@@ -317,7 +329,7 @@ def weighted(values: Sequence[Any], weights: Sequence[Tensor], where: str) -> An
             for index, column in enumerate(zip(*values, strict=True))
         ]
         return type(first)(*columns) if hasattr(first, "_fields") else type(first)(columns)
-    raise ValueError(f"{where} give {type(first).__name__}, which a weighted sum cannot take")
+    raise UnlikeError(f"{where} give {type(first).__name__}, which a weighted sum cannot take")
 
 
 def skips_of(model: nn.Module) -> dict[str, frozenset[Any]]:

@@ -34,12 +34,21 @@ def test_the_text_shows_the_package():
 def test_the_document_shows_the_rest_of_the_package_and_all_of_its_kinds():
     text = (ROOT / "docs/plugins.md").read_text()
     shown = "".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
-    for name in ("strategies", "fusions", "losses", "sources", "encoders", "methods", "candidates"):
+    for name in (
+        "strategies",
+        "schedules",
+        "relaxations",
+        "fusions",
+        "losses",
+        "sources",
+        "encoders",
+        "methods",
+        "candidates",
+    ):
         source = (PACKAGE / f"beetle_parts/{name}.py").read_text()
         assert source.partition('"""\n\n')[2] in shown, name
     assert (PACKAGE / "setup.cfg").read_text() in text
-    parts_of_ours = {"schedules", "relaxations"}
-    assert {kind for kind in KINDS if f"bioautoml_nni.{kind}" in text} == set(KINDS) - parts_of_ours
+    assert {kind for kind in KINDS if f"bioautoml_nni.{kind} =" in text} == set(KINDS)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +74,8 @@ def test_its_parts_are_found_and_pass_their_suites(installed):
         "assert len(plugins('operations')) == 11\n"
         "check('operations', 'asymmetric_conv')\n"
         "check('regularisers', 'equal_shares', weight=2.0)\n"
+        "check('schedules', 'seldom', every=3)\n"
+        "check('relaxations', 'cold')\n"
         "check('search_spaces', 'one_convolution', sizes=[3, 5, 7])\n"
         "check('fusions', 'sum')\n"
         "check('losses', 'smoothed')\n"
@@ -80,7 +91,7 @@ def test_a_search_uses_them(installed, tmp_path):
     write_table(tmp_path / "data")
     experiment = write_experiment(tmp_path, tmp_path / "data")
     changes = ["space.operations=[asymmetric_conv, skip_connect, zero]", "strategy.regularisers=[equal_shares]"]
-    changes += ["search.epochs=1", "training.epochs=1"]
+    changes += ["search.epochs=1", "training.epochs=1", "strategy.schedule=seldom", "strategy.relaxation=cold"]
     options = [option for change in changes for option in ("--set", change)]
     code = "from bioautoml_nni.cli.main import main; main()"
     done = installed(code, "run", experiment, "--output", tmp_path / "run", *options)

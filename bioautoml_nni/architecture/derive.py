@@ -85,8 +85,8 @@ def derive(
     """
     choices, barred = {}, barred or {}
     for label in topology.choices:
-        allowed = [str(name) for name in weights[label] if name not in barred.get(label, ())]
-        share, best = max((float(weights[label][name]), name) for name in allowed)
+        allowed = {str(name): float(share) for name, share in weights[label].items()}
+        share, best = max((share, name) for name, share in allowed.items() if name not in barred.get(label, ()))
         choices[label] = Choice(choice=best, share=share)
     cells = {kind: _derive_cell(cell, topology, weights, barred) for kind, cell in topology.cells.items()}
     return Architecture(space=space, cells=cells, choices=choices, provenance=dict(provenance or {}))

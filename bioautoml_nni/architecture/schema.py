@@ -201,7 +201,7 @@ class Architecture(_Record):
             ArchitectureError: if a cell, an operation or a choice is not part of `topology`.
         """
         self.check(topology)
-        sample: dict[str, Any] = {label: record.choice for label, record in self.choices.items()}
+        sample: dict[str, Any] = {label: topology.values[label][own.choice] for label, own in self.choices.items()}
         for kind, cell in topology.cells.items():
             kept = {(edge.source, edge.target): edge.operation for edge in self.cells[kind].edges}
             for edge in cell.edges:

@@ -93,13 +93,26 @@ class Topology:
         cells: by kind of cell.
         operations: names of the candidates on every edge, in their order.
         zero: the candidate that means "no connection", if there is one.
-        choices: further labels (the fusion) with their candidates.
+        choices: further labels (the fusion) with their candidates, as texts: architectures and files know no others.
+            They may be given as NNI has them, such as the numbers of a `LayerChoice` made of a list.
+        values: those candidates as they were given, by label and text.
     """
 
     cells: Mapping[str, CellTopology]
     operations: tuple[str, ...]
     zero: str | None
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, Any]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        values = {label: {str(each): each for each in candidates} for label, candidates in self.choices.items()}
+        for label, candidates in self.choices.items():
+            if len(values[label]) < len(candidates):
+                raise ValueError(
+                    f"choice {label!r} has several candidates of one name: {', '.join(map(str, candidates))}"
+                )
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "choices", {label: tuple(known) for label, known in values.items()})
 
     @property
     def empty(self) -> bool:

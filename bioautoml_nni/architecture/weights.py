@@ -101,7 +101,7 @@ def sample_architecture(
             certain[label] = {source: 2.0 ** -(rank + 1) for rank, source in enumerate(drawn(weights[label], node))}
     for label, names in topology.choices.items():
         [chosen] = drawn(weights[label], 1)
-        certain[label] = {name: float(name == chosen) for name in names}
+        certain[label] = {name: float(name == str(chosen)) for name in names}
     return certain
 
 

@@ -22,9 +22,10 @@ from ..runtime.model import Model
 from ..runtime.predict import predict as predict_source
 from ..runtime.request import Request
 from ..utils.atomic import replacing_folder, write_json, write_text
-from ..utils.errors import DataError, ExportError
+from ..utils.errors import DataError, ExportError, RunDirectoryError
+from ..utils.given import as_path, as_texts
 from ..utils.own_files import read_json
-from .frames import as_table, write_frame
+from .frames import as_in_files, as_labels, as_table, write_frame
 from .packing import packed, unpacked
 from .records import NUMBERS
 from .shown import Drawing, Page
@@ -119,13 +120,15 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
         temporary = None
         if self.output is None:
             temporary = tempfile.TemporaryDirectory(prefix="bioautoml-")
-        folder = Path(temporary.name if temporary else str(self.output))
+        folder = Path(temporary.name) if temporary else as_path(self.output, "output")
+        if folder.exists() and not folder.is_dir():
+            raise RunDirectoryError(f"{folder}: is a file; name a folder as output.")
         source, label, image, root = self._source(X, y, folder)
         finished = launch(
             source, Console(quiet=not self.verbose), image=image, label=label, group=self.group, rank=self.rank,
             target=self.target, max_parameters=self.max_parameters, max_mflops=self.max_mflops,
             max_latency_ms=self.max_latency_ms, minutes=self.minutes, output=folder, seed=self.seed,
-            overrides=list(self.overrides), image_root=root, command="SpecimenClassifier.fit",
+            overrides=as_texts(self.overrides, "overrides"), image_root=root, command="SpecimenClassifier.fit",
         )  # fmt: skip
         self._temporary = temporary  # removed when nothing refers to it any more
         self.folder_ = folder
@@ -142,15 +145,16 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(X, str | Path):
             if y is not None:
                 raise DataError("fit: y goes with a data frame or images; a table names its label column itself.")
-            return Path(X), self.label, self.image, None if self.image_root is None else Path(self.image_root)
+            return Path(X), self.label, self.image, self._image_root()
         frame = as_table(X, self.image)
-        label = self.label
+        label = None if self.label is None else str(self.label)
         if y is not None:
-            if len(y) != len(frame):
-                raise DataError(f"fit: X has {len(frame)} specimens and y {len(y)} labels.")
             label = label or "label"
-            frame = frame.assign(**{label: np.asarray(y, dtype=object)})
-        return (*write_frame(frame, folder / "input", self.image, self.image_root, label),)
+            frame = frame.assign(**{label: pd.Series(as_labels(y, len(frame), "fit"), frame.index, dtype=object)})
+        return (*write_frame(frame, folder / "input", self.image, self._image_root(), label),)
+
+    def _image_root(self) -> Path | None:
+        return None if self.image_root is None else as_path(self.image_root, "image_root")
 
     def _take(self, model: Model) -> None:
         self.model_ = model
@@ -214,8 +218,9 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(X, str | Path):
             with tempfile.TemporaryDirectory() as folder:
                 output = Path(folder) / "predictions.parquet"
-                names = None if species_list is None else tuple(species_list)
-                root = None if self.image_root is None else Path(self.image_root)
+                listed = [species_list] if isinstance(species_list, str) else species_list
+                names = None if listed is None else tuple(listed)
+                root = self._image_root()
                 outcome = predict_source(
                     self.model_,
                     Request(
@@ -253,15 +258,19 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
         self._require_fitted()
         frame = read_table(Path(X)) if isinstance(X, str | Path) and Path(X).is_file() else None
         if y is None:
-            table = X if isinstance(X, pd.DataFrame) else frame
+            table = as_table(X, None) if isinstance(X, pd.DataFrame) else frame
             if table is None or self.label_ not in table:
                 raise DataError(f"evaluate: needs labels, as column {self.label_!r} of the table or as y.")
             y = table[self.label_].tolist()
-        labels = pd.Series(list(y), dtype=object)
         answers = self.predict(X).reset_index(drop=True)
-        if len(answers) != len(labels):
-            raise DataError(f"evaluate: X has {len(answers)} specimens and y {len(labels)} labels.")
+        labels = pd.Series(as_labels(y, len(answers), "evaluate"), dtype=object)
         known = labels.notna() & (answers["error"] == "")
+        unseen = sorted({str(own) for own in labels[known]} - set(self.classes_))
+        if unseen:
+            told = ", ".join(map(repr, unseen[:5])) + (", ..." if len(unseen) > 5 else "")
+            warnings.warn(
+                f"{len(unseen)} of the labels were not learned and count as wrong: {told}", UserWarning, stacklevel=2
+            )
         if not known.any():
             raise DataError("evaluate: no specimen has both a label and an image that can be read.")
         truth, named = labels[known].astype(str), answers["prediction"][known].astype(str)
@@ -317,7 +326,7 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
             ExportError: if the folder holds something else.
         """
         self._require_fitted()
-        target = Path(folder)
+        target = as_path(folder, "save")
         if target.exists() and (
             not target.is_dir() or (any(target.iterdir()) and not (target / "export.json").is_file())
         ):
@@ -327,7 +336,7 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
             if hasattr(self, "leaderboard_"):
                 write_text(temporary / "leaderboard.csv", csv_text(self.leaderboard_))
             params = {key: str(value) if isinstance(value, Path) else value for key, value in self.get_params().items()}
-            params["overrides"] = list(self.overrides)
+            params["overrides"] = as_texts(self.overrides, "overrides")
             write_json(temporary / PARAMETERS, {"params": {**params, "output": None}, "label": self.label_})
         return target
 
@@ -338,10 +347,16 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ExportError: if the folder holds no export, or one that changed.
         """
-        model = Model.load(folder)
+        model = Model.load(as_path(folder, "load"))
         kept = model.folder / PARAMETERS
-        known: Mapping[str, Any] = read_json(kept) if kept.is_file() else {"params": {}}
-        made = cls(**known["params"])
+        known: Mapping[str, Any] = read_json(kept) if kept.is_file() else {}
+        params = known.get("params", {})
+        if not isinstance(params, dict) or (unknown := sorted(set(params) - set(cls().get_params()))):
+            what = (
+                f"parameters that are unknown ({', '.join(unknown)})" if isinstance(params, dict) else "no parameters"
+            )
+            raise ExportError(f"{kept}: has {what}; it is damaged or of another version, save the classifier again.")
+        made = cls(**params)
         made.label_ = known.get("label", str(model.info["rank"]))
         if (model.folder / "leaderboard.csv").is_file():
             made.leaderboard_ = read_own(model.folder / "leaderboard.csv", NUMBERS)
@@ -385,7 +400,7 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
             )
         if not len(frame):
             raise DataError("predict: there is nothing to predict.")
-        rows = frame.reset_index(drop=True)
+        rows = as_in_files(frame.reset_index(drop=True))
         logits, failures = model.predict_rows(rows, root, column if model.uses_images else None)
         self._warn(missing)
         return logits, failures, frame

@@ -14,6 +14,8 @@ from ..config import Experiment, load_experiment, parse_experiment
 from ..config.load import apply_overrides, import_plugins
 from ..registry import KINDS, plugins
 from ..runtime.model import Model
+from ..utils.errors import PluginError
+from ..utils.given import as_path, as_texts
 
 Configuration = str | Path | Mapping[str, Any]
 """An experiment.yml, or what stands in one."""
@@ -133,7 +135,7 @@ def load(folder: str | Path) -> Model:
             ...
         bioautoml_nni.utils.errors.ExportError: no-such-folder: holds no exported model; ...
     """
-    return Model.load(folder)
+    return Model.load(as_path(folder, "folder"))
 
 
 def compare(
@@ -163,7 +165,7 @@ def compare(
 
     loaded = _load(config, overrides)
     folder = Path(output) if output is not None else Path("comparisons") / loaded.name
-    return run_comparison(loaded, list(rows), seeds, folder, jobs, Console(quiet=not verbose))
+    return run_comparison(loaded, as_texts(rows, "rows"), seeds, folder, jobs, Console(quiet=not verbose))
 
 
 def list_plugins(kind: str | None = None) -> pd.DataFrame:
@@ -177,6 +179,8 @@ def list_plugins(kind: str | None = None) -> pd.DataFrame:
         >>> bioautoml_nni.list_plugins("relaxations")["name"].tolist()[-1]
         'softmax'
     """
+    if not isinstance(kind, str | None):
+        raise PluginError(f"{kind!r} is no plug-in kind. Kinds: {', '.join(KINDS)}.")
     lines = [
         (name, plugin.name, plugin.description, ", ".join(plugin.capabilities))
         for name in ([kind] if kind else KINDS)
@@ -186,6 +190,7 @@ def list_plugins(kind: str | None = None) -> pd.DataFrame:
 
 
 def _load(config: Configuration, overrides: Sequence[str]) -> Experiment:
+    texts = as_texts(overrides, "overrides")
     if isinstance(config, Mapping):
-        return parse_experiment(apply_overrides(config, overrides))
-    return load_experiment(Path(config), list(overrides))
+        return parse_experiment(apply_overrides(config, texts))
+    return load_experiment(as_path(config, "config"), texts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -99,14 +100,12 @@ def _require_sensible(target: str | None, minutes: float | None, *limits: float 
     problems = []
     if target is not None and target not in all_places().split(", "):
         problems.append(f"--target {target}: is unknown; choose {all_places()}.")
-    if minutes is not None and not minutes > 0:
-        problems.append(f"--minutes {minutes:g}: must be above 0.")
-    names = ("--max-parameters", "--max-mflops", "--max-latency-ms")
-    problems += [
-        f"{name} {limit:g}: must be above 0."
-        for name, limit in zip(names, limits, strict=True)
-        if limit is not None and not limit > 0
-    ]
+    names = ("--minutes", "--max-parameters", "--max-mflops", "--max-latency-ms")
+    for name, limit in zip(names, (minutes, *limits), strict=True):
+        if limit is not None and (not isinstance(limit, Real) or isinstance(limit, bool)):
+            problems.append(f"{name} {limit!r}: must be a number.")
+        elif limit is not None and not 0 < limit < float("inf"):
+            problems.append(f"{name} {limit:g}: must be above 0{' and finite' if limit > 0 else ''}.")
     if problems:
         raise ConfigError(problems, "command line")
 

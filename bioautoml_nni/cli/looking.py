@@ -70,7 +70,7 @@ def list_plugins(
         )
         figures = ENCODER_FIGURES if name == "encoders" else {}
         for column in ("name", "description", *(figures or ["capabilities"])):
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", no_wrap=column == "name")
         for plugin in found.values():
             problem = plugin.problem
             if problem is not None:

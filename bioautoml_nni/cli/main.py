@@ -278,7 +278,9 @@ def main() -> None:
         errors.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
     except Exception as error:
-        cause = outside_cause(error) or place_cause(error)
+        from .postmortem import plugin_cause
+
+        cause = outside_cause(error) or plugin_cause(error) or place_cause(error)
         if debug or cause is None:
             raise
         errors.print(f"[bold red]Error:[/] {escape(cause)}", highlight=False, soft_wrap=True)

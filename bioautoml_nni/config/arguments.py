@@ -7,7 +7,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from ..registry import Plugin, get, suggestion
 from ..utils import signatures
@@ -44,10 +44,17 @@ def constructor_arguments(plugin: Plugin) -> dict[str, inspect.Parameter]:
 
 def _imported_parameters(plugin: Plugin) -> dict[str, inspect.Parameter]:
     function = constructor(plugin)
-    hints = typing.get_type_hints(function, include_extras=True)
+    try:
+        parameters = inspect.signature(function).parameters
+        hints = typing.get_type_hints(function, include_extras=True)
+    except (NameError, SyntaxError, TypeError, ValueError, AttributeError) as error:
+        raise PluginError(
+            f"{plugin.kind} plug-in {plugin.name!r} ({plugin.entry_point.value}): the annotations of __init__ cannot "
+            f"be read: {error}; name types that its module knows, or leave them out."
+        ) from error
     return {
         name: parameter.replace(annotation=hints.get(name, parameter.empty))
-        for name, parameter in inspect.signature(function).parameters.items()
+        for name, parameter in parameters.items()
         if name != "self"
     }
 
@@ -72,19 +79,19 @@ def check_arguments(kind: str, name: str, arguments: Mapping[str, Any], path: st
         for key in arguments
         if key not in known
     ]
-    fields: dict[str, Any] = {
-        key: (
+    fields: dict[str, Any] = {  # under names of their own: pydantic has uses for `copy`, `schema` and `_rate`
+        f"argument_{number}": (
             Any if parameter.annotation is parameter.empty else parameter.annotation,
-            ... if parameter.default is parameter.empty else parameter.default,
+            Field(... if parameter.default is parameter.empty else parameter.default, alias=key),
         )
-        for key, parameter in known.items()
+        for number, (key, parameter) in enumerate(known.items())
     }
     for key, part_kind in nested.items():
         given = arguments.get(key)
         for number, part in enumerate(given if isinstance(given, list) else [given] if given is not None else []):
             place = f"{path}.{key}.{number}" if isinstance(given, list) else f"{path}.{key}"
             problems += _check_part(part_kind, part, place)
-    config = ConfigDict(extra="ignore", protected_namespaces=(), coerce_numbers_to_str=True)
+    config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, arbitrary_types_allowed=True)
     model = create_model("Arguments", __config__=config, **fields)
     try:
         model.model_validate(dict(arguments))
@@ -108,7 +115,7 @@ def as_annotated(kind: str, name: Any, arguments: Mapping[str, Any]) -> dict[str
         return result
     for key, value in arguments.items():
         try:
-            config = ConfigDict(coerce_numbers_to_str=True)
+            config = ConfigDict(coerce_numbers_to_str=True, arbitrary_types_allowed=True)
             hint = hints.get(key, inspect.Parameter.empty)
             known = Any if hint is inspect.Parameter.empty else hint
             fitted = create_model("Argument", __config__=config, value=(known, ...))(value=value)

@@ -213,7 +213,7 @@ class DerivationConfig(Section):
         default_factory=dict,
         description="of given: a candidate for every label; for a node its inputs, such as 0+2",
     )
-    seed: int = Field(0, description="of method random, and of what other methods draw")
+    seed: int = Field(0, ge=0, description="of method random, and of what other methods draw")
     proposals: Literal["sampled", "random"] = Field("sampled", description="of successive_halving")
     candidates: int = Field(8, ge=2, description="of successive_halving")
     first_epochs: int = Field(4, ge=1, description="of successive_halving: of the first round; every next has twice")
@@ -335,7 +335,7 @@ class Experiment(Section):
     """One experiment, from data to report."""
 
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
-    seed: int = Field(0, description="of everything that is drawn")
+    seed: int = Field(0, ge=0, description="of everything that is drawn")
     threads: int | None = Field(None, ge=1, description="of the CPU; all cores by default")
     data: DataConfig
     audit: AuditConfig = AuditConfig()

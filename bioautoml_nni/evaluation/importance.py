@@ -58,7 +58,9 @@ class _Answers(ClassifierMixin, BaseEstimator):
         self.network = network
         self.under_prior = under_prior
         self.inference = inference
-        self.embeddings = _embeddings(data, network, inference) if data.uses_images else None
+        parts = ("image_encoder", "join", "classifier") if data.uses_images else ("metadata_encoder", "classifier")
+        self.in_parts = all(hasattr(network, part) for part in parts)  # else the whole network is asked each time
+        self.embeddings = _embeddings(data, network, inference) if data.uses_images and self.in_parts else None
         self.classes_ = np.arange(len(data.classes))
 
     def fit(self, table: pd.DataFrame, target: np.ndarray) -> _Answers:
@@ -69,9 +71,28 @@ class _Answers(ClassifierMixin, BaseEstimator):
         """Return class indices (N,) of all test specimens, described by `table` in their order."""
         encoded = self.data.preprocessor.transform(table)
         inputs = {name: torch.from_numpy(getattr(encoded, name)) for name in ("numeric", "categorical", "mask")}
+        if not self.in_parts:
+            return self._decided(self._whole(inputs, table.index.tolist()))
         if self.embeddings is not None:
             inputs["embedding"] = self.embeddings[torch.from_numpy(table.index.to_numpy(copy=True))]
-        logits = self.inference.run(self._classified, [inputs], self.network)
+        return self._decided(self.inference.run(self._classified, [inputs], self.network))
+
+    def _whole(self, inputs: dict[str, torch.Tensor], rows: list[int]) -> torch.Tensor:
+        """Return logits (N, K) of test specimens with other metadata."""
+        specimens, size = self.data.dataset([splits.TEST]), self.inference.batch_size
+        batches = [
+            {
+                **specimens.__getitems__(rows[start : start + size]),
+                **{key: own[start : start + size] for key, own in inputs.items()},
+            }
+            for start in range(0, len(rows), size)
+        ]
+        images = (
+            self.data.image_transform(self.data.run.experiment.training.augmentation) if self.data.uses_images else None
+        )
+        return self.inference.run(self.network, batches, self.network, images=images)
+
+    def _decided(self, logits: torch.Tensor) -> np.ndarray:
         return (self.data.loss().prior_logits(logits) if self.under_prior else logits).argmax(1).numpy()
 
     def _classified(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:

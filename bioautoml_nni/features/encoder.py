@@ -108,7 +108,12 @@ class Encoder(ABC):
         from ..utils.seeding import isolate_rng
 
         with isolate_rng():  # its first weights are drawn, and replaced
-            trunk = self.build(stage, drop_path)
+            trunk: Any = self.build(stage, drop_path)
+            if not hasattr(trunk, "feature_map"):
+                raise EncoderError(
+                    f"encoder {self.reference or type(self).__name__}: build() must return a Trunk of "
+                    f"bioautoml_nni.features.trunk, not a {type(trunk).__name__}; correct it, or name another encoder."
+                )
             self.load(trunk)
         return trunk.eval()
 
@@ -195,5 +200,10 @@ def load_encoder(reference: str, where: str = "encoder") -> Encoder:
         raise EncoderError(f"{where}: {reference}: encoder {name!r} {need}.") from error
     except EncoderError as error:
         raise EncoderError(f"{where}: {error}") from error
+    if not isinstance(encoder, Encoder):
+        raise EncoderError(
+            f"{where}: {reference}: {plugin.entry_point.value} is no Encoder of bioautoml_nni.features.encoder; derive it "
+            "from that class, or name another encoder."
+        )
     encoder.reference = reference
     return encoder

@@ -18,6 +18,7 @@ from ..data.dataset import make_loader
 from ..registry import get
 from ..training.inference import Inference, Outputs
 from ..training.weights import restore
+from ..utils.errors import PluginError
 from .directory import RunDirectory
 from .prepared import PreparedData
 
@@ -35,7 +36,13 @@ def build_network(
     architecture = architecture or Architecture.load(run / "architecture.json")
     own = experiment.space.arguments if as_searched else experiment.network_arguments()
     arguments = {**data.space_inputs(), **own}
-    network = get("search_spaces", experiment.space.name).target.build(architecture, **arguments)
+    space = get("search_spaces", experiment.space.name)
+    network = space.target.build(architecture, **arguments)
+    if not isinstance(network, nn.Module):
+        raise PluginError(
+            f"search_spaces plug-in {space.name!r} ({space.entry_point.value}): build() must return a network, not a "
+            f"{type(network).__name__}; correct it, or name another space."
+        )
     return network.to(memory_format=torch.channels_last), arguments
 
 

@@ -25,7 +25,7 @@ class Decisions:
         level: least probability of a member of the prediction set; None makes no sets.
 
     Raises:
-        DataError: for names in the list that are no class.
+        DataError: for names in the list that are no class, and a threshold that is no probability.
     """
 
     def __init__(
@@ -36,6 +36,8 @@ class Decisions:
         species_list: Collection[str] | None = None,
         level: float | None = None,
     ) -> None:
+        if isinstance(threshold, str) or not 0 <= threshold <= 1:
+            raise DataError(f"threshold {threshold!r}: must be a probability from 0 to 1.")
         self.names = classes["name"].astype(str).to_numpy()
         self.rank = rank
         self.threshold = threshold

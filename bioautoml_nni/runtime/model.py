@@ -157,6 +157,7 @@ class Model:
         A species list may spell names in any way that was one in training, and use synonyms that were known there.
         """
         if (names := options.get("species_list")) is not None:
+            names = [names] if isinstance(names, str) else names
             known = set(self.classes["name"])
             options["species_list"] = [name if name in known else self.naming.name(name) for name in names]
         return Decisions(self.classes, str(self.info["rank"]), **options)

@@ -7,9 +7,11 @@ from importlib import import_module
 
 from rich.console import Console
 
+from ..plugin_faults import plugin_fault
 from ..runs.directory import STAGES, RunDirectory
 from ..runs.lock import locked
 from ..utils.atomic import remove_leftovers
+from ..utils.errors import BioAutoMLError, outside_cause
 
 StageFunction = Callable[[RunDirectory, Console], None]
 
@@ -60,11 +62,23 @@ def _train_teacher(name: str, run: RunDirectory, console: Console) -> None:
 
 
 def _do(name: str, run: RunDirectory, console: Console) -> None:
-    """Do a stage in this process, or in all that torchrun has started."""
+    """Do a stage in this process, or in all that torchrun has started.
+
+    Raises:
+        PluginError: for an error that another package's plug-in raises.
+    """
     from .together import perform  # with torch, as the stages' own modules
 
-    if not perform(name, run, console):
-        stage_function(name)(run, console)
+    try:
+        if not perform(name, run, console):
+            stage_function(name)(run, console)
+    except BioAutoMLError:
+        raise
+    except Exception as error:
+        fault = None if outside_cause(error) else plugin_fault(error)
+        if fault is None:
+            raise
+        raise fault from error
 
 
 def begin_training(run: RunDirectory, epochs: int, console: Console) -> None:

@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
-from ..registry import get
-from ._base import SMALL, SPACE, tried
+from ..config.arguments import constructor_arguments
+from ..registry import get, own_plugins
+from ..utils.errors import PluginError
+from ._base import SMALL, SPACE, check_capabilities
 from .candidates import check_candidate
 from .encoders import check_encoder
 from .fusions import check_fusion
@@ -25,6 +28,7 @@ from .methods import check_method
 from .one_shot import check_strategy
 from .operations import check_operation
 from .parts import check_regulariser, check_relaxation
+from .schedules import check_schedule
 from .sources import check_manifest, check_source
 from .spaces import METADATA, check_space, training_batch
 
@@ -42,6 +46,7 @@ __all__ = [
     "check_operation",
     "check_regulariser",
     "check_relaxation",
+    "check_schedule",
     "check_source",
     "check_space",
     "check_strategy",
@@ -53,14 +58,15 @@ def check(kind: str, name: str, **arguments: Any) -> None:
     """Run the suite of a registered plug-in.
 
     Args:
-        kind: "operations", "fusions", "losses", "search_spaces", "strategies", "relaxations", "regularisers",
-            "sources", "encoders", "methods" or "candidates".
+        kind: "operations", "fusions", "losses", "search_spaces", "strategies", "schedules", "relaxations",
+            "regularisers", "sources", "encoders", "methods" or "candidates".
         arguments: further constructor arguments: of a space or a strategy the choices, of a source where its data lies,
             of an encoder of a family which network, of a method what stands after the colon.
 
     Raises:
         AssertionError: naming what does not hold.
         ValueError: for a kind without a suite.
+        PluginError: if nothing of this name is registered.
     """
     suites: Mapping[str, Callable[..., None]] = {
         "operations": check_operation,
@@ -68,6 +74,7 @@ def check(kind: str, name: str, **arguments: Any) -> None:
         "losses": check_loss,
         "search_spaces": check_space,
         "strategies": check_strategy,
+        "schedules": check_schedule,
         "relaxations": check_relaxation,
         "regularisers": check_regulariser,
         "sources": check_source,
@@ -78,8 +85,20 @@ def check(kind: str, name: str, **arguments: Any) -> None:
     if kind not in suites:
         raise ValueError(f"there is no suite for {kind!r}; suites: {', '.join(suites)}")
     plugin = get(kind, name)
-    tried(f"{name}: its entry point {plugin.entry_point.value} must be importable", lambda: plugin.target)
-    assert len(plugin.description) > 10, f"{name}: needs a docstring whose first line describes it in `bioautoml ls`"
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"nni\.")  # of torch's own parts, which NNI does not know
-        suites[kind](plugin.target, **arguments)
+    assert plugin.problem is None, plugin.problem
+    try:
+        constructor_arguments(plugin)
+    except PluginError as error:
+        raise AssertionError(str(error)) from error
+    known = [own.capabilities for own in own_plugins(kind)]
+    check_capabilities(name, plugin.target, frozenset(chain(*known)))
+    described = len(plugin.description) > 10 and getattr(plugin.target, "__doc__", None)
+    assert described, f"{name}: needs a docstring of its own whose first line describes it in `bioautoml ls`"
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"nni\.")  # of torch's own parts, which NNI does not know
+            suites[kind](plugin.target, **arguments)
+    except AssertionError as error:
+        if str(error).startswith(name):
+            raise
+        raise AssertionError(f"{name}: {error}") from error

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from copy import deepcopy
+from functools import wraps
+from traceback import walk_tb
+from typing import Any, ParamSpec
 
 import torch
 from torch import Tensor, nn
 
 from ..config import Experiment
-from ..registry import get
+from ..registry import get, own_plugins, suggestion
 
 SPACE: str = Experiment.model_fields["space"].default.name
 """The space in which strategies and their parts are tried."""
@@ -17,6 +21,73 @@ SPACE: str = Experiment.model_fields["space"].default.name
 
 SMALL: Mapping[str, Any] = {"num_classes": 3, "modalities": ("image",), "channels": 4, "cells": 2}
 """Its arguments."""
+
+
+Given = ParamSpec("Given")
+
+
+def suite(check: Callable[Given, None]) -> Callable[Given, None]:
+    """Make a suite whose answers are sentences that start with the plug-in's name, whatever the plug-in does.
+
+    What a step of the suite expects stands in its own words (`tried`); this is for all the other ways to fail.
+    """
+
+    @wraps(check)
+    def answering(*args: Given.args, **kwargs: Given.kwargs) -> None:
+        part = args[0] if args else next(iter(kwargs.values()))
+        name = name_of(part)
+        try:
+            check(*args, **kwargs)
+        except AssertionError as error:
+            if str(error).startswith(name):
+                raise
+            raise AssertionError(
+                f"{name}: {_method(part, error)} fails an assertion of its own: {_said(error)}"
+            ) from error
+        except Exception as error:
+            kind = type(error).__name__
+            raise AssertionError(f"{name}: {_method(part, error)} raises {kind}: {_said(error)}") from error
+
+    return answering
+
+
+def _said(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or "without a text"
+
+
+def _method(part: Any, error: BaseException) -> str:
+    """Return the innermost method of the plug-in's own module that an error came through, or what was asked of it."""
+    module = getattr(part, "__module__", None)
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    own = [frame for frame in frames if frame.f_globals.get("__name__") == module and module != __name__]
+    if own:
+        return f"{own[-1].f_code.co_name}()"
+    asked = [frame for frame in frames if frame.f_globals.get("__name__", "").startswith(__package__)]
+    lines = inspect.getframeinfo(asked[-1]).code_context if asked else None
+    return f"what the suite asks of it ({lines[0].strip()})" if lines else "what the suite asks of it"
+
+
+def check_capabilities(name: str, part: Any, known: frozenset[str]) -> None:
+    """Assert that capabilities are a tuple of texts, none of which is nearly one that the engine knows."""
+    capabilities = getattr(part, "capabilities", ())
+    texts = isinstance(capabilities, tuple | list | set | frozenset) and all(
+        isinstance(own, str) for own in capabilities
+    )
+    assert texts, f"{name}: capabilities must be a tuple such as ('skip',), not {capabilities!r}"
+    for own in capabilities:
+        meant = suggestion(own, list(known)) if own not in known else ""
+        assert not meant, f"{name}: capabilities name {own!r}, which nothing knows{meant}"
+
+
+def unchanged(what: str, *tensors: Tensor) -> Callable[[], None]:
+    """Return what asserts that tensors are as they are now; others read them too."""
+    before = [tensor.detach().clone() for tensor in tensors]
+
+    def compare() -> None:
+        same = all(torch.equal(own.detach(), old) for own, old in zip(tensors, before, strict=True))
+        assert same, f"{what} in place, which others read too; work on a copy of it"
+
+    return compare
 
 
 def tried(what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -71,11 +142,34 @@ def require_methods(name: str, part: Any, *methods: str) -> None:
         assert callable(own), f"{name}: must have {method}"
 
 
+def check_untouched(module: nn.Module, given: Any, what: str, where: str) -> None:
+    """Assert that a module neither changes what it is given, nor keeps from it what cannot be copied.
+
+    Args:
+        what: as for `tried`.
+        given: a tensor or a tuple of them.
+    """
+    tensors = given if isinstance(given, tuple) else (given,)
+    compare = unchanged(f"{where}: changes what it is given", *tensors)
+    with torch.no_grad():
+        tried(what, module, given)
+    compare()
+    tried(
+        f"{where}: must survive copy.deepcopy, which the final training and the export make of networks",
+        deepcopy,
+        module,
+    )
+
+
 def check_rows_apart(module: nn.Module, features: Tensor, where: str) -> None:
     mode = module.training
+    what = f"{where}: must work in evaluation, as in training"
     with torch.no_grad():
-        whole = module.eval()(features)
-        alone = module(features[:1])
+        whole = tried(what, module.eval(), features)
+        assert torch.equal(whole, module(features)), (
+            f"{where}: gives something else the second time outside of training"
+        )
+        alone = tried(f"{where}: must take a single row", module, features[:1])
     module.train(mode)
     assert torch.allclose(alone, whole[:1]), f"{where}: rows of a batch influence each other outside of training"
 
@@ -94,5 +188,10 @@ def random_tensor(*shape: int) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
+def small_arguments() -> dict[str, Any]:
+    """Return `SMALL` with this package's operations: those of other packages are not on trial."""
+    return {**SMALL, "operations": [plugin.name for plugin in own_plugins("operations")]}
+
+
 def small_space() -> Any:
-    return get("search_spaces", SPACE).target(**SMALL)
+    return get("search_spaces", SPACE).target(**small_arguments())

@@ -9,12 +9,13 @@ from ..auto._base import Candidate, Work
 from ..compare.rows import find_method
 from ..data import splits
 from ..registry import KINDS
-from ._base import name_of, require_class, tried
+from ._base import name_of, require_class, suite, tried
 from .methods import check_experiment_takes, small_experiment
 
 NEEDS = ("image", "metadata", "teacher", "outgrown")
 
 
+@suite
 def check_candidate(candidate: type) -> None:
     """Check a candidate: a row that exists, times that grow with the work, settings that an experiment takes."""
     name = name_of(candidate)
@@ -35,6 +36,10 @@ def check_candidate(candidate: type) -> None:
 
 
 def _check_declarations(name: str, made: Candidate) -> None:
+    for attribute in ("needs", "requires"):
+        value = getattr(made, attribute)
+        texts = isinstance(value, tuple | list) and all(isinstance(each, str) for each in value)
+        assert texts, f"{name}: {attribute} is {value!r}; write a tuple of texts, such as ('image',)"
     unknown = [need for need in made.needs if need not in NEEDS]
     assert not unknown, f"{name}: needs names {unknown[0]!r}; known are {', '.join(NEEDS)}"
     for required in made.requires:
@@ -42,12 +47,18 @@ def _check_declarations(name: str, made: Candidate) -> None:
         assert colon and plugin and kind in KINDS, f"{name}: requires names {required!r}; write kind:name"
     for attribute in ("least", "training_share"):
         value = getattr(made, attribute)
-        assert 0 < value <= 1, f"{name}: {attribute} is {value!r}; it is a share above 0, and 1 at most"
+        assert _is_number(value) and 0 < value <= 1, (
+            f"{name}: {attribute} is {value!r}; it is a share above 0, and 1 at most"
+        )
     rest = 1 - made.training_share
-    assert 0 <= made.refit_share <= rest, (
+    assert _is_number(made.refit_share) and 0 <= made.refit_share <= rest, (
         f"{name}: refit_share is {made.refit_share!r}; training_share leaves {rest:g} at most"
     )
     assert isinstance(made.kind, str), f"{name}: kind is {made.kind!r}; write a text, empty for one that stands alone"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _work(specimens: int) -> Work:

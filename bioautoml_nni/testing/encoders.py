@@ -9,19 +9,25 @@ import torch
 from torch import Tensor
 
 from ..features.encoder import Encoder, Stage
-from ..features.trunk import count_parameters, flops
+from ..features.trunk import Trunk, count_parameters, flops
 from ..utils.errors import EncoderError
-from ._base import name_of, tried
+from ._base import kind_of, name_of, suite, tried
 
 
+@suite
 def check_encoder(encoder: Callable[..., Encoder], **arguments: Any) -> None:
     """Check an encoder: its figures, its normalisation, its weights, and every stage it can be cut behind."""
     name = name_of(encoder)
     own = tried(f"{name}: must be built from its arguments", encoder, **arguments)
+    what = "must derive from bioautoml_nni.features.encoder.Encoder, and write build(stage, drop_path) and load(trunk)"
+    assert isinstance(own, Encoder), f"{name}: {what}, not be {kind_of(own)}"
     for attribute in ("network", "licence", "origin", "citation", "interpolation"):
         assert getattr(own, attribute), f"{name}: says nothing of its {attribute}"
     assert len(own.mean) == len(own.std) == 3 and min(own.std) > 0, f"{name}: mean and std must have three values each"
-    whole = own.trunk()
+    what = f"{name}: build(stage, drop_path) must return a bioautoml_nni.features.trunk.Trunk"
+    built = tried(what, own.build)
+    assert isinstance(built, Trunk), f"{what}, not {kind_of(built)}"
+    whole = tried(f"{name}: load(trunk) must give it its weights", own.trunk)
     found = {"parameters": count_parameters(whole), "mflops": flops(whole, own.image_size) / 1e6}
     for attribute, value in found.items():
         declared = getattr(own, attribute)
@@ -51,6 +57,11 @@ def check_encoder(encoder: Callable[..., Encoder], **arguments: Any) -> None:
         own.build(beyond)
     except EncoderError:
         return
+    except Exception as error:
+        wrong = type(error).__name__
+        raise AssertionError(
+            f"{name}: must refuse stage {beyond}, which it lacks, with EncoderError, not {wrong}"
+        ) from error
     raise AssertionError(f"{name}: must refuse stage {beyond}, which it lacks, with EncoderError")
 
 

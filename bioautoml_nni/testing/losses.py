@@ -7,21 +7,28 @@ from typing import Any
 import torch
 from torch import nn
 
-from ._base import built_module, name_of, random_tensor, require_tensor, tried
+from ._base import built_module, name_of, random_tensor, require_tensor, suite, tried, unchanged
 
 
+@suite
 def check_loss(loss: type[nn.Module]) -> None:
     """Check a loss: a finite scalar mean, also for classes without training specimens, that falls with the truth."""
     name, counts = name_of(loss), [30, 0, 9]
     module: Any = built_module(name, loss, "Loss(class_counts)", counts)
     logits, target = (3 * random_tensor(6, 3)).requires_grad_(), torch.tensor([0, 1, 2, 2, 0, 0])
     what = f"{name}: must give the mean loss, forward(logits, target)"
+    compare = unchanged(f"{name}: changes logits or target", logits, target)
+    with torch.no_grad():
+        tried(what, module, logits.detach(), target)
+    compare()
     value = require_tensor(name, tried(what, module, logits, target))
     assert value.shape == (), f"{name}: gives shape {tuple(value.shape)}, not a scalar"
     assert torch.isfinite(value), f"{name}: is not finite where a class has no training specimen"
     assert value.requires_grad, f"{name}: lets no gradient through to the logits"
     value.backward()
     assert logits.grad is not None and torch.isfinite(logits.grad).all(), f"{name}: its gradient is not finite"
+    again = module(logits.detach(), target)
+    assert torch.allclose(again, value.detach()), f"{name}: gives something else the second time for one batch"
     order = torch.tensor([3, 1, 5, 0, 4, 2])
     moved = module(logits.detach()[order], target[order])
     assert torch.allclose(moved, value.detach()), f"{name}: depends on the order of the batch"
@@ -29,6 +36,7 @@ def check_loss(loss: type[nn.Module]) -> None:
         right = 8 * torch.nn.functional.one_hot(torch.tensor([truth]), 3).double()
         wrong = right.roll(1)
         one = torch.tensor([truth])
+        tried(f"{name}: must take a batch of one specimen", module, right, one)
         assert module(right, one) < module(wrong, one), f"{name}: does not prefer the right answer for class {truth}"
     wanted = "prior_logits(logits), as the base class bioautoml_nni.losses._base.Loss has"
     assert hasattr(module, "prior_logits"), f"{name}: must have {wanted}"

@@ -18,12 +18,13 @@ from ..data import splits
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
 from ..utils.errors import ConfigError
-from ._base import kind_of, name_of, require_class, tried
+from ._base import kind_of, name_of, require_class, suite, tried
 
 INPUTS = frozenset({"image", "numeric", "categorical", "mask"})
 """What a file of `Prediction.write_onnx` may read."""
 
 
+@suite
 def check_method(method: type, argument: str | None = None, data: PreparedData | None = None) -> None:
     """Check a method: settings that an experiment takes, or probabilities of the test split that a seed decides.
 

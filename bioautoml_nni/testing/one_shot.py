@@ -14,9 +14,10 @@ from ..architecture import derive, topology_of
 from ..architecture.schema import SpaceRecord
 from ..nni_engine import run_one_shot
 from ..registry import get
-from ._base import SMALL, SPACE, kind_of, name_of, random_tensor, small_space, tried
+from ._base import SPACE, kind_of, name_of, random_tensor, small_arguments, small_space, suite, tried
 
 
+@suite
 def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
     """Check a one-shot strategy: in NNI's engine it searches a small space, reproducibly, with weights that sum to one.
 
@@ -38,7 +39,7 @@ def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
     for _ in range(2):
         torch.manual_seed(0)
         space = small_space()
-        topology = topology_of(get("search_spaces", SPACE).target, SMALL)
+        topology = topology_of(get("search_spaces", SPACE).target, small_arguments())
         loaders = {
             part: DataLoader(TensorDataset(images, classes), 8, shuffle=part == "train_dataloaders")
             for part in ("train_dataloaders", "val_dataloaders")
@@ -59,6 +60,9 @@ def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
         wanted = {edge.label for cell in topology.cells.values() for edge in cell.edges}
         assert wanted <= set(weights), f"{name}: exports no weights for {sorted(wanted - set(weights))}"
         for label, own in weights.items():
+            assert isinstance(own, Mapping), (
+                f"{name}: export_probs() must return a share for each candidate of {label}, not {kind_of(own)}"
+            )
             total = sum(float(share) for share in own.values())
             assert abs(total - 1) < 1e-4, f"{name}: the weights of {label} sum to {total:.4f}, not to 1"
         derive(topology, weights, SpaceRecord(name=SPACE))

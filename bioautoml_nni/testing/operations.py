@@ -8,23 +8,36 @@ import torch
 from torch import Tensor, nn
 
 from ..kernels.mixture import Mixture
-from ._base import built_module, check_rows_apart, check_state, name_of, random_tensor, require_tensor, tried
+from ._base import (
+    built_module,
+    check_capabilities,
+    check_rows_apart,
+    check_state,
+    check_untouched,
+    name_of,
+    random_tensor,
+    require_tensor,
+    suite,
+    tried,
+)
 
 
+@suite
 def check_operation(operation: type[nn.Module]) -> None:
     """Check a candidate operation: shapes, gradients, and that its faster forms compute what `forward` computes."""
-    zero = "zero" in getattr(operation, "capabilities", ())
     name, contract = name_of(operation), "Operation(channels, stride)"
-    capabilities = getattr(operation, "capabilities", ())
-    assert not isinstance(capabilities, str), f"{name}: capabilities must be a tuple such as ('skip',), not a text"
+    check_capabilities(name, operation, frozenset({"parameter_free", "skip", "zero"}))
+    zero = "zero" in getattr(operation, "capabilities", ())
     for stride in (1, 2):
         for channels, height, width in ((8, 16, 16), (6, 7, 5)):
             module = built_module(name, operation, contract, channels, stride).double()
             where = f"{name}({channels}, stride={stride}) on {height}x{width}"
             features = random_tensor(3, channels, height, width).requires_grad_()
+            check_untouched(module, features.detach(), f"{where}: must map a feature map", where)
             result = require_tensor(where, tried(f"{where}: must map a feature map", module, features))
             wanted = (3, channels, -(-height // stride), -(-width // stride))
             assert result.shape == wanted, f"{where}: gives shape {tuple(result.shape)}, not {wanted}"
+            assert result.dtype == features.dtype, f"{where}: gives {result.dtype} for {features.dtype}"
             assert torch.isfinite(result).all(), f"{where}: gives values that are not finite"
             if zero:
                 assert not result.any(), f"{where}: declares 'zero' and gives something else than zeros"
@@ -33,10 +46,11 @@ def check_operation(operation: type[nn.Module]) -> None:
                 result.square().sum().backward()
                 assert features.grad is not None, f"{where}: lets no gradient through"
                 assert torch.isfinite(features.grad).all(), f"{where}: its gradient is not finite"
-            _check_faster_forms(module, features.detach(), where)
             check_rows_apart(module, features.detach(), where)
+            _check_faster_forms(module, features.detach(), where)
             layout = features.detach().contiguous(memory_format=torch.channels_last)
-            same = torch.allclose(module(layout), module(features.detach()))
+            what = f"{where}: must take features in channels_last too, where reshape works and view does not"
+            same = torch.allclose(tried(what, module, layout), module(features.detach()))
             assert same, f"{where}: gives something else in channels_last"
     check_state(lambda: operation(8, 1), random_tensor(2, 8, 6, 6).float(), name)
     try:

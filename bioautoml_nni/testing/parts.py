@@ -10,14 +10,19 @@ import torch
 from ..config import Experiment
 from ..nni_engine import named_architecture_parameters
 from ..registry import get
-from ._base import name_of, random_tensor, require_methods, require_tensor, small_space, tried
+from ._base import name_of, random_tensor, require_methods, require_tensor, small_space, suite, tried, unchanged
 
 
+@suite
 def check_relaxation(relaxation: Callable[..., Any], **arguments: Any) -> None:
     """Check a relaxation: weights between zero and one that sum to one, and weights with a gradient."""
     alpha, name = random_tensor(6).float().requires_grad_(), name_of(relaxation)
     part = tried(f"{name}: must be built from its arguments", relaxation, **arguments)
+    compare = unchanged(f"{name}: changes the architecture parameters", alpha)
     require_methods(name, part, "start_step(progress)", "weights(label, alpha, training)", "probabilities(alpha)")
+    of_base = "must derive from bioautoml_nni.strategies.relaxations._base.Relaxation, which has"
+    for attribute in ("hard", "static"):
+        assert hasattr(part, attribute), f"{name}: {of_base} {attribute}"
     torch.manual_seed(0)
     tried(f"{name}: must have start_step(progress)", part.start_step, 0.5)
     weights = require_tensor(
@@ -28,6 +33,7 @@ def check_relaxation(relaxation: Callable[..., Any], **arguments: Any) -> None:
     assert bool((weights >= 0).all()), f"{name}: a share is negative"
     what = f"{name}: must have weights(label, alpha, training)"
     weights = require_tensor(f"{name}: weights", tried(what, part.weights, "edge", alpha, True))
+    compare()
     assert weights.shape == alpha.shape, f"{name}: weights have shape {tuple(weights.shape)}"
     assert torch.equal(weights, part.weights("edge", alpha, True)), f"{name}: cells of one label differ within a step"
     if part.hard:
@@ -41,6 +47,7 @@ def check_relaxation(relaxation: Callable[..., Any], **arguments: Any) -> None:
     assert torch.equal(still, part.weights("edge", alpha, False)), f"{name}: is random outside of training"
 
 
+@suite
 def check_regulariser(regulariser: Callable[..., Any], **arguments: Any) -> None:
     """Check a regulariser: a finite scalar for the parameters of a real supernet, at every progress of the search."""
     space = small_space()
@@ -49,11 +56,13 @@ def check_regulariser(regulariser: Callable[..., Any], **arguments: Any) -> None
     alphas, name = named_architecture_parameters(supernet), name_of(regulariser)
     part = tried(f"{name}: must be built from its arguments", regulariser, **arguments)
     require_methods(name, part, "start_step(supernet, progress)", "penalty(supernet, alphas, relaxation, progress)")
+    compare = unchanged(f"{name}: changes the architecture parameters", *alphas.values())
     relaxation = get("relaxations", "softmax").target()
     for progress in (0.0, 0.5, 1.0):
         relaxation.start_step(progress)
         tried(f"{name}: must have start_step(supernet, progress)", part.start_step, supernet, progress)
         what = f"{name}: must have penalty(supernet, alphas, relaxation, progress)"
         value = require_tensor(f"{name}: penalty", tried(what, part.penalty, supernet, alphas, relaxation, progress))
+        compare()
         assert value.shape == (), f"{name}: gives shape {tuple(value.shape)}, not a scalar"
         assert torch.isfinite(value), f"{name}: is not finite at progress {progress}"

@@ -11,9 +11,10 @@ import pandas as pd
 from ..data.decoding import ImageReference, require_below
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, Source
 from ..utils.errors import DataError
-from ._base import kind_of, name_of, require_methods, tried
+from ._base import kind_of, name_of, require_methods, suite, tried
 
 
+@suite
 def check_source(source: Callable[..., Source], **arguments: Any) -> None:
     """Check a source on data that it can read: the manifest's contract, twice the same."""
     name = name_of(source)
@@ -34,6 +35,8 @@ def check_manifest(manifest: Manifest, name: str, images_exist: bool = True) -> 
     assert isinstance(manifest.table, pd.DataFrame), f"{name}: table must be a DataFrame, not {kind_of(manifest.table)}"
     assert isinstance(manifest.roles, Mapping), f"{name}: roles must be a mapping from columns to roles"
     table = manifest.table
+    twice = table.columns[table.columns.duplicated()].unique()
+    assert not len(twice), f"{name}: the table has several columns named {', '.join(map(repr, twice))}"
     missing = {ID, IMAGE, LABEL} - set(table)
     assert not missing, f"{name}: the table lacks {sorted(missing)}"
     assert len(table), f"{name}: the table is empty"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..architecture import Architecture, Topology, derive, topology_of
 from ..architecture.schema import SpaceRecord
 from ..architecture.weights import sample_architecture, uniform_weights
 from ..nni_engine import named_architecture_parameters
-from ._base import kind_of, name_of, random_tensor, require_class, require_tensor, tried
+from ._base import kind_of, name_of, random_tensor, require_class, require_tensor, suite, tried, unchanged
 
 METADATA: Mapping[str, Any] = {
     "fields": 2,
@@ -49,6 +49,7 @@ def training_batch(rows: int, modalities: Sequence[str], size: int = 32) -> dict
     return {**batch, "target": torch.arange(rows) % 3}
 
 
+@suite
 def check_space(space: Any, **arguments: Any) -> None:
     """Check a search space: its topology, its supernet under NNI's own DARTS, and random architectures of it.
 
@@ -104,9 +105,9 @@ def _supernet(
     """Check that NNI sees the choices of the topology, each with an influence, and return NNI's supernet."""
     from nni.nas.strategy import DARTS
 
-    labels = {label: list(candidates) for label, candidates in uniform_weights(topology).items()}
+    labels = {label: _texts(candidates) for label, candidates in uniform_weights(topology).items()}
     simplified = tried(f"{name}: is a ModelSpace, whose choices NNI reads", space(**inputs).simplify)
-    declared = {str(label): list(choice.values) for label, choice in simplified.items()}
+    declared = {str(label): _texts(choice.values) for label, choice in simplified.items()}
     odd = sorted(label for label in {*declared, *labels} if declared.get(label) != labels.get(label))
     assert not odd, f"{name}: NNI sees the choices {odd} otherwise than topology()"
     supernet = tried(f"{name}: NNI's DARTS must make a supernet of it", DARTS().mutate_model, space(**inputs))
@@ -124,12 +125,21 @@ def _check_network(name: str, network: Any, batch: Mapping[str, Tensor]) -> None
     assert isinstance(network, nn.Module), f"{name}: build() must return a network, not {kind_of(network)}"
     network.eval()
     with torch.no_grad():
-        result = require_tensor(name, tried(f"{name}: a built network must take what training feeds", network, batch))
+        what = f"{name}: a built network must take what training feeds"
+        compare, keys = unchanged(f"{name}: a built network changes its batch", *batch.values()), list(batch)
+        result = require_tensor(name, tried(what, network, batch))
+        assert list(batch) == keys, f"{name}: a built network adds or removes keys of its batch, which others read"
+        compare()
         assert result.shape == (4, 3), f"{name}: a built network gives shape {tuple(result.shape)}, not (4, 3)"
-        alone = network({key: value[:1] for key, value in batch.items()})
+        row = {key: value[:1] for key, value in batch.items()}
+        alone = tried(f"{name}: a built network must take a single row", network, row)
     assert torch.allclose(alone, result[:1], atol=1e-4), f"{name}: rows of a batch influence each other"
     unseen = [key for key in batch if key not in ("image", "mask", "target") and not _matters(network, batch, key)]
     assert not unseen, f"{name}: the metadata {', '.join(unseen)} have no influence"
+
+
+def _texts(candidates: Iterable[Any]) -> list[str]:
+    return [str(each) for each in candidates]
 
 
 def _matters(network: nn.Module, batch: Mapping[str, Tensor], key: str) -> bool:

@@ -11,6 +11,7 @@ from nni.nas.evaluator.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
+from ..utils.errors import PluginError
 from .augment import FeatureTransform, ImageTransform
 from .distillation import Distillation
 from .rates import freeze_batch_norm, rate_scales
@@ -52,6 +53,7 @@ class SpecimenModule(LightningModule):
         epochs: int,
     ) -> None:
         super().__init__()
+        self.num_classes = num_classes
         self.loss = loss
         self.images = images
         self.optimizer = optimizer
@@ -78,6 +80,21 @@ class SpecimenModule(LightningModule):
         """Return logits (N, K)."""
         return self.model(self.inputs(batch))
 
+    @staticmethod
+    def require(part: nn.Module, value: Any, shape: tuple[int, ...]) -> Tensor:
+        """Return what a network or a loss has given, which an error far from here would not name.
+
+        Raises:
+            PluginError: if it is no tensor of that shape.
+        """
+        if not isinstance(value, Tensor) or value.shape != shape:
+            found = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise PluginError(
+                f"{type(part).__name__}.forward() gave {found} where training needs a tensor {shape}; correct it, or "
+                "name another part in the experiment."
+            )
+        return value
+
     def on_train_epoch_start(self) -> None:
         """Tell the loss how far the training is, and keep a trunk's statistics if they are frozen."""
         if self.frozen_batch_norm:
@@ -89,8 +106,8 @@ class SpecimenModule(LightningModule):
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Return the training loss."""
         inputs = self.inputs(batch)
-        logits = self.model(inputs)
-        loss = self.loss(logits, batch["target"])
+        logits = self.require(self.model, self.model(inputs), (len(batch["target"]), self.num_classes))
+        loss = self.require(self.loss, self.loss(logits, batch["target"]), ())
         if self.distillation is not None:
             loss = self.distillation(loss, logits, inputs)
         count = len(batch["target"])

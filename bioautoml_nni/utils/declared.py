@@ -243,7 +243,10 @@ class _Module:
         if node is None:
             return inspect.Parameter.empty
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            node = ast.parse(node.value, mode="eval").body
+            try:
+                node = ast.parse(node.value, mode="eval").body
+            except (SyntaxError, ValueError) as error:
+                raise NotPlainError(f"{self.name}: {node.value!r} is no annotation") from error
         value = self.evaluate(node)
         return type(None) if value is None else value
 

@@ -8,7 +8,7 @@ import nni
 import pytest
 import torch
 from nni.mutable import ExpressionConstraint
-from nni.nas.nn.pytorch import InputChoice, LayerChoice, ModelSpace, MutableConv2d
+from nni.nas.nn.pytorch import InputChoice, LayerChoice, ModelSpace, MutableConv2d, MutableDropout
 from nni.nas.strategy import DARTS, TPE, PolicyBasedRL
 from test_alternating import make_evaluator, run
 from torch import nn
@@ -272,3 +272,95 @@ def test_inputs_of_our_supernet_are_ours():
     assert isinstance(model.choice, MixedInput) and float(model.choice.input_weights().detach().sum()) == pytest.approx(
         2
     )
+
+
+# Spaces that are refused by label and reason, and what a path alone can do.
+
+
+class Inside(nni_spaces.Small):
+    """A space whose body is a choice of two candidates."""
+
+    def __init__(self, first):
+        def make(parts):
+            parts.a = LayerChoice({"first": first, "second": nni_spaces.conv()}, label="a")
+            return lambda parts, features: parts.a(features) if parts.a(features) is not None else features
+
+        super().__init__(make)
+
+
+class Nothing(nn.Module):
+    def forward(self, features):
+        return None
+
+
+IMAGES = torch.randn(2, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("first", "sentence"),
+    [
+        (nn.Sequential(nn.ReLU(inplace=True), nni_spaces.conv()), "candidates first changes its input in place"),
+        (Nothing(), "LayerChoice 'a': candidates first, second give NoneType, which a weighted sum cannot take"),
+    ],
+)
+def test_a_candidate_that_a_sum_cannot_take_is_named_and_can_be_sampled(first, sentence):
+    mixed = AlternatingDARTS().mutate_model(Inside(first))
+    with pytest.raises(PluginError, match=sentence):
+        mixed(IMAGES)
+    sampled = RandomPaths().mutate_model(Inside(first))
+    for _ in range(4):
+        for module in sampled.modules():
+            if hasattr(module, "resample"):
+                module.resample({})
+        assert sampled(IMAGES).shape == (2, nni_spaces.CLASSES)
+
+
+class OpenGroups(nni_spaces.Small):
+    def __init__(self):
+        def make(parts):
+            parts.a = MutableConv2d(nni_spaces.WIDTH, nni_spaces.WIDTH, 1, groups=nni.choice("groups", [1, 2]))
+            return lambda parts, features: parts.a(features)
+
+        super().__init__(make)
+
+
+class OfItself(nni_spaces.Small):
+    def __init__(self):
+        super().__init__(nni_spaces.layer_choice)
+        self.scale = nni.choice("scale", [1.0, 2.0])
+        self.add_mutable(self.scale)
+
+
+class OpenDropout(nni_spaces.Small):
+    def __init__(self):
+        def make(parts):
+            parts.a = MutableDropout(nni.choice("rate", [0.1, 0.5]))
+            return lambda parts, features: parts.a(features)
+
+        super().__init__(make)
+
+
+@pytest.mark.parametrize(
+    ("space", "strategies", "sentence"),
+    [
+        (
+            OpenGroups,
+            [AlternatingDARTS],
+            "choice 'groups' .*its groups can be sampled .random_paths., and mixed only where",
+        ),
+        (
+            OfItself,
+            [AlternatingDARTS, RandomPaths],
+            "choice 'scale' cannot be searched: it is the space's own .add_mutable",
+        ),
+        (
+            OpenDropout,
+            [AlternatingDARTS, RandomPaths],
+            "choice 'rate' .*no part of a supernet stands for its open argum",
+        ),
+    ],
+)
+def test_open_arguments_that_nothing_stands_for_are_refused_before_the_first_batch(space, strategies, sentence):
+    for strategy in strategies:
+        with pytest.raises(PluginError, match=sentence):
+            strategy().mutate_model(space())

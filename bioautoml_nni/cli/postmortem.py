@@ -1,0 +1,52 @@
+"""What a command says of an error that plug-ins of other packages have part in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..plugin_faults import plugin_fault, suite_of, used_plugins
+
+if TYPE_CHECKING:
+    from ..registry import Plugin
+
+WITHOUT_ARGUMENTS = frozenset({"operations", "fusions", "losses", "schedules", "relaxations", "regularisers"})
+"""Kinds whose suites take seconds and mostly need no arguments."""
+
+
+def plugin_cause(error: Exception) -> str | None:
+    """Return a sentence if an error came through a plug-in of another package, or may come of what one returned.
+
+    An error that ours raise on what a plug-in returned names no plug-in; the suites of those in use then tell which
+    does not do what it must. Without any in use it is not theirs.
+    """
+    fault = plugin_fault(error)
+    if fault is not None:
+        return str(fault)
+    used = used_plugins()
+    if not used:
+        return None
+    said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    found = _complaints(used)
+    if found:
+        return f"{said}. What the suites of plug-ins in use say: {' '.join(found)} Correct them, or leave them out."
+    names = ", ".join(f"{plugin.kind} {plugin.name!r} ({plugin.entry_point.value})" for plugin in used)
+    return (
+        f"{said}. Plug-ins of other packages are in use: {names}; try without them, or with their suites, as "
+        f"{suite_of(used[0])}. --debug shows the traceback."
+    )
+
+
+def _complaints(used: Sequence[Plugin]) -> list[str]:
+    """Return what the suites of plug-ins say."""
+    from ..testing import check
+
+    found = []
+    for plugin in used:
+        if plugin.kind not in WITHOUT_ARGUMENTS:
+            continue
+        try:
+            check(plugin.kind, plugin.name)
+        except AssertionError as error:
+            found.append(f"{plugin.kind} {plugin.name!r} ({plugin.entry_point.value}): {error}.")
+    return found

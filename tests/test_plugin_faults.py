@@ -1,0 +1,371 @@
+"""Plug-ins of others that go wrong: what their suites, `bioautoml ls`, a search and a run say of it."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from nni.nas.nn.pytorch import InputChoice, LayerChoice, ModelSpace
+from nni.nas.space import model_context
+from torch import nn
+
+from bioautoml_nni import registry, testing
+from bioautoml_nni.architecture import Topology, derive
+from bioautoml_nni.architecture.schema import SpaceRecord
+from bioautoml_nni.auto._base import Candidate
+from bioautoml_nni.cli.postmortem import plugin_cause
+from bioautoml_nni.config.arguments import check_arguments
+from bioautoml_nni.data.manifest import ID, IMAGE, LABEL, Manifest
+from bioautoml_nni.features.encoder import Encoder
+from bioautoml_nni.losses._base import Loss
+from bioautoml_nni.plugin_faults import plugin_fault
+from bioautoml_nni.search_spaces.fusions._base import Fusion
+from bioautoml_nni.search_spaces.operations._base import Operation
+from bioautoml_nni.strategies.relaxations._base import Relaxation
+from bioautoml_nni.strategies.schedules._base import Schedule
+from bioautoml_nni.training.module import SpecimenModule
+from bioautoml_nni.utils.errors import PluginError
+
+
+def part(base, **members):
+    """A class that differs from its base by what is given."""
+    return type("Odd", (base,), members)
+
+
+def strided(self, features):
+    return features[:, :, :: self.stride, :: self.stride]
+
+
+def in_place(self, features):
+    with torch.no_grad():
+        features.mul_(0.5)
+    return strided(self, features)
+
+
+def counting(self, features):
+    self.calls = getattr(self, "calls", 0) + 1
+    return self.calls * strided(self, features)
+
+
+def only_training(self, features):
+    if not self.training:
+        raise LookupError("nothing in evaluation")
+    return strided(self, features)
+
+
+def with_generator(self, channels, stride):
+    Operation.__init__(self, channels, stride)
+    self.numbers = (number for number in range(3))
+
+
+def forgetful(self, logits, target):
+    self.seen = getattr(self, "seen", 0) + 1
+    return self.seen * nn.functional.cross_entropy(logits, target)
+
+
+def clamped(self, logits, target):
+    return nn.functional.cross_entropy(logits, target.clamp_(max=1))
+
+
+def first_only(self, logits, target):
+    if len(logits) == 1:
+        raise IndexError("several are needed")
+    return nn.functional.cross_entropy(logits, target)
+
+
+def both(self, pair):
+    pair[0].data.add_(1)
+    return torch.cat([*pair], 1)[:, :9]
+
+
+def moved(self, label, alpha, training):
+    return alpha.data.sub_(1).softmax(-1)
+
+
+def both_steps(self, module, batch, index):
+    module.architecture_step(batch.alpha)
+    return module.weights_step(batch.weights, index)
+
+
+OPERATIONS = [
+    (part(Operation, forward=in_place), "changes what it is given in place, which others read too"),
+    (part(Operation, forward=lambda self, x: strided(self, x).float()), "gives torch.float32 for torch.float64"),
+    (part(Operation, forward=counting), "gives something else the second time outside of training"),
+    (part(Operation, forward=only_training), "must work in evaluation, as in training, but LookupError: nothing in"),
+    (part(Operation, forward=strided, __init__=with_generator), "must survive copy.deepcopy"),
+    (part(Operation, forward=strided, capabilities=("skipp",)), "'skipp', which nothing knows; did you mean 'skip'?"),
+    (part(Operation, forward=strided, capabilities=None), "capabilities must be a tuple such as ('skip',), not None"),
+    (part(Operation, forward=strided, capabilities=(1,)), "capabilities must be a tuple such as ('skip',), not (1,)"),
+]
+SCHEDULES = [
+    (
+        part(Schedule),
+        "must have step(module, batch, index), which updates what a batch is for, but NotImplementedError",
+    ),
+    (part(Schedule, form="pair", step=both_steps), "form must be one of alternate, pairs, same, not 'pair'"),
+    (part(Schedule, form="pairs", step=both_steps), "updates the architecture in warm-up"),
+    (part(Schedule, form="alternate", step=both_steps), "updates weights on None: this step has no batch of theirs"),
+    (part(Schedule, form="pairs", step=lambda *given: None), "never updates the weights in warm-up"),
+    (
+        part(
+            Schedule, form="pairs", step=lambda self, module, batch, index: [module.weights_step(batch.weights, index)]
+        ),
+        "step() must return a scalar loss or None, not a list",
+    ),
+]
+OTHERS = [
+    (testing.check_fusion, part(Fusion, forward=both), "changes what it is given in place"),
+    (testing.check_fusion, part(Fusion, forward=lambda self, pair: pair[0].double()), "gives shape (5, 6), not (5, 9)"),
+    (testing.check_loss, part(Loss, forward=clamped), "changes logits or target in place"),
+    (testing.check_loss, part(Loss, forward=forgetful), "gives something else the second time for one batch"),
+    (testing.check_loss, part(Loss, forward=first_only), "must take a batch of one specimen, but IndexError: several"),
+    (testing.check_relaxation, part(Relaxation, weights=moved), "changes the architecture parameters in place"),
+    (testing.check_encoder, part(object), "must derive from bioautoml_nni.features.encoder.Encoder"),
+    (
+        testing.check_encoder,
+        part(
+            Encoder, build=lambda self, stage=None, drop_path=0.0: None, load=lambda self, trunk: None,
+            network="none", origin="here", citation="none",
+        ),
+        "build(stage, drop_path) must return a bioautoml_nni.features.trunk.Trunk, not None",
+    ),
+    (
+        testing.check_candidate,
+        part(Candidate, row="majority", needs="image", seconds=lambda self, work: 1.0),
+        "needs is 'image'; write a tuple of texts",
+    ),
+    (
+        testing.check_candidate,
+        part(Candidate, row="majority", least="half", seconds=lambda self, work: 1.0),
+        "least is 'half'; it is a share above 0",
+    ),
+]  # fmt: skip
+MISTAKES = [
+    *((testing.check_operation, broken, sentence) for broken, sentence in OPERATIONS),
+    *((testing.check_schedule, broken, sentence) for broken, sentence in SCHEDULES),
+    *OTHERS,
+]
+
+
+@pytest.mark.parametrize(("suite", "broken", "sentence"), MISTAKES, ids=[text[:40] for _, _, text in MISTAKES])
+def test_a_suite_answers_in_one_sentence(suite, broken, sentence):
+    with pytest.raises(AssertionError) as error:
+        suite(broken)
+    said = str(error.value)
+    assert said.startswith("Odd") and sentence in said and "\n" not in said
+
+
+def test_what_no_step_of_a_suite_foresees_is_a_sentence_with_the_method():
+    class Surprising(Loss):
+        def forward(self, logits, target):
+            return nn.functional.cross_entropy(logits, target)
+
+        def prior_logits(self, logits):
+            return logits
+
+        def __getattribute__(self, name):
+            if name == "start_epoch":
+                raise ZeroDivisionError("one by none")
+            return super().__getattribute__(name)
+
+    with pytest.raises(
+        AssertionError, match=r"^Surprising: __getattribute__\(\) raises ZeroDivisionError: one by none$"
+    ):
+        testing.check_loss(Surprising)
+
+
+@pytest.mark.parametrize("schedule", list(registry.plugins("schedules")))
+def test_our_schedules_hold(schedule):
+    testing.check("schedules", schedule)
+
+
+# Tables of sources.
+
+
+def test_a_table_with_a_column_twice_is_a_sentence():
+    table = pd.DataFrame([["a", "a.png", "x", "b"]], columns=[ID, IMAGE, LABEL, ID])
+    with pytest.raises(AssertionError, match="lines: the table has several columns named '_id'"):
+        testing.check_manifest(Manifest(table, Path("."), {}, "label"), "lines")
+
+
+# Choices whose candidates are numbers.
+
+
+class Numbered(ModelSpace):
+    """A list of layers and a choice of inputs."""
+
+    def __init__(self, num_classes, metadata=None, modalities=("image",)):
+        super().__init__()
+        self.layer = LayerChoice([nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 3, padding=1)], label="layer")
+        self.source = InputChoice(2, 1, label="source")
+        self.head = nn.Linear(3, num_classes)
+
+    def forward(self, batch):
+        image = batch["image"]
+        return self.head(self.source([self.layer(image), self.layer(image.flip(3))]).mean((2, 3)))
+
+    @classmethod
+    def topology(cls):
+        return Topology({}, (), None, {"layer": (0, 1), "source": (0, 1)})
+
+    @staticmethod
+    def build(architecture, **arguments):
+        chosen = architecture.sample(Numbered.topology())
+        with model_context({**chosen, "source": [chosen["source"]]}):
+            return Numbered(**arguments)
+
+    @staticmethod
+    def inherit(network, supernet_state):
+        return network.load_state_dict(supernet_state, strict=False).missing_keys
+
+
+def test_candidates_may_be_numbers():
+    testing.check_space(Numbered)
+    weights = {"layer": {0: 0.2, 1: 0.8}, "source": {"0": 0.6, "1": 0.4}}  # as a strategy and as a file have them
+    found = derive(Numbered.topology(), weights, SpaceRecord(name="numbered"))
+    assert {label: own.choice for label, own in found.choices.items()} == {"layer": "1", "source": "0"}
+    assert found.sample(Numbered.topology()) == {"layer": 1, "source": 0}
+
+
+def test_candidates_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="choice 'layer' has several candidates of one name: 0, 0"):
+        Topology({}, (), None, {"layer": (0, "0")})
+
+
+# What an installed package brings.
+
+PARTS = '''
+from torch import nn
+
+from bioautoml_nni.losses._base import Loss
+from bioautoml_nni.search_spaces.operations._base import Operation
+
+
+class Failing(Loss):
+    """A loss that fails."""
+
+    def forward(self, logits, target):
+        return {}["weights"]
+
+
+class Wide(Operation):
+    """Doubles its channels."""
+
+    def forward(self, features):
+        return features.repeat(1, 2, 1, 1)[:, :, :: self.stride, :: self.stride]
+
+
+class Unread(Loss):
+    """Has an annotation that nobody knows."""
+
+    def __init__(self, class_counts, rate: "Raet" = 1.0):
+        super().__init__(class_counts)
+
+
+class Unusual(Loss):
+    """Has arguments of names and types that others have uses for."""
+
+    def __init__(self, class_counts, copy: int = 1, _rate: float = 0.5, layer: nn.Module | None = None):
+        super().__init__(class_counts)
+
+
+class Untidy(Operation):
+    """Says of itself what is no tuple."""
+
+    capabilities = "skip"
+
+
+made = Wide(4, 1)
+'''
+ENTRIES = {
+    "failing": "losses", "unread": "losses", "unusual": "losses", "made": "losses", "module": "losses",
+    "ending": "losses", "wide": "operations", "untidy": "operations",
+}  # fmt: skip
+NAMES = {"made": "made", "module": ""}
+
+
+@pytest.fixture
+def careless(monkeypatch, tmp_path):
+    """An installed package of plug-ins that go wrong."""
+    (tmp_path / "careless_kit.py").write_text(PARTS)
+    (tmp_path / "ending_kit.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    ours = [
+        entry
+        for kind in registry.KINDS
+        for entry in registry._entry_points().select(group=registry.GROUP_PREFIX + kind)
+    ]
+    made = []
+    for name, kind in ENTRIES.items():
+        module = "ending_kit" if name == "ending" else "careless_kit"
+        target = NAMES.get(name, name.title())
+        value = f"{module}:{target}" if target else module
+        made.append(registry.EntryPoint(name, value, registry.GROUP_PREFIX + kind))
+    caches = (registry.plugins, registry.usable, registry.named_operations, registry._entry_points)
+    for each in caches:
+        each.cache_clear()
+    monkeypatch.setattr(registry, "entry_points", lambda: registry_entries([*ours, *made]))
+    yield
+    monkeypatch.undo()
+    for each in caches:
+        each.cache_clear()
+    for module in ("careless_kit", "ending_kit"):
+        sys.modules.pop(module, None)
+
+
+def registry_entries(given):
+    from importlib.metadata import EntryPoints
+
+    return EntryPoints(given)
+
+
+def test_what_is_no_plugin_is_broken_with_its_reason(careless):
+    problems = {name: registry.get(kind, name).problem or "" for name, kind in ENTRIES.items()}
+    assert "is an object, a Wide, and no class; its entry point must read MODULE:CLASS" in problems["made"]
+    assert "is a module, and no class" in problems["module"]
+    assert "cannot be imported: SystemExit: 3" in problems["ending"]
+    assert "has capabilities 'skip', which must be a tuple of texts such as ('skip',)" in problems["untidy"]
+    assert not any(problems[name] for name in ("failing", "wide", "unread", "unusual"))
+    assert "untidy" not in registry.usable("operations") and "wide" in registry.usable("operations")
+
+
+def test_arguments_of_any_name_are_checked_and_unreadable_annotations_are_a_sentence(careless):
+    [said] = check_arguments("losses", "unread", {"rate": 2}, "loss")
+    assert "'unread' (careless_kit:Unread): the annotations of __init__ cannot be read: name 'Raet' is not" in said
+    assert check_arguments("losses", "unusual", {"copy": 2, "_rate": 0.1}, "loss") == []
+    [said] = check_arguments("losses", "unusual", {"copy": "many"}, "loss")
+    assert said.startswith("loss.copy: ") and "'many'" in said
+
+
+def test_an_error_within_a_plugin_names_it_and_its_method(careless):
+    loss = registry.get("losses", "failing").target([1, 2])
+    with pytest.raises(KeyError) as error:
+        loss(torch.zeros(2, 2), torch.zeros(2))
+    said = str(plugin_fault(error.value))
+    assert said.startswith("losses plug-in 'failing' (careless_kit:Failing): forward() raised KeyError: 'weights'; ")
+    assert "bioautoml_nni.testing.check('losses', 'failing')" in said and "\n" not in said
+    assert plugin_cause(error.value) == said
+
+
+def test_an_error_of_ours_on_what_a_plugin_returned_asks_the_suites_of_those_in_use(careless):
+    with pytest.raises(RuntimeError) as error:
+        torch.zeros(2, 3) + torch.zeros(2, 4)
+    assert plugin_cause(error.value) is None, "nothing of others is in use"
+    _ = registry.get("operations", "wide").target
+    said = plugin_cause(error.value)
+    assert said.startswith("RuntimeError: The size of tensor") and "operations 'wide' (careless_kit:Wide)" in said
+    assert "Wide(8, stride=1) on 16x16: gives shape (3, 16, 16, 16), not" in said and "failing" not in said
+
+
+# What training checks of what it is given.
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(torch.zeros(4, 5), r"a tensor \(4, 5\)"), (None, "a NoneType"), (torch.zeros(4), r"\(4,\)")]
+)
+def test_a_network_that_gives_no_logits_is_named(value, said):
+    with pytest.raises(
+        PluginError, match=rf"Linear.forward\(\) gave .*{said}.* where training needs a tensor \(4, 3\)"
+    ):
+        SpecimenModule.require(nn.Linear(1, 1), value, (4, 3))
