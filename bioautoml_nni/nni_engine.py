@@ -58,7 +58,7 @@ def _exported(strategy: Any) -> Mapping[str, Mapping[Any, float]]:
     weights = strategy.oneshot_module.export_probs()
     if not isinstance(weights, Mapping) or not all(isinstance(own, Mapping) for own in weights.values()):
         raise PluginError(
-            f"strategy {type(strategy).__name__}: export_probs() must return the share of each candidate by label, not a "
+            f"strategy {type(strategy).__name__}: export_probs() must return each candidate's share by label, not a "
             f"{type(weights).__name__} of {weights!r:.80}; correct it, or name another strategy."
         )
     return weights

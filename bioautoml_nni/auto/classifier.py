@@ -265,7 +265,8 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
         answers = self.predict(X).reset_index(drop=True)
         labels = pd.Series(as_labels(y, len(answers), "evaluate"), dtype=object)
         known = labels.notna() & (answers["error"] == "")
-        unseen = sorted({str(own) for own in labels[known]} - set(self.classes_))
+        truth = labels[known].map(self._name_of_label)
+        unseen = sorted(set(truth) - set(self.classes_))
         if unseen:
             told = ", ".join(map(repr, unseen[:5])) + (", ..." if len(unseen) > 5 else "")
             warnings.warn(
@@ -273,7 +274,7 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
             )
         if not known.any():
             raise DataError("evaluate: no specimen has both a label and an image that can be read.")
-        truth, named = labels[known].astype(str), answers["prediction"][known].astype(str)
+        named = answers["prediction"][known].astype(str)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a class that is named and does not occur
             return pd.Series(
@@ -285,6 +286,12 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
                     "left_out": int((~known).sum()),
                 }
             )
+
+    def _name_of_label(self, label: Any) -> str:
+        """Return a label's text as the model has it: numbers beside empty cells are floats in memory, not in files."""
+        text = str(label)
+        whole = isinstance(label, float) and label.is_integer() and text not in set(self.classes_)
+        return str(int(label)) if whole else text
 
     def score(self, X: str | Path | pd.DataFrame, y: Sequence[Any] | None = None) -> float:
         """Return the accuracy on labelled specimens; see `evaluate`."""

@@ -136,8 +136,10 @@ def is_missing(value: Any) -> bool:
 
 def _in_files(dtype: Any) -> bool:
     """Return whether values of a type are in a file what they are in memory: numbers, truth values, texts, times."""
+    if isinstance(dtype, pd.CategoricalDtype):
+        return dtype.categories.dtype == object or _in_files(dtype.categories.dtype)
     is_time = isinstance(dtype, pd.DatetimeTZDtype) or getattr(dtype, "kind", "") == "M"
-    plain = isinstance(dtype, np.dtype | pd.StringDtype | pd.CategoricalDtype) or hasattr(dtype, "numpy_dtype")
+    plain = isinstance(dtype, np.dtype | pd.StringDtype) or hasattr(dtype, "numpy_dtype")
     return is_time or (plain and getattr(dtype, "kind", "O") not in "cmV")
 
 

@@ -14,7 +14,7 @@ from ..config import Experiment, load_experiment, parse_experiment
 from ..config.load import apply_overrides, import_plugins
 from ..registry import KINDS, plugins
 from ..runtime.model import Model
-from ..utils.errors import PluginError
+from ..utils.errors import ConfigError, PluginError
 from ..utils.given import as_path, as_texts
 
 Configuration = str | Path | Mapping[str, Any]
@@ -163,9 +163,18 @@ def compare(
     """
     from ..compare.protocol import compare as run_comparison
 
-    loaded = _load(config, overrides)
+    loaded, listed = _load(config, overrides), as_texts(rows, "rows")
+    problems = [
+        f"{name}: {value!r} must be a whole number, 1 at least."
+        for name, value in (("seeds", seeds), ("jobs", jobs))
+        if not isinstance(value, int) or value < 1
+    ]
+    if not listed:
+        problems.append("rows: name one at least, such as 'as_configured'.")
+    if problems:
+        raise ConfigError(problems, "compare")
     folder = Path(output) if output is not None else Path("comparisons") / loaded.name
-    return run_comparison(loaded, as_texts(rows, "rows"), seeds, folder, jobs, Console(quiet=not verbose))
+    return run_comparison(loaded, listed, seeds, folder, jobs, Console(quiet=not verbose))
 
 
 def list_plugins(kind: str | None = None) -> pd.DataFrame:

@@ -202,8 +202,8 @@ def load_encoder(reference: str, where: str = "encoder") -> Encoder:
         raise EncoderError(f"{where}: {error}") from error
     if not isinstance(encoder, Encoder):
         raise EncoderError(
-            f"{where}: {reference}: {plugin.entry_point.value} is no Encoder of bioautoml_nni.features.encoder; derive it "
-            "from that class, or name another encoder."
+            f"{where}: {reference}: {plugin.entry_point.value} is no Encoder of bioautoml_nni.features.encoder; derive "
+            "it from that class, or name another encoder."
         )
     encoder.reference = reference
     return encoder

@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import bioautoml_nni
 from bioautoml_nni import SpecimenClassifier
-from bioautoml_nni.utils.errors import ConfigError, DataError, ExportError
+from bioautoml_nni.utils.errors import ConfigError, DataError, ExportError, RunDirectoryError
 
 FEW = ("majority", "metadata_boosting", "metadata_logistic")
 
@@ -153,6 +153,32 @@ def test_another_table_is_refused_and_a_missing_column_is_said(fitted, frame):
         fitted.predict(frame[["image"]])
     with pytest.warns(UserWarning, match="without these metadata columns: length_mm"):
         fitted.predict(frame.drop(columns="length_mm"))
+
+
+def test_odd_tables_settings_and_labels_are_answered_or_named(fitted, frame, tmp_path):
+    expected = fitted.predict(frame)["prediction"].tolist()
+    assert fitted.predict(frame.assign(notes=[[1, 2]] * len(frame)))["prediction"].tolist() == expected
+    for threshold in (2, float("nan"), "high"):
+        with pytest.raises(DataError, match="must be a probability from 0 to 1"):
+            fitted.predict(frame, threshold=threshold)
+    assert set(fitted.predict(frame, species_list="ant")["prediction"]) == {"ant"}
+    with pytest.warns(UserWarning, match="1 of the labels were not learned and count as wrong: 'wasp'"):
+        assert fitted.evaluate(frame.assign(label="wasp"))["accuracy"] == 0
+    (tmp_path / "file").touch()
+    with pytest.raises(RunDirectoryError, match="is a file; name a folder as output"):
+        SpecimenClassifier(label="label", output=tmp_path / "file", verbose=False).fit(frame)
+    kept = fitted.save(tmp_path / "saved") / "classifier.json"
+    kept.write_text('{"params": {"years": 3}}')
+    with pytest.raises(ExportError, match=r"parameters that are unknown \(years\)"):
+        SpecimenClassifier.load(tmp_path / "saved")
+
+
+def test_settings_that_are_no_numbers_are_named(frame):
+    for minutes in ("ten", float("inf"), True):
+        with pytest.raises(ConfigError, match="--minutes .*: must be "):
+            SpecimenClassifier(label="label", minutes=minutes, verbose=False).fit(frame)
+    with pytest.raises(ConfigError, match="seed: Input should be greater than or equal to 0"):
+        SpecimenClassifier(label="label", seed=-1, verbose=False).fit(frame)
 
 
 def test_what_was_saved_answers_alike(fitted, frame, tmp_path):
