@@ -94,7 +94,7 @@ OPERATIONS = [
     (part(Operation, forward=counting), "gives something else the second time outside of training"),
     (part(Operation, forward=only_training), "must work in evaluation, as in training, but LookupError: nothing in"),
     (part(Operation, forward=strided, __init__=with_generator), "must survive copy.deepcopy"),
-    (part(Operation, forward=strided, capabilities=("skipp",)), "'skipp', which nothing knows; did you mean 'skip'?"),
+    (part(Operation, forward=strided, capabilities=("skipp",)), "'skipp', which nothing knows (did you mean 'skip'?)"),
     (part(Operation, forward=strided, capabilities=None), "capabilities must be a tuple such as ('skip',), not None"),
     (part(Operation, forward=strided, capabilities=(1,)), "capabilities must be a tuple such as ('skip',), not (1,)"),
 ]

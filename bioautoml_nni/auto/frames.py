@@ -56,7 +56,7 @@ def as_labels(given: Any, specimens: int, method: str) -> list[Any]:
     """
     if isinstance(given, pd.DataFrame) and given.shape[1] == 1:
         given = given.iloc[:, 0]
-    one = isinstance(given, str | bytes) or not isinstance(given, Iterable) or np.ndim(given) == 0
+    one = isinstance(given, str | bytes) or not isinstance(given, Iterable) or getattr(given, "ndim", 1) == 0
     if isinstance(given, Iterator):
         given, one = list(given), False
     if one or isinstance(given, Mapping | pd.DataFrame) or (isinstance(given, np.ndarray) and given.ndim != 1):

@@ -243,10 +243,11 @@ class _Module:
         if node is None:
             return inspect.Parameter.empty
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
             try:
-                node = ast.parse(node.value, mode="eval").body
+                node = ast.parse(text, mode="eval").body
             except (SyntaxError, ValueError) as error:
-                raise NotPlainError(f"{self.name}: {node.value!r} is no annotation") from error
+                raise NotPlainError(f"{self.name}: {text!r} is no annotation") from error
         value = self.evaluate(node)
         return type(None) if value is None else value
 

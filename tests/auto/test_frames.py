@@ -19,7 +19,8 @@ def written(frame, folder, image=None):
 
 ODD = {
     "lists": [[1, 2], [3], None], "mappings": [{"a": 1}] * 3, "complex": np.array([1j, 2j, 3j]),
-    "intervals": pd.cut(pd.Series([1.0, 2.0, 3.0]), 2), "bytes": [b"x"] * 3, "deltas": pd.to_timedelta([1, 2, 3], unit="h"),
+    "intervals": pd.cut(pd.Series([1.0, 2.0, 3.0]), 2), "bytes": [b"x"] * 3,
+    "deltas": pd.to_timedelta([1, 2, 3], unit="h"),
     "periods": pd.period_range("2020", periods=3), "sparse": pd.arrays.SparseArray([1.0, 2.0, 3.0]),
 }  # fmt: skip
 
