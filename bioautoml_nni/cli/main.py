@@ -43,7 +43,9 @@ No data at hand? bioautoml run examples/sample/experiment.yml, or make demo. All
 def root(
     context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Search, train and evaluate small classifiers for specimen images and their metadata."""
     if context.invoked_subcommand is None:

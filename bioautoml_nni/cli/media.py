@@ -38,7 +38,7 @@ def media(
         bool, typer.Option("--allow-private-addresses", help="Connect to addresses that are not public, too.")
     ] = False,
 ) -> None:
-    """Download the images that an archive lists, with a table of their licences; the same command continues a stop.
+    """Download the images that an archive lists, with a table of their licences; given again it goes on.
 
     Exit code 0: every image is there, 1: some are not; media.csv in the folder says why. Hosts are asked at their pace
     and as their robots.txt allows, and only those that you confirm.
