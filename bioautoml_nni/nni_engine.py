@@ -44,22 +44,22 @@ def run_one_shot(
     try:
         with _silent(), interruptible(lambda: evaluator.trainer.interrupted):
             experiment.run()
-        return _exported(strategy), strategy.supernet.state_dict()
+        return _exported(strategy.oneshot_module), strategy.supernet.state_dict()
     finally:
         experiment.stop()
 
 
-def _exported(strategy: Any) -> Mapping[str, Mapping[Any, float]]:
-    """Return the architecture weights of a finished search.
+def _exported(module: Any) -> Mapping[str, Mapping[Any, float]]:
+    """Return the architecture weights of a strategy's Lightning module.
 
     Raises:
         PluginError: if the strategy's are no shares by label and candidate.
     """
-    weights = strategy.oneshot_module.export_probs()
+    weights = module.export_probs()
     if not isinstance(weights, Mapping) or not all(isinstance(own, Mapping) for own in weights.values()):
         raise PluginError(
-            f"strategy {type(strategy).__name__}: export_probs() must return each candidate's share by label, not a "
-            f"{type(weights).__name__} of {weights!r:.80}; correct it, or name another strategy."
+            f"the strategy's {type(module).__name__}: export_probs() must return each candidate's share by label, not "
+            f"a {type(weights).__name__} of {weights!r:.80}; correct it, or name another strategy."
         )
     return weights
 
@@ -149,7 +149,7 @@ def evolve(
 
 def weights_of(oneshot_module: Any) -> dict[str, dict[str, float]]:
     """Return the present architecture weights of all choices of a one-shot module, with plain string keys."""
-    probabilities = oneshot_module.export_probs()
+    probabilities = _exported(oneshot_module)
     return {
         str(label): {str(choice): float(share) for choice, share in weights.items()}
         for label, weights in sorted(probabilities.items())

@@ -15,10 +15,13 @@ from bioautoml_nni.architecture import Topology, derive
 from bioautoml_nni.architecture.schema import SpaceRecord
 from bioautoml_nni.auto._base import Candidate
 from bioautoml_nni.cli.postmortem import plugin_cause
+from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.config.arguments import check_arguments
+from bioautoml_nni.data.load import load_manifest
 from bioautoml_nni.data.manifest import ID, IMAGE, LABEL, Manifest
 from bioautoml_nni.features.encoder import Encoder
 from bioautoml_nni.losses._base import Loss
+from bioautoml_nni.nni_engine import weights_of
 from bioautoml_nni.plugin_faults import plugin_fault
 from bioautoml_nni.search_spaces.fusions._base import Fusion
 from bioautoml_nni.search_spaces.operations._base import Operation
@@ -369,3 +372,51 @@ def test_a_network_that_gives_no_logits_is_named(value, said):
         PluginError, match=rf"Linear.forward\(\) gave .*{said}.* where training needs a tensor \(4, 3\)"
     ):
         SpecimenModule.require(nn.Linear(1, 1), value, (4, 3))
+
+
+@pytest.mark.parametrize("exported", [None, {"edge": 1.0}, [{"edge": {"skip": 1.0}}]])
+def test_a_strategy_that_exports_no_shares_is_named(exported):
+    class Exporting:
+        def export_probs(self):
+            return exported
+
+    with pytest.raises(
+        PluginError, match=r"the strategy's Exporting: export_probs\(\) must return each candidate's share"
+    ):
+        weights_of(Exporting())
+
+
+def read_by(loaded):
+    class Given:
+        """A source."""
+
+        def __init__(self, root, **arguments):
+            self.root = root
+
+        def load(self):
+            return loaded
+
+    return Given
+
+
+TABLE = pd.DataFrame({ID: ["a"], IMAGE: ["a.png"], LABEL: ["x"]})
+
+
+@pytest.mark.parametrize(
+    ("loaded", "said"),
+    [
+        (TABLE, "return a Manifest, not a DataFrame"),
+        (iter([TABLE]), "return a Manifest, not a list_iterator"),
+        (Manifest([1], Path("."), {}, "label"), "give its Manifest a DataFrame, not a list"),
+        (Manifest(TABLE.drop(columns=LABEL), Path("."), {}, "label"), "give each specimen _label"),
+        (Manifest(TABLE.assign(**{IMAGE: [3]}), Path("."), {}, "label"), "give paths of images as texts in _image"),
+        (Manifest(pd.concat([TABLE, TABLE[[ID]]], axis=1), Path("."), {}, "label"), "name each column once, not '_id'"),
+    ],
+)
+def test_a_source_that_loads_something_else_is_named(loaded, said, monkeypatch, tmp_path):
+    plugin = registry.get("sources", "csv")
+    monkeypatch.setitem(vars(plugin), "loaded", read_by(loaded))
+    experiment = parse_experiment({"name": "x", "data": {"source": "csv", "root": str(tmp_path)}})
+    with pytest.raises(PluginError, match=r"sources plug-in 'csv' .*: load\(\) must ") as error:
+        load_manifest(experiment)
+    assert said in str(error.value)

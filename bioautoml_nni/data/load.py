@@ -53,9 +53,10 @@ def _required(manifest: Any, name: str) -> Manifest:
         PluginError: if it is no manifest with the columns that all have.
     """
     problem = None
-    if not isinstance(manifest, Manifest) or not isinstance(manifest.table, pd.DataFrame):
-        table = manifest.table if isinstance(manifest, Manifest) else manifest
-        problem = f"return a Manifest of a DataFrame, not a {type(table).__name__}"
+    if not isinstance(manifest, Manifest):
+        problem = f"return a Manifest, not a {type(manifest).__name__}"
+    elif not isinstance(manifest.table, pd.DataFrame):
+        problem = f"give its Manifest a DataFrame, not a {type(manifest.table).__name__}"
     elif missing := {ID, IMAGE, LABEL} - set(manifest.table):
         problem = f"give each specimen {', '.join(sorted(missing))}"
     elif twice := manifest.table.columns[manifest.table.columns.duplicated()].tolist():
