@@ -7,7 +7,7 @@ export PYTHONWARNINGS ?= ignore::DeprecationWarning
 # Containers switch bytecode off; torch, NNI and Lightning would then be compiled anew by every process that imports them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-faults fuzz fuzz-data fuzz-images mutants audit lint docs docs-serve pictures bench bench-short bench-full clean
+.PHONY: install demo test test-nightly test-faults fuzz fuzz-data fuzz-images mutants audit lint docs docs-serve pictures bench bench-short bench-full clean
 
 install: $(STAMP)
 
@@ -24,6 +24,10 @@ demo: install
 test: install
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# What `make test` has only representatives of: every space by every strategy, every moment of a kill or a full disk.
+test-nightly: install
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m nightly
 
 test-faults: install
 	$(BIN)/python -m pytest -m faults

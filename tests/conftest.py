@@ -8,9 +8,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers and the processes that they s
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import io
+import json
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -26,6 +28,20 @@ from bioautoml_nni.utils.quiet import quiet
 
 quiet()
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+
+LONGEST = (
+    "test_manager.py", "test_nni_spaces.py", "test_from_table_to_prediction.py", "test_command_line.py",
+    "test_run_on_a_trunk.py", "test_kills.py", "test_disk_place_and_time.py", "test_compare.py", "test_resume.py",
+    "test_full_disk_of_outputs.py", "test_halved_candidates.py", "test_group.py", "test_auto.py", "test_tuned.py",
+)  # fmt: skip
+"""Files of tests that take longest, in this order."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the longest files, so that no process waits for the other one at the end."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
 
 COLOURS = {"ant": (200, 60, 60), "bee": (60, 180, 60), "cicada": (60, 60, 200)}
 
@@ -56,6 +72,22 @@ def write_table(root: Path, rows: int = 72, size: int = 24) -> Path:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the caches of the tests, those in processes of their own included, away from the user's."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_list(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the tests' searches off the user's list of NNI's experiments, which NNI reads and writes six times a search.
+
+    With three thousand experiments on it a search took two seconds longer.
+    """
+    from nni.tools.nnictl.config_utils import Experiments
+
+    LISTS.append(tmp_path_factory.mktemp("list"))
+    Experiments.__init__.__defaults__ = (str(LISTS[0] / "nni-experiments"),)
+
+
+LISTS: list[Path] = []
+"""The home folder of NNI in these tests."""
 
 
 @pytest.fixture
@@ -109,7 +141,33 @@ COMMAND = [str(Path(sys.executable).parent / "bioautoml")]
 
 
 def bioautoml(*arguments: object) -> subprocess.CompletedProcess:
+    """Run a command as a user does."""
     return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+def forked(*arguments: object) -> subprocess.CompletedProcess:
+    """Run a command in a process of its own that has everything imported already; see ready.py."""
+    if not READY:
+        command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("ready.py"))]
+        home = {**os.environ, "HOME": str(LISTS[0])}  # where NNI looks for its list from when it is imported
+        READY.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=home))
+    with tempfile.TemporaryDirectory() as folder:
+        asked = {"command": [*COMMAND, *map(str, arguments)], "environment": dict(os.environ), "folder": os.getcwd()}
+        files = {name: str(Path(folder, name)) for name in ("out", "err")}
+        READY[0].stdin.write(json.dumps({**asked, **files}) + "\n")
+        READY[0].stdin.flush()
+        code = int(READY[0].stdout.readline())
+        return subprocess.CompletedProcess(asked["command"], code, *(Path(file).read_text() for file in files.values()))
+
+
+def surroundings(**changes: str) -> dict[str, str]:
+    """The environment of a process that imports modules from this folder, computes in one thread and searches."""
+    ours = {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1", "HOME": str(LISTS[0])}
+    return {**os.environ, **ours, **changes}
+
+
+READY: list[subprocess.Popen] = []
+"""The process of ready.py, once it was needed."""
 
 
 def here(*arguments: object) -> subprocess.CompletedProcess:
@@ -160,7 +218,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, own_cache: None) -> tuple
     """A finished run of the tiny experiment, and how its command ended."""
     folder = tmp_path_factory.mktemp("finished")
     write_table(folder / "data")
-    done = bioautoml("run", write_experiment(folder, folder / "data"), "--output", folder / "run")
+    done = forked("run", write_experiment(folder, folder / "data"), "--output", folder / "run")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "run", done
 
@@ -172,7 +230,7 @@ def exported(
     """The tiny run, exported with int8; and its run directory, beside which lies data/, what it was made from."""
     run, _ = finished
     folder = tmp_path_factory.mktemp("exported")
-    done = bioautoml("export", run, "--output", folder / "model", "--int8", "--target", "trap")
+    done = forked("export", run, "--output", folder / "model", "--int8", "--target", "trap")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "model.onnx" in done.stdout and "test macro-F1" in done.stdout
     return folder / "model", run

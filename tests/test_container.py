@@ -55,7 +55,6 @@ def has_engine():
     return docker is not None and subprocess.run([docker, "info"], capture_output=True, timeout=60).returncode == 0
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not has_engine(), reason="no Docker engine runs here")
 def test_it_builds_and_answers():
     build = ["docker", "build", "--tag", "bioautoml-test", "."]

@@ -37,7 +37,6 @@ def expected_files(source):
     return found
 
 
-@pytest.mark.slow
 def test_the_wheel_works_in_a_clean_environment(tmp_path):
     source = tmp_path / "source"
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -140,7 +139,6 @@ def test_shipped_files_for_nni_are_those_that_nni_config_writes(path):
     assert json.loads(written["search_space.json"]) == json.loads((path.parent / "search_space.json").read_text())
 
 
-@pytest.mark.slow
 def test_the_python_example_runs():
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "examples/nas_experiment.py"],

@@ -64,7 +64,6 @@ def tried(tmp_path_factory):
     return folder / "out", command, done
 
 
-@pytest.mark.slow
 def test_the_leaderboard_has_a_line_for_every_candidate_and_one_winner(tried):
     table = pd.read_csv(tried[0] / "leaderboard.csv")
     assert tuple(table.columns) == COLUMNS
@@ -75,7 +74,6 @@ def test_the_leaderboard_has_a_line_for_every_candidate_and_one_winner(tried):
     assert table.set_index("candidate").loc["majority", "status"] == "baseline"
 
 
-@pytest.mark.slow
 def test_scores_are_those_that_a_reader_would_compute(tried):
     table = pd.read_csv(tried[0] / "leaderboard.csv").set_index("candidate")
     for name in ("metadata_boosting", "searched"):
@@ -84,7 +82,6 @@ def test_scores_are_those_that_a_reader_would_compute(tried):
         assert table.loc[name, "test_macro_f1"] == pytest.approx(expected)
 
 
-@pytest.mark.slow
 def test_all_candidates_are_scored_on_the_same_specimens(tried):
     shared = pd.read_csv(tried[0] / "data/splits.csv")
     assert pd.read_csv(tried[0] / "candidates/searched/splits.csv").equals(shared)
@@ -94,7 +91,6 @@ def test_all_candidates_are_scored_on_the_same_specimens(tried):
         assert predictions["id"].tolist() == tested
 
 
-@pytest.mark.slow
 def test_the_winner_is_exported_ready_to_predict(tried, tmp_path):
     out, command, _ = tried
     done = here("predict", out, command[1], "--output", tmp_path / "answers.csv")
@@ -106,7 +102,6 @@ def test_the_winner_is_exported_ready_to_predict(tried, tmp_path):
     assert answers["prediction"].to_numpy()[ids].tolist() == tested["predicted"].tolist()
 
 
-@pytest.mark.slow
 def test_boosting_is_exported_as_onnx_that_answers_alike(tried):
     folder = tried[0] / "candidates/metadata_boosting"
     model = Model.load(folder)
@@ -116,7 +111,6 @@ def test_boosting_is_exported_as_onnx_that_answers_alike(tried):
     assert answers["prediction"].tolist() == tested["predicted"].tolist() and not model.uses_images
 
 
-@pytest.mark.slow
 def test_an_ensemble_is_one_exported_file_of_the_weighted_mean(tried, tmp_path, monkeypatch):
     shutil.copytree(tried[0], tmp_path / "out")
     (tmp_path / "out/candidates/ensemble.json").unlink(missing_ok=True)
@@ -143,7 +137,6 @@ def test_an_ensemble_is_one_exported_file_of_the_weighted_mean(tried, tmp_path, 
     assert "0.33 searched" in board.loc["ensemble", "note"]
 
 
-@pytest.mark.slow
 def test_the_report_says_why_and_the_experiment_says_what_was_guessed(tried):
     out, _, done = tried
     html = (out / "report.html").read_text()
@@ -154,7 +147,6 @@ def test_the_report_says_why_and_the_experiment_says_what_was_guessed(tried):
     assert "# by its name" in text and "plan for 20 minutes" in done.stdout and "guessed:" in done.stdout
 
 
-@pytest.mark.slow
 def test_a_second_call_tries_nothing_again_and_another_experiment_is_refused(tried, monkeypatch):
     out, command, _ = tried
     before = {path: path.stat().st_mtime_ns for path in out.glob("candidates/*/evaluation/metrics.json")}
@@ -166,7 +158,6 @@ def test_a_second_call_tries_nothing_again_and_another_experiment_is_refused(tri
     assert other.returncode == 2 and "another experiment" in other.stderr
 
 
-@pytest.mark.slow
 def test_the_written_experiment_repeats_it(tried, tmp_path, monkeypatch):
     out = tried[0]
     shutil.copytree(out, tmp_path / "out")

@@ -207,7 +207,6 @@ def test_mistakes_are_the_sentences_of_the_command(frame, tmp_path):
             SpecimenClassifier().fit(other)
 
 
-@pytest.mark.slow
 def test_images_come_as_folders_paths_pillow_and_arrays(of_images):
     model, root = of_images
     folder = root / "images"
@@ -232,7 +231,6 @@ def test_images_come_as_folders_paths_pillow_and_arrays(of_images):
         model.predict(pd.DataFrame({"length_mm": [1.0]}))
 
 
-@pytest.mark.slow
 def test_a_table_on_disk_and_in_memory_are_answered_alike(of_images):
     model, root = of_images
     table = pd.read_csv(root / "metadata.csv")

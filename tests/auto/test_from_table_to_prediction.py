@@ -39,7 +39,6 @@ def tried(request, tmp_path_factory):
     return request.param, folder / "out", table, done
 
 
-@pytest.mark.slow
 def test_every_network_is_finished_and_within_its_device(tried):
     target, out, _, done = tried
     table = pd.read_csv(out / "leaderboard.csv").set_index("candidate")
@@ -55,7 +54,6 @@ def test_every_network_is_finished_and_within_its_device(tried):
         assert taught.teacher == settings["training.distillation"]["teacher"] == str(out / "teacher.parquet")
 
 
-@pytest.mark.slow
 def test_every_network_answers_from_its_export_as_it_was_scored(tried, tmp_path):
     target, out, path, _ = tried
     table = pd.read_csv(path)
@@ -70,7 +68,6 @@ def test_every_network_answers_from_its_export_as_it_was_scored(tried, tmp_path)
         assert (answers["prediction"].to_numpy() == tested["predicted"].to_numpy()).mean() >= 0.9, name
 
 
-@pytest.mark.slow
 def test_the_winner_predicts_and_the_report_tells_of_all(tried, tmp_path):
     target, out, path, _ = tried
     done = here("predict", out, path, "--output", tmp_path / "answers.csv")

@@ -275,7 +275,6 @@ def halved(tmp_path, monkeypatch):
     return ("auto", table, "--output", tmp_path / "out", "--minutes", 5, *SMALL, *METADATA), tmp_path / "out"
 
 
-@pytest.mark.slow
 def test_the_worse_stop_early_and_a_call_that_ended_in_a_rung_does_no_rung_again(halved, monkeypatch):
     command, out = halved
     killed = []

@@ -65,7 +65,6 @@ def test_a_trial_that_is_fine_tuned_stores_maps_only_where_the_cache_has_room(wr
         assert len(load_encoder(encoder, "encoder").stages(160)) > space["trunk"]["frozen_stages"]
 
 
-@pytest.mark.slow
 def test_a_trial_of_the_portfolio_reports_a_fine_tuned_network(written, tmp_path, monkeypatch):
     drawn = {"candidate": "fine_tuned", "encoder": "efficientnet_lite0", "stage": 4}
     sent = []

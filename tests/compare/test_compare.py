@@ -1,15 +1,17 @@
 import json
 import shutil
+import threading
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import bioautoml, in_process, tiny_experiment, write_experiment, write_table
+from conftest import forked, here, in_process, tiny_experiment, write_experiment, write_table
 from rich.console import Console
 from scipy import stats
 from sklearn.metrics import f1_score
 
 from bioautoml_nni.cli.comparison import BETWEEN_ROWS
+from bioautoml_nni.compare import protocol
 from bioautoml_nni.compare._base import RunMethod
 from bioautoml_nni.compare.methods import MetadataBoosting
 from bioautoml_nni.compare.protocol import compare
@@ -30,12 +32,23 @@ def compared(tmp_path_factory):
     write_table(folder / "data")
     experiment = write_experiment(folder, folder / "data")
     command = ("compare", experiment, "--rows", ROWS, "--seeds", 2, "--output", folder / "out", "--jobs", 2)
-    done = bioautoml(*command)
+    one_at_a_time, run_process = threading.Lock(), protocol.run_process
+
+    def run(directory, threads):
+        """Start the process of one run as a user's command does, and those of the others with everything imported."""
+        if directory.path == folder / "out/random/seed-1":
+            return run_process(directory, threads)
+        with one_at_a_time:
+            done = forked("run", directory / "experiment.yml", "--output", directory.path, "--no-baselines")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol, "run_process", run)
+        done = here(*command)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "out", command, done
 
 
-@pytest.mark.slow
 def test_every_row_and_seed_is_in_the_table(compared):
     out, _, done = compared
     table = pd.read_csv(out / "compare.csv")
@@ -52,7 +65,6 @@ def test_every_row_and_seed_is_in_the_table(compared):
     assert "macro-F1" in done.stdout
 
 
-@pytest.mark.slow
 def test_all_rows_of_a_seed_are_scored_on_the_same_specimens(compared):
     out = compared[0]
     for seed in (0, 1):
@@ -65,7 +77,6 @@ def test_all_rows_of_a_seed_are_scored_on_the_same_specimens(compared):
         assert all(part.equals(parts[0]) for part in parts)
 
 
-@pytest.mark.slow
 def test_baselines_agree_with_the_predictions_that_a_reader_would_make(compared):
     """The majority's macro-F1 by scikit-learn, from the run's own table of predictions."""
     out = compared[0]
@@ -78,18 +89,16 @@ def test_baselines_agree_with_the_predictions_that_a_reader_would_make(compared)
     assert table.loc[("metadata_boosting", 0), "macro_f1"] > expected
 
 
-@pytest.mark.slow
 def test_a_second_call_makes_nothing_again(compared):
     out, command, _ = compared
     before = {path: path.stat().st_mtime_ns for path in out.rglob("model.pt")}
     first = pd.read_csv(out / "compare.csv")
-    done = bioautoml(*command)
+    done = here(*command)
     assert done.returncode == 0 and len(before) == 4
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("model.pt")}
     pd.testing.assert_frame_equal(first, pd.read_csv(out / "compare.csv"))
 
 
-@pytest.mark.slow
 def test_reports_of_the_experiment_show_the_comparison(compared, tmp_path, capsys):
     out = compared[0]
     table = json.loads((out / "compare.json").read_text())
@@ -106,7 +115,6 @@ def test_reports_of_the_experiment_show_the_comparison(compared, tmp_path, capsy
     assert "Beside other ways" in (tmp_path / "run/report.html").read_text()
 
 
-@pytest.mark.slow
 def test_a_comparison_on_other_data_is_not_shown(compared, finished, tmp_path, capsys):
     shutil.copytree(finished[0], tmp_path / "run")
     before = (tmp_path / "run/report.html").read_text()
@@ -120,7 +128,6 @@ def test_a_comparison_on_other_data_is_not_shown(compared, finished, tmp_path, c
     assert not (tmp_path / "run/evaluation/comparison.json").exists()
 
 
-@pytest.mark.slow
 def test_seeds_of_random_architectures_differ(compared):
     cells = [
         json.loads((compared[0] / f"random/seed-{seed}/architecture.json").read_text())["cells"] for seed in (0, 1)
@@ -140,7 +147,7 @@ def test_a_failed_row_leaves_the_others(tmp_path):
     write_table(tmp_path / "data")
     experiment = write_experiment(tmp_path, tmp_path / "data")
     rows = "timm:no_such_network,majority"
-    done = bioautoml("compare", experiment, "--rows", rows, "--seeds", 1, "--output", tmp_path / "out")
+    done = here("compare", experiment, "--rows", rows, "--seeds", 1, "--output", tmp_path / "out")
     assert done.returncode == 2 and "1 of 2 runs failed" in done.stderr and "no_such_network" in done.stderr
     assert pd.read_csv(tmp_path / "out/compare.csv")["row"].tolist() == ["majority"]
 

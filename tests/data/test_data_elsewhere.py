@@ -341,7 +341,6 @@ def test_a_password_is_not_repeated() -> None:
     assert "secret" not in str(refusal.value)
 
 
-@pytest.mark.slow
 def test_an_s3_server(table_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("s3fs", reason="reads s3://; extra s3")
     server = pytest.importorskip("moto.server", reason="an S3 server on this machine; extra dev")

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import bioautoml, here, in_process, write_experiment, write_table
+from conftest import forked, here, in_process, write_experiment, write_table
 from nni.nas.nn.pytorch import LayerChoice
 from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
 from scipy import stats
@@ -159,7 +159,7 @@ def test_every_epoch_scores_what_its_shares_would_derive_and_the_search_does_not
     epochs = read_history(whole / "search/history.jsonl")
     assert epochs and all(0 <= epoch["derived_macro_f1"] <= 1 for epoch in epochs)
     shutil.copytree(whole.path, tmp_path / "run")
-    done = bioautoml("search", tmp_path / "run", "--set", "search.score_derived=false")
+    done = forked("search", tmp_path / "run", "--set", "search.score_derived=false")
     assert done.returncode == 0, done.stdout + done.stderr
     again = read_history(tmp_path / "run/search/history.jsonl")
     assert (tmp_path / "run/search/shares.json").read_text() == (whole / "search/shares.json").read_text()

@@ -10,9 +10,9 @@ import sys
 import tempfile
 
 import torch
+from ready import import_everything
 
 from bioautoml_nni.cli import main as command_line
-from bioautoml_nni.stages import derive, evaluate, prepare, report, retrain, search  # noqa: F401  (before the forks)
 
 
 def attempt(experiment: str, run: str) -> tuple[int, str]:
@@ -40,6 +40,7 @@ def attempt(experiment: str, run: str) -> tuple[int, str]:
         return os.waitstatus_to_exitcode(status), said.read()
 
 
+import_everything()
 EXPERIMENT = sys.argv[1]
 for line in sys.stdin:
     print(json.dumps(attempt(EXPERIMENT, line.strip())), flush=True)

@@ -10,20 +10,21 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, STEP_KB, bioautoml, write_experiment, write_table
+from conftest import COMMAND, STEP_KB, forked, surroundings, write_experiment, write_table
 
 pytestmark = pytest.mark.faults
 SAME = ("search/history.jsonl", "retrain/history.jsonl", "architecture.json", "evaluation/metrics.json")
 
 
-def test_a_disk_that_is_full_ends_with_one_sentence_and_a_larger_one_goes_on(small_disk, tmp_path):
-    """The disk grows in small steps, so that one write after the other finds it full."""
+@pytest.mark.parametrize("step", [4 * STEP_KB, pytest.param(STEP_KB, marks=pytest.mark.nightly)])
+def test_a_disk_that_is_full_ends_with_one_sentence_and_a_larger_one_goes_on(small_disk, tmp_path, step):
+    """The disk grows in steps, nightly in small ones, so that one write after the other finds it full."""
     disk, resize = small_disk
     write_table(tmp_path / "data", rows=72)
     experiment = write_experiment(tmp_path, tmp_path / "data")
     script = Path(__file__).with_name("full_disk.py")
     process = subprocess.Popen(
-        [sys.executable, script, experiment], text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        [sys.executable, script, experiment], text=True, env=surroundings(),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
@@ -42,7 +43,7 @@ def test_a_disk_that_is_full_ends_with_one_sentence_and_a_larger_one_goes_on(sma
         for path in run.rglob("*.json"):
             json.loads(path.read_text())  # whole, whatever is there
         failures += 1
-        kilobytes += STEP_KB
+        kilobytes += step
         assert kilobytes < 40_000
         resize(kilobytes)
     process.stdin.close()
@@ -60,7 +61,7 @@ def test_a_run_that_is_moved_goes_on_where_it_lies_now(finished, tmp_path):
     for path in ("report.html", "evaluation", "retrain/model.pt", "retrain/best.pt"):
         gone = moved / path
         shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
-    done = bioautoml("run", whole.parent / "experiment.yml", "--output", moved)
+    done = forked("run", whole.parent / "experiment.yml", "--output", moved)
     assert done.returncode == 0, done.stderr
     assert "search: done before, skipped" in done.stdout
     for name in SAME:
@@ -69,7 +70,7 @@ def test_a_run_that_is_moved_goes_on_where_it_lies_now(finished, tmp_path):
     assert str(whole) not in report.partition("How it was made")[0]
 
 
-@pytest.mark.parametrize("jump", [-10 * 365 * 86400, 3600])
+@pytest.mark.parametrize("jump", [-10 * 365 * 86400, pytest.param(3600, marks=pytest.mark.nightly)])
 def test_a_clock_that_jumps_changes_nothing_but_the_times(finished, tmp_path, jump):
     """The clock is set ten years back, or an hour forth, in the middle of the run.
 
@@ -125,7 +126,7 @@ def test_a_worker_that_the_system_kills_ends_the_run_with_one_sentence(tmp_path)
     assert "was killed" in said and "Traceback" not in said
     epochs = len(history.read_text().splitlines())
     assert 1 <= epochs < 8
-    again = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    again = forked(*command[1:])
     assert again.returncode == 0, again.stderr
     assert "search: continues after the newest whole epoch" in again.stdout
 

@@ -13,8 +13,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+FREE = (0, 8, 24, 64, 160, 300)
+"""Kilobytes that are left, nightly each of them."""
+
+
+@pytest.mark.parametrize("left", [FREE[::3], pytest.param(FREE, marks=pytest.mark.nightly)], ids=str)
 @pytest.mark.parametrize("command", ["export", "predict", "sort", "check"])
-def test_a_full_disk_ends_with_one_sentence_and_leaves_what_was_there(exported, small_disk, command):
+def test_a_full_disk_ends_with_one_sentence_and_leaves_what_was_there(exported, small_disk, command, left):
     model, run = exported
     disk, resize = small_disk
     table = run.parent / "data/metadata.csv"
@@ -29,7 +34,7 @@ def test_a_full_disk_ends_with_one_sentence_and_leaves_what_was_there(exported, 
     assert done.returncode == 0, done.stdout + done.stderr
     before = contents(disk)
     filled = 0
-    for free in (0, 8, 24, 64, 160, 300):
+    for free in left:
         shutil.rmtree(disk / "sorted", ignore_errors=True)
         fill(disk / "filler", free)
         done = here(*arguments)

@@ -18,13 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from ready import import_everything
 from rich.console import Console
 
 from bioautoml_nni.cli.main import app
 from bioautoml_nni.config import load_experiment
 from bioautoml_nni.runs.directory import STAGES, RunDirectory
 from bioautoml_nni.runtime import predict as predict_module
-from bioautoml_nni.stages import derive, evaluate, export, prepare, report, retrain, search  # noqa: F401  (before forks)
 from bioautoml_nni.stages.run import run_stages
 from bioautoml_nni.utils.quiet import quiet
 
@@ -108,6 +108,7 @@ def restore(run: Path, before: Path) -> None:
 
 
 def main() -> None:
+    import_everything()
     whole, killed, before = FOLDER / "whole", FOLDER / "killed", FOLDER / "before"
     seconds = {name: finish(action) for name, action in steps(whole).items()}
     shutil.rmtree(Path(os.environ["XDG_CACHE_HOME"]), ignore_errors=True)

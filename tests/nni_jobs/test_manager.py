@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import COMMAND, bioautoml, free_port, write_experiment
+from conftest import COMMAND, free_port, write_experiment
 from nni_manager import replace_trial_command, stop_all, wait_for_trials
 
 from bioautoml_nni.config import load_experiment
@@ -84,32 +84,54 @@ nni.report_final_result({"default": 1.0, "gpus": os.environ["CUDA_VISIBLE_DEVICE
 """
 
 
+GPUS = {(1, 1): {"0"}, (2, 1): {"0", "1"}, (2, 2): {"0,1"}}
+"""GPUs of the machine and those that each trial asks for, and what the trials then see."""
+
+
+@pytest.fixture(scope="module")
+def with_gpus(tmp_path_factory):
+    """The ports of an experiment for each of GPUS, whose managers work side by side."""
+    folder = tmp_path_factory.mktemp("gpus")
+    for name in ("home", "start"):
+        (folder / name).mkdir()
+    (folder / "start/sitecustomize.py").write_text(COLLECTOR)
+    ports, starting = [free_port() for _ in GPUS], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(folder / "home"))
+        patch.setenv("PYTHONPATH", str(folder / "start"))
+        try:
+            for port, (there, each) in zip(ports, GPUS, strict=True):
+                gpus = [{"index": index, "gpuCoreUtilization": 0, "gpuMemoryUtilization": 0} for index in range(there)]
+                invented = {"gpuNumber": there, "gpus": gpus, "processes": [], "success": True}
+                place = folder / f"{there}-{each}"
+                place.mkdir()
+                (place / "trial.py").write_text(GPU_TRIAL)
+                config = write_experiment(place, place)
+                experiment = load_experiment(config)
+                written = write_nni_files(experiment, config, tuner="Random", trials=2, concurrency=2, gpus=each)
+                replace_trial_command(written[0], f"{sys.executable} trial.py")
+                create = [*COMMAND, "nnictl", "create", "--config", str(written[0]), "--port", str(port)]
+                environment = {**os.environ, "STAND_IN_GPUS": json.dumps(invented)}
+                starting.append(
+                    subprocess.Popen(
+                        create, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+                    )
+                )
+            for process in starting:
+                said = process.communicate(timeout=240)[0]
+                assert process.returncode == 0, said
+            yield dict(zip(GPUS, ports, strict=True))
+        finally:
+            for process in starting:
+                process.kill()
+            stop_all()
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="NNI's manager is tested on Linux only")
-@pytest.mark.parametrize(("there", "each", "seen"), [(1, 1, {"0"}), (2, 1, {"0", "1"}), (2, 2, {"0,1"})])
-def test_trials_get_the_gpus_that_they_ask_for(tmp_path, monkeypatch, there, each, seen):
+@pytest.mark.parametrize("case", GPUS, ids=str)
+def test_trials_get_the_gpus_that_they_ask_for(with_gpus, case):
     """All that there are too, which NNI's own scheduler never gives; trials wait for one another where they must."""
-    gpus = [{"index": index, "gpuCoreUtilization": 0, "gpuMemoryUtilization": 0} for index in range(there)]
-    (tmp_path / "start").mkdir()
-    (tmp_path / "start/sitecustomize.py").write_text(COLLECTOR)
-    (tmp_path / "home").mkdir()
-    for name, value in {
-        "HOME": str(tmp_path / "home"),
-        "PYTHONPATH": str(tmp_path / "start"),
-        "STAND_IN_GPUS": json.dumps({"gpuNumber": there, "gpus": gpus, "processes": [], "success": True}),
-    }.items():
-        monkeypatch.setenv(name, value)
-    (tmp_path / "trial.py").write_text(GPU_TRIAL)
-    config = write_experiment(tmp_path, tmp_path)
-    experiment = load_experiment(config)
-    written = write_nni_files(experiment, config, tuner="Random", trials=2, concurrency=2, gpus=each)
-    replace_trial_command(written[0], f"{sys.executable} trial.py")
-    port = free_port()
-    try:
-        started = bioautoml("nnictl", "create", "--config", written[0], "--port", port)
-        assert started.returncode == 0, started.stdout + started.stderr
-        jobs = wait_for_trials(port, 2)
-        assert [job["status"] for job in jobs] == ["SUCCEEDED"] * 2, jobs
-        results = [json.loads(json.loads(job["finalMetricData"][0]["data"])) for job in jobs]
-        assert {result["gpus"] for result in results} == seen
-    finally:
-        stop_all()
+    jobs = wait_for_trials(with_gpus[case], 2)
+    assert [job["status"] for job in jobs] == ["SUCCEEDED"] * 2, jobs
+    results = [json.loads(json.loads(job["finalMetricData"][0]["data"])) for job in jobs]
+    assert {result["gpus"] for result in results} == GPUS[case]

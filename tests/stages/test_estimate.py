@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import bioautoml, tiny_experiment, write_experiment, write_table
+from conftest import bioautoml, here, tiny_experiment, write_experiment, write_table
 from rich.console import Console
 
 from bioautoml_nni.cli import estimating
@@ -85,7 +85,7 @@ def test_times_grow_with_epochs_and_a_limit_holds(tmp_path):
 def test_what_would_end_the_run_ends_the_estimate(table_root, tmp_path):
     (table_root / "images/0.png").write_bytes(b"no image")
     path = write_experiment(tmp_path, table_root)
-    done = bioautoml("estimate", path, "--set", "data.max_unreadable=0")
+    done = here("estimate", path, "--set", "data.max_unreadable=0")
     assert done.returncode == 2 and "dry run:" in done.stderr and "Traceback" not in done.stderr
 
 

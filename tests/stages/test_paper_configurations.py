@@ -23,7 +23,6 @@ def write(name, root):
         archives.write_insect1m(root, rows=40)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bioscan5m", "insect1m"])
 def test_the_configuration_runs_to_the_end_on_a_miniature(name, tmp_path):
     write(name, tmp_path / "data")

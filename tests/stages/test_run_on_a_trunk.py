@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import bioautoml, in_process, write_experiment, write_table
+from conftest import forked, in_process, write_experiment, write_table
 from rich.console import Console
 
 from bioautoml_nni.architecture.budgets import BUDGETS
@@ -47,7 +47,7 @@ def on_trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, with data/ beside it."""
     folder = tmp_path_factory.mktemp("trunk")
     write_table(folder / "data")
-    done = bioautoml("run", experiment(folder, folder / "data"), "--output", folder / "run")
+    done = forked("run", experiment(folder, folder / "data"), "--output", folder / "run")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "run"
 

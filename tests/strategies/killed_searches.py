@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from pytorch_lightning import Callback
+from ready import import_everything
 from test_alternating import make_evaluator, make_space, run
 
 from bioautoml_nni.nni_engine import named_architecture_parameters
@@ -38,6 +39,7 @@ def search(folder, parts, resume=None, kill=False):
 
 
 if __name__ == "__main__":
+    import_everything()
     torch.set_num_threads(1)  # a forked process has none of the others
     for number, parts in enumerate(json.loads(sys.argv[2])):
         folder = Path(sys.argv[1]) / str(number)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import surroundings
 from two_processes import search
 
 from bioautoml_nni.registry import plugins
@@ -17,7 +18,7 @@ def in_two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += [str(Path(__file__).with_name("two_processes.py")), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False, env=surroundings())
     assert done.returncode == 0, done.stderr[-3000:]
     return lambda name: [torch.load(folder / f"{name}-{rank}.pt", weights_only=True) for rank in "01"]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import surroundings
 from killed_searches import search
 
 from bioautoml_nni.registry import plugins
@@ -26,7 +27,7 @@ def killed(tmp_path_factory):
     """A function that returns the checkpoint which a killed search with the nth parts left."""
     folder = tmp_path_factory.mktemp("killed")
     command = [sys.executable, str(Path(__file__).with_name("killed_searches.py")), str(folder), json.dumps(PARTS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False, env=surroundings())
     assert done.returncode == 0, done.stderr[-3000:]
     return lambda number: folder / str(number) / "last.ckpt"
 

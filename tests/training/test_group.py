@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import COMMAND, free_port, write_experiment, write_table
+from conftest import COMMAND, free_port, surroundings, write_experiment, write_table
 
 from bioautoml_nni.config.schema import TrainingConfig
 from bioautoml_nni.losses.cross_entropy import CrossEntropy
@@ -18,8 +17,6 @@ from bioautoml_nni.stages.together import require_alike
 from bioautoml_nni.training.group import weights_digest
 from bioautoml_nni.training.retraining import RetrainModule
 from bioautoml_nni.utils.errors import RunDirectoryError
-
-pytestmark = pytest.mark.slow
 
 TRAINING = {
     "epochs": 3, "batch_size": 8, "warmup_steps": 2, "accumulate": 2, "ema_decay": 0.9, "mixup": 0.2,
@@ -40,7 +37,7 @@ def scenarios(tmp_path_factory):
     script = Path(__file__).with_name("group_of_processes.py")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(script), str(folder)], capture_output=True, text=True, timeout=900,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
+        env=surroundings(), check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -127,7 +124,7 @@ def test_two_machines_that_share_the_run_directory_alone_train_the_same(scenario
         command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--nnodes", "2", "--node-rank", rank]
         command += ["--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", port]
         command += ["--no-python", *COMMAND, "retrain", "run"]
-        environment = {**os.environ, "XDG_CACHE_HOME": str(place / "cache"), "OMP_NUM_THREADS": "1"}
+        environment = surroundings(XDG_CACHE_HOME=str(place / "cache"))
         output = (tmp_path / f"said-{rank}.txt").open("w")
         machines.append(
             subprocess.Popen(list(map(str, command)), cwd=place, env=environment, stdout=output, stderr=output)

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import bioautoml
+from conftest import here
 from rich.console import Console
 from scipy.special import log_softmax, softmax
 
@@ -254,5 +254,5 @@ def test_without_images_the_parts_for_images_rest(copy, tmp_path):
 def test_the_teacher_s_path_starts_at_the_experiment_s_folder(finished, tmp_path):
     raw = (finished[0] / "experiment.yml").read_text()
     (tmp_path / "experiment.yml").write_text(raw.replace("distillation: null", "distillation: {teacher: nowhere}"))
-    done = bioautoml("run", tmp_path / "experiment.yml", "--output", tmp_path / "run")
+    done = here("run", tmp_path / "experiment.yml", "--output", tmp_path / "run")
     assert done.returncode == 2 and str(tmp_path / "nowhere") in done.stderr.replace("\n", "")
