@@ -5,6 +5,7 @@ NNI is archived upstream; whatever has to change because of it changes here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext
 from pathlib import Path
@@ -14,8 +15,10 @@ import nni
 from nni.nas.evaluator import FunctionalEvaluator
 from nni.nas.evaluator.pytorch import Lightning
 from nni.nas.experiment import NasExperiment
+from nni.nas.experiment import experiment as nas_experiment
 from nni.nas.experiment.config import NasExperimentConfig
 from nni.runtime.log import silence_stdout, start_stdout_logging
+from nni.tools.nnictl.config_utils import Experiments
 from torch import Tensor, nn
 
 from .utils.errors import PluginError
@@ -72,6 +75,25 @@ def _silent() -> Iterator[None]:
         yield
     finally:
         start_stdout_logging()
+
+
+class PlainList(Experiments):
+    """NNI's list of experiments in the home folder, read as the plain JSON that it is.
+
+    NNI's own looks for comments and encoded types; where three thousand experiments are listed, the six times that a
+    search reads the list then take it two seconds.
+    """
+
+    def read_file(self) -> dict[str, Any]:
+        """Return the experiments by id; none if there is no list or it is no JSON, as NNI does."""
+        try:
+            found: dict[str, Any] = json.loads(Path(self.experiment_file).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            found = {}
+        return found
+
+
+nas_experiment.Experiments = PlainList
 
 
 class HookedExperiment(NasExperiment):

@@ -7,11 +7,14 @@ signals. The process computes nothing itself, since a forked process has only th
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import json
 import os
 import signal
 import sys
+import traceback
 from contextlib import suppress
 
 STAGES = ("derive", "estimate", "evaluate", "export", "prepare", "report", "retrain", "run", "search")
@@ -33,8 +36,8 @@ def import_everything() -> None:
             importlib.import_module(name)
 
 
-def become(asked: dict) -> None:
-    """Do a command in this process, which ends with it."""
+def become(asked: dict) -> int:
+    """Do a command in this process and return its exit code."""
     os.environ.clear()
     os.environ.update(asked["environment"])
     os.chdir(asked["folder"])
@@ -45,17 +48,30 @@ def become(asked: dict) -> None:
     sys.argv = asked["command"]
     from bioautoml_nni.cli.main import main as command_line
 
-    command_line()
+    try:
+        command_line()
+    except SystemExit as end:
+        return int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 def main() -> None:
-    """Fork a process for every line."""
+    """Fork a process for every line, and end with the input."""
     import_everything()
+    gc.freeze()  # a forked process that looked for garbage among the modules would copy them
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            return become(json.loads(line))
+            code = become(json.loads(line))
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)  # an interpreter that ends waits for threads that the fork has left behind
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    os._exit(0)
 
 
 if __name__ == "__main__":
