@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import bioautoml, free_port, here, in_process, write_experiment, write_table
+from conftest import bioautoml, free_port, in_process, write_experiment, write_table
 from nni_manager import ask, listening_addresses, stop_all, wait_for_trials
 
 from bioautoml_nni.nni_jobs.web_ui import Known, find_experiment, manager_is_gone, open_addresses
@@ -43,7 +43,7 @@ def ended(tmp_path_factory):
         write_table(folder / "data")
         one = {"epochs": 1, "batch_size": 8}
         experiment = write_experiment(folder, folder / "data", search=one, training={**one, "warmup_steps": 2})
-        assert here("nni-config", experiment, "--max-trials", 2, "--concurrency", 2).returncode == 0
+        assert bioautoml("nni-config", experiment, "--max-trials", 2, "--concurrency", 2).returncode == 0
         port = free_port()
         started = bioautoml("nnictl", "create", "--config", folder / "nni.yml", "--port", port)
         try:
@@ -107,7 +107,7 @@ def test_two_trials_run_to_the_end_with_their_numbers_and_runs(ended):
         assert (final["default"] if isinstance(final, dict) else final) == epochs[-1]["default"]
         assert {"default", "alpha_loss", "alpha_entropy", "zero_share", "learning_rate"} <= set(epochs[0])
         assert "report.html" in ask(ended.port, f"trial-file/{job['trialJobId']}/trial.log")
-    listed = here("trials", ended.home / "nni-experiments" / ended.name)
+    listed = bioautoml("trials", ended.home / "nni-experiments" / ended.name)
     assert listed.returncode == 0 and "loss.tau" in listed.stdout, listed.stdout + listed.stderr
     runs = [path for path in (ended.home / "nni-experiments" / ended.name / "runs").iterdir() if path.is_dir()]
     assert len(runs) == 2 and all((run / "report.html").is_file() for run in runs)
