@@ -16,9 +16,8 @@ pytestmark = pytest.mark.faults
 SAME = ("search/history.jsonl", "retrain/history.jsonl", "architecture.json", "evaluation/metrics.json")
 
 
-@pytest.mark.parametrize("step", [4 * STEP_KB, pytest.param(STEP_KB, marks=pytest.mark.nightly)])
-def test_a_disk_that_is_full_ends_with_one_sentence_and_a_larger_one_goes_on(small_disk, tmp_path, step):
-    """The disk grows in steps, nightly in small ones, so that one write after the other finds it full."""
+def test_a_disk_that_is_full_ends_with_one_sentence_and_a_larger_one_goes_on(small_disk, tmp_path):
+    """The disk grows in small steps, so that one write after the other finds it full."""
     disk, resize = small_disk
     write_table(tmp_path / "data", rows=72)
     experiment = write_experiment(tmp_path, tmp_path / "data")
@@ -43,7 +42,7 @@ def test_a_disk_that_is_full_ends_with_one_sentence_and_a_larger_one_goes_on(sma
         for path in run.rglob("*.json"):
             json.loads(path.read_text())  # whole, whatever is there
         failures += 1
-        kilobytes += step
+        kilobytes += STEP_KB
         assert kilobytes < 40_000
         resize(kilobytes)
     process.stdin.close()
