@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import bioautoml, free_port, here, in_process, write_experiment, write_table
+from conftest import bioautoml, free_port, in_process, write_experiment, write_table
 from nni_manager import ask, listening_addresses, stop_all, wait_for_trials
 
 from bioautoml_nni.nni_jobs.machines import config_of, remote_machines
@@ -66,7 +66,7 @@ def remote_config(folder, machine, python=None, **changes):
     """Write an experiment and its nni.yml for a machine; return the latter."""
     write_table(folder / "data")
     experiment = write_experiment(folder, folder / "data", **changes)
-    done = here(
+    done = bioautoml(
         "nni-config", experiment, "--max-trials", 2, "--machine", f"{USER}@127.0.0.1:{machine.port}",
         "--remote-python", python or Path(sys.executable).parent, "--concurrency", 2,
     )  # fmt: skip
@@ -115,7 +115,7 @@ def test_machines_that_cannot_run_trials_are_named_before_anything_starts(tmp_pa
     config = remote_config(tmp_path, machine)
 
     def refused(*words, file=config):
-        done = here("nnictl", "create", "--config", file, "--port", free_port())
+        done = bioautoml("nnictl", "create", "--config", file, "--port", free_port())
         assert done.returncode == 2 and f"{USER}@127.0.0.1" in done.stderr, done.stdout + done.stderr
         assert all(word in done.stderr for word in words), done.stderr
         assert not (machine.home / "nni-experiments").exists()
