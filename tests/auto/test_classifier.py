@@ -148,6 +148,16 @@ def test_labels_may_be_given_beside(fitted, frame):
         SpecimenClassifier().fit(frame, ["a", "b"])
 
 
+def test_labels_that_are_numbers_beside_a_gap_are_those_of_the_table(fitted, frame, monkeypatch):
+    """pandas makes floats of whole numbers as soon as one is missing."""
+    numbered = copy.copy(fitted)
+    numbered.classes_ = np.array(["7", "8"], dtype=object)
+    answers = pd.DataFrame({"prediction": ["7", "8", "8", "7"], "error": ""})
+    monkeypatch.setattr(numbered, "predict", lambda specimens: answers)
+    found = numbered.evaluate(frame[:4], pd.Series([7, 8, 7, None]))
+    assert (found["accuracy"], found["specimens"], found["left_out"]) == (pytest.approx(2 / 3), 3, 1)
+
+
 def test_another_table_is_refused_and_a_missing_column_is_said(fitted, frame):
     with pytest.raises(DataError, match="none of the columns that the model reads is there"):
         fitted.predict(frame[["image"]])
