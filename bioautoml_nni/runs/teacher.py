@@ -6,13 +6,15 @@ trained on none that the run validates or tests with.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from ..config import Experiment, load_experiment
-from ..config.load import changed
+from ..config import Experiment, parse_experiment
+from ..config.load import read_experiment
 from ..data import splits
 from ..registry import plugins
 from ..training.distillation import Distillation, KnownLogits, LiveTeacher, Teacher
@@ -27,6 +29,8 @@ from .teacher_table import read_teacher, table_logits
 
 SECTIONS = ("search", "training")
 """Sections of an experiment that may have a teacher."""
+OWN_DATA = ("image_size", "modalities")
+"""Keys of `data` that a teacher's experiment file decides; the others are those of its student."""
 
 
 def distillation(
@@ -130,16 +134,24 @@ def teacher_experiment(run: RunDirectory, teacher: str, key: str) -> Experiment:
     begun = teacher_folder(run, teacher)
     if (begun / "experiment.yml").is_file():
         return RunDirectory.open(begun).experiment
-    own, told = run.experiment.model_dump(mode="json"), load_experiment(Path(teacher))
+    own, raw = run.experiment.model_dump(mode="json"), read_experiment(Path(teacher))
+    given, retrain = (_section(raw, name) for name in ("data", "retrain"))
+    data = {name: value for name, value in own["data"].items() if name not in OWN_DATA}
+    raw |= {name: own[name] for name in ("seed", "threads", "cache", "audit")}
+    raw |= {"data": {**data, **{name: given[name] for name in OWN_DATA if name in given}}}
+    told = parse_experiment({**raw, "retrain": {**retrain, "refit": False}}, teacher)
     for section in SECTIONS:
         settings = getattr(told, section).distillation
         if settings is not None and is_experiment(settings.teacher):
             also = f"{Path(settings.teacher).name} is an experiment too"
             sentence = f"{also}; the teacher of {key} may be taught by a run, an encoder or a table."
             raise ConfigError([f"{section}.distillation.teacher: {sentence}"], teacher)
-    seen = {"image_size": told.data.image_size, "modalities": told.data.modalities}
-    kept = {name: own[name] for name in ("seed", "threads", "cache", "audit")}
-    return changed(told, {**kept, "data": {**own["data"], **seen}, "retrain.refit": False}, teacher)
+    return told
+
+
+def _section(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
+    section = raw.get(name)
+    return section if isinstance(section, dict) else {}
 
 
 def _teacher(name: str, asked: Asked, live: bool) -> Teacher:

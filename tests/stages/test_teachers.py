@@ -229,6 +229,7 @@ def taught_by_a_file(tmp_path):
     write_table(tmp_path / "data")
     teacher = write_experiment(tmp_path, tmp_path / "elsewhere", name="teacher", seed=7, retrain={"refit": True})
     values = load_yaml(teacher.read_text())
+    del values["data"]["root"]  # as in an example, whose data are named by --set
     values["data"].update(image_size=20, split={"method": "stratified"})  # the student's data, split and seed hold
     (tmp_path / "teacher.yml").write_text(yaml.safe_dump(values))
     lessons = {"teacher": "teacher.yml", "weight": 0.5}
