@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from traceback import walk_tb
 from types import FrameType
 
-from .registry import KINDS, OWN_PACKAGE, Plugin, plugins
-from .utils.errors import PluginError
+from .registry import KINDS, Plugin, plugins
+from .utils.errors import PluginError, in_one_line
 
 
 def plugin_fault(error: BaseException) -> PluginError | None:
     """Return the sentence for an error that came through the code of another package's plug-in, or None."""
     others = foreign_plugins()
-    packages = {_package(plugin) for plugin in others}
+    packages = {plugin.package for plugin in others}
     for each in reversed(list(_chain(error))):
         frames = [frame for frame, _ in walk_tb(each.__traceback__) if _top(frame) in packages]
         if frames:
@@ -23,8 +23,7 @@ def plugin_fault(error: BaseException) -> PluginError | None:
 
 def foreign_plugins() -> list[Plugin]:
     """Return all plug-ins of other packages."""
-    found = [plugin for kind in KINDS for plugin in plugins(kind).values()]
-    return [plugin for plugin in found if _package(plugin) != OWN_PACKAGE]
+    return [plugin for kind in KINDS for plugin in plugins(kind).values() if not plugin.is_own]
 
 
 def used_plugins() -> list[Plugin]:
@@ -39,11 +38,9 @@ def suite_of(plugin: Plugin) -> str:
 
 def _sentence(others: list[Plugin], frames: list[FrameType], error: BaseException) -> str:
     plugin, method = _found(others, frames)
-    said = " ".join(str(error).split())[:300] or "without a text"
     return (
-        f"{plugin.kind} plug-in {plugin.name!r} ({plugin.entry_point.value}): {method} raised {type(error).__name__}: "
-        f"{said}; correct it, or leave it out of the experiment. {suite_of(plugin)} says what it must do, and --debug "
-        "shows the traceback."
+        f"{plugin.told}: {method} raised {type(error).__name__}: {in_one_line(error)}; correct it, or leave it out of "
+        f"the experiment. {suite_of(plugin)} says what it must do, and --debug shows the traceback."
     )
 
 
@@ -56,7 +53,7 @@ def _found(others: list[Plugin], frames: list[FrameType]) -> tuple[Plugin, str]:
                 return plugin, f"{frame.f_code.co_name}()"
     last = frames[-1]
     module = last.f_globals.get("__name__")
-    ranked = sorted(others, key=lambda own: (own.entry_point.module != module, _package(own) != _top(last)))
+    ranked = sorted(others, key=lambda own: (own.entry_point.module != module, own.package != _top(last)))
     return ranked[0], f"{last.f_code.co_qualname}()"
 
 
@@ -64,10 +61,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _package(plugin: Plugin) -> str:
-    return plugin.entry_point.module.partition(".")[0]
 
 
 def _top(frame: FrameType) -> str:

@@ -16,7 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from .utils.declared import Declared, NotPlainError
-from .utils.errors import PluginError
+from .utils.errors import PluginError, in_one_line
 
 Answer = TypeVar("Answer")
 
@@ -69,6 +69,21 @@ class Plugin:
         return self.loaded
 
     @property
+    def told(self) -> str:
+        """How messages name it."""
+        return f"{self.kind} plug-in {self.name!r} ({self.entry_point.value})"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it comes with this package."""
+        return self.package == OWN_PACKAGE
+
+    @property
+    def package(self) -> str:
+        """The package that it lies in."""
+        return self.entry_point.module.partition(".")[0]
+
+    @property
     def is_used(self) -> bool:
         """Whether somebody has asked for `target`, and not just whether it can be had."""
         return "used" in vars(self)
@@ -82,25 +97,24 @@ class Plugin:
         """
         if self.conflict is not None:
             raise PluginError(self.conflict)
-        what = f"{self.kind} plug-in {self.name!r} ({self.entry_point.value})"
         try:
             target = self.entry_point.load()
         except (Exception, SystemExit) as error:
-            said = " ".join(str(error).split()) or "without a text"
-            said = said if isinstance(error, ImportError) else f"{type(error).__name__}: {said}"
+            kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+            said = kind + in_one_line(error)
             raise PluginError(
-                f"{what} cannot be imported: {said}; reinstall or remove the package that declares it."
+                f"{self.told} cannot be imported: {said}; reinstall or remove the package that declares it."
             ) from error
         fault = _wrong_form(target)
         if fault is not None:
-            raise PluginError(f"{what} {fault}; correct or remove the package that declares it.")
+            raise PluginError(f"{self.told} {fault}; correct or remove the package that declares it.")
         return target
 
     @property
     def problem(self) -> str | None:
         """Why the plug-in cannot be used, or None; one of another package is imported to know."""
         try:
-            if self.conflict is None and self.entry_point.module.partition(".")[0] == OWN_PACKAGE:
+            if self.conflict is None and self.is_own:
                 return None
             _ = self.loaded
         except PluginError as error:
@@ -196,8 +210,7 @@ def get(kind: str, name: str) -> Plugin:
 
 def own_plugins(kind: str) -> list[Plugin]:
     """Return the plug-ins of a kind that come with this package, but for those whose names others claim."""
-    own = [plugin for plugin in plugins(kind).values() if plugin.entry_point.module.partition(".")[0] == OWN_PACKAGE]
-    return [plugin for plugin in own if plugin.conflict is None]
+    return [plugin for plugin in plugins(kind).values() if plugin.is_own and plugin.conflict is None]
 
 
 @cache

@@ -22,8 +22,6 @@ ARGUMENTS = {
     ("methods", "timm_probe"): {"argument": "resnet10t"},
     ("methods", "with"): {"argument": "training.epochs=3"},
 }
-ELSEWHERE = {"sources", "schedules"}
-"""Kinds whose suites need data (below), or are run in test_plugin_faults.py."""
 
 
 def is_installed(package: str) -> bool:
@@ -34,7 +32,7 @@ def is_installed(package: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(kind, name) for kind in KINDS if kind not in ELSEWHERE for name in plugins(kind)]
+    ("kind", "name"), [(kind, name) for kind in KINDS if kind != "sources" for name in plugins(kind)]
 )
 def test_our_own_keep_the_contract(kind, name):
     """The suite asserts; that it can fail, the broken parts below show."""

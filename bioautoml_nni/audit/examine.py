@@ -20,7 +20,7 @@ from ..data.load import image_size, image_store, load_manifest
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest
 from ..data.naming import Naming
 from ..data.readable import NONE_UNREADABLE, readable
-from ..data.remark import Answer, Remark
+from ..data.remark import Answer, Remark, saying
 from ..data.roles import decide_roles
 from ..data.specimens import Specimens
 from ..utils.errors import DataError
@@ -97,7 +97,7 @@ def finish(experiment: Experiment, manifest: Manifest, console: Console) -> tupl
     try:
         return _finish(experiment, manifest, console)
     except DataError as error:
-        lost = [note for note in manifest.notes if any(words in note for words in LOSSES)]
+        lost = saying(manifest.notes, *LOSSES)
         error.args = (" ".join([str(error), *(["Before that:"] if lost else []), *lost]),)
         raise
 

@@ -14,7 +14,6 @@ import pandas as pd
 from rich.console import Console
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from ..data.image_files import SUFFIXES, list_images
 from ..data.tables import csv_text, read_own, read_table
@@ -26,6 +25,7 @@ from ..utils.errors import DataError, ExportError, RunDirectoryError
 from ..utils.given import as_path, as_texts
 from ..utils.own_files import read_json
 from .frames import as_in_files, as_labels, as_table, write_frame
+from .labelled import scores_on
 from .packing import packed, unpacked
 from .records import NUMBERS
 from .shown import Drawing, Page
@@ -218,8 +218,7 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(X, str | Path):
             with tempfile.TemporaryDirectory() as folder:
                 output = Path(folder) / "predictions.parquet"
-                listed = [species_list] if isinstance(species_list, str) else species_list
-                names = None if listed is None else tuple(listed)
+                names = None if species_list is None else tuple(as_texts(species_list, "species_list"))
                 root = self._image_root()
                 outcome = predict_source(
                     self.model_,
@@ -247,7 +246,7 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
         return pd.DataFrame(self.model_.probabilities(logits), index=frame.index, columns=list(self.classes_))
 
     def evaluate(self, X: str | Path | pd.DataFrame, y: Sequence[Any] | None = None) -> pd.Series:
-        """Return accuracy, balanced accuracy and macro-F1 on labelled specimens, and how many they were.
+        """Return accuracy, balanced accuracy and macro-F1 on labelled specimens (see `scores_on`).
 
         Args:
             X: a table with the label column, or specimens whose labels are y.
@@ -264,34 +263,7 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
             y = table[self.label_].tolist()
         answers = self.predict(X).reset_index(drop=True)
         labels = pd.Series(as_labels(y, len(answers), "evaluate"), dtype=object)
-        known = labels.notna() & (answers["error"] == "")
-        truth = labels[known].map(self._name_of_label)
-        unseen = sorted(set(truth) - set(self.classes_))
-        if unseen:
-            told = ", ".join(map(repr, unseen[:5])) + (", ..." if len(unseen) > 5 else "")
-            warnings.warn(
-                f"{len(unseen)} of the labels were not learned and count as wrong: {told}", UserWarning, stacklevel=2
-            )
-        if not known.any():
-            raise DataError("evaluate: no specimen has both a label and an image that can be read.")
-        named = answers["prediction"][known].astype(str)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a class that is named and does not occur
-            return pd.Series(
-                {
-                    "accuracy": accuracy_score(truth, named),
-                    "balanced_accuracy": balanced_accuracy_score(truth, named),
-                    "macro_f1": f1_score(truth, named, average="macro", zero_division=0),
-                    "specimens": int(known.sum()),
-                    "left_out": int((~known).sum()),
-                }
-            )
-
-    def _name_of_label(self, label: Any) -> str:
-        """Return a label's text as the model has it: numbers beside empty cells are floats in memory, not in files."""
-        text = str(label)
-        whole = isinstance(label, float) and label.is_integer() and text not in set(self.classes_)
-        return str(int(label)) if whole else text
+        return scores_on(labels, answers, self.classes_)
 
     def score(self, X: str | Path | pd.DataFrame, y: Sequence[Any] | None = None) -> float:
         """Return the accuracy on labelled specimens; see `evaluate`."""

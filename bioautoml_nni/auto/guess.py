@@ -19,7 +19,7 @@ from ..data.decoding import ImageReference
 from ..data.finding import ImageFinder
 from ..data.tables import TableFile
 from ..sources import guess as sources
-from ..sources.guess import NO_GROUP
+from ..sources.guess_columns import NO_GROUP, ROWS
 from ..utils.errors import ConfigError, DataError
 
 SAMPLED = 300
@@ -94,7 +94,7 @@ def _of_table(found: sources.Guess, source: Path, given: Mapping[str, str], imag
     if "split" not in found.values:
         found.set("split", {"method": "stratified"}, "no column looks like a group of specimens alike (--group)")
     if found.rows is None:
-        found.rows = sum(len(block) for block in TableFile(path, sheet=found.values.get("sheet")).blocks(sources.ROWS))
+        found.rows = sum(len(block) for block in TableFile(path, sheet=found.values.get("sheet")).blocks(ROWS))
     return _experiment(found, path)
 
 
@@ -130,7 +130,7 @@ def _require_images(found: sources.Guess, path: Path, given: str | None) -> None
 
 def _column(path: Path, sheet: str | None, column: str) -> pd.Series:
     """Return a sample of a column's texts."""
-    table = next(TableFile(path, sheet=sheet).blocks(sources.ROWS))
+    table = next(TableFile(path, sheet=sheet).blocks(ROWS))
     texts = table[column].dropna().astype(str)
     return texts.sample(min(SAMPLED, len(texts)), random_state=0)
 

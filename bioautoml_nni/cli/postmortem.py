@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..plugin_faults import plugin_fault, suite_of, used_plugins
+from ..utils.errors import in_one_line
 
 if TYPE_CHECKING:
     from ..registry import Plugin
@@ -26,11 +27,11 @@ def plugin_cause(error: Exception) -> str | None:
     used = used_plugins()
     if not used:
         return None
-    said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    said = f"{type(error).__name__}: {in_one_line(error)}"
     found = _complaints(used)
     if found:
         return f"{said}. What the suites of plug-ins in use say: {' '.join(found)} Correct them, or leave them out."
-    names = ", ".join(f"{plugin.kind} {plugin.name!r} ({plugin.entry_point.value})" for plugin in used)
+    names = ", ".join(plugin.told for plugin in used)
     return (
         f"{said}. Plug-ins of other packages are in use: {names}; try without them, or with their suites, as "
         f"{suite_of(used[0])}. --debug shows the traceback."
@@ -48,5 +49,5 @@ def _complaints(used: Sequence[Plugin]) -> list[str]:
         try:
             check(plugin.kind, plugin.name)
         except AssertionError as error:
-            found.append(f"{plugin.kind} {plugin.name!r} ({plugin.entry_point.value}): {error}.")
+            found.append(f"{plugin.told}: {error}.")
     return found

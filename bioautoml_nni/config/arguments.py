@@ -49,7 +49,7 @@ def _imported_parameters(plugin: Plugin) -> dict[str, inspect.Parameter]:
         hints = typing.get_type_hints(function, include_extras=True)
     except (NameError, SyntaxError, TypeError, ValueError, AttributeError) as error:
         raise PluginError(
-            f"{plugin.kind} plug-in {plugin.name!r} ({plugin.entry_point.value}): the annotations of __init__ cannot "
+            f"{plugin.told}: the annotations of __init__ cannot "
             f"be read: {error}; name types that its module knows, or leave them out."
         ) from error
     return {

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
-import pandas as pd
 
 from ..config import Experiment
 from ..registry import get
@@ -16,7 +14,7 @@ from .caches import with_shards
 from .classes import with_classes
 from .image_index import longest_sides
 from .image_store import ImageStore
-from .manifest import ID, IMAGE, LABEL, Manifest
+from .manifest import ID, Manifest, contract_fault
 from .sizing import natural_size
 
 LOOK = 32
@@ -28,6 +26,7 @@ def load_manifest(experiment: Experiment) -> Manifest:
 
     Raises:
         DataError: for files that cannot be read, and for an id that several specimens have.
+        PluginError: if the source gives something else than its contract says.
     """
     settings = experiment.data
     source = get("sources", settings.source).target(settings.root, **settings.arguments)
@@ -35,7 +34,10 @@ def load_manifest(experiment: Experiment) -> Manifest:
         source.identifiers = frozenset(name for name in (settings.split.group, settings.split.column) if name)
     if hasattr(source, "links"):
         source.links = settings.links
-    manifest = _required(source.load(), settings.source)
+    manifest: Manifest = source.load()
+    if fault := contract_fault(manifest):
+        told = get("sources", settings.source).told
+        raise PluginError(f"{told}: {fault}; correct it, or read the data by another source.")
     ids = manifest.table[ID]
     if ids.duplicated().any():
         count, first = int(ids.duplicated(keep=False).sum()), ids[ids.duplicated()].iloc[0]
@@ -44,30 +46,6 @@ def load_manifest(experiment: Experiment) -> Manifest:
             "a run's files are joined by id; give each specimen one of its own."
         )
     return with_classes(manifest, settings)
-
-
-def _required(manifest: Any, name: str) -> Manifest:
-    """Return what a source has read.
-
-    Raises:
-        PluginError: if it is no manifest with the columns that all have.
-    """
-    problem = None
-    if not isinstance(manifest, Manifest):
-        problem = f"return a Manifest, not a {type(manifest).__name__}"
-    elif not isinstance(manifest.table, pd.DataFrame):
-        problem = f"give its Manifest a DataFrame, not a {type(manifest.table).__name__}"
-    elif missing := {ID, IMAGE, LABEL} - set(manifest.table):
-        problem = f"give each specimen {', '.join(sorted(missing))}"
-    elif twice := manifest.table.columns[manifest.table.columns.duplicated()].tolist():
-        problem = f"name each column once, not {twice[0]!r} twice"
-    elif not all(isinstance(each, str) for each in manifest.table[IMAGE].dropna()):
-        problem = f"give paths of images as texts in {IMAGE}"
-    if problem is None:
-        return cast(Manifest, manifest)
-    plugin = get("sources", name)
-    where = f"sources plug-in {name!r} ({plugin.entry_point.value})"
-    raise PluginError(f"{where}: load() must {problem}; correct it, or read the data by another source.")
 
 
 def image_store(experiment: Experiment, image_root: Path, size: int) -> ImageStore:

@@ -69,6 +69,26 @@ class Manifest:
         return {name: self.roles[name] for name in self.table if self.roles.get(name) in FEATURE_ROLES}
 
 
+def contract_fault(loaded: Any) -> str | None:
+    """Return what is wrong with what a source has read, None if it is a manifest with the columns that all have."""
+
+    def kind(value: Any) -> str:
+        return "None" if value is None else f"a {type(value).__name__}"
+
+    if not isinstance(loaded, Manifest):
+        return f"load() must return a Manifest, not {kind(loaded)}"
+    table = loaded.table
+    if not isinstance(table, pd.DataFrame):
+        return f"its table must be a DataFrame, not {kind(table)}"
+    if missing := {ID, IMAGE, LABEL} - set(table):
+        return f"the table lacks {', '.join(sorted(missing))}"
+    if len(twice := table.columns[table.columns.duplicated()].unique()):
+        return f"the table has several columns named {', '.join(map(repr, twice))}"
+    if not all(isinstance(each, str) for each in table[IMAGE].dropna()):
+        return f"{IMAGE} must hold paths below image_root, as texts"
+    return None
+
+
 class Source(Protocol):
     """Contract of a data format. Constructor arguments are the keys of `data:` in experiment.yml.
 

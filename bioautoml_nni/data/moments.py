@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .calendar_words import is_weekday, month_number
 
@@ -310,10 +310,10 @@ def restore_form(state: Any) -> DateForm:
     Raises:
         ValueError: for a state that no form has.
     """
-    orders, serials = ("", "day_first", "month_first", "year_first"), ("", *RANGES)
-    if not isinstance(state, dict) or state.get("order") not in orders or state.get("serial") not in serials:
+    known = {"order": get_args(Order), "serial": get_args(Serial)}
+    if not isinstance(state, dict) or any(state.get(key) not in values for key, values in known.items()):
         raise ValueError(f"form of dates: {state!r:.60}")
     dots, century = state.get("dots", "day_first"), str(state.get("century", CENTURY))
-    if dots not in orders[1:3] or not re.fullmatch(r"[12]\d{3}", century):
+    if dots not in get_args(Dots) or not re.fullmatch(r"[12]\d{3}", century):
         raise ValueError(f"form of dates: {state!r:.60}")
     return DateForm(state["order"], state["serial"], dots, int(century))

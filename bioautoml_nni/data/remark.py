@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -59,6 +60,11 @@ class Remark:
         if self.answer is not None:
             record |= {"line": self.answer.line, "sure": self.answer.sure}
         return record
+
+
+def saying(notes: Sequence[str], *words: str) -> list[str]:
+    """Return the notes of a source that hold one of these words."""
+    return [note for note in notes if any(word in note for word in words)]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import lzma
 import sqlite3
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -205,10 +205,14 @@ def json_rows(file: BinaryIO, notes: list[str], name: str) -> Iterator[tuple[int
         notes.append(f"{name}: read in the encoding {encoding}, which its bytes suggest.")
     file.seek(0)
     lines = io.TextIOWrapper(file, encoding=encoding, newline="\n")
-    records = _listed if _is_list(lines) else _records
+    listed = list(_listed(lines)) if _is_list(lines) else None  # which is in memory as a whole anyway
+
+    def records() -> Iterable[tuple[int, dict[str, Any]]]:
+        return _records(lines) if listed is None else listed
+
     plain: dict[str, bool] = {}
     nested: Counter[str] = Counter()
-    for _, record in records(lines):
+    for _, record in records():
         for key, value in record.items():
             is_nested = isinstance(value, (list, dict))
             nested[key] += is_nested
@@ -222,7 +226,7 @@ def json_rows(file: BinaryIO, notes: list[str], name: str) -> Iterator[tuple[int
         if nested[key]
     ]
     yield 0, names
-    for number, record in records(lines):
+    for number, record in records():
         yield number, [None if isinstance(value := record.get(key), (list, dict)) else value for key in names]
 
 

@@ -92,7 +92,7 @@ class RunDirectory:
         """
         if (path / "experiment.yml").is_file():
             found = cls.open(path)
-            differences = _differences(found.experiment, experiment)
+            differences = list(differing(found.experiment, experiment).values())
             if differences:
                 raise RunDirectoryError(
                     f"{path}: belongs to another experiment ({'; '.join(differences[:4])}); choose another --output, "
@@ -322,8 +322,8 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _differences(found: Experiment, wanted: Experiment) -> list[str]:
-    """Return ``key: theirs, not ours`` for each leaf but data.root in which two experiments differ."""
+def differing(found: Experiment, wanted: Experiment) -> dict[str, str]:
+    """Return by key, for each leaf but data.root in which two experiments differ, what both have, in words."""
 
     def leaves(value: Any, path: str) -> dict[str, Any]:
         if isinstance(value, dict):
@@ -331,8 +331,8 @@ def _differences(found: Experiment, wanted: Experiment) -> list[str]:
         return {path: value}
 
     theirs, ours = (leaves(experiment.model_dump(mode="json"), "") for experiment in (found, wanted))
-    return [
-        f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
+    return {
+        key: f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
         for key in sorted(set(theirs) | set(ours))
         if theirs.get(key) != ours.get(key) and key != "data.root"
-    ]
+    }

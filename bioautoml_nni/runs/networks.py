@@ -40,8 +40,8 @@ def build_network(
     network = space.target.build(architecture, **arguments)
     if not isinstance(network, nn.Module):
         raise PluginError(
-            f"search_spaces plug-in {space.name!r} ({space.entry_point.value}): build() must return a network, not a "
-            f"{type(network).__name__}; correct it, or name another space."
+            f"{space.told}: build() must return a network, not a {type(network).__name__}; correct it, or name another "
+            "space."
         )
     return network.to(memory_format=torch.channels_last), arguments
 

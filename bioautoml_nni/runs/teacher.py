@@ -20,7 +20,7 @@ from ..registry import plugins
 from ..training.distillation import Distillation, KnownLogits, LiveTeacher, Teacher
 from ..training.top_logits import Answers, TopLogits, kept
 from ..utils.errors import ConfigError, RunDirectoryError
-from .directory import RunDirectory
+from .directory import RunDirectory, differing
 from .prepared import PreparedData
 from .teacher_asked import Asked
 from .teacher_encoder import EncoderTeacher
@@ -29,8 +29,10 @@ from .teacher_table import read_teacher, table_logits
 
 SECTIONS = ("search", "training")
 """Sections of an experiment that may have a teacher."""
+OF_STUDENT = ("seed", "threads", "cache", "audit", "data")
+"""Sections that a teacher's experiment file does not decide: those of its student hold, but for `OWN_DATA`."""
 OWN_DATA = ("image_size", "modalities")
-"""Keys of `data` that a teacher's experiment file decides; the others are those of its student."""
+"""Keys of `data` that it decides."""
 
 
 def distillation(
@@ -123,21 +125,39 @@ def teacher_folder(run: RunDirectory, teacher: str) -> Path:
 def teacher_experiment(run: RunDirectory, teacher: str, key: str) -> Experiment:
     """Return the experiment of a teacher: as its file has it, on the data and the splits of the student.
 
-    It sees images of its own size, and does not learn from the validation split, by which its student is judged.
+    It sees images of its own size, and does not learn from the validation split, by which its student is judged. Once
+    its training has begun, it is what it was then, whether or not the file is still there.
 
     Args:
         key: that names the teacher, for messages.
 
     Raises:
         ConfigError: for an experiment that is wrong, or has an experiment for its own teacher.
+        RunDirectoryError: if the file says something else than when the training began.
     """
-    begun = teacher_folder(run, teacher)
-    if (begun / "experiment.yml").is_file():
-        return RunDirectory.open(begun).experiment
+    folder = teacher_folder(run, teacher)
+    begun = RunDirectory.open(folder).experiment if (folder / "experiment.yml").is_file() else None
+    if begun is not None and not Path(teacher).is_file():
+        return begun
+    told = _on_the_data_of(run, teacher, key)
+    if begun is None:
+        return told
+    own = {f"data.{name}" for name in OWN_DATA}
+    found = differing(begun, told).items()
+    changes = [text for name, text in found if name in own or name.split(".")[0] not in OF_STUDENT]
+    if changes:
+        raise RunDirectoryError(
+            f"{teacher}: has changed since its network was trained ({'; '.join(changes[:4])}); remove {folder} to "
+            "train it anew, or undo the change."
+        )
+    return begun
+
+
+def _on_the_data_of(run: RunDirectory, teacher: str, key: str) -> Experiment:
     own, raw = run.experiment.model_dump(mode="json"), read_experiment(Path(teacher))
     given, retrain = (_section(raw, name) for name in ("data", "retrain"))
     data = {name: value for name, value in own["data"].items() if name not in OWN_DATA}
-    raw |= {name: own[name] for name in ("seed", "threads", "cache", "audit")}
+    raw |= {name: own[name] for name in OF_STUDENT}
     raw |= {"data": {**data, **{name: given[name] for name in OWN_DATA if name in given}}}
     told = parse_experiment({**raw, "retrain": {**retrain, "refit": False}}, teacher)
     for section in SECTIONS:

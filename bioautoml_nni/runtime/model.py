@@ -22,6 +22,7 @@ from ..data.naming import restore_naming
 from ..data.remote_images import READERS, HostFailedError
 from ..data.tables import read_own
 from ..utils.errors import DataError, ExportError
+from ..utils.given import as_texts
 from ..utils.own_files import read_json
 from ..utils.remote import RemotePath
 from .decisions import Decisions
@@ -157,9 +158,9 @@ class Model:
         A species list may spell names in any way that was one in training, and use synonyms that were known there.
         """
         if (names := options.get("species_list")) is not None:
-            names = [names] if isinstance(names, str) else names
             known = set(self.classes["name"])
-            options["species_list"] = [name if name in known else self.naming.name(name) for name in names]
+            given = as_texts(names, "species_list")
+            options["species_list"] = [name if name in known else self.naming.name(name) for name in given]
         return Decisions(self.classes, str(self.info["rank"]), **options)
 
     def read_image(

@@ -19,7 +19,7 @@ from pandas.errors import ParserWarning
 
 from ..utils.encodings import decodes, encoding_of
 from ..utils.errors import DataError
-from ._archive_encoding import in_plain_encoding
+from ._archive_form import in_plain_form
 from ._exported_csv import exported_table
 from ._origin import read_origin
 
@@ -62,7 +62,7 @@ def _read_darwin_core(path: Path, notes: list[str]) -> Archive:
     from dwca.read import DwCAReader
 
     try:
-        with in_plain_encoding(path, notes) as plain, DwCAReader(str(plain), skip_metadata=True) as reader:
+        with in_plain_form(path, notes) as plain, DwCAReader(str(plain), skip_metadata=True) as reader:
             core = _table(reader, reader.core_file.file_descriptor, "id", notes)
             tables = []
             for extension in reader.extension_files:

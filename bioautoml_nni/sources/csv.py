@@ -12,6 +12,7 @@ from ..data.finding import ImageFinder
 from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, as_strings
 from ..data.moments import DateForm, Dots, Order, restore_form
+from ..data.remark import saying
 from ..data.tables import TableFile, read_file
 from ..data.typed import with_types
 from ..registry import suggestion
@@ -159,7 +160,7 @@ class CsvSource:
         ]
         if missing:
             known = f"Its columns: {', '.join(map(str, raw.columns))}."
-            raise DataError(" ".join([f"{path}: {'; '.join(missing)}.", known, *_those_on(notes, "left out", "sheet")]))
+            raise DataError(" ".join([f"{path}: {'; '.join(missing)}.", known, *saying(notes, "left out", "sheet")]))
 
     def _require_unique_ids(self, table: pd.DataFrame, path: Path, notes: list[str]) -> None:
         repeated = table[ID][table[ID].duplicated() | table[ID].isna()]
@@ -168,7 +169,7 @@ class CsvSource:
                 f"{path}: column {self.id!r} repeats or lacks an id in {len(repeated)} rows (such as "
                 f"{repeated.iloc[0]!r}); name another id column or leave data.id out."
             )
-            raise DataError(" ".join([text, *_those_on(notes, "digits")]))
+            raise DataError(" ".join([text, *saying(notes, "digits")]))
 
     def _require_places_in_pairs(self) -> None:
         for role, other in (("latitude", "longitude"), ("longitude", "latitude")):
@@ -178,8 +179,3 @@ class CsvSource:
                     f"data.columns: role {role} is given to {', '.join(names)}; they go in one pair. Give "
                     f"{other} to one column and {role} to one, or another role."
                 )
-
-
-def _those_on(notes: list[str], *words: str) -> list[str]:
-    """Return the notes on how a table was read that say why something is not in it."""
-    return [note for note in notes if any(word in note for word in words)]

@@ -7,91 +7,23 @@ from __future__ import annotations
 
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from ..audit.columns import screen
-from ..data.classes import RANK_WORDS
-from ..data.image_files import SUFFIXES, list_images
-from ..data.manifest import FEATURE_ROLES
-from ..data.numerals import decide_numbers
-from ..data.roles import infer_role, plain_name
+from ..data.image_files import list_images
 from ..data.splits import official_split
-from ..data.tables import TableFile, is_table
-from ..data.times import is_time, time_share
-from ..data.typed import with_types
-from ..registry import suggestion
+from ..data.tables import is_table
 from ..utils.encodings import read_text
 from ..utils.errors import DataError
 from ..utils.json_text import parse_json
-from ..utils.remote import WEB, RemotePath
-from ._exported_csv import TERMS, export_of, only_table
+from ._exported_csv import only_table
+from ._guessed import Ask, Guess
+from .guess_archive import guess_darwin_core
+from .guess_columns import guess_table, image_root_of
 from .imagefolder import PARTS
 
-RANKS = ("order", "family", "genus", "species", "class", "scientificName")
-"""Labels of an archive, the one that is proposed first."""
-EXPORTS = {"gbif": "a simple CSV of GBIF", "inaturalist": "an export of iNaturalist"}
-MEDIA_TABLE = "media.csv"
-ROWS = 20_000
-"""Rows of a table that are looked at."""
 MEMBERS = 50
 """Names in a tar file that are looked at."""
-MAX_PARTS = 4
-UNNAMED = 999
-NAMES: dict[str, str] = {
-    "image": "image|img|picture|photo|foto|bild|bilddatei|imagen|imagem|fichier|archivo|arquivo|datei|file|filename|"
-    "fotografia|aufnahme|file_name|filepath|path|pfad|chemin|ruta|caminho|associated_media|url",
-    "label": "label|species|scientific_name|taxon|taxon_name|class|klasse|art|espece|especie|artname|nom|nombre|nome|"
-    "name|taxa|order|ordnung|ordre|orden|ordem|family|familie|famille|familia|genus|gattung|genre|genero|category|"
-    "categorie|categoria|target|det|pest|plaga|praga|ravageur|schadling|schaedling|insect|insekt|insecte|insecto|inseto",
-    "id": "id|specimen_id|specimen|catalog_number|catalogue_number|catalognumber|occurrence_id|gbif_id|processid|"
-    "sample_id|nummer|inventarnummer|inventarnr|inv_nr|kat_nr|katalognummer|numero|number|no|nr|num|uuid|barcode|codigo",
-    "group": "group|event|event_id|trap|trap_id|visit|station|falle|fallen_id|piege|trampa|armadilha|sample|"
-    "sampling_event|deployment|sequence|seq_id|individual|tray|drawer|kasten|plot|parcela|parcelle|site|standort|"
-    "fundort|sitio|local|lieu|localite|localidad|localidade|specimen|individu|individuo|ejemplar|exemplar|exemplaire|tier|"
-    "farm|finca|field|feld|campo|greenhouse|gewachshaus|invernadero|serre|lot|lote|batch",
-}
-"""What columns are called in English, German, French, Spanish and Portuguese, and by Darwin Core; best first."""
-
-
-NO_GROUP = "none"
-"""What is said of the group where no column is one."""
-SOUGHT = frozenset(("image", "label", "id", "split"))
-RANKS_TOLD = ("kingdom", "phylum", "class", "order", "family", "subfamily", "tribe", "genus", "species")
-Ask = Callable[[str, list[str]], str]
-"""Given a key and what it could be, the likeliest first, returns one of them."""
-
-
-@dataclass
-class Guess:
-    """A guess at how data are to be read.
-
-    Attributes:
-        source: name of the source.
-        root: folder of the data.
-        values: further keys of the data section.
-        reasons: in words, by key.
-        unsure: choices between equals, by key: a person may know better.
-        rows: number of specimens, as far as it is known.
-        given: columns that a person named, by key.
-    """
-
-    source: str
-    root: Path
-    values: dict[str, Any] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-    unsure: dict[str, list[str]] = field(default_factory=dict)
-    rows: int | None = None
-    given: Mapping[str, str] = field(default_factory=dict)
-
-    def set(self, key: str, value: Any, reason: str) -> None:
-        """Note a value with its reason."""
-        self.values[key], self.reasons[key] = value, reason
 
 
 def guess(path: Path, ask: Ask | None = None, given: Mapping[str, str] | None = None) -> Guess:
@@ -130,9 +62,9 @@ def _archive(path: Path) -> Guess:
         with tarfile.open(path) as shard:
             names = [member.name for _, member in zip(range(MEMBERS), shard, strict=False)]
     if any(name.rsplit("/", 1)[-1] == "meta.xml" for name in names):
-        return _darwin_core(path)
+        return guess_darwin_core(path)
     if path.suffix.lower() == ".zip" and only_table(names) is not None:
-        return _darwin_core(path, "a ZIP file with one table, as GBIF packs a simple CSV")
+        return guess_darwin_core(path, "a ZIP file with one table, as GBIF packs a simple CSV")
     if path.suffix.lower() == ".zip":
         raise DataError(f"{path}: is not a Darwin Core archive (no meta.xml in it); unpack it and name its table.")
     found = Guess("webdataset", path.parent)
@@ -140,15 +72,9 @@ def _archive(path: Path) -> Guess:
     return found
 
 
-def _darwin_core(path: Path, reason: str = "it holds meta.xml") -> Guess:
-    found = Guess("darwin_core", path.parent)
-    found.set("archive", path.name, reason)
-    return _media(found, path.parent, RANKS)
-
-
 def _folder(path: Path, ask: Ask | None, given: Mapping[str, str]) -> Guess:
     if (path / "meta.xml").is_file():
-        return _darwin_core(path)
+        return guess_darwin_core(path)
     files = list_images(path).files
     tops = {name.split("/")[0] for name in files if "/" in name}
     tables = sorted(file for file in path.iterdir() if file.is_file() and is_table(file))
@@ -172,28 +98,6 @@ def _are_parts(names: set[str]) -> bool:
     return bool(names) and all(name.lower() in PARTS for name in names)
 
 
-def _media(found: Guess, root: Path, ranks: Sequence[str]) -> Guess:
-    folders = [name.split("/")[0] for name in list_images(root).files if "/" in name]
-    if folders:
-        best = max(set(folders), key=folders.count)
-        found.set("media", best, f"{folders.count(best)} images are in it")
-        if (root / best / MEDIA_TABLE).is_file():
-            found.set("media_table", f"{best}/{MEDIA_TABLE}", "as `bioautoml media` writes it")
-    found.set("rank", ranks[0], "a rank that most archives have; finer ones need more specimens")
-    if len(ranks) > 1 and ranks is not RANKS:
-        found.unsure["rank"] = list(ranks[1:])
-    found.set("split", {"method": "group", "group": "occurrence"}, "images of one occurrence stay on one side")
-    return found
-
-
-def _export(path: Path, columns: Sequence[str], whose: str) -> Guess:
-    """Guess how an export of GBIF or iNaturalist is read: as an archive, by the ranks that it has."""
-    found = Guess("darwin_core", path.parent)
-    found.set("archive", path.name, f"it has the columns of {whose}")
-    there = {TERMS.get(name, name) for name in columns}
-    return _media(found, path.parent, [rank for rank in RANKS if rank in there])
-
-
 def _coco(path: Path) -> Guess:
     try:
         content = parse_json(read_text(path))
@@ -207,216 +111,7 @@ def _coco(path: Path) -> Guess:
     found = Guess("coco", path.parent, rows=len(content["annotations"]))
     found.set("annotations", path.name, "it has images, annotations and categories")
     names = [str(image.get("file_name")) for image in content["images"][:50] if isinstance(image, dict)]
-    root = _image_root(path.parent, names)
+    root = image_root_of(path.parent, names)
     if root:
         found.set("image_root", root, "the files that it names are there")
     return found
-
-
-def guess_table(path: Path, ask: Ask | None = None, given: Mapping[str, str] | None = None) -> Guess:
-    """Guess the columns of a table from their names and values; of several sheets, the one that has most of them."""
-    given, sheets = given or {}, TableFile(path).sheets()
-    if len(sheets) < 2:
-        return _guess_sheet(path, None, ask, given)
-    guesses: dict[str, Guess] = {}
-    for sheet in sheets:
-        try:
-            guesses[sheet] = _guess_sheet(path, sheet, None, given)
-        except DataError:  # an empty sheet, one with a title above its header, or without a column that is given
-            continue
-    if not guesses:
-        raise DataError(f"{path}: none of its sheets {', '.join(sheets)} is a table with a header and rows.")
-    ranked = sorted(guesses, key=lambda sheet: -len(SOUGHT & guesses[sheet].values.keys()))
-    equals = [sheet for sheet in ranked[1:] if "label" in guesses[sheet].values]
-    best = ask("sheet", [ranked[0], *equals]) if ask and equals else ranked[0]
-    found = guesses[best] if ask is None else _guess_sheet(path, best, ask, given)
-    found.values = {"table": found.values.pop("table"), "sheet": best, **found.values}
-    found.reasons["sheet"] = f"of the sheets {', '.join(sheets)} the one with most of what is sought"
-    found.unsure |= {"sheet": [sheet for sheet in equals if sheet != best]} if equals else {}
-    return found
-
-
-def _guess_sheet(path: Path, sheet: str | None, ask: Ask | None, given: Mapping[str, str]) -> Guess:
-    file = TableFile(path, sheet=sheet)
-    table = next(file.blocks(ROWS), pd.DataFrame())
-    if table.empty:
-        raise DataError(f"{path}: the table has no rows.")
-    columns = [str(name) for name in table]
-    if (whose := export_of(columns)) is not None:
-        return _export(path, columns, EXPORTS[whose])
-    _require_columns(path, columns, given)
-    found = Guess("csv", path.parent, rows=len(table) if len(table) < ROWS else None, given=given)
-    found.set("table", path.name, f"{len(table)} rows{' and more' if found.rows is None else ''}")
-    free = {str(name): table[name].dropna().astype(str) for name in table}
-    image = _choose(found, "image", free, lambda values: _image_share(values) > 0.8, ask, by_name=False)
-    images = free.pop(image) if image is not None else pd.Series(dtype="str")
-    if image is None:
-        found.set("image", None, "no column names images")
-        found.set("modalities", ["metadata"], "no column names images")
-    elif root := _image_root(path.parent, images[:50].tolist()):
-        found.set("image_root", root, "its first images are there")
-    label = _choose(found, "label", free, lambda values: 2 <= values.nunique() <= len(values) / 2, ask, by_name=True)
-    label = _label_by_values(found, free, images) if label is None else label
-    labels = free.pop(label, images) if label is not None else None  # --label may name the images' column
-    identifier = _choose(found, "id", free, lambda values: values.nunique() == len(table), ask, by_name=True)
-    if identifier is not None:
-        free.pop(identifier, None)
-    _parts(found, free)
-    groups = _groups(found, free, ask)
-    _roles(found, table, list(free), groups, labels)
-    if image is not None and not set(FEATURE_ROLES) & set(found.values.get("columns", {}).values()):
-        found.set("modalities", ["image"], "no column is metadata to learn from")
-    return found
-
-
-def _require_columns(path: Path, columns: list[str], given: Mapping[str, str]) -> None:
-    wanted = {key: name for key, name in given.items() if (key, name) != ("group", NO_GROUP)}
-    unknown = [
-        f"--{key} {name}: there is no such column{suggestion(name, columns)}"
-        for key, name in wanted.items()
-        if name not in columns
-    ]
-    if unknown:
-        raise DataError(f"{path}: {'; '.join(unknown)}. Its columns: {', '.join(columns)}.")
-
-
-def _parts(found: Guess, free: dict[str, pd.Series]) -> None:
-    """Take a column whose values are called like parts, such as train and test, as the split."""
-    for name, values in free.items():
-        split = official_split(values.unique()) if values.nunique() <= MAX_PARTS else None
-        if split is not None:
-            _split_by(found, free, name, {**split, "method": "column", "column": name}, "its values name the parts")
-            return
-
-
-def _groups(found: Guess, free: dict[str, pd.Series], ask: Ask | None) -> list[str]:
-    """Choose the column of the event, and return those that could be one too."""
-    wanted = found.given.get("group")
-    if wanted == NO_GROUP:
-        if "split" not in found.values:
-            found.set("split", {"method": "stratified"}, "specimens are independent, as you said")
-        return []
-    if "split" in found.values:
-        if wanted is not None and wanted in free:
-            _split_by(found, free, wanted, {**found.values["split"], "group": wanted}, found.reasons["split"])
-        return []
-    different = {name: values.nunique() for name, values in free.items()}
-    group = _choose(found, "group", free, lambda values: 5 <= values.nunique() <= len(values) / 2, ask, by_name=True)
-    if group is None:
-        return []
-    if group not in free:
-        raise DataError(f"--group {group}: is read as the label, image or id already; name another column, or none.")
-    found.values.pop("group")
-    reason = f"{found.reasons.pop('group')}; specimens of one stay on one side"
-    _split_by(found, free, group, {"method": "group", "group": group}, f"{reason}, {different[group]} of them")
-    others = found.unsure.pop("group", [])
-    if others:
-        found.unsure["split"] = others
-    return others
-
-
-def _split_by(found: Guess, free: dict[str, pd.Series], column: str, split: dict[str, Any], reason: str) -> None:
-    """Note a split that is made by a column, which then is not a feature."""
-    found.set("split", split, f"{column}: {reason}")
-    found.values.setdefault("columns", {})[column] = "group"
-    found.reasons[f"columns.{column}"] = "the split is made by it"
-    free.pop(column)
-
-
-def _label_by_values(found: Guess, free: dict[str, pd.Series], images: pd.Series) -> str | None:
-    """Choose a column as label that no name tells: the folders of the images say it, or it is the only one of words."""
-    folders = images.str.replace("\\", "/").str.split("/").str[:-1]
-    counted = {
-        name: values for name, values in free.items()
-        if 2 <= values.nunique() <= min(len(values) / 5, 1000) and _by_name("group", name) == UNNAMED
-    }  # fmt: skip
-    words = [
-        name for name, values in counted.items()
-        if not is_time(values) and time_share(values) < 0.5 and not decide_numbers(values).read
-    ]  # fmt: skip
-    for name in words:
-        named = [plain_name(text) in map(plain_name, parts) for text, parts in zip(free[name], folders, strict=False)]
-        if len(named) and sum(named) > 0.9 * len(named):
-            found.set("label", name, f"images lie in folders of its {counted[name].nunique()} values")
-            return name
-    if len(words) != 1:
-        found.unsure |= {"label": words} if words else {}
-        return None
-    found.set("label", words[0], f"the only column of words that repeat; {counted[words[0]].nunique()} of them")
-    return words[0]
-
-
-def _roles(
-    found: Guess, table: pd.DataFrame, names: list[str], groups: Sequence[str], labels: pd.Series | None
-) -> None:
-    """Note the role of each column; what gives the label away, or tells events apart, is none to learn from."""
-    typed = with_types(table[names]).table
-    refused = {} if labels is None else _leaks(typed.loc[labels.index], labels)
-    for name in names:
-        role, why = infer_role(name, typed[name])
-        if name in groups:
-            role, why = "group", "its name, and specimens repeat it; an event could be one of it, too"
-        elif plain_name(name) in (*RANKS_TOLD, *RANK_WORDS) or name in refused:
-            role, why = "ignored", refused.get(name, "its name says that it states the taxon")
-        found.reasons[f"columns.{name}"] = why
-        found.values.setdefault("columns", {})[name] = role
-
-
-def _leaks(table: pd.DataFrame, labels: pd.Series) -> dict[str, str]:
-    everywhere = np.ones(len(table), dtype=bool)
-    seen = screen(table.reset_index(drop=True), labels.reset_index(drop=True), everywhere, ~everywhere)
-    return {finding.column: finding.reason for finding in seen.findings if finding.verdict == "refuse"}
-
-
-def _choose(
-    found: Guess, key: str, free: dict[str, pd.Series], fits: Any, ask: Ask | None, by_name: bool
-) -> str | None:
-    """Choose a column by its values, and among those by its name; ask about equals, or note them as alternatives."""
-    if key in found.given:
-        found.set(key, found.given[key], "as you said")
-        return found.given[key]
-    ranked = sorted(
-        ((_by_name(key, name), place, name) for place, name in enumerate(free) if len(free[name]) and fits(free[name])),
-    )
-    named = [name for rank, _, name in ranked if rank < UNNAMED]
-    candidates = named or ([] if by_name else [name for _, _, name in ranked])
-    if not candidates:
-        return None
-    best = ask(key, candidates) if ask and len(candidates) > 1 else candidates[0]
-    why = "as you said" if ask and len(candidates) > 1 else "its name" if best in named else "its values"
-    found.set(key, best, f"{why}; {free[best].nunique()} different values")
-    if len(candidates) > 1:
-        found.unsure[key] = [name for name in candidates if name != best]
-    return best
-
-
-def _by_name(key: str, name: str) -> int:
-    """Return how well a column's name says that it is what is sought, 0 best, `UNNAMED` not at all."""
-    snake = plain_name(name)
-    words = NAMES[key].split("|")
-    if snake in words:
-        return words.index(snake)
-    parts = snake.split("_")
-    return next((100 + place for place, word in enumerate(words) if word in parts), UNNAMED)
-
-
-def _image_share(values: pd.Series) -> float:
-    ends = values.str.strip().str.split("?").str[0].str.lower()
-    return float(ends.map(lambda text: Path(text).suffix in SUFFIXES).mean())
-
-
-def _image_root(folder: Path, names: Sequence[str]) -> str | None:
-    """Return the folder below `folder` in which most of the named images are, None for the folder itself."""
-    names = names[:10] if isinstance(folder, RemotePath) else names
-    for place in _places(folder):
-        there = sum((folder / place / name.strip()).is_file() for name in names if "\0" not in name)
-        if there > len(names) / 2:
-            return None if place == "." else place
-    return None
-
-
-def _places(folder: Path) -> Iterator[str]:
-    yield "."
-    if isinstance(folder, RemotePath) and folder.kind in WEB:
-        return  # most of it does not list what it holds
-    yield from sorted(child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))

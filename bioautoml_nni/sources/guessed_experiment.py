@@ -9,7 +9,7 @@ from typing import Any
 from ..config.template import experiment_template
 from ..utils.remote import RemotePath
 from ..utils.yaml_files import flow
-from .guess import Guess
+from ._guessed import Guess
 
 ROLES_TOLD = "numeric, size, fraction, categorical, date, hour, latitude, longitude, text, group, ignored"
 

@@ -58,7 +58,7 @@ def _train_teacher(name: str, run: RunDirectory, console: Console) -> None:
     if any(getattr(run.experiment, section).distillation for section in ("search", "training")):
         from .taught import train_teacher  # with torch
 
-        train_teacher(run, name, console)
+        train_teacher(name, run, console)
 
 
 def _do(name: str, run: RunDirectory, console: Console) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..config import Experiment
 from ..registry import get, own_plugins, suggestion
+from ..utils.errors import in_one_line
 
 SPACE: str = Experiment.model_fields["space"].default.name
 """The space in which strategies and their parts are tried."""
@@ -42,17 +43,13 @@ def suite(check: Callable[Given, None]) -> Callable[Given, None]:
             if str(error).startswith(name):
                 raise
             raise AssertionError(
-                f"{name}: {_method(part, error)} fails an assertion of its own: {_said(error)}"
+                f"{name}: {_method(part, error)} fails an assertion of its own: {in_one_line(error)}"
             ) from error
         except Exception as error:
             kind = type(error).__name__
-            raise AssertionError(f"{name}: {_method(part, error)} raises {kind}: {_said(error)}") from error
+            raise AssertionError(f"{name}: {_method(part, error)} raises {kind}: {in_one_line(error)}") from error
 
     return answering
-
-
-def _said(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or "without a text"
 
 
 def _method(part: Any, error: BaseException) -> str:

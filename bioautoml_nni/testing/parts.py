@@ -20,9 +20,8 @@ def check_relaxation(relaxation: Callable[..., Any], **arguments: Any) -> None:
     part = tried(f"{name}: must be built from its arguments", relaxation, **arguments)
     compare = unchanged(f"{name}: changes the architecture parameters", alpha)
     require_methods(name, part, "start_step(progress)", "weights(label, alpha, training)", "probabilities(alpha)")
-    of_base = "must derive from bioautoml_nni.strategies.relaxations._base.Relaxation, which has"
     for attribute in ("hard", "static"):
-        assert hasattr(part, attribute), f"{name}: {of_base} {attribute}"
+        assert hasattr(part, attribute), f"{name}: must have {attribute}, as the base class of our relaxations has"
     torch.manual_seed(0)
     tried(f"{name}: must have start_step(progress)", part.start_step, 0.5)
     weights = require_tensor(

@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-import pandas as pd
-
 from ..data.decoding import ImageReference, require_below
-from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, Source
+from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, Source, contract_fault
 from ..utils.errors import DataError
-from ._base import kind_of, name_of, require_methods, suite, tried
+from ._base import name_of, require_methods, suite, tried
 
 
 @suite
@@ -31,14 +29,10 @@ def check_manifest(manifest: Manifest, name: str, images_exist: bool = True) -> 
     Args:
         images_exist: whether the images that it names must exist, too; those of damaged tables need not.
     """
-    assert isinstance(manifest, Manifest), f"{name}: load() must return a Manifest, not {kind_of(manifest)}"
-    assert isinstance(manifest.table, pd.DataFrame), f"{name}: table must be a DataFrame, not {kind_of(manifest.table)}"
+    fault = contract_fault(manifest)
+    assert fault is None, f"{name}: {fault}"
     assert isinstance(manifest.roles, Mapping), f"{name}: roles must be a mapping from columns to roles"
     table = manifest.table
-    twice = table.columns[table.columns.duplicated()].unique()
-    assert not len(twice), f"{name}: the table has several columns named {', '.join(map(repr, twice))}"
-    missing = {ID, IMAGE, LABEL} - set(table)
-    assert not missing, f"{name}: the table lacks {sorted(missing)}"
     assert len(table), f"{name}: the table is empty"
     for column in (ID, LABEL):
         assert table[column].notna().all(), f"{name}: {column} has gaps"

@@ -53,6 +53,11 @@ class ExportError(BioAutoMLError):
     """A model that cannot be exported, or an exported one that cannot be used."""
 
 
+def in_one_line(error: BaseException) -> str:
+    """Return what an error says, in one line and not for ever."""
+    return " ".join(str(error).split())[:300] or "without a text"
+
+
 FULL_DISK = "The disk is full; make room and give the same command again: it continues with what is complete."
 FULL_DISK_WORDS = (
     "disk is full", "No space left", "PytorchStreamWriter failed writing",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ def as_path(given: Any, name: str) -> Path:
 
 
 def as_texts(given: Any, name: str) -> list[str]:
-    """Return texts that were given in a sequence, or the one that was given alone.
+    """Return texts that were given together, or the one that was given alone.
 
     Raises:
         ConfigError: for anything else.
     """
     if isinstance(given, str):
         return [given]
-    if not isinstance(given, Sequence) or not all(isinstance(each, str) for each in given):
+    several = isinstance(given, Collection) and not isinstance(given, Mapping | bytes)
+    if not several or not all(isinstance(each, str) for each in given):
         raise ConfigError([f"{name}: {given!r} is no list of texts."], "arguments")
     return list(given)

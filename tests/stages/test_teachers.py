@@ -253,6 +253,13 @@ def test_an_experiment_file_is_trained_first_on_the_same_data_and_kept(taught_by
     assert np.array_equal(found, distillation(named, data, SILENT).teacher.values[0][data.in_training])
 
     trained = (teacher / "retrain/model.pt").stat().st_mtime_ns
+    kept = (tmp_path / "teacher.yml").read_text()
+    (tmp_path / "teacher.yml").write_text(kept.replace("channels: 4", "channels: 8"))
+    code, text = in_process(capsys, "retrain", tmp_path / "run", "--set", "training.weight_decay=0.01")
+    assert code == 2 and "teacher.yml: has changed since its network was trained (space.channels is 4 there" in text
+    (tmp_path / "teacher.yml").write_text(kept)
+    code, text = in_process(capsys, "retrain", tmp_path / "run", "--set", "threads=1", "--set", "training.epochs=1")
+    assert code == 0, text  # what the student decides may change
     (tmp_path / "teacher.yml").unlink()  # it is needed no more
     code, text = in_process(capsys, "retrain", tmp_path / "run", "--set", "training.epochs=1")
     assert code == 0, text

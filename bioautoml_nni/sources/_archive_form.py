@@ -22,27 +22,29 @@ ENCODING = re.compile(r"""(encoding\s*=\s*)(["'])[^"']*\2""")
 
 
 @contextmanager
-def in_plain_encoding(path: Path, notes: list[str]) -> Iterator[Path]:
-    """Give the archive, or a copy of it in UTF-8 where its files declare an encoding in which ASCII is not itself.
+def in_plain_form(path: Path, notes: list[str]) -> Iterator[Path]:
+    """Give the archive, or a copy of its tables in UTF-8, at the top and as meta.xml calls them, where it has not that.
 
     Raises:
         ValueError: for a file that leads out of the archive.
         ElementTree.ParseError: for a meta.xml that is none.
     """
-    place = _place_of_meta(path)
+    names = _names_in(path)
+    place = _place_of_meta(names)
     meta = None if place is None else _content(path, place)
     if place is None or meta is None:
         yield path
         return
     declared = _declared(meta)
     odd = not _is_plain_xml(meta) or any(map(_is_odd, declared.values()))
-    if not odd and place == META and not any(_is_misnamed(path, name) for name in declared):
+    if not odd and place == META and not any(_is_misnamed(name, names) for name in declared):
         yield path
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "archive"
         if path.is_dir():
-            shutil.copytree(path, folder)
+            wanted = {Path(name).name.lower() for name in (place, *declared)}
+            shutil.copytree(path, folder, ignore=lambda inside, found: _others(Path(inside), found, wanted))
         else:
             shutil.unpack_archive(path, folder, "zip")  # whose names `_require_sane` has looked at
         here = (folder / place).parent
@@ -59,14 +61,10 @@ def in_plain_encoding(path: Path, notes: list[str]) -> Iterator[Path]:
         yield here
 
 
-def _place_of_meta(path: Path) -> str | None:
-    """Return where meta.xml is, in whatever case and the nearest to the top, None without one."""
-    names = [child.name for child in path.iterdir()] if path.is_dir() else _packed_names(path)
-    found = [name for name in names if name.rpartition("/")[2].lower() == META]
-    return min(found, key=lambda name: (name.count("/"), name != META)) if found else None
-
-
-def _packed_names(path: Path) -> list[str]:
+def _names_in(path: Path) -> list[str]:
+    """Return the names at the top of a folder, or all those in a ZIP file."""
+    if path.is_dir():
+        return [child.name for child in path.iterdir()]
     if not zipfile.is_zipfile(path):
         return []
     try:
@@ -76,11 +74,21 @@ def _packed_names(path: Path) -> list[str]:
         return []
 
 
-def _is_misnamed(path: Path, name: str) -> bool:
+def _place_of_meta(names: list[str]) -> str | None:
+    """Return where meta.xml is, in whatever case and the nearest to the top, None without one."""
+    found = [name for name in names if name.rpartition("/")[2].lower() == META]
+    return min(found, key=lambda name: (name.count("/"), name != META)) if found else None
+
+
+def _is_misnamed(name: str, names: list[str]) -> bool:
     """Whether a file that meta.xml names is there in another case only."""
-    names = [child.name for child in path.iterdir()] if path.is_dir() else _packed_names(path)
     name = name.removeprefix("./")
     return name not in names and name.lower() in map(str.lower, names)
+
+
+def _others(folder: Path, found: list[str], wanted: set[str]) -> list[str]:
+    """Return the files of a folder that are not read, such as its images."""
+    return [name for name in found if name.lower() not in wanted and not (folder / name).is_dir()]
 
 
 def _content(path: Path, place: str) -> bytes | None:

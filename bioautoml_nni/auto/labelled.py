@@ -1,0 +1,54 @@
+"""How well answers agree with labels that a person gives beside them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection
+from typing import Any
+
+import pandas as pd
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+from ..utils.errors import DataError
+
+
+def scores_on(labels: pd.Series, answers: pd.DataFrame, classes: Collection[str]) -> pd.Series:
+    """Return accuracy, balanced accuracy and macro-F1, and how many specimens they are of.
+
+    Args:
+        labels: of each specimen (N,), None where there is none.
+        answers: with `prediction` and `error`, which is empty for specimens that were answered.
+        classes: that were learned; a label that is none of them counts as wrong, with a warning.
+
+    Raises:
+        DataError: if no specimen has both a label and an answer.
+    """
+    learned, known = set(classes), labels.notna() & (answers["error"] == "")
+    truth = labels[known].map(lambda label: _name(label, learned))
+    unseen = sorted(set(truth) - learned)
+    if unseen:
+        told = ", ".join(map(repr, unseen[:5])) + (", ..." if len(unseen) > 5 else "")
+        warnings.warn(
+            f"{len(unseen)} of the labels were not learned and count as wrong: {told}", UserWarning, stacklevel=3
+        )
+    if not known.any():
+        raise DataError("evaluate: no specimen has both a label and an image that can be read.")
+    named = answers["prediction"][known].astype(str)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class that is named and does not occur
+        return pd.Series(
+            {
+                "accuracy": accuracy_score(truth, named),
+                "balanced_accuracy": balanced_accuracy_score(truth, named),
+                "macro_f1": f1_score(truth, named, average="macro", zero_division=0),
+                "specimens": int(known.sum()),
+                "left_out": int((~known).sum()),
+            }
+        )
+
+
+def _name(label: Any, learned: Collection[str]) -> str:
+    """Return a label's text as the model has it: numbers beside empty cells are floats in memory, not in files."""
+    text = str(label)
+    whole = isinstance(label, float) and label.is_integer() and text not in learned
+    return str(int(label)) if whole else text
