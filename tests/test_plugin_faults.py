@@ -197,7 +197,8 @@ def test_an_error_of_ours_on_what_a_plugin_returned_asks_the_suites_of_those_in_
     assert plugin_cause(error.value) is None, "nothing of others is in use"
     _ = registry.get("operations", "wide").target
     said = plugin_cause(error.value)
-    assert said.startswith("RuntimeError: The size of tensor") and "operations plug-in 'wide' (careless_kit:Wide)" in said
+    assert said.startswith("RuntimeError: The size of tensor")
+    assert "operations plug-in 'wide' (careless_kit:Wide)" in said
     assert "Wide(8, stride=1) on 16x16: gives shape (3, 16, 16, 16), not" in said and "failing" not in said
 
 
