@@ -48,6 +48,12 @@ def _fits(work: Work, parameters: float, flops: float) -> bool:
     return budget is None or not budget.overrun(parameters, flops * (image_size(work) / SIZE) ** 2)
 
 
+def _maps_fit(work: Work) -> bool:
+    """Whether the maps of the stages that stay, of all views, fit into half of the cache."""
+    needed = MAP_BYTES * (image_size(work) / SIZE) ** 2 * work.total * (1 + VIEWS)
+    return needed <= work.experiment.cache.max_gb * 1e9 / 2
+
+
 def image_size(work: Work) -> int:
     """Return the edge of the images that the encoder gets: what the experiment says, if that is enough."""
     return max(SIZE, work.image_size)
@@ -69,17 +75,10 @@ class ProbeCandidate(_OnEncoder):
         return {"data.image_size": image_size(work), "loss": loss, "training.recipe": "probe"}
 
 
-class TrunkCandidate(_OnEncoder):
-    """Searched cells and fusion on a frozen encoder's feature maps, beside its embedding where the device has room."""
+class _CellsOnEncoder(_OnEncoder):
+    """What candidates of searched cells on the encoder's feature maps share: the search."""
 
-    row = "as_configured"
-    needs: ClassVar[tuple[str, ...]] = ("image",)
-    requires = ("encoders:efficientnet_lite0",)
-    least = 0.4
-    training_share, refit_share = 0.3, 0.35  # it is trained twice, the second time with the validation split
-    kind = "cells on the encoder"
-
-    search_epochs, training_epochs = 8, 15
+    search_epochs = 8
     number = 0
 
     def cost(self, work: Work) -> tuple[float, float] | None:
@@ -87,12 +86,8 @@ class TrunkCandidate(_OnEncoder):
             return super().cost(work)
         return TRUNK_PARAMETERS, TRUNK_FLOPS * (image_size(work) / SIZE) ** 2
 
-    def seconds(self, work: Work) -> float:
-        pixels = (image_size(work) / SIZE) ** 2
-        epochs = SEARCHING * self.search_epochs + REFITTED * TRAINING * self.training_epochs
-        return pixels * (LOOKING * work.total + epochs * work.trained) + self.number  # after those with smaller numbers
-
-    def settings(self, work: Work, share: float) -> Mapping[str, Any]:
+    def _searching(self, work: Work, share: float) -> dict[str, Any]:
+        """Return the settings of the search, and of the training whatever becomes of the trunk."""
         search = scaled_epochs(self.search_epochs, share, 4)
         return {
             **self._seeds(work),
@@ -108,11 +103,8 @@ class TrunkCandidate(_OnEncoder):
             "loss": {"name": "logit_adjusted", "tau": 0.5},
             "search.epochs": search, "search.batch_size": 64, "search.learning_rate": 0.05,
             "search.score_derived": False, "search.image_sizes": [],
-            "retrain.cells": None, "retrain.channels": 64, "retrain.initial_weights": "scratch", "retrain.refit": True,
-            "training.distillation": None, "training.batch_size": 128,
-            "training.epochs": scaled_epochs(self.training_epochs, share, 6),
-            "training.learning_rate": 0.003, "training.weight_decay": 0.05, "training.warmup_steps": 30,
-            "training.ema_decay": 0.97, "training.mixup": 0.2, "training.cutmix": 0.0, "training.keep": "last",
+            "retrain.cells": None, "retrain.trunk": {}, "retrain.initial_weights": "scratch", "retrain.refit": True,
+            "training.distillation": None, "training.mixup": 0.2, "training.cutmix": 0.0,
             "training.drop_path": 0.0, "training.auxiliary_weight": 0.0, "training.patience": None,
         }  # fmt: skip
 
@@ -122,6 +114,33 @@ class TrunkCandidate(_OnEncoder):
             return {}
         seed, split = work.experiment.seed, work.experiment.data.split.seed
         return {"seed": seed + self.number, "data.split.seed": seed if split is None else split}
+
+
+class TrunkCandidate(_CellsOnEncoder):
+    """Searched cells and fusion on a frozen encoder's feature maps, beside its embedding where the device has room."""
+
+    row = "as_configured"
+    needs: ClassVar[tuple[str, ...]] = ("image",)
+    requires = ("encoders:efficientnet_lite0",)
+    least = 0.4
+    training_share, refit_share = 0.3, 0.35  # it is trained twice, the second time with the validation split
+    kind = "cells on the encoder"
+
+    training_epochs = 15
+
+    def seconds(self, work: Work) -> float:
+        pixels = (image_size(work) / SIZE) ** 2
+        epochs = SEARCHING * self.search_epochs + REFITTED * TRAINING * self.training_epochs
+        return pixels * (LOOKING * work.total + epochs * work.trained) + self.number  # after those with smaller numbers
+
+    def settings(self, work: Work, share: float) -> Mapping[str, Any]:
+        return {
+            **self._searching(work, share),
+            "retrain.channels": 64, "training.batch_size": 128,
+            "training.epochs": scaled_epochs(self.training_epochs, share, 6),
+            "training.learning_rate": 0.003, "training.weight_decay": 0.05, "training.warmup_steps": 30,
+            "training.ema_decay": 0.97, "training.keep": "last",
+        }  # fmt: skip
 
 
 class SecondTrunkCandidate(TrunkCandidate):
@@ -136,6 +155,34 @@ class ThirdTrunkCandidate(TrunkCandidate):
 
     number = 2
     priority = 1
+
+
+class TunedTrunkCandidate(_CellsOnEncoder):
+    """Searched cells on an encoder's feature maps; the network that is found is trained with its encoder."""
+
+    row = "as_configured"
+    needs: ClassVar[tuple[str, ...]] = ("image",)
+    requires = ("encoders:efficientnet_lite0",)
+    least = 0.3
+    training_share, refit_share = 0.4, 0.45
+    priority = 1
+
+    training_epochs = 10
+
+    def seconds(self, work: Work) -> float:
+        pixels = (image_size(work) / SIZE) ** 2
+        stored = _maps_fit(work)
+        looking = LOOKING * work.total * (1 + (1 + VIEWS if stored else 0))
+        training = REFITTED * (TUNING_LATE if stored else TUNING) * self.training_epochs
+        return pixels * (looking + (SEARCHING * self.search_epochs + training) * work.trained)
+
+    def settings(self, work: Work, share: float) -> Mapping[str, Any]:
+        stored = {"frozen_stages": FROZEN_STAGES, "views": VIEWS} if _maps_fit(work) else {}
+        return {
+            **self._searching(work, share),
+            "retrain.channels": 64, "retrain.trunk": {"frozen": False, "path_dropout": 0, **stored},
+            "training.recipe": "finetune", "training.epochs": scaled_epochs(self.training_epochs, share, 5),
+        }  # fmt: skip
 
 
 class StudentCandidate(TrunkCandidate):
@@ -176,7 +223,7 @@ class FineTunedCandidate(_OnEncoder):
 
     def seconds(self, work: Work) -> float:
         pixels = (image_size(work) / SIZE) ** 2
-        stored = self._stored(work)
+        stored = _maps_fit(work)
         looking = LOOKING * work.total * (1 + VIEWS) if stored else 0.0
         share = 1.0 if self._whole(work) else self._smaller(work)[2] / ENCODER_FLOPS
         step = share * (TUNING_LATE if stored else TUNING)
@@ -191,11 +238,11 @@ class FineTunedCandidate(_OnEncoder):
                 "trunk": {
                     "encoder": ENCODER, "embedding": whole, "frozen": False,
                     **({} if whole else {"stage": self._smaller(work)[0]}),
-                    **({"frozen_stages": FROZEN_STAGES, "views": VIEWS} if self._stored(work) else {}),
+                    **({"frozen_stages": FROZEN_STAGES, "views": VIEWS} if _maps_fit(work) else {}),
                 },
             },
             "loss": {"name": "logit_adjusted", "tau": 0.5},
-            "search.image_sizes": [], "retrain.cells": None, "retrain.channels": None,
+            "search.image_sizes": [], "retrain.cells": None, "retrain.channels": None, "retrain.trunk": {},
             "retrain.initial_weights": "scratch", "retrain.refit": True, "training.recipe": "finetune",
             "training.mixup": 0.2, "training.cutmix": 0.0, "training.epochs": scaled_epochs(self.epochs, share, 5),
             "training.drop_path": 0.0, "training.auxiliary_weight": 0.0, "training.patience": None,
@@ -205,9 +252,3 @@ class FineTunedCandidate(_OnEncoder):
     def _smaller(work: Work) -> tuple[int, float, float]:
         """Return the last stage that the device has room for, with what it costs; the first of them if it has none."""
         return next((stage for stage in SMALLER if _fits(work, *stage[1:])), SMALLER[-1])
-
-    @staticmethod
-    def _stored(work: Work) -> bool:
-        """Return whether the first stages' maps of all views fit into half of the cache."""
-        needed = MAP_BYTES * (image_size(work) / SIZE) ** 2 * work.total * (1 + VIEWS)
-        return needed <= work.experiment.cache.max_gb * 1e9 / 2

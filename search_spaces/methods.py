@@ -12,6 +12,7 @@ PRETRAINED = "pretrained"
 RECIPE = {
     "retrain.cells": None,
     "retrain.channels": None,
+    "retrain.trunk": {},
     "retrain.initial_weights": "scratch",
     "training.drop_path": 0.0,
     "training.auxiliary_weight": 0.0,

@@ -140,7 +140,7 @@ def doubt_unit(data: PreparedData) -> str:
         return "specimens"
     if validation_groups(data) is not None:
         return f"groups by {group}"
-    return f"specimens (validation has fewer than {FEWEST_GROUPS} groups by {group}, so that it is too small)"
+    return f"specimens (validation has fewer than {FEWEST_GROUPS} groups by {group}; the true one is larger)"
 
 
 def scores_of(target: np.ndarray, logits: np.ndarray) -> dict[str, float]:

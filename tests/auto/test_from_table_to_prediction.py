@@ -12,10 +12,10 @@ import bioautoml_nni.auto.attempt
 from bioautoml_nni.architecture.budgets import BUDGETS
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runtime.model import Model
-from bioautoml_nni.search_spaces.candidates import FineTunedCandidate, StudentCandidate, TrunkCandidate
+from bioautoml_nni.search_spaces.candidates import FineTunedCandidate, StudentCandidate, TrunkCandidate, TunedTrunkCandidate
 
 CASES = {
-    "station": ("majority", "fine_tuned", "searched"),
+    "station": ("majority", "fine_tuned", "searched", "searched_fine_tuned"),
     "trap": ("majority", "probe", "searched", "ensemble_student"),
 }
 
@@ -30,6 +30,7 @@ def tried(request, tmp_path_factory):
         patch.setattr("bioautoml_nni.search_spaces.candidates.SIZE", 64)
         patch.setattr(FineTunedCandidate, "epochs", 1)
         patch.setattr(TrunkCandidate, "search_epochs", 1)
+        patch.setattr(TunedTrunkCandidate, "training_epochs", 1)
         patch.setattr(StudentCandidate, "training_epochs", 2)
         only(patch, *CASES[request.param])
         done = here(

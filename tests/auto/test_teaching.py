@@ -14,6 +14,7 @@ from bioautoml_nni.architecture.budgets import BUDGETS
 from bioautoml_nni.auto._base import Work
 from bioautoml_nni.auto.limits import Limits
 from bioautoml_nni.auto.plan import Clock, Slot, make_plan, plan_settings
+from bioautoml_nni.compare.rows import find_method
 from bioautoml_nni.config import load_experiment
 from bioautoml_nni.config.load import changed
 from bioautoml_nni.config.schema import DataConfig, SplitConfig
@@ -95,7 +96,8 @@ def test_a_large_device_needs_no_student_and_repetitions_keep_the_split(work):
 
 def test_further_seeds_come_after_what_differs_and_before_what_starts_from_nothing(work):
     _, steps = plan_for(work, "station")
-    wanted = ["probe", "searched_on_trunk", "fine_tuned", "searched_on_trunk_2", "searched_on_trunk_3", "searched"]
+    wanted = ["probe", "searched_on_trunk", "fine_tuned", "searched_on_trunk_2", "searched_on_trunk_3"]
+    wanted += ["searched_fine_tuned", "searched"]
     assert [name for name in steps if name in wanted] == wanted
 
 
@@ -110,6 +112,31 @@ def test_fine_tuning_keeps_maps_where_the_cache_has_room(work):
     assert tuned.seconds(fitting) < tuned.seconds(crowded)
     for of in (fitting, crowded):
         changed(of.experiment, tuned.settings(of, 1.0), "fine_tuned")  # an experiment that is valid
+
+
+@pytest.mark.parametrize(("target", "embedding"), [("station", True), ("trap", False)])
+def test_searched_cells_are_trained_with_their_encoder_from_stored_maps(work, target, embedding):
+    fitting, steps = plan_for(work, target)
+    tuned = steps["searched_fine_tuned"].candidate
+    crowded = dataclasses.replace(fitting, experiment=changed(fitting.experiment, {"cache.max_gb": 0.1}, "test"))
+    for of, stored in ((fitting, 2), (crowded, None)):
+        trained = changed(of.experiment, tuned.settings(of, 1.0), "searched_fine_tuned")
+        searched, final = (each["trunk"] for each in (trained.space.arguments, trained.network_arguments()))
+        assert searched.get("frozen", True) and not final["frozen"] and final["embedding"] is embedding
+        assert (final.get("frozen_stages"), final["path_dropout"]) == (stored, 0)
+        assert trained.training.recipe == "finetune" and trained.training.trunk_rate < 1
+    assert tuned.seconds(fitting) < tuned.seconds(crowded)
+
+
+@pytest.mark.parametrize("name", ["probe", "searched_on_trunk", "fine_tuned", "searched_fine_tuned", "searched"])
+def test_candidates_set_aside_what_the_experiment_does_with_its_own_trunk(work, name):
+    own = {"space.cells": 2, "space.trunk": {"encoder": "efficientnet_lite0", "stage": 3, "path_dropout": 0.2}}
+    own |= {"retrain.trunk": {"frozen": False, "embedding_dropout": 0.4}, "search.image_sizes": []}
+    fitting, steps = plan_for(dataclasses.replace(work, experiment=changed(work.experiment, own, "test")), "station")
+    candidate = steps[name].candidate
+    values = {**find_method(candidate.row).settings(0), **candidate.settings(fitting, 1.0)}
+    result = changed(fitting.experiment, values, name).retrain.trunk
+    assert (result.embedding_dropout == 0.4) == (name == "searched")
 
 
 @pytest.mark.parametrize(
