@@ -34,7 +34,7 @@ def tried(request, tmp_path_factory):
         patch.setattr(StudentCandidate, "training_epochs", 2)
         only(patch, *CASES[request.param])
         done = here(
-            "auto", table, "--output", folder / "out", "--minutes", 30, "--target", request.param, *SMALL
+            "auto", table, "--output", folder / "out", "--minutes", 600, "--target", request.param, *SMALL
         )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return request.param, folder / "out", table, done
