@@ -111,6 +111,17 @@ def measured(data: PreparedData, folder: Path) -> Found:
     }
 
 
+def cut_short(folder: Path) -> list[str]:
+    """Return what a candidate that is done was to do, too, and had no time for, in a phrase."""
+    if not (folder / "retrain/network.json").is_file():
+        return []
+    run = RunDirectory.open(folder)
+    asked = run.experiment.retrain.refit and run.network().keep
+    if not asked or splits.VALIDATION in run.network().learned_from:
+        return []
+    return ["had no time to learn from the validation split too"]
+
+
 def candidate_logits(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return logits of the validation and of the test split (N, K) of an evaluated candidate."""
     file = folder / "evaluation" / LOGITS

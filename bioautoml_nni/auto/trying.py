@@ -22,7 +22,7 @@ from ..utils.atomic import write_text
 from ..utils.errors import BioAutoMLError
 from ..utils.progress import duration
 from ._base import Candidate, Work
-from .attempt import LAST, attempt, begin
+from .attempt import LAST, attempt, begin, cut_short
 from .halving import FILE, START, Halving, halving_seconds, whole_slot
 from .joining import ENSEMBLE, join
 from .limits import Limits
@@ -131,7 +131,7 @@ class Trying:
         self.clock.learn(reference, seconds - overhead)
         broken = self.limits.broken(found["parameters"], found["flops"], found["latency_ms"])
         status: Any = "baseline" if candidate.baseline else "over the limits" if broken else "done"
-        note = "; ".join(part for part in (record.note, *broken) if part)
+        note = "; ".join(part for part in (record.note, *cut_short(folder), *broken) if part)
         took = round(before + seconds, 1)
         return dataclasses.replace(record, **found, status=status, note=note, seconds=took).save(self.candidates)
 

@@ -281,7 +281,11 @@ class RetrainConfig(Section):
         description="train once more on training and validation split together, for as many epochs as were kept; "
         "calibration stays that of the network which had not seen validation",
     )
-    max_minutes: float | None = Field(None, gt=0, description="of training; the schedule adapts to what fits")
+    max_minutes: float | None = Field(
+        None,
+        gt=0,
+        description="of training; the schedule adapts to what fits; a refit that would take longer is left out",
+    )
 
     @model_validator(mode="after")
     def _same_size(self) -> RetrainConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..data.dataset import SpecimenDataset, make_loader
 from ..training.distillation import Distillation
 from ..training.group import EndsAtOnce, Group, SharedStatistics, current_group
 from ..training.history import CheckpointCallback, HistoryCallback
-from ..training.limits import Pause, TimeLimit
+from ..training.limits import TimeLimit
 from ..training.progress import ProgressCallback
 from ..training.retraining import RetrainModule
 from ..training.weights import checkpoint_to_resume
@@ -48,7 +48,7 @@ def train(
     tell: Callable[[Mapping[str, Any]], None] = lambda line: None,
     distillation: Distillation | None = None,
     refit: bool = False,
-    pause: int | None = None,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> CheckpointCallback:
     """Train a network by the experiment's recipe, going on from `folder`/last.ckpt where there is one.
 
@@ -61,7 +61,7 @@ def train(
         tell: called with every epoch's line.
         distillation: what a teacher of all that is trained on adds to the loss.
         refit: train on the validation split too, for `epochs`, which the schedule then spans; keep the last weights.
-        pause: stop after so many epochs of the whole training, which the next call goes on with.
+        callbacks: of this training, beside those that every one has.
 
     Raises:
         KeyboardInterrupt: if the user stops it; the newest whole epoch is kept.
@@ -82,7 +82,7 @@ def train(
             checkpoint,
             ProgressCallback(task, console),
             *([TimeLimit(minutes)] if minutes else []),
-            *([Pause(pause)] if pause else []),
+            *callbacks,
         ],
         accumulate_grad_batches=settings.accumulate,
         precision=settings.precision,

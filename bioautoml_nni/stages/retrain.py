@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,16 @@ from ..runs.teacher import distillation
 from ..runs.train import TRAINED, train
 from ..training.distillation import Distillation
 from ..training.group import in_turns, is_rank_zero
+from ..training.limits import Deadline, Pause
 from ..training.weights import load_weights
 from ..utils.atomic import replacing, write_array
 from ..utils.errors import ConfigError
 from ..utils.memory import keep_freed_memory
 from ..utils.quiet import quiet
 from ..utils.seeding import derive_seed, seed_everything
+
+SLACK = 1.25
+"""Of the time that training with the validation split may take: the machine may have other work meanwhile."""
 
 
 def retrain(run: RunDirectory, console: Console) -> None:
@@ -51,17 +56,18 @@ def retrain(run: RunDirectory, console: Console) -> None:
         weights, members = averaged_weights(data, network, checkpoint)
     if is_rank_zero():
         (folder / VALIDATION_LOGITS).unlink(missing_ok=True)  # of an earlier refit
+    refitted = None
     if first is not None:
-        weights = _refit(run, data, first, weights, checkpoint.best_epoch + 1, folder, console, taught)
+        refitted = _refit(run, data, first, weights, checkpoint.best_epoch + 1, folder, console, taught)
     if not is_rank_zero():
         return
-    _save(folder, weights)
+    _save(folder, weights if refitted is None else refitted)
     NetworkRecord(
         space=experiment.space.name,
         arguments=arguments,
         brand=data.brand,
         keep=experiment.training.keep,
-        learned_from=[*TRAINED, *([splits.VALIDATION] if experiment.retrain.refit else [])],
+        learned_from=[*TRAINED, *([] if refitted is None else [splits.VALIDATION])],
         best_epoch=checkpoint.best_epoch,
         **({"averaged_epochs": members} if experiment.training.keep == "greedy" else {}),
         validation_macro_f1=_mean_macro_f1(folder, checkpoint.best_epoch, checkpoint.window),
@@ -84,7 +90,8 @@ def begin(run: RunDirectory, console: Console, epochs: int) -> None:
     with in_turns():
         taught = distillation(run, data, console, validation=run.experiment.retrain.refit)
     train(
-        run, data, network, folder, "retrain", console, tell=run.tell("retrain"), distillation=taught, pause=epochs
+        run, data, network, folder, "retrain", console, tell=run.tell("retrain"), distillation=taught,
+        callbacks=[Pause(epochs)],
     )  # fmt: skip
 
 
@@ -118,10 +125,11 @@ def _refit(
     folder: Path,
     console: Console,
     taught: Distillation | None,
-) -> dict[str, Tensor]:
-    """Train `network` once more, on validation specimens too, and return its weights.
+) -> dict[str, Tensor] | None:
+    """Train `network` once more, on validation specimens too, and return its weights; None where time is too short.
 
-    What the network of `weights`, which has not seen them, says of validation specimens is kept for calibration.
+    What the network of `weights`, which has not seen them, says of validation specimens is kept for calibration. Under
+    `retrain.max_minutes` this training has, for each specimen, as much time as the one before, and a quarter more.
     """
     if is_rank_zero():
         unseen = copy.deepcopy(network)
@@ -130,10 +138,29 @@ def _refit(
     own = folder / "refit"
     own.mkdir(parents=True, exist_ok=True)
     seed_everything(derive_seed(run.experiment.seed, "refit"))
+    deadlines = _deadlines(run.experiment.retrain.max_minutes, data.sizes(), epochs)
     checkpoint = train(
-        run, data, network, own, "retrain: with validation", console, epochs, distillation=taught, refit=True
-    )
-    return load_weights(checkpoint.best_weights)
+        run, data, network, own, "retrain: with validation", console, epochs, distillation=taught, refit=True,
+        callbacks=deadlines,
+    )  # fmt: skip
+    if not any(deadline.missed for deadline in deadlines):
+        return load_weights(checkpoint.best_weights)
+    if is_rank_zero():
+        console.print(
+            f"[yellow]warning:[/] retrain: with validation: there is no time for it (retrain.max_minutes: "
+            f"{run.experiment.retrain.max_minutes:g}); the network that has not learned from the validation split is "
+            "kept.",
+            highlight=False,
+        )
+        (folder / VALIDATION_LOGITS).unlink(missing_ok=True)
+    return None
+
+
+def _deadlines(minutes: float | None, sizes: Mapping[str, int], epochs: int) -> list[Deadline]:
+    if minutes is None:
+        return []
+    specimens = sum(sizes[part] for part in TRAINED)
+    return [Deadline(SLACK * minutes * (specimens + sizes[splits.VALIDATION]) / specimens, epochs)]
 
 
 def _fit(

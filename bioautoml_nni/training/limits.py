@@ -56,6 +56,66 @@ class TimeLimit(pl.Callback):
         self.elapsed, self.planned = state_dict["elapsed"], state_dict["planned"]
 
 
+class Deadline(pl.Callback):
+    """Ends a training that would take longer than it may, rather than shortening it.
+
+    What it would take is told from `FIRST_SHARE` of its batches on, by the time that those took; the time of earlier
+    attempts counts as far as their epochs were whole.
+
+    Args:
+        minutes: for all epochs together.
+        epochs: of the training.
+        clock: returns seconds.
+
+    Attributes:
+        missed: whether it was ended.
+    """
+
+    FIRST_SHARE = 0.1
+
+    def __init__(self, minutes: float, epochs: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.minutes = minutes
+        self.epochs = epochs
+        self.clock = clock
+        self.elapsed = 0.0
+        self.missed = False
+        self._started = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Stay with what an earlier attempt decided."""
+        trainer.should_stop = trainer.should_stop or self.missed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Look at the clock."""
+        self._started = self.clock()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Judge within the epoch, but for processes that share batches: they decide together."""
+        if trainer.world_size == 1:
+            epochs = trainer.current_epoch + trainer.fit_loop.epoch_loop.batch_progress.current.ready / float(
+                trainer.num_training_batches
+            )
+            self._judge(trainer, self.elapsed + self.clock() - self._started, epochs)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Judge by the first process's clock."""
+        self.elapsed = trainer.strategy.broadcast(self.elapsed + self.clock() - self._started)
+        self._judge(trainer, self.elapsed, trainer.current_epoch + 1)
+
+    def _judge(self, trainer: pl.Trainer, seconds: float, epochs: float) -> None:
+        share = epochs / self.epochs
+        if self.FIRST_SHARE <= share < 1 and seconds / share > 60 * self.minutes:
+            self.missed = trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """State that a checkpoint keeps."""
+        return {"elapsed": self.elapsed, "missed": self.missed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore that state."""
+        self.elapsed, self.missed = state_dict["elapsed"], state_dict["missed"]
+
+
 class Pause(pl.Callback):
     """Stops a training after so many epochs as an interruption would: what is kept goes on as if it had not stopped.
 

@@ -12,7 +12,12 @@ import bioautoml_nni.auto.attempt
 from bioautoml_nni.architecture.budgets import BUDGETS
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runtime.model import Model
-from bioautoml_nni.search_spaces.candidates import FineTunedCandidate, StudentCandidate, TrunkCandidate, TunedTrunkCandidate
+from bioautoml_nni.search_spaces.candidates import (
+    FineTunedCandidate,
+    StudentCandidate,
+    TrunkCandidate,
+    TunedTrunkCandidate,
+)
 
 CASES = {
     "station": ("majority", "fine_tuned", "searched", "searched_fine_tuned"),

@@ -29,7 +29,13 @@ def written(tmp_path_factory):
 def test_candidate_encoder_and_stage_are_axes(written):
     space = json.loads((written.parent / "search_space.json").read_text())
     assert {axis["_type"] for axis in space.values()} == {"choice"}
-    assert set(space["candidate"]["_value"]) >= {"probe", "searched_on_trunk", "fine_tuned", "searched", "searched_fine_tuned"}
+    assert set(space["candidate"]["_value"]) >= {
+        "probe",
+        "searched_on_trunk",
+        "fine_tuned",
+        "searched",
+        "searched_fine_tuned",
+    }
     assert not {"searched_on_trunk_2", "searched_with_teacher", "metadata_boosting"} & set(space["candidate"]["_value"])
     assert "efficientnet_lite0" in space["encoder"]["_value"] and space["stage"]["_value"] == [4, 5, "4+5"]
     nni = yaml.safe_load((written.parent / "nni.yml").read_text())

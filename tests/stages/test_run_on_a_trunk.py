@@ -11,6 +11,7 @@ from conftest import forked, in_process, write_experiment, write_table
 from rich.console import Console
 
 from bioautoml_nni.architecture.budgets import BUDGETS
+from bioautoml_nni.auto.attempt import cut_short
 from bioautoml_nni.config import load_experiment
 from bioautoml_nni.config.load import changed
 from bioautoml_nni.data.splits import ALPHA, VALIDATION, WEIGHTS
@@ -226,3 +227,21 @@ def test_a_refit_learns_from_validation_and_is_calibrated_by_what_had_not_seen_i
     batches = len(data.dataset([WEIGHTS, ALPHA, VALIDATION])) // 8
     checkpoint = torch.load(run / "retrain/refit/last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 2 * batches > 2 * (len(data.dataset([WEIGHTS, ALPHA])) // 8)
+    assert run.network().learned_from == [WEIGHTS, ALPHA, VALIDATION] and not cut_short(run.path)
+
+
+def test_a_refit_for_which_there_is_no_time_leaves_the_network_that_was_trained(
+    on_trunk, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("bioautoml_nni.stages.retrain.SLACK", 1e-9)
+    settings = {"refit": True, "max_minutes": 100}
+    path = experiment(
+        tmp_path, on_trunk.parent / "data", derivation={"method": "random"}, retrain=settings, evaluation={}
+    )
+    code, said = in_process(capsys, "run", path, "--output", tmp_path / "run")
+    assert code == 0 and "no time for it (retrain.max_minutes: 100)" in " ".join(said.split())
+    run = RunDirectory.open(tmp_path / "run")
+    kept, first = (load_weights(run / f"retrain/{name}") for name in ("model.pt", "best.pt"))
+    assert all(torch.equal(kept[name], first[name]) for name in first)
+    assert run.network().learned_from == [WEIGHTS, ALPHA] and not (run / "retrain/validation_logits.npy").exists()
+    assert cut_short(run.path) == ["had no time to learn from the validation split too"]

@@ -11,7 +11,7 @@ from bioautoml_nni.data.dataset import SpecimenDataset, make_loader
 from bioautoml_nni.data.metadata import EncodedMetadata
 from bioautoml_nni.losses.cross_entropy import CrossEntropy
 from bioautoml_nni.training.history import CheckpointCallback
-from bioautoml_nni.training.limits import TimeLimit
+from bioautoml_nni.training.limits import Deadline, TimeLimit
 from bioautoml_nni.training.retraining import RetrainModule
 
 
@@ -77,6 +77,42 @@ def test_the_time_of_an_earlier_attempt_counts(tmp_path):
     later = TimeLimit(1.0, Clock(6))
     _, trainer = fit([CheckpointCallback(tmp_path, "val_macro_f1"), later], recipe, resume=str(saved.last))
     assert trainer.current_epoch == 10 and later.elapsed == pytest.approx(60)
+
+
+class Ticks:
+    """An epoch of four batches looks six times: five seconds pass each time, fifty after so many looks."""
+
+    def __init__(self, slow_after=10_000):
+        self.looks, self.slow_after, self.now = 0, slow_after, 0.0
+
+    def __call__(self):
+        self.looks += 1
+        self.now += 50 if self.looks > self.slow_after else 5
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("minutes", "clock", "batches"),
+    [
+        (4.5, Ticks(), 40),  # ten epochs of 25 seconds
+        (4.0, Ticks(), 4),  # known when a tenth is over
+        (4.5, Ticks(slow_after=12), 9),  # in the middle of the third epoch
+    ],
+)
+def test_a_deadline_ends_a_training_as_soon_as_it_would_be_missed(minutes, clock, batches):
+    deadline = Deadline(minutes, 10, clock)
+    module, trainer = fit([deadline], TrainingConfig(epochs=10, warmup_steps=0))
+    assert trainer.global_step == batches and deadline.missed == (batches < 40)
+    assert module.total_steps == 40, "the schedule stays"
+
+
+def test_a_missed_deadline_stays_missed(tmp_path):
+    recipe = TrainingConfig(epochs=10, warmup_steps=0)
+    saved = CheckpointCallback(tmp_path, None, keep_last=True)
+    _, first = fit([saved, Deadline(0.5, 10, Ticks())], recipe)
+    again = Deadline(1000, 10, Ticks())
+    _, trainer = fit([CheckpointCallback(tmp_path, None, keep_last=True), again], recipe, resume=str(saved.last))
+    assert again.missed and trainer.global_step == first.global_step == 4
 
 
 def test_patience_ends_a_training_that_no_longer_gets_better(tmp_path):
