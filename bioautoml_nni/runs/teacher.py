@@ -18,14 +18,14 @@ from ..config.load import read_experiment
 from ..data import splits
 from ..registry import plugins
 from ..training.distillation import Distillation, KnownLogits, LiveTeacher, Teacher
-from ..training.top_logits import Answers, TopLogits, kept
+from ..training.top_logits import TopLogits, kept
 from ..utils.errors import ConfigError, RunDirectoryError
 from .directory import RunDirectory, differing
 from .prepared import PreparedData
 from .teacher_asked import Asked
 from .teacher_encoder import EncoderTeacher
 from .teacher_run import RunTeacher
-from .teacher_table import read_teacher, table_logits
+from .teacher_table import check_teacher, table_answers
 
 SECTIONS = ("search", "training")
 """Sections of an experiment that may have a teacher."""
@@ -89,7 +89,7 @@ def require_teacher(run: RunDirectory) -> None:
         if settings is None or is_encoder(settings.teacher):
             continue
         if is_table(settings.teacher):
-            read_teacher(Path(settings.teacher), f"{section}.distillation.teacher")
+            check_teacher(Path(settings.teacher), f"{section}.distillation.teacher")
             continue
         if is_experiment(settings.teacher):
             teacher_experiment(run, settings.teacher, f"{section}.distillation.teacher")
@@ -176,9 +176,7 @@ def _section(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _teacher(name: str, asked: Asked, live: bool) -> Teacher:
     if is_table(name):
-        known = Answers(1, len(asked.data.table), len(asked.data.classes), asked.top_k, asked.temperature)
-        known.put(0, np.arange(len(asked.data.table)), table_logits(Path(name), asked))
-        return known.teacher()
+        return table_answers(Path(name), asked).teacher()
     found = EncoderTeacher(name, asked) if is_encoder(name) else RunTeacher(teacher_folder(asked.run, name), asked)
     if not live:
         return found.teacher() if isinstance(found, EncoderTeacher) else found.answers().teacher()

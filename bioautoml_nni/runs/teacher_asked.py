@@ -37,4 +37,11 @@ class Asked:
 
     def answers(self) -> Answers:
         """Return where answers about all rows and views go."""
-        return Answers(self.views, len(self.data.table), len(self.data.classes), self.top_k, self.temperature)
+        return self._answers(self.views)
+
+    def plain_answers(self) -> Answers:
+        """Return where answers about the plain view of all rows go, of a teacher that knows no other."""
+        return self._answers(1)
+
+    def _answers(self, views: int) -> Answers:
+        return Answers(views, len(self.data.table), len(self.data.classes), self.top_k, self.temperature)

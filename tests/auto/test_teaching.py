@@ -25,7 +25,7 @@ from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
 from bioautoml_nni.runs.teacher_asked import Asked
-from bioautoml_nni.runs.teacher_table import table_logits
+from bioautoml_nni.runs.teacher_table import table_answers
 
 
 def test_the_table_holds_natural_logits_of_the_training_part(finished, tmp_path, monkeypatch):
@@ -34,7 +34,7 @@ def test_the_table_holds_natural_logits_of_the_training_part(finished, tmp_path,
     weights = teaching.write_teacher(data, [run.path], tmp_path / "teacher.parquet")
     assert weights == {run.path.name: 1.0}
     asked = Asked(run, data, "key", Console(quiet=True), data.in_training)
-    found = table_logits(tmp_path / "teacher.parquet", asked)
+    found = table_answers(tmp_path / "teacher.parquet", asked).values[0]
     network = load_model(run, data)
     for part in ("weights_train", "alpha_train"):
         logits = data.loss().prior_logits(predict_logits(data, network, part)[0]).double().log_softmax(1).numpy()
