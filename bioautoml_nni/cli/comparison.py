@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ..utils.errors import ConfigError
 from .shared import LOOK, Overrides, app, console
+
+if TYPE_CHECKING:
+    from ..compare.protocol import Sender
 
 WIDE = 150
 """Columns of a terminal that all of the table needs; below it, `NARROW_COLUMNS` are shown."""
@@ -31,11 +35,25 @@ def compare(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder.", show_default="comparisons/NAME")
     ] = None,
+    on: Annotated[
+        str | None, typer.Option("--on", help="nni: every run is a trial of NNI, on --machine or this one.")
+    ] = None,
+    gpus_per_trial: Annotated[int, typer.Option(help="GPUs of each trial of NNI; 0 is without.")] = 0,
+    machines: Annotated[
+        list[str] | None,
+        typer.Option("--machine", help="Trials run on USER@HOST[:PORT] by SSH; repeat it for several.", metavar="HOST"),
+    ] = None,
+    ssh_key: Annotated[str, typer.Option("--ssh-key", help="File of the private key.")] = "~/.ssh/id_ed25519",
+    remote_python: Annotated[
+        str | None, typer.Option("--remote-python", help="Folder of the machines' python that has this package.")
+    ] = None,
     overrides: Overrides = None,
 ) -> None:
     """Compare the experiment with other searches and baselines under one protocol; resumes where it stopped.
 
     Example: bioautoml compare my-data/experiment.yml --rows as_configured,random,nni_darts,timm:resnet18 --seeds 3
+
+    On other machines: bioautoml compare my-data/experiment.yml --on nni --machine ana@lab1 --machine ana@lab2 --jobs 2
     """
     from ..compare.protocol import compare as run_comparison
     from ..compare.tables import HEADINGS, summary_lines
@@ -44,7 +62,8 @@ def compare(
     loaded = load_experiment(experiment, overrides or [])
     wanted = list(dict.fromkeys(part.strip() for part in BETWEEN_ROWS.split(rows) if part.strip()))
     folder = output or Path("comparisons") / loaded.name
-    runs = run_comparison(loaded, wanted, seeds, folder, jobs, console)
+    send = _sender(on, folder, jobs, gpus_per_trial, machines, ssh_key, remote_python)
+    runs = run_comparison(loaded, wanted, seeds, folder, jobs, console, send)
     shown = [name for name in HEADINGS if console.width >= WIDE or name in NARROW_COLUMNS]
     table = Table(title=f"{loaded.name}: comparison", title_justify="left")
     for name in shown:
@@ -53,3 +72,29 @@ def compare(
         table.add_row(*(escape(text) for name, text in zip(HEADINGS, line, strict=True) if name in shown))
     console.print(table)
     console.print(f"[dim]Written: {folder}/compare.csv, compare.md, compare.html")
+
+
+def _sender(
+    on: str | None,
+    output: Path,
+    jobs: int,
+    gpus: int,
+    machines: list[str] | None,
+    key: str,
+    python: str | None,
+) -> Sender | None:
+    """Return what has the rows done by NNI, None for processes of this machine.
+
+    Raises:
+        ConfigError: for another place, and options of NNI without it.
+    """
+    if on not in (None, "nni"):
+        raise ConfigError([f"--on {on}: is unknown; there is nni, and without it processes of this machine"], "compare")
+    if on is None:
+        if gpus or machines or python:
+            raise ConfigError(["--machine, --remote-python and --gpus-per-trial: are of --on nni; add it"], "compare")
+        return None
+    from ..nni_jobs.rows import RowsOnNni
+    from ..nni_jobs.template import Remote
+
+    return RowsOnNni(output, jobs, gpus, Remote(machines, key, python) if machines else None, console)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,11 @@ def trial(
     portfolio: Annotated[
         bool, typer.Option("--portfolio", help="The tuner draws candidates of `bioautoml auto`, not settings.")
     ] = False,
+    rows_in: Annotated[
+        Path | None,
+        typer.Option("--rows-in", help="The trial is a row of `bioautoml compare`, whose runs lie in this folder."),
+    ] = None,
+    beside: Annotated[int, typer.Option("--beside", min=1, help="Of rows: trials of a machine at one time.")] = 1,
 ) -> None:
     """Run an experiment as a trial of NNI, with the tuner's settings; `bioautoml nni-config` writes who calls this.
 
@@ -30,6 +36,8 @@ def trial(
     from ..nni_jobs.trial import run_trial
 
     try:
+        if rows_in is not None:
+            return _row(config, overrides or [], rows_in.expanduser(), beside)
         parameters = None
         if portfolio:
             from ..auto.tuned import drawn_settings
@@ -42,6 +50,28 @@ def trial(
     except Exception:
         logging.getLogger("nni").exception("The trial has died:")
         raise
+
+
+def _row(config: Path, overrides: Sequence[str], folder: Path, beside: int) -> None:
+    """Do the row of a comparison that NNI gives, and report its line, or why there is none."""
+    import json
+    import os
+
+    from ..compare.protocol import row_result
+    from ..config import load_experiment
+    from ..nni_jobs.rows import ERROR
+    from ..nni_jobs.template import ROW
+    from ..nni_jobs.trial import Reporter
+
+    reporter = Reporter()
+    threads = max(1, (os.cpu_count() or 1) // beside)
+    try:
+        found = row_result(load_experiment(config, overrides), str(reporter.parameters[ROW]), folder, threads)
+    except BioAutoMLError as error:
+        reporter.final({"default": 0.0, ERROR: str(error)})
+        raise
+    plain = json.loads(json.dumps(found, default=float))  # without numbers of numpy
+    reporter.final({"default": plain["macro_f1"], **plain})
 
 
 @app.command("nni-config", rich_help_panel=NNI)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,12 @@ from .in_reports import OWN_ROW, show_comparison
 from .rows import find_method, folder_name, predicted, prediction_scores, prepared, run_process, run_scores
 from .tables import write_tables
 
+SEED = "seed "
+"""How the name of a job begins."""
+
+SENT = "sent"
+"""Folder of what came back of jobs that were done elsewhere."""
+
 DATA = "data"
 """Folder of the runs that hold only prepared data, one for each seed, for rows that are no network of ours."""
 
@@ -43,9 +49,27 @@ class Job:
     experiment: Experiment
     folder: Path
 
+    @property
+    def name(self) -> str:
+        """What messages call it, and `row_result` understands."""
+        return f"{SEED}{self.experiment.seed}: {self.row}"
+
+
+Told = dict[str, Any] | str
+"""The line of a job, or the sentence why there is none."""
+
+Sender = Callable[[Experiment, Sequence[str], Callable[[str, Told], None]], None]
+"""Has named jobs done elsewhere, and tells of each by its name."""
+
 
 def compare(
-    experiment: Experiment, rows: Sequence[str], seeds: int, output: Path, jobs: int, console: Console
+    experiment: Experiment,
+    rows: Sequence[str],
+    seeds: int,
+    output: Path,
+    jobs: int,
+    console: Console,
+    send: Sender | None = None,
 ) -> pd.DataFrame:
     """Run what is missing, write the tables to `output`, and show them in the reports of the experiment's own row.
 
@@ -53,6 +77,7 @@ def compare(
         rows: methods, each a name or ``name:argument``.
         seeds: number of seeds; they count up from the experiment's own.
         jobs: how many runs at a time.
+        send: has them done elsewhere; by default each is a process of this machine.
 
     Returns:
         One line per row and seed.
@@ -63,14 +88,15 @@ def compare(
     """
     plan = _plan(experiment, rows, seeds, output)
     require_folder(output, "--output", RunDirectoryError)
-    found = _results(plan, output, jobs, console)
+    found = _results(plan, output, jobs, console) if send is None else _sent(experiment, plan, output, send, console)
+    digests = [result.pop("data_sha256") for result in found if not isinstance(result, str)]
     finished = [job for job, result in zip(plan, found, strict=True) if not isinstance(result, str)]
     failed = [result for result in found if isinstance(result, str)]
     table = pd.DataFrame([result for result in found if not isinstance(result, str)])
     if len(table):
-        write_tables(table, experiment, output, _run_directory(finished[0], output).provenance()["data_sha256"])
+        write_tables(table, experiment, output, digests[0])
         for job in finished:
-            if job.row == OWN_ROW:
+            if job.row == OWN_ROW and (job.folder / "experiment.yml").is_file():  # not on another machine
                 show_comparison(_run_directory(job, output), output, Console(quiet=True))
     if failed:
         raise RunDirectoryError(
@@ -80,11 +106,11 @@ def compare(
     return table
 
 
-def _results(plan: Sequence[Job], output: Path, jobs: int, console: Console) -> list[dict[str, Any] | str]:
+def _results(plan: Sequence[Job], output: Path, jobs: int, console: Console) -> list[Told]:
     """Return the line of every job, or the sentence why there is none."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
 
-    def work(job: Job) -> dict[str, Any] | str:
+    def work(job: Job) -> Told:
         try:
             return _result(job, output, threads)
         except BioAutoMLError as error:
@@ -103,6 +129,74 @@ def _results(plan: Sequence[Job], output: Path, jobs: int, console: Console) -> 
             results.append(found)
             progress.advance(task)
     return results
+
+
+def _sent(experiment: Experiment, plan: Sequence[Job], output: Path, send: Sender, console: Console) -> list[Told]:
+    """Have done elsewhere what was not, and keep what comes back.
+
+    Raises:
+        RunDirectoryError: if the folder holds what came back of another experiment.
+    """
+    folder = output / SENT
+    _require_same(experiment, folder)
+    jobs = {job.name: job for job in plan}
+    files = {name: folder / f"{folder_name(job.row)}_seed-{job.experiment.seed}.json" for name, job in jobs.items()}
+    found: dict[str, Told] = {name: read_json(file) for name, file in files.items() if file.is_file()}
+    missing = [name for name in jobs if name not in found]
+    with make_progress(console) as progress:
+        task = progress.add_task("compare", total=len(plan), completed=len(found), note="")
+
+        def tell(name: str, told: Told) -> None:
+            found[name] = told if isinstance(told, dict) else f"{name}: {told}"
+            if isinstance(told, dict):
+                write_json(files[name], told)
+                console.print(f"{name}: macro-F1 {told['macro_f1']:.3f}")
+            progress.advance(task)
+
+        if missing:
+            send(experiment, missing, tell)
+    _require_one_table(jobs, found)
+    return [found.get(name, f"{name}: was not run.") for name in jobs]
+
+
+def _require_same(experiment: Experiment, folder: Path) -> None:
+    """Check that the folder of what came back is of this experiment, or begin it."""
+    file, own = folder / "of.json", experiment.model_dump(mode="json")
+    if not file.is_file():
+        write_json(file, own)
+    elif read_json(file) != own:
+        raise RunDirectoryError(
+            f"{folder}: holds rows of another experiment, or of other settings; choose another --output."
+        )
+
+
+def _require_one_table(jobs: Mapping[str, Job], found: Mapping[str, Told]) -> None:
+    """Check that rows with the same settings of the data were scored on the same data, whatever machine had them.
+
+    Raises:
+        RunDirectoryError: if not.
+    """
+    first: dict[str, tuple[str, str]] = {}
+    for name, told in found.items():
+        if isinstance(told, str):
+            continue
+        other, digest = first.setdefault(jobs[name].experiment.data.model_dump_json(), (name, told["data_sha256"]))
+        if digest != told["data_sha256"]:
+            raise RunDirectoryError(
+                f"{name}: was scored on other data than {other}; let data.root name the same data on every machine, "
+                "and choose another --output."
+            )
+
+
+def row_result(experiment: Experiment, name: str, output: Path, threads: int) -> dict[str, Any]:
+    """Do the job of a name, which `compare` has sent, below `output`, and return its line.
+
+    Raises:
+        BioAutoMLError: if it fails.
+    """
+    seed, _, row = name.removeprefix(SEED).partition(": ")
+    job = _plan(changed(experiment, {"seed": int(seed)}, name), [row], 1, output)[0]
+    return _result(job, output, threads)
 
 
 def _plan(experiment: Experiment, rows: Sequence[str], seeds: int, output: Path) -> list[Job]:
@@ -126,12 +220,16 @@ def _plan(experiment: Experiment, rows: Sequence[str], seeds: int, output: Path)
 
 
 def _result(job: Job, output: Path, threads: int) -> dict[str, Any]:
+    run = _run_directory(job, output)
     if isinstance(job.method, RunMethod):
-        return {"row": job.row, "seed": job.experiment.seed, **_run(_run_directory(job, output), threads)}
-    file = job.folder / "result.json"
-    if not file.is_file():
-        write_json(file, _predicted(job, job.method, output))
-    return {"row": job.row, "seed": job.experiment.seed, **read_json(file)}
+        scores = _run(run, threads)
+    else:
+        file = job.folder / "result.json"
+        if not file.is_file():
+            write_json(file, _predicted(job, job.method, output))
+        scores = read_json(file)
+    data = run.provenance().get("data_sha256") or prepared(run).run.provenance()["data_sha256"]
+    return {"row": job.row, "seed": job.experiment.seed, **scores, "data_sha256": data}
 
 
 def _run_directory(job: Job, output: Path) -> RunDirectory:

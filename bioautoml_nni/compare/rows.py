@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from rich.console import Console
 
 from ..data import splits
@@ -21,6 +22,7 @@ from ..evaluation.probabilities import Probabilities
 from ..registry import get
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
+from ..stages.launch import ALONE
 from ..stages.prepare import prepare
 from ..utils.errors import RunDirectoryError
 from ..utils.own_files import read_json
@@ -66,7 +68,7 @@ def run_process(run: RunDirectory, threads: int, seconds: float | None = None, a
     command += arguments or ["run", str(run / "experiment.yml"), "--output", str(run.path), "--no-baselines"]
     with open(log, "a", encoding="utf-8") as file:  # what an earlier attempt said stays
         start = file.tell()
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "COLUMNS": "120"}
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "COLUMNS": "120", ALONE: "1"}
         try:
             done = subprocess.run(
                 command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False, timeout=seconds
@@ -113,9 +115,10 @@ def run_scores(run: RunDirectory) -> dict[str, Any]:
 
 def prepared(run: RunDirectory) -> PreparedData:
     """Return the prepared data of a run directory, preparing them if need be."""
-    if not run.done("prepare"):
-        with run.stage("prepare"):
-            prepare(run, Console(quiet=True))
+    with FileLock(f"{run.path}.lock"):  # rows at the same time share it
+        if not run.done("prepare"):
+            with run.stage("prepare"):
+                prepare(run, Console(quiet=True))
     return PreparedData.load(run)
 
 

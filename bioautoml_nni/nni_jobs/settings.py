@@ -14,6 +14,8 @@ from ..utils.errors import ConfigError
 
 PORTFOLIO = "--portfolio"
 """Option of `bioautoml trial` whose search space has candidates, and no settings."""
+ROWS_IN = "--rows-in"
+"""Option of `bioautoml trial` whose search space has rows of a comparison, and no settings."""
 BETWEEN = frozenset({"uniform", "quniform", "loguniform", "qloguniform", "randint"})
 """Types of a search space with a lowest and a highest value."""
 
@@ -63,7 +65,7 @@ def check_nni_file(config: Path) -> None:
             space = yaml.safe_load((config.parent / content["searchSpaceFile"]).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         return
-    if words[:2] != ["bioautoml", "trial"] or PORTFOLIO in words or not isinstance(space, Mapping):
+    if words[:2] != ["bioautoml", "trial"] or {PORTFOLIO, ROWS_IN} & set(words) or not isinstance(space, Mapping):
         return
     experiment = _option(words, "--config", "-c")
     if experiment:

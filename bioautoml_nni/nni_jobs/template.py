@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..registry import get
 from ..utils.atomic import write_text
 from ..utils.errors import ConfigError
 from .candidates import GIVEN, choice_keys
-from .settings import PORTFOLIO, check_settings
+from .settings import PORTFOLIO, ROWS_IN, check_settings
 
 TUNERS = {"TPE": True, "Random": False, "Evolution": True, "GridSearch": False}
 """Tuners that work here, and whether they take optimize_mode."""
@@ -37,6 +38,9 @@ BROKEN = {
     "RegularizedEvolutionTuner": "it is for NNI's own architecture search",
 }
 
+
+ROW = "row"
+"""Key of a search space whose values are rows of a comparison."""
 
 MACHINE = re.compile(r"(?P<user>[^@:\s]+)@(?P<host>\[[0-9a-fA-F:.]+\]|[^@:\s]+)(:(?P<port>\d{1,5}))?")
 
@@ -104,6 +108,44 @@ maxTrialNumber: {trials}{devices}
 tuner:
   name: {tuner}{mode}
 {judge}{_training_service(remote, gpus)}"""
+    return {"nni.yml": yaml, "search_space.json": json.dumps(space, indent=2) + "\n"}
+
+
+def rows_files(
+    experiment: Experiment,
+    config_name: str,
+    rows: Sequence[str],
+    place: str,
+    concurrency: int,
+    gpus: int,
+    remote: Remote | None,
+) -> dict[str, str]:
+    """Return the texts of nni.yml and search_space.json whose trials are rows of a comparison, each one once.
+
+    Args:
+        config_name: name of the experiment's file in the same folder.
+        rows: their names.
+        place: folder in which their machine keeps their runs.
+
+    Raises:
+        ConfigError: see `nni_files`.
+    """
+    problems = _mistakes("GridSearch", None, len(rows), concurrency, gpus, remote)
+    if problems:
+        raise ConfigError(problems, "compare")
+    beside = -(-concurrency // (len(remote.machines) if remote else 1))
+    yaml = f"""# Rows of a comparison of {experiment.name} as trials of NNI, written by bioautoml compare.
+experimentName: {experiment.name}-comparison
+searchSpaceFile: search_space.json
+trialCommand: bioautoml trial --config {config_name} {ROWS_IN} {shlex.quote(place)} --beside {beside}
+trialCodeDirectory: .
+trialConcurrency: {concurrency}
+maxTrialNumber: {len(rows)}
+trialGpuNumber: {gpus}
+tuner:
+  name: GridSearch
+{_training_service(remote, gpus)}"""
+    space = {ROW: {"_type": "choice", "_value": list(rows)}}
     return {"nni.yml": yaml, "search_space.json": json.dumps(space, indent=2) + "\n"}
 
 

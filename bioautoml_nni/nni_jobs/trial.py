@@ -59,12 +59,14 @@ class Reporter:
         self._send("PERIODICAL", self.sequence, values)
         self.sequence += 1
 
-    def final(self, values: Mapping[str, float]) -> None:
+    def final(self, values: Mapping[str, float | str | None]) -> None:
         """Send the trial's result; ``default`` is what the tuner maximises."""
         self._send("FINAL", 0, values)
 
-    def _send(self, kind: Any, sequence: int, values: Mapping[str, float]) -> None:
-        numbers: Any = {name: value for name, value in values.items() if math.isfinite(value)}
+    def _send(self, kind: Any, sequence: int, values: Mapping[str, float | str | None]) -> None:
+        numbers: Any = {
+            name: value for name, value in values.items() if not isinstance(value, float) or math.isfinite(value)
+        }
         self.channel.send_metric(
             type=kind,
             parameter_id=self.record.get("parameter_id"),

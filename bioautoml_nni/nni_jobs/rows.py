@@ -1,0 +1,154 @@
+"""Rows of a comparison as trials of one NNI experiment, over the machines that it knows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from ..config.schema import Experiment
+from ..utils.atomic import write_text
+from ..utils.errors import BioAutoMLError, RunDirectoryError
+from .launcher import LOCAL, listening_host, nnictl
+from .template import ROW, Remote, rows_files
+
+CONFIG, ERROR = "experiment.yml", "error"
+PAUSE = 2.0
+"""Seconds between two looks at the trials."""
+SILENT = 120.0
+"""Seconds without an answer after which the manager counts as gone."""
+ENDED = ("SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
+
+Told = dict[str, Any] | str
+"""What a row's trial has answered, or the sentence why it has not."""
+
+
+class RowsOnNni:
+    """Has rows of a comparison done by trials of NNI, and tells of each.
+
+    Args:
+        output: folder of the comparison.
+        concurrency: trials at the same time.
+        gpus: of each trial.
+        remote: machines for the trials; None is this one, on which runs lie in `output` as if no NNI were there.
+    """
+
+    def __init__(self, output: Path, concurrency: int, gpus: int, remote: Remote | None, console: Console) -> None:
+        self.output = output.resolve()
+        self.concurrency, self.gpus, self.remote = concurrency, gpus, remote
+        self.console = console
+
+    def __call__(self, experiment: Experiment, rows: Sequence[str], tell: Callable[[str, Told], None]) -> None:
+        """Run all rows to their end.
+
+        Raises:
+            ConfigError: for options that no experiment can have, and machines that cannot run trials.
+            BioAutoMLError: if NNI's manager does not start, or is gone before the end.
+        """
+        config, port = self._written(experiment, rows), _free_port()
+        if nnictl(["create", "--config", str(config), "--port", str(port)], listening_host()):
+            raise BioAutoMLError("compare: NNI has not started the trials; what it said stands above.")
+        try:
+            self.console.print(f"Rows are trials of NNI: http://{LOCAL}:{port}", highlight=False)
+            _follow(port, set(rows), tell)
+        finally:
+            nnictl(["stop", "--port", str(port)], listening_host())
+
+    def _written(self, experiment: Experiment, rows: Sequence[str]) -> Path:
+        """Write the files of the NNI experiment, whose folder each machine gets, and return its configuration."""
+        folder = self.output / "nni"
+        content = experiment.model_dump(mode="json")
+        root = experiment.data.root
+        if type(root).__module__.startswith("pathlib") and root is not None:
+            content["data"]["root"] = str(root.resolve())
+        texts = rows_files(
+            experiment, CONFIG, rows, self._place(experiment), self.concurrency, self.gpus, self.remote
+        )  # fmt: skip
+        texts[CONFIG] = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            write_text(folder / name, text)
+        return folder / "nni.yml"
+
+    def _place(self, experiment: Experiment) -> str:
+        """Return where machines keep the runs: in a folder of the comparison, so that one given again goes on."""
+        if self.remote is None:
+            return str(self.output)
+        facts = f"{socket.gethostname()} {self.output} {experiment.model_dump_json()}"
+        return f"~/nni-experiments/comparisons/{experiment.name}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
+
+
+def _follow(port: int, rows: set[str], tell: Callable[[str, Told], None]) -> None:
+    """Tell of every row once its trial has ended, until all have, or the experiment.
+
+    Raises:
+        BioAutoMLError: if the manager is gone before.
+    """
+    while rows:
+        state = _asked(port, "check-status")
+        for job in _asked(port, "trial-jobs"):
+            name = _row_of(job)
+            if name in rows and job["status"] in ENDED:
+                rows.discard(name)
+                tell(name, _told(job))
+        if state["status"] in ("ERROR", "STOPPED", "DONE") and rows:
+            reason = "; ".join(map(str, state.get("errors", []))) or state["status"].lower()
+            for name in sorted(rows):
+                tell(name, f"has no trial, since NNI's experiment has ended ({reason}).")
+            return
+        if rows:
+            time.sleep(PAUSE)
+
+
+def _row_of(job: dict[str, Any]) -> str:
+    """Return the row that a trial has, or will have."""
+    given = job.get("hyperParameters") or ["{}"]
+    return str(json.loads(given[0]).get("parameters", {}).get(ROW, ""))
+
+
+def _told(job: dict[str, Any]) -> Told:
+    final = job.get("finalMetricData") or []
+    value: dict[str, Any] = json.loads(json.loads(final[0]["data"])) if final else {}
+    if job["status"] == "SUCCEEDED" and value:
+        value.pop("default", None)
+        return value
+    if ERROR in value:
+        return str(value[ERROR])
+    return (
+        f"its trial {job.get('trialJobId')} has ended as {job['status']}; its log is {job.get('logPath', 'not kept')}."
+    )
+
+
+def _asked(port: int, path: str) -> Any:
+    """Return what NNI's manager answers.
+
+    Raises:
+        RunDirectoryError: if it does not.
+    """
+    until = time.monotonic() + SILENT
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://{LOCAL}:{port}/api/v1/nni/{path}", timeout=20) as answer:
+                return json.load(answer)
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            if time.monotonic() > until:
+                raise RunDirectoryError(
+                    f"compare: NNI's manager at port {port} is gone ({error}); what came back is kept, and the same "
+                    "command goes on."
+                ) from error
+            time.sleep(PAUSE)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind((LOCAL, 0))
+        return int(found.getsockname()[1])
