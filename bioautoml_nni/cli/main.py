@@ -119,11 +119,13 @@ def _opened(experiment: Path, output: Path | None, short: bool, overrides: Seque
     here = experiment.parent
     if is_run(here) and not short and (output is None or (not overrides and output.resolve() == here.resolve())):
         opened = RunDirectory.open(here, overrides)
+        _spread(opened.experiment)
         import_plugins(opened.experiment)
         return opened
     loaded = load_experiment(experiment, overrides)
+    loaded = quick(loaded) if short else loaded
+    _spread(loaded)
     if short:
-        loaded = quick(loaded)
         console.print(
             f"Quick: {loaded.search.epochs} epochs of search and {loaded.training.epochs} of training, to see that "
             "everything works; the scores say little.", highlight=False,
@@ -154,9 +156,11 @@ def _stage_command(name: str, text: str, before: tuple[str, ...]) -> None:
         from ..runs.directory import RunDirectory
 
         opened = RunDirectory.open(directory, overrides or [])
-        import_plugins(opened.experiment)
         for stage in before:
             opened.require(stage)
+        if name != "derive":
+            _spread(opened.experiment)
+        import_plugins(opened.experiment)
         _execute(opened, [*(["prepare"] if name == "search" else []), name, *(["derive"] if name == "search" else [])])
 
     command.__doc__ = text
@@ -223,6 +227,15 @@ def _execute(directory: object, names: list[str], force: str | None = None) -> N
     run_stages(directory, names, console, force)
 
 
+def _spread(experiment: object) -> None:
+    """Do the rest in several processes where the experiment asks for them, and exit."""
+    from ..config import Experiment
+    from ..stages.launch import spread
+
+    assert isinstance(experiment, Experiment)
+    spread(experiment, _command_line, console)
+
+
 def _baselines(directory: object) -> bool:
     from ..auto.baselines import add_baselines
     from ..runs.directory import RunDirectory
@@ -254,6 +267,10 @@ def _summary(directory: object) -> None:
     )
 
 
+_command_line: list[str] | None = None
+"""Arguments that this process was started with, None where a command is called from Python."""
+
+
 def _processes() -> AbstractContextManager[None]:
     """Return what brings several processes together where torchrun has started this one; else nothing happens."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
@@ -268,6 +285,8 @@ def main() -> None:
     quiet()
     substitute_letters()
     tell_renamed()
+    global _command_line
+    _command_line = sys.argv[1:]
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")

@@ -28,6 +28,11 @@ def contradictions(experiment: Experiment) -> list[str]:
     several = experiment.search.devices > 1 and strategy in plugins("strategies")
     if several and "processes" not in get("strategies", strategy).capabilities:
         problems.append(f"search.devices: strategy {strategy!r} searches in one process only; remove it.")
+    if experiment.devices != "auto" and experiment.training.batch_size % (experiment.devices * experiment.nodes):
+        problems.append(
+            f"training.batch_size: {experiment.training.batch_size} specimens cannot be shared by devices x nodes = "
+            f"{experiment.devices * experiment.nodes} processes; choose a multiple."
+        )
     if experiment.space.name in plugins("search_spaces"):
         known = constructor_arguments(get("search_spaces", experiment.space.name))
         problems += [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -88,13 +88,18 @@ class SearchConfig(_Optimisation):
     """Training of the supernet: SGD with momentum and a cosine schedule over all steps, as in DARTS."""
 
     epochs: int = Field(20, ge=1)
-    batch_size: int = Field(32, ge=2, description="of each process")
+    batch_size: int = Field(32, ge=2, description="times devices: specimens of one step")
     learning_rate: float = Field(
         0.025, gt=0, description="of the weights; the architecture's is an argument of strategy"
     )
     weight_decay: float = Field(3e-4, ge=0)
     max_restarts: int = Field(3, ge=0, description="after a loss that is not finite, each time with half the rate")
-    devices: int = Field(1, ge=1, description="processes that search together, each on a GPU of its own or on the CPU")
+    devices: int = Field(
+        1,
+        ge=1,
+        description="batches of batch_size that make one step; as many processes search together, each on a GPU of its "
+        "own or on the CPU, unless the run has a number of its own (devices, torchrun), which then share that step",
+    )
     precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="bf16-mixed is for GPUs")
     image_sizes: list[int] = Field(
         default_factory=list,
@@ -341,6 +346,12 @@ class Experiment(Section):
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
     seed: int = Field(0, ge=0, description="of everything that is drawn")
     threads: int | None = Field(None, ge=1, description="of the CPU; all cores by default")
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto",
+        description="processes of a run on each machine, which search, train and evaluate together, each on a GPU of "
+        "its own or on the CPU; auto is one for each GPU, or one",
+    )
+    nodes: int = Field(1, ge=1, description="machines of a run; above one each starts it by torchrun")
     data: DataConfig
     audit: AuditConfig = AuditConfig()
     cache: CacheConfig = CacheConfig()

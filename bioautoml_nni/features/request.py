@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .encoder import Encoder
+from .store import POOLED, Output
 
 
 @dataclass(frozen=True)
@@ -24,3 +25,9 @@ class FeatureRequest:
     embedding: bool
     views: int = 0
     pooled: bool = False
+
+    @property
+    def outputs(self) -> list[Output]:
+        """What the feature store is asked for."""
+        maps: list[Output] = [] if self.pooled else list(self.stages)
+        return [*maps, POOLED] if self.pooled or self.embedding else maps

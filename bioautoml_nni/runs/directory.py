@@ -51,6 +51,9 @@ STAGES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """For each stage the configuration it depends on (besides the stages before) and the files that it leaves."""
 
+SPREAD = ("devices", "nodes")
+"""Keys that say by how many processes a run is done, and may differ whenever it goes on."""
+
 KEY_LENGTH = 16
 """Letters of a stage's key."""
 PACKAGES = ("nni", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "pandas", "scikit-learn", "numpy")
@@ -92,7 +95,7 @@ class RunDirectory:
         """
         if (path / "experiment.yml").is_file():
             found = cls.open(path)
-            differences = list(differing(found.experiment, experiment).values())
+            differences = [what for key, what in differing(found.experiment, experiment).items() if key not in SPREAD]
             if differences:
                 raise RunDirectoryError(
                     f"{path}: belongs to another experiment ({'; '.join(differences[:4])}); choose another --output, "
@@ -101,6 +104,7 @@ class RunDirectory:
             if not same_place(found.experiment.data.root, experiment.data.root):
                 with locked(path):
                     found._move_data(experiment, base, console)
+            found._spread_as(experiment)
             return found
         if path.is_file():
             raise RunDirectoryError(f"{path}: is a file; choose another --output.")
@@ -149,6 +153,14 @@ class RunDirectory:
             self.record(**{ROOT: str(self.experiment.data.root)})
         self.experiment = there
         self._save_experiment(base)
+
+    def _spread_as(self, wanted: Experiment) -> None:
+        """Take the number of processes of another experiment, which decides no result."""
+        values = {key: getattr(wanted, key) for key in SPREAD}
+        if values != {key: getattr(self.experiment, key) for key in SPREAD}:
+            with locked(self.path):
+                self.experiment = self.experiment.model_copy(update=values)
+                self._save_experiment()
 
     def _save_experiment(self, base: Path | None = None) -> None:
         dumped = self.experiment.model_dump(mode="json")

@@ -16,6 +16,7 @@ from ..config.arguments import constructor
 from ..data import splits
 from ..data.dataset import make_loader
 from ..registry import get
+from ..training.group import current_group
 from ..training.inference import Inference, Outputs
 from ..training.weights import restore
 from ..utils.errors import PluginError
@@ -109,6 +110,7 @@ def predict_outputs(
     advance: Callable[[int], None] = lambda count: None,
     image_size: int | None = None,
     inference: Inference | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Outputs:
     """Return what a network, or a function that asks some modules, makes of one part, in the manifest's order.
 
@@ -116,8 +118,40 @@ def predict_outputs(
         ask: gets a batch.
         modules: that it uses, if it is a function.
         advance, image_size, inference: see `predict_logits`.
+        share: which share of how many of the part's rows, see `share_of`.
     """
     inference = inference or Inference.on_this_machine()
     transform = data.image_transform(data.run.experiment.training.augmentation, image_size)
-    batches = make_loader(data.dataset([part]), inference.batch_size, shuffle=False)
+    dataset = data.dataset([part])
+    dataset.positions = dataset.positions[share_of(len(dataset), inference.batch_size, share)]
+    batches = make_loader(dataset, inference.batch_size, shuffle=False)
     return inference.run(ask, batches, *modules, images=transform, advance=advance)
+
+
+def share_of(rows: int, batch_size: int, share: tuple[int, int]) -> slice:
+    """Return which rows a process asks about where several share them: whole batches, those of a single process.
+
+    Args:
+        share: number of the process, and of all.
+    """
+    number, count = share
+    batches = -(-rows // batch_size)
+    return slice(number * batches // count * batch_size, min(rows, (number + 1) * batches // count * batch_size))
+
+
+def shared_logits(
+    data: PreparedData, network: nn.Module, part: str, advance: Callable[[int], None] = lambda count: None
+) -> torch.Tensor | None:
+    """Return logits (N, K) of one part from all processes of a group in the first of them, None in the others.
+
+    Every process asks about whole batches of a single process, so that on CPUs the answers are the same, bit for bit.
+    """
+    group, inference = current_group(), Inference.on_this_machine()
+    if group is None:
+        return predict_outputs(data, network, part, advance=advance, inference=inference)
+    share = (group.rank, group.size)
+    own = share_of(int(data.mask_of(part).sum()), inference.batch_size, share)
+    found = None
+    if own.start < own.stop:
+        found = predict_outputs(data, network, part, advance=advance, inference=inference, share=share)
+    return group.join_rows(found)

@@ -70,5 +70,5 @@ def pooled_features(
                 )
 
         views = 1 + request.views
-        found = store.ensure(digests, pixels, [POOLED], views, advance)[POOLED]
+        found = store.ensure(digests, pixels, request.outputs, views, advance)[POOLED]
     return PooledFeatures(np.stack([found.pooled(request.stages, view).astype(np.float16) for view in range(views)]))

@@ -22,11 +22,14 @@ from ..data.joining import read_by_id
 from ..data.load import image_store
 from ..data.manifest import ID, IMAGE, LABEL
 from ..data.metadata import EncodedMetadata, MetadataPreprocessor
+from ..features.request import FeatureRequest
+from ..features.store import FeatureStore
 from ..registry import get
 from ..training.augment import FeatureTransform, ImageTransform
 from ..utils.errors import DataError
 from ..utils.own_files import read_json, reading
 from ..utils.remote import place
+from ..utils.shard import Shard
 from .directory import RunDirectory
 from .places import moved, require_same_images, same_place
 from .pooled_features import pooled_features
@@ -142,14 +145,40 @@ class PreparedData:
         Raises:
             DataError: if it cannot be computed or kept.
         """
-        own = self.run.experiment.space.arguments if self.searching else self.run.experiment.network_arguments()
-        request = _hook(self.run, "frozen_features", own)
-        if request is None or self.reads_images or not self.uses_images or not self.run.experiment.cache.max_gb:
+        request = self._feature_request()
+        if request is None:
             return None
         assert self.pixels is not None  # images are used
         digests = self.image_store().verified(self.table[IMAGE].tolist())["digest"].tolist()
         ask = pooled_features if request.pooled else trunk_features
         return ask(request, self.run.experiment, self.pixels, digests, int(self.image["size"]), Console())
+
+    def fill_features(self, shard: Shard) -> None:
+        """Compute a share of what `features` will need, beside other processes with theirs; it takes all over.
+
+        Raises:
+            DataError: if it cannot be computed or kept.
+        """
+        request = self._feature_request()
+        if request is None:
+            return
+        images = self.image_store()
+        facts = images.verified(self.table[IMAGE].tolist()).drop_duplicates("digest").reset_index(drop=True)
+        own = facts.iloc[shard.number - 1 :: shard.count].reset_index(drop=True)
+        experiment = self.run.experiment
+        store = FeatureStore(
+            request.encoder, int(self.image["size"]), experiment.cache.folder, experiment.cache.max_gb
+        )  # fmt: skip
+        if len(own):
+            views, digests = 1 + request.views, own["digest"].tolist()
+            store.fill_shard(shard, len(facts), digests, images.pixels(own), request.outputs, views)
+
+    def _feature_request(self) -> FeatureRequest | None:
+        """Return what stands in place of images; None if they stand for themselves."""
+        own = self.run.experiment.space.arguments if self.searching else self.run.experiment.network_arguments()
+        request: FeatureRequest | None = _hook(self.run, "frozen_features", own)
+        unused = self.reads_images or not self.uses_images or not self.run.experiment.cache.max_gb
+        return None if unused else request
 
     def as_images(self) -> PreparedData:
         """Return the same data, of which a dataset gives the images, not what a frozen trunk makes of them."""

@@ -12,7 +12,7 @@ from rich.console import Console
 from ..config import Experiment
 from ..data.image_store import Pixels
 from ..features.request import FeatureRequest
-from ..features.store import POOLED, Features, FeatureStore, Output
+from ..features.store import POOLED, Features, FeatureStore
 from ..utils.progress import make_progress
 
 
@@ -41,11 +41,10 @@ def trunk_features(
         DataError: if it cannot be kept.
     """
     store = FeatureStore(request.encoder, size, experiment.cache.folder, experiment.cache.max_gb)
-    outputs: list[Output] = [*request.stages, *([POOLED] if request.embedding else [])]
     views = 1 + request.views
     with make_progress(console) as progress:
         task = progress.add_task(f"features of {request.encoder.reference}", total=len(digests), note="")
-        found = store.ensure(digests, pixels, outputs, views, lambda count: progress.advance(task, count))
+        found = store.ensure(digests, pixels, request.outputs, views, lambda count: progress.advance(task, count))
     embedding = None
     if request.embedding:
         embedding = np.stack([found[POOLED].pooled((), view).astype(np.float16) for view in range(views)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from rich.console import Console
+from torch import Tensor, nn
 
 from ..artifacts.calibration import Calibration
 from ..artifacts.metrics import MajorityBaseline, Metrics, SplitSummary
@@ -43,9 +45,10 @@ from ..evaluation.open_set import open_set
 from ..evaluation.probabilities import Probabilities
 from ..evaluation.taxonomy import by_rank
 from ..runs.directory import RunDirectory
-from ..runs.networks import load_model, predict_logits
+from ..runs.networks import load_model, shared_logits
 from ..runs.prepared import PreparedData
 from ..runs.probe import validation_logits
+from ..training.group import current_group, is_rank_zero
 from ..utils.atomic import replacing, write_json, write_text
 from ..utils.progress import make_progress
 from ..utils.seeding import derive_seed
@@ -57,36 +60,55 @@ LOGITS = "logits.npz"
 
 
 def evaluate(run: RunDirectory, console: Console) -> None:
-    """Write evaluation/: metrics, calibration, classes, predictions, logits, speed and figures."""
+    """Write evaluation/: metrics, calibration, classes, predictions, logits, speed and figures.
+
+    In a group every process asks the network about its share; the first one makes of the answers what is written.
+    """
     data = PreparedData.load(run)
     network = load_model(run, data)
     under_prior = run.experiment.evaluation.decision == "training_prior"
-
-    def decided(part: str, source: PreparedData = data) -> tuple[np.ndarray, np.ndarray]:
-        """Return logits (N, K) of the decision that counts, and targets (N,)."""
-        logits, target = predict_logits(source, network, part, lambda count: progress.advance(task, count))
-        return (data.loss().prior_logits(logits) if under_prior else logits).numpy(), target
-
-    sizes = data.sizes()
+    group = current_group()
     changed = altered_metadata(data) if set(run.experiment.data.modalities) == {"image", "metadata"} else {}
-    with make_progress(console) as progress:
-        unknowns = int(data.mask_of(splits.UNKNOWN).sum())
-        total = (1 + len(changed)) * sizes[splits.TEST] + sizes[splits.VALIDATION] + unknowns
-        task = progress.add_task("evaluate", total=total, note="")
-        logits, target = decided(splits.TEST)
-        validation = (_unseen_validation(run, data, under_prior) or decided(splits.VALIDATION))[0]
-        ablations = {name: headline(target, decided(splits.TEST, other)[0]) for name, other in changed.items()}
-        unknown = decided(splits.UNKNOWN)[0] if unknowns else None
+    asked = {splits.TEST: (data, splits.TEST), **{name: (other, splits.TEST) for name, other in changed.items()}}
+    unseen = validation_logits(run)
+    if unseen is None if group is None else group.gather(unseen is None)[0]:
+        asked[splits.VALIDATION] = data, splits.VALIDATION
+    if data.mask_of(splits.UNKNOWN).any():
+        asked[splits.UNKNOWN] = data, splits.UNKNOWN
+    found = _answered(network, asked, console)
+    if not is_rank_zero():
+        return
+    if unseen is not None:
+        found[splits.VALIDATION] = torch.from_numpy(unseen)
+    decided = {
+        name: (data.loss().prior_logits(logits) if under_prior else logits).numpy() for name, logits in found.items()
+    }
+    target = data.targets_of(splits.TEST)
     write_evaluation(
         run / "evaluation",
         data,
         Answers(
-            logits, validation, unknown=unknown, ablations=ablations,
+            decided[splits.TEST], decided[splits.VALIDATION], unknown=decided.get(splits.UNKNOWN),
+            ablations={name: headline(target, decided[name]) for name in changed},
             importance=metadata_importance(data, network, under_prior), parameters=count_parameters(network),
             flops=specimen_flops(data, network), latency_ms=measure_latency(network, one_specimen(data)),
             modalities=tuple(run.experiment.data.modalities),
         ),
     )  # fmt: skip
+
+
+def _answered(network: nn.Module, asked: Mapping[str, tuple[PreparedData, str]], console: Console) -> dict[str, Tensor]:
+    """Return logits (N, K) of the network about parts of data by name; empty in processes that do not lead."""
+    found = {}
+    with make_progress(console) as progress:
+        total = sum(int(data.mask_of(part).sum()) for data, part in asked.values())
+        task = progress.add_task("evaluate", total=total, note="")
+        processes = group.size if (group := current_group()) is not None else 1
+        for name, (data, part) in asked.items():
+            logits = shared_logits(data, network, part, lambda count: progress.advance(task, count * processes))
+            if logits is not None:
+                found[name] = logits
+    return found
 
 
 @dataclass(frozen=True)
@@ -241,18 +263,6 @@ def _write_curves(folder: Path, data: PreparedData, scored: _Scored) -> None:
         risk_by_coverage(scored.shipped, scored.target),
         data.brand,
     )
-
-
-def _unseen_validation(
-    run: RunDirectory, data: PreparedData, under_prior: bool
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return logits and targets of the validation split by what had not seen it, if the network itself has."""
-    found = validation_logits(run)
-    if found is None:
-        return None
-    logits = torch.from_numpy(found)
-    target = data.targets_of(splits.VALIDATION)
-    return (data.loss().prior_logits(logits) if under_prior else logits).numpy(), target
 
 
 def fit_calibration(logits: np.ndarray, target: np.ndarray) -> Calibration:

@@ -24,7 +24,7 @@ from ..data.image_store import ImageStore
 from ..data.labels import learnable, named_settings
 from ..data.load import LOOK, image_store, known_image_size, load_manifest
 from ..data.manifest import IMAGE
-from ..features.store import POOLED, FeatureStore, Output
+from ..features.store import FeatureStore
 from ..registry import get
 from ..utils.atomic import write_json
 from ..utils.errors import DataError
@@ -143,15 +143,14 @@ def _features(
     requests = [request for request in asked if request is not None]
     total = sum(len(facts) for _, facts in groups)
     for request in requests:
-        outputs: list[Output] = [] if request.pooled else list(request.stages)
-        outputs += [POOLED] if request.pooled or request.embedding else []
         store = FeatureStore(request.encoder, groups[0][0].size, experiment.cache.folder, experiment.cache.max_gb)
         with make_progress(console) as progress:
             task = progress.add_task(f"features of {request.encoder.reference}", total=total, note="")
             for images_of, facts in groups:
                 if len(facts):
+                    digests, pixels = facts["digest"].tolist(), images_of.pixels(facts)
                     store.fill_shard(
-                        shard, images, facts["digest"].tolist(), images_of.pixels(facts), outputs, 1 + request.views,
+                        shard, images, digests, pixels, request.outputs, 1 + request.views,
                         lambda count: progress.advance(task, count),  # noqa: B023
                     )  # fmt: skip
     return str(requests[0].encoder.reference) if requests else None

@@ -155,7 +155,7 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
         warmup_steps=settings.warmup_steps,
-        total_steps=steps * settings.epochs // settings.devices,
+        total_steps=steps * settings.epochs // _processes(),
         epochs=settings.epochs,
     )
     module.distillation = taught
@@ -207,9 +207,12 @@ def _loaders(run: RunDirectory, data: PreparedData, strategy: Any, taught: Disti
 
     def loader(group: str, *parts: str) -> Any:
         teacher = taught.teacher if taught and wanted in ("both", group) else None
-        return make_loader(data.dataset(parts, teacher, views=True), settings.batch_size, shuffle=True)
+        dataset = data.dataset(parts, teacher, views=True)
+        _require_a_step(len(dataset), share)
+        return make_loader(dataset, share, shuffle=True)
 
-    validation = make_loader(data.dataset([splits.VALIDATION]), settings.batch_size, shuffle=False)
+    share = settings.batch_size * settings.devices // _processes() if within_group() else settings.batch_size
+    validation = make_loader(data.dataset([splits.VALIDATION]), share, shuffle=False)
     if not separate:
         train: Any = loader("both", splits.WEIGHTS, splits.ALPHA)
         return train, validation, len(train)
@@ -217,6 +220,24 @@ def _loaders(run: RunDirectory, data: PreparedData, strategy: Any, taught: Disti
     if "validation" in getattr(strategy, "capabilities", ()):
         return {"weights": weights, "alpha": alpha}, validation, len(weights)
     return weights, alpha, len(weights)  # NNI's own strategies take the architecture's data as validation data
+
+
+def _processes() -> int:
+    """Return how many processes search together."""
+    return int(os.environ["WORLD_SIZE"]) if within_group() else 1
+
+
+def _require_a_step(specimens: int, share: int) -> None:
+    """Check that every process of several has a step of its own in an epoch, where it drops what is no whole share.
+
+    Raises:
+        DataError: if not.
+    """
+    if specimens < share * _processes() and _processes() > 1:
+        raise DataError(
+            f"search: {specimens} specimens are too few for {_processes()} processes with {share} in each step; lower "
+            "search.batch_size, or search in one process (devices: 1, search.devices: 1)."
+        )
 
 
 class _EpochRecord:

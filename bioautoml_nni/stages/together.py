@@ -24,23 +24,29 @@ from ..registry import get
 from ..runs.directory import STAGES, RunDirectory
 from ..runs.places import require_same_images
 from ..runs.prepared import PreparedData
-from ..training.group import Group, OtherProcessError
+from ..training.group import FailedProcessError, Group, OtherProcessError
 from ..utils.errors import BioAutoMLError, RunDirectoryError
 from ..utils.quiet import quiet
+from ..utils.shard import Shard
+from . import launch
 
 COMMANDS = ("run", "search", "derive", "retrain", "evaluate", "report")
 """Commands that torchrun may start."""
 
-COMPARED = ("manifest.parquet", "splits.csv", "preprocessing.json", "architecture.json")
+COMPARED = ("manifest.parquet", "splits.csv", "preprocessing.json")
 """Files of a run of which all processes must see the same content."""
+
+COMPARED_LATER = {"retrain": ("architecture.json",), "evaluate": ("architecture.json", "retrain/model.pt")}
+"""Such files that only some stages read."""
+
+LEAST_SHARE = 2
+"""Specimens that each process needs of a step of the search, for its batch norms."""
 
 SEEN = 60.0
 """Seconds after which a network's file system shows what another machine has written."""
 
 SLOWER = 2.0
 """Seconds by which the leading process says first what all would say."""
-
-_leader: Group | None = None
 
 
 @contextmanager
@@ -53,7 +59,7 @@ def taking_part(arguments: Sequence[str]) -> Iterator[None]:
     Raises:
         RunDirectoryError: for a command that works in one process only, and in a process that helps if it fails.
     """
-    global _leader
+    launch.end_with_launcher()
     group = Group.join()
     try:
         if not group.leads:
@@ -65,7 +71,7 @@ def taking_part(arguments: Sequence[str]) -> Iterator[None]:
                 f"torchrun: `bioautoml {command}` works in one process; start it without torchrun, which is for "
                 f"{', '.join(COMMANDS)}."
             )
-        _leader = group
+        launch.leader = group
         yield
         group.tell(None)
     except SystemExit as ended:  # how commands of typer end, successful ones included
@@ -77,10 +83,11 @@ def taking_part(arguments: Sequence[str]) -> Iterator[None]:
     except KeyboardInterrupt:
         group.fail("interrupted")
         sys.exit(130)
-    except OtherProcessError:
-        if not group.leads:
+    except OtherProcessError as error:
+        said = isinstance(error, FailedProcessError) and group.machines == 1  # by the process that has failed
+        if said or not group.leads:
             time.sleep(SLOWER)
-            if group.local_rank:
+            if said or group.local_rank:
                 sys.exit(2)
         raise
     except BioAutoMLError as error:
@@ -92,7 +99,7 @@ def taking_part(arguments: Sequence[str]) -> Iterator[None]:
         group.fail(" ".join(f"{type(error).__name__}: {error}".split()))
         raise
     finally:
-        _leader = None
+        launch.leader = None
 
 
 def perform(name: str, run: RunDirectory, console: Console) -> bool:
@@ -101,8 +108,12 @@ def perform(name: str, run: RunDirectory, console: Console) -> bool:
     Raises:
         RunDirectoryError: if another process fails, or sees other data, settings or devices.
     """
-    group = _leader
-    if group is None or not _shared(name, run, group):
+    group = launch.leader
+    if group is None:
+        return False
+    if (alone := _alone(name, run, group)) is not None:
+        if alone:
+            console.print(f"[dim]{name}: by the first process, since {alone}.", highlight=False)
         return False
     group.tell({"run": str(run.path), "stage": name})
     machines = "1 machine" if group.machines == 1 else f"{group.machines} machines"
@@ -111,11 +122,21 @@ def perform(name: str, run: RunDirectory, console: Console) -> bool:
     return True
 
 
-def _shared(name: str, run: RunDirectory, group: Group) -> bool:
-    """Whether a stage is done by all processes."""
+def _alone(name: str, run: RunDirectory, group: Group) -> str | None:
+    """Return why the first process does a stage alone, empty where that goes without saying; None for all."""
+    experiment = run.experiment
     if name == "search":
-        return run.experiment.search.devices == group.size
-    return name == "retrain" and "probe" not in get("search_spaces", run.experiment.space.name).capabilities
+        settings = experiment.search
+        if "processes" not in get("strategies", experiment.strategy.name).capabilities:
+            return f"strategy {experiment.strategy.name} searches in one process"
+        share, rest = divmod(settings.batch_size * settings.devices, group.size)
+        return None if share >= LEAST_SHARE and not rest else (
+            f"search.batch_size x search.devices = {settings.batch_size * settings.devices} cannot be shared by "
+            f"{group.size} processes"
+        )  # fmt: skip
+    if name == "retrain" and "probe" in get("search_spaces", experiment.space.name).capabilities:
+        return "a probe is fitted"
+    return None if name in ("retrain", "evaluate") else ""
 
 
 def _help(group: Group) -> None:
@@ -155,22 +176,29 @@ def _opened(path: Path, stage: str) -> RunDirectory:
 def _take_part(group: Group, name: str, run: RunDirectory, console: Console) -> None:
     from .run import stage_function
 
+    if group.device == "cuda":
+        torch.cuda.set_device(group.local_rank)
+    data = PreparedData.load(run)
+    data = data.as_searched() if name == "search" else data
+    with group.turns():  # images are decoded once a machine
+        if data.pixels is not None:
+            facts = data.image_store().verified(data.table[IMAGE].tolist())
+            require_same_images(facts, run.provenance(), data.image_root)
+    if group.local_size > 1:  # each process of a machine computes its share of the features
+        data.fill_features(Shard(group.local_rank + 1, group.local_size))
+        group.gather()
     with group.turns():
+        _ = data.features
         seen = _seen(group, name, run)
     require_alike(group.gather(seen))
-    with group.together():
+    with group.together(by_gloo=name == "evaluate"):
         stage_function(name)(run, console)
         group.gather()
 
 
 def _seen(group: Group, name: str, run: RunDirectory) -> dict[str, Any]:
-    """Return what this process sees of a run; images are decoded, and features computed, once a machine."""
-    data = PreparedData.load(run)
-    if data.pixels is not None:
-        facts = data.image_store().verified(data.table[IMAGE].tolist())
-        require_same_images(facts, run.provenance(), data.image_root)
-        _ = data.features
-    files = [file for file in COMPARED if file != "architecture.json" or name == "retrain"]
+    """Return what this process sees of a run."""
+    files = [*COMPARED, *COMPARED_LATER.get(name, ())]
     return {
         "process": group.name,
         "device": group.device,

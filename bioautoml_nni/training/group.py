@@ -40,6 +40,9 @@ STEP_LIMIT = timedelta(hours=1)
 LAST_WORDS = 10.0
 """Seconds in which a process that failed says why."""
 
+MESSAGE = 2**26
+"""Bytes that one process sends another at once."""
+
 LOST = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe", "socket")
 """Words of an error that means that another process is gone."""
 
@@ -58,6 +61,10 @@ def is_rank_zero() -> bool:
 
 class OtherProcessError(RunDirectoryError):
     """What every process of a group says alike, so that one of each machine is enough."""
+
+
+class FailedProcessError(OtherProcessError):
+    """What another process has failed of, and says itself."""
 
 
 @dataclass
@@ -125,7 +132,7 @@ class Group:
         """Raise `OtherProcessError` if a process has failed."""
         if self.store.check([FAILED]):
             found = json.loads(self.store.get(FAILED))
-            raise OtherProcessError(f"{found['name']} has failed: {found['reason']}")
+            raise FailedProcessError(f"{found['name']} has failed: {found['reason']}")
 
     def tell(self, value: Any) -> None:
         """Send a value to all others, which `hear` it; of the leading process."""
@@ -173,8 +180,11 @@ class Group:
         self.gather()
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self, by_gloo: bool = False) -> Iterator[None]:
         """Form a process group for the block, in which `current_group` is this one.
+
+        Args:
+            by_gloo: between CPUs, whatever the processes compute on.
 
         Raises:
             OtherProcessError: if another process fails or is gone.
@@ -184,7 +194,7 @@ class Group:
         if self.device == "cuda":
             torch.cuda.set_device(self.local_rank)
         distributed.init_process_group(
-            "nccl" if self.device == "cuda" else "gloo",
+            "nccl" if self.device == "cuda" and not by_gloo else "gloo",
             store=distributed.PrefixStore(f"together/{self._round}", self.store),
             rank=self.rank,
             world_size=self.size,
@@ -212,10 +222,34 @@ class Group:
                 time.sleep(PAUSE)
         except (BioAutoMLError, RuntimeError) as found:
             if isinstance(found, BioAutoMLError):
-                return OtherProcessError(f"{found} {RESUMES}")
+                return type(found)(f"{found} {RESUMES}")
         return OtherProcessError(
             f"{self.name} has lost another process, which was killed or whose machine is gone. {RESUMES}"
         )
+
+    def join_rows(self, own: Tensor | None) -> Tensor | None:
+        """Return the rows of all processes by rank in the leading one, None in the others; over Gloo.
+
+        Args:
+            own: rows (n, K) float32 on the CPU of this process; None without any.
+        """
+        shapes = self.gather(None if own is None else list(own.shape))
+        if not self.leads:
+            for block in () if own is None else own.contiguous().split(_rows_of_block(own.shape[1])):
+                distributed.send(block, 0)
+            return None
+        joined = torch.empty(sum(shape[0] for shape in shapes if shape), *next(shape[1:] for shape in shapes if shape))
+        rest = joined
+        for rank, shape in enumerate(shapes):
+            if shape is None:
+                continue
+            theirs, rest = rest[: shape[0]], rest[shape[0] :]
+            if rank == 0 and own is not None:
+                theirs.copy_(own)
+                continue
+            for block in theirs.split(_rows_of_block(joined.shape[1])):
+                distributed.recv(block, rank)
+        return joined
 
     def trainer_arguments(self, unread: bool = False) -> dict[str, Any]:
         """Return what Lightning's trainer needs to know; data are shared and statistics averaged by this module.
@@ -243,6 +277,11 @@ class Group:
                 f"the processes have ended with different weights ({', '.join(digests)}); train in one process, and "
                 "report this with the experiment.yml."
             )
+
+
+def _rows_of_block(columns: int) -> int:
+    """Return how many rows of float32 are sent at once."""
+    return max(1, MESSAGE // max(1, 4 * columns))
 
 
 RESUMES = "The same command resumes from the last completed epoch."

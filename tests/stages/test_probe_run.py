@@ -4,12 +4,17 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import here, write_experiment, write_table
 from rich.console import Console
 
+from bioautoml_nni.config.load import changed
 from bioautoml_nni.data import splits
+from bioautoml_nni.data.manifest import IMAGE
+from bioautoml_nni.features.store import FeatureStore
+from bioautoml_nni.runs import teacher_table
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
@@ -18,6 +23,7 @@ from bioautoml_nni.runs.teacher import teacher_logits
 from bioautoml_nni.runtime import Model
 from bioautoml_nni.runtime.predict import Request, predict
 from bioautoml_nni.utils.errors import DataError, EncoderError
+from bioautoml_nni.utils.shard import Shard
 
 SILENT = Console(quiet=True)
 ENCODER = "timm:test_resnet@random"
@@ -166,6 +172,48 @@ def test_a_table_teaches_by_logits_or_embeddings(taught, tmp_path):
     pd.DataFrame({"id": ids, "embedding": list(embeddings)}).to_parquet(tmp_path / "embeddings.parquet")
     taught_by = with_teacher(tmp_path / "embeddings.parquet")
     assert (taught_by[data.in_training].argmax(1) == data.targets[data.in_training]).all()
+
+
+def test_processes_compute_their_shares_of_the_features(probe, tmp_path, monkeypatch):
+    run = RunDirectory.open(probe[0])
+    expected = PreparedData.load(run).features.values
+    run.experiment = changed(run.experiment, {"cache.folder": str(tmp_path)}, "test")
+    data, shares = PreparedData.load(run), [0]
+    compute = FeatureStore._compute
+    monkeypatch.setattr(
+        FeatureStore, "_compute", lambda *given: shares.append(shares.pop() + len(given[2])) or compute(*given)
+    )
+    for number in (1, 2):
+        data.fill_features(Shard(number, 2))
+        shares.append(0)
+    distinct = len(set(data.image_store().verified(data.table[IMAGE].tolist())["digest"]))
+    views = 1 + data.features.views
+    assert shares == [views * -(-distinct // 2), views * (distinct // 2), 0], "nothing is left to compute"
+    np.testing.assert_allclose(data.features.values, expected, rtol=2e-3, atol=2e-3)
+
+
+def test_of_a_large_table_the_row_groups_and_columns_of_the_run_are_read_in_blocks(taught, tmp_path, monkeypatch):
+    data, with_teacher = taught
+    ids = data.table["_id"].astype(str)
+    own = pd.DataFrame({"id": ids, "learned": False, **dict.fromkeys(data.classes, 0.5)})
+    others = pd.concat([own.assign(id=[f"other-{part}-{row}" for row in range(len(own))]) for part in range(4)])
+    table = pd.concat([others.iloc[: len(own)], own, others.iloc[len(own) :]])
+    table = table.rename(columns={name: f"logit_{name}" for name in data.classes}).assign(remark="x" * 100)
+    table.to_parquet(tmp_path / "large.parquet", row_group_size=len(own) // 2, index=False)
+    asked, read = [], pq.ParquetFile.iter_batches
+    monkeypatch.setattr(teacher_table, "BLOCK_BYTES", 8 * 4 * 5)
+
+    def noted(file, rows, row_groups, columns, **others):
+        for block in read(file, rows, row_groups=row_groups, columns=columns, **others):
+            asked.append((row_groups[0], tuple(columns), len(block)))
+            yield block
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", noted)
+    assert with_teacher(tmp_path / "large.parquet")[data.in_training] == pytest.approx(0.5)
+    logits = {(group, rows) for group, columns, rows in asked if len(columns) > 2}
+    assert {group for group, _ in logits} == {2, 3} and max(rows for _, rows in logits) <= 5
+    assert not any("remark" in columns for _, columns, _ in asked)
+    assert {group for group, columns, _ in asked if columns == ("id", "learned")} == set(range(10))
 
 
 def test_tables_that_do_not_fit_get_one_sentence(taught, tmp_path):

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ from bioautoml_nni.data.dataset import SpecimenDataset, make_loader
 from bioautoml_nni.data.metadata import EncodedMetadata
 from bioautoml_nni.losses.cross_entropy import CrossEntropy
 from bioautoml_nni.training.group import Group, SharedStatistics, weights_digest
+from bioautoml_nni.training.inference import Inference
 from bioautoml_nni.training.retraining import RetrainModule
 from bioautoml_nni.utils.errors import DataError
 
@@ -169,7 +171,11 @@ def interrupted(run: Path, folder: Path) -> None:
     here = copy_of(run, folder)
     for name, upset in {"broken": broken, "killed": killed}.items():
         command(folder / name, ["retrain", str(here)], upset)
-    command(folder / "whole", ["retrain", str(here)])
+    (folder / "whole").mkdir()
+    with (folder / "whole/said-0.txt").open("w") as said:
+        launched = [sys.executable, "-W", "ignore", "-m", "bioautoml_nni", "retrain", str(here), "--set", "devices=2"]
+        code = subprocess.run(launched, stdout=said, stderr=said, check=False).returncode
+    (folder / "whole/codes.json").write_text(json.dumps([code]))
 
 
 def other_data(run: Path, folder: Path) -> None:
@@ -188,15 +194,28 @@ def other_data(run: Path, folder: Path) -> None:
     fork(folder / "processes", work)
 
 
+def evaluated_alone(run: Path, folder: Path) -> None:
+    """Evaluate a copy of a run in one process, which torchrun has not started."""
+    shutil.copytree(run, folder / "run")
+    shutil.rmtree(folder / "run/evaluation")
+    if not (child := os.fork()):
+        sys.argv = ["bioautoml", "evaluate", str(folder / "run")]
+        os._exit(_code(lambda rank: command_line.main(), 0))
+    (folder / "code.txt").write_text(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
+    Inference.on_this_machine = classmethod(lambda cls: cls(batch_size=4))  # more batches than processes
     run = folder / "whole/run"
     (folder / "fit").mkdir()
     fit_together(folder / "fit")
     command(folder / "refused", ["compare", str(folder / "experiment.yml")])
     arguments = [str(folder / "experiment.yml"), "--no-baselines", "--output", str(run)]
     command(folder / "whole", ["run", *arguments])
+    (folder / "alone").mkdir()
+    evaluated_alone(run, folder / "alone")
     interrupted(run, folder / "interrupted")
     other_data(run, folder / "other")
 
