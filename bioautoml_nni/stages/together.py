@@ -91,7 +91,9 @@ def taking_part(arguments: Sequence[str]) -> Iterator[None]:
                 sys.exit(2)
         raise
     except BioAutoMLError as error:
-        group.fail(str(error))
+        if not group.fail(str(error)) and group.machines == 1:  # the first to fail has said why
+            time.sleep(SLOWER)
+            sys.exit(2)
         if group.leads:
             raise
         raise RunDirectoryError(f"{group.name}: {error}") from error

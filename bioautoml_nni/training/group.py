@@ -124,9 +124,10 @@ class Group:
         """Where this process trains: "cuda" if there is a GPU of its own, else "cpu"."""
         return "cuda" if torch.cuda.is_available() and self.local_rank < torch.cuda.device_count() else "cpu"
 
-    def fail(self, reason: str) -> None:
-        """Tell the others that this process ends, if none has said so before."""
-        self.store.compare_set(FAILED, "", json.dumps({"name": self.name, "reason": reason}))
+    def fail(self, reason: str) -> bool:
+        """Tell the others that this process ends; return whether it is the first to say so."""
+        said = json.dumps({"name": self.name, "reason": reason})
+        return bool(self.store.compare_set(FAILED, "", said) == said.encode())
 
     def require_whole(self) -> None:
         """Raise `OtherProcessError` if a process has failed."""
