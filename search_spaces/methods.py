@@ -9,7 +9,7 @@ from bioautoml_nni.compare._base import RunMethod
 from bioautoml_nni.utils.errors import ConfigError
 
 PRETRAINED = "pretrained"
-RECIPE = {
+RECIPE: Mapping[str, Any] = {
     "retrain.cells": None,
     "retrain.channels": None,
     "retrain.trunk": {},
