@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..data.hours import is_hour
 from ..data.remark import ColumnFinding
 from ..data.times import is_time
 from .association import Association, associate, encode
@@ -144,7 +145,8 @@ def _judge(
     if backward.determines():
         reason = f"it follows from the label: {_in_words(backward)}"
         return ColumnFinding(name, "warn" if is_place_or_time(name) else "refuse", "follows_label", reason)
-    if different == int(present.sum()) and not pd.api.types.is_float_dtype(column) and not is_time(column):
+    unique = different == int(present.sum()) and not pd.api.types.is_float_dtype(column)
+    if unique and not is_time(column) and not is_hour(name, column):
         return ColumnFinding(name, "drop", "identifier", "each of its values stands only once, as in an identifier")
     gaps = (~present).astype(np.int32)
     if 0.02 < gaps.mean() < 0.98 and associate(target, gaps).determines():

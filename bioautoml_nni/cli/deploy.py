@@ -99,6 +99,13 @@ def predict(
     missing: Annotated[
         list[str] | None, typer.Option(help="Text that means that a value is missing, such as NA; may be repeated.")
     ] = None,
+    sheet: Annotated[
+        str | None, typer.Option(help="Of a spreadsheet, or table of a database.", show_default="the first")
+    ] = None,
+    header_row: Annotated[
+        int | None, typer.Option(min=1, help="Row with the names of the columns.", show_default="found")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a text file.", show_default="found")] = None,
 ) -> None:
     """Name the specimens of a table or a folder with an exported model; the same command continues a stopped one.
 
@@ -118,7 +125,8 @@ def predict(
     request = Request(
         source, output, image_column, image_root, group, logits, sort_into, link, names, threshold, coverage,
         tuple(missing or ()), () if species_list is None else (species_list,), embeddings,
-        "anywhere" if follow_links else "inside", None if shard is None else Shard.parse(shard), merge,
+        "anywhere" if follow_links else "inside", None if shard is None else Shard.parse(shard), merge, sheet,
+        header_row, encoding,
     )  # fmt: skip
     loaded = Model.load(model, "model_int8.onnx" if int8 else "model.onnx")
     if loaded.brand:

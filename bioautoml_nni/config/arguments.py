@@ -118,10 +118,16 @@ def as_annotated(kind: str, name: Any, arguments: Mapping[str, Any]) -> dict[str
             config = ConfigDict(coerce_numbers_to_str=True, arbitrary_types_allowed=True)
             hint = hints.get(key, inspect.Parameter.empty)
             known = Any if hint is inspect.Parameter.empty else hint
-            fitted = create_model("Argument", __config__=config, value=(known, ...))(value=value)
-        except (ValidationError, TypeError):
+            model = create_model("Argument", __config__=config, value=(known, ...))
+        except TypeError:
             continue
-        result[key] = _settled(value, fitted.value)  # type: ignore[attr-defined]
+        for given in (value, [value]):  # a single text where a list is wanted, as --set has it
+            try:
+                result[key] = _settled(given, model(value=given).value)  # type: ignore[attr-defined]
+                break
+            except (ValidationError, TypeError):
+                if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+                    break
     for key, part_kind in plugin.attribute("parts", {}).items():
         part = result.get(key)
         if isinstance(part, Mapping) and "name" in part:

@@ -33,6 +33,11 @@ class PluginSection(BaseModel):
         return dict(self.model_extra or {})
 
 
+def one_or_several(value: Any) -> Any:
+    """Return a single text or number as a list of it."""
+    return [value] if isinstance(value, (str, int, float)) and not isinstance(value, bool) else value
+
+
 class SplitConfig(Section):
     """How specimens are divided.
 
@@ -62,6 +67,11 @@ class SplitConfig(Section):
         None,
         description="of the parts that are drawn; the experiment's by default",
     )
+
+    @field_validator("train", "validation", "test", mode="before")
+    @classmethod
+    def _as_list(cls, value: Any) -> Any:
+        return one_or_several(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> SplitConfig:
@@ -106,8 +116,8 @@ class LabelsConfig(Section):
 
     @field_validator("merge", mode="before")
     @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+    def _as_list(cls, value: Any) -> Any:
+        return one_or_several(value)
 
     @property
     def ways(self) -> tuple[LabelWay, ...]:
@@ -155,6 +165,11 @@ class DataConfig(BaseModel):
         default_factory=list,
         description="labels that are not learned; their specimens tell whether it notices what it does not know",
     )
+
+    @field_validator("hold_out", "modalities", mode="before")
+    @classmethod
+    def _as_list(cls, value: Any) -> Any:
+        return one_or_several(value)
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -265,7 +265,7 @@ def _names_encoder(text: str, key: tuple[str, ...]) -> bool:
 def _with_weights(reference: str, base: Path) -> str:
     """Return a reference to an encoder whose file of weights, if it names one, is found from everywhere."""
     name, _, weights = reference.partition("@")
-    file = base / Path(weights).expanduser()
+    file = _from(base, Path(weights).expanduser())
     return f"{name}@{file}" if weights and (file.is_file() or "/" in weights) else reference
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TextIO
 
+from .headers import MAX_TITLES, are_names, filled
+
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 CANDIDATES = (",", ";", "\t", "|")
 RARE = ("\x1f", "~", "^", "#", ":")
@@ -32,11 +34,16 @@ NO_TEXT = {
 
 @dataclass(frozen=True)
 class TextForm:
-    """How a text file is written: its separator, how it quotes, and the number of rows before the header."""
+    """How a text file is written: its separator, how it quotes, and the number of lines before the header.
+
+    Attributes:
+        titles: what those lines say.
+    """
 
     separator: str
     skipped: int = 0
     quoting: Mapping[str, Any] = field(default_factory=dict)
+    titles: tuple[str, ...] = ()
 
     def reader(self) -> dict[str, Any]:
         """Return the arguments of `csv.reader`."""
@@ -58,37 +65,81 @@ def require_text(head: bytes) -> None:
         raise ValueError("its content is a web page; download the table itself")
 
 
-def find_form(file: TextIO | Any, kind: str) -> tuple[TextForm, list[str]]:
+def find_form(file: TextIO | Any, kind: str, header_row: int | None = None) -> tuple[TextForm, list[str]]:
     """Return how a text is written, and what a reader should know of that.
 
     Args:
         kind: suffix of the file, which says what its separator should be.
+        header_row: number of the line that holds the header, if it is told.
 
     Raises:
         ValueError: if its quotes do not pair.
     """
     notes: list[str] = []
-    separator, skipped = _separator(file, SEPARATORS[kind], notes)
-    file.seek(0)
-    return TextForm(separator, skipped, _quoting(file, separator, skipped, notes)), notes
-
-
-def _separator(file: TextIO | Any, preferred: str, notes: list[str]) -> tuple[str, int]:
-    """Return the separator, and the number of lines to skip before the header."""
-    head = list(islice(file, HEAD))
+    skipped = (header_row or 1) - 1
+    head = list(islice(file, skipped, skipped + HEAD))
+    titles: tuple[str, ...] = ()
     first = head[0].strip().strip('"') if head else ""
     if first.lower().startswith("sep=") and len(first) == 5:  # as Excel writes it
-        return first[4], 1
-    fits = {candidate: _fit(head[:-1] or head, candidate) for candidate in dict.fromkeys((preferred, *CANDIDATES))}
+        separator, skipped = first[4], skipped + 1
+    else:
+        preferred = SEPARATORS[kind]
+        above = _title_lines(head, preferred) if header_row is None else 0
+        titles = tuple(line.strip() for line in head[:above] if line.strip())
+        separator, skipped = _separator(head[above:], preferred), skipped + above
+        notes += [f"its fields are separated by {separator!r}."] if separator != preferred else []
+    return TextForm(separator, skipped, _quoting(file, separator, skipped, notes), titles), notes
+
+
+def _separator(head: Sequence[str], preferred: str) -> str:
+    """Return the separator of the lines of a table."""
+    fits = _fits_of(head, preferred)
     best = max(fits, key=lambda candidate: fits[candidate])  # the first of equals
     if (fits[preferred][0] >= fits[best][0] - 0.05 and fits[preferred][1] > 1) or fits[best][1] < 2:
         best = preferred
     exact = {candidate: _width(head[:-1] or head, candidate) for candidate in RARE}
     if fits[best][1] < 2 and max(exact.values()) > 1:
         best = max(exact, key=lambda candidate: exact[candidate])
-    if best != preferred:
-        notes.append(f"its fields are separated by {best!r}.")
-    return best, 0
+    return best
+
+
+def _title_lines(head: Sequence[str], preferred: str) -> int:
+    """Return the number of lines above the header, 0 unless they are unmistakably none of the table.
+
+    No separator divides the whole as a table, one divides what is below, which begins with names; and an empty line, or
+    a sign for comments, or a table of three columns tells the two apart.
+    """
+    if max(fit for fit, _ in _fits_of(head, preferred).values()) > 0.5 and not _is_apart(head):
+        return 0
+    for above in _ends_of_titles(head):
+        fits = _fits_of(head[above:], preferred)
+        best = max(fits, key=lambda candidate: fits[candidate])
+        fit, width = fits[best]
+        apart = not head[above - 1].strip() or head[above - 1].startswith("#")
+        rows = [row for row in csv.reader(head[above:], delimiter=best) if any(row)] if fit > 0.95 else []
+        narrower = all(len(row) < width for row in csv.reader(head[:above], delimiter=best))
+        enough = width > (1 if apart else 2) and len(rows) > 1
+        if narrower and enough and are_names(filled(rows[0]), list(map(filled, rows[1:]))):
+            return above
+    return 0
+
+
+def _is_apart(head: Sequence[str]) -> bool:
+    """Whether the first line is a comment or followed by an empty one, as few headers are."""
+    return len(head) > 1 and bool(head[0].strip()) and (head[0].startswith("#") or not head[1].strip())
+
+
+def _ends_of_titles(head: Sequence[str]) -> list[int]:
+    """Return numbers of lines that may stand above a header."""
+    few = head[: MAX_TITLES + 1]
+    comments = next((place for place, line in enumerate(few) if not line.startswith("#")), 0)
+    empty = next((place for place, line in enumerate(few) if not line.strip()), 0)
+    below = next((place for place, line in enumerate(few) if place > empty and line.strip()), 0) if empty else 0
+    return [place for place in (comments, below, 1) if place]
+
+
+def _fits_of(head: Sequence[str], preferred: str) -> dict[str, tuple[float, int]]:
+    return {candidate: _fit(head[:-1] or head, candidate) for candidate in dict.fromkeys((preferred, *CANDIDATES))}
 
 
 def _fit(lines: Sequence[str], separator: str) -> tuple[float, int]:
@@ -116,7 +167,8 @@ def _quoting(file: TextIO | Any, separator: str, skipped: int, notes: list[str])
     """
     none = {"quoting": csv.QUOTE_NONE}
     marks = {mark.format(separator) for _, mark, _ in QUOTES[1:]} | {'"'}
-    marks = {mark for line in file for mark in marks if mark in line}
+    file.seek(0)
+    marks = {mark for line in islice(file, skipped, None) for mark in marks if mark in line}
     if not marks:
         return none
     usual: Mapping[str, Any] | None = None
@@ -150,9 +202,7 @@ def _fits(file: TextIO | Any, form: Mapping[str, Any], skipped: int, exactly: bo
     file.seek(0)
     width, widths = 0, set()
     fits = True
-    for number, row in enumerate(csv.reader(file, strict=True, **form)):
-        if number < skipped:
-            continue
+    for row in csv.reader(islice(file, skipped, None), strict=True, **form):
         width = width or len(row)
         widths |= {len(row)} if row else set()
         fits &= len(row) <= width or not any(cell.strip() for cell in row[width:])

@@ -15,11 +15,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from .hours import parse_hours
 from .manifest import as_strings
 from .moments import DateForm, restore_form
 from .numerals import NumberForm, parse_number, parse_numbers, restore_number_form
 from .tables import cell_text
-from .times import DAYS, parse_hours, parse_times
+from .times import DAYS, parse_times
 
 EARTH_RADIUS_KM = 6371.0
 LIMIT = 10.0

@@ -11,18 +11,20 @@ Every field has one mask bit. A missing value is encoded as 0 with its bit off; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from .coordinates import Axis
 from .fields import CategoryField, CycleField, Field, GeoField, NumberField, TextField, restore
+from .hours import HourReport, decide_hours
 from .manifest import Role
 from .moments import restore_form
 from .numerals import decide_numbers
-from .times import decide_form, parse_moments
+from .times import FormReport, decide_form, parse_moments
 
 TRANSFORMS = {"numeric": "none", "size": "log1p", "fraction": "logit"}
 VERSION = 2
@@ -154,7 +156,8 @@ class MetadataPreprocessor:
                 if (timed & ((times.dt.hour != 0) | (times.dt.minute != 0))).any():
                     fields.append(CycleField([name], "hour", form))
             elif role == "hour":
-                fields.append(CycleField([name], "hour", self._date_form(table, name)))
+                form = self._date_form(table, name, decide_hours)
+                fields.append(CycleField([name], "hour", form))
             elif role == "categorical":
                 fields.append(CategoryField([name], self.rare_below, spelling="text"))
             elif role == "text":
@@ -168,11 +171,17 @@ class MetadataPreprocessor:
 
     def _number_form(self, table: pd.DataFrame, name: str) -> dict[str, str]:
         form = self.forms.get(name, {})
-        return form if "decimal" in form else decide_numbers(table[name]).form.state()
+        return form if "decimal" in form else decide_numbers(table[name], _axis(self.roles[name])).form.state()
 
-    def _date_form(self, table: pd.DataFrame, name: str) -> dict[str, str]:
+    def _date_form(
+        self, table: pd.DataFrame, name: str, decide: Callable[[pd.Series], FormReport | HourReport] = decide_form
+    ) -> dict[str, str]:
         form = self.forms.get(name, {})
-        return form if "order" in form else decide_form(table[name]).form.state()
+        return form if "order" in form else decide(table[name]).form.state()
+
+
+def _axis(role: Role) -> Axis:
+    return role if role in ("latitude", "longitude") else ""
 
 
 def _join(columns: list[np.ndarray], rows: int, dtype: Any) -> np.ndarray:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
+from .hours import parse_hours
 from .manifest import FEATURE_ROLES, Manifest, Role, Unread
-from .moments import restore_form
+from .moments import DateForm, restore_form
 from .numerals import parse_numbers
 from .remark import Answer, Level, Remark
 from .tables import cell_text
-from .times import parse_hours, parse_times
+from .times import parse_times
 
 MANY = 0.05
 """Share of a column's values above which its role must be a mistake."""
@@ -57,6 +58,10 @@ def _meant(role: Role) -> str:
     return RANGES[role][1] if role in RANGES else WORDS.get(role, role)
 
 
+def _date_form(form: Mapping[str, str] | None) -> DateForm | None:
+    return restore_form(form) if form and "order" in form else None
+
+
 def _outside(column: pd.Series, role: Role, form: Mapping[str, str] | None) -> list[str]:
     """Return the values, as text, that are there and cannot be of the role."""
     present = column.notna().to_numpy()
@@ -64,9 +69,9 @@ def _outside(column: pd.Series, role: Role, form: Mapping[str, str] | None) -> l
         values = parse_numbers(column)
         fits = np.isfinite(values) & RANGES[role][0](np.where(np.isfinite(values), values, 0.0))
     elif role == "date":
-        fits = parse_times(column, restore_form(form) if form and "order" in form else None).notna().to_numpy()
+        fits = parse_times(column, _date_form(form)).notna().to_numpy()
     elif role == "hour":
-        fits = np.isfinite(parse_hours(column))
+        fits = np.isfinite(parse_hours(column, _date_form(form)))
     else:
         return []
     return [cell_text(value) or "" for value in column[present & ~fits]]

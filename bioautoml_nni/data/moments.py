@@ -16,6 +16,9 @@ Dots = Literal["day_first", "month_first"]
 
 Serial = Literal["", "excel", "unix", "unix_ms"]
 
+Clock = Literal["", "clock", "compact", "day_part"]
+"""What a plain number means in a column of times of day: hours, or else half past nine as 21.30, as 2130, as 0.8958."""
+
 RANGES: Mapping[Serial, tuple[float, float]] = {
     "excel": (15_000, 75_000),  # 1941 to 2105
     "unix": (2e8, 4.2e9),  # 1976 to 2103
@@ -38,6 +41,10 @@ ZONE = r"(?:\s*(?:Z|UTC|GMT|[+-](?:0\d|1[0-4])(?::?\d{2})?|[A-Z]{3,4}))?"
 WITH_TIME = re.compile(rf"^(.*?)(?:[T\s,]+|(?<=\d{{8}}))T?{CLOCK}{ZONE}$")
 
 TIME_ONLY = re.compile(rf"^{CLOCK}{ZONE}$|^(\d{{1,2}})\s*([aApP]\.?\s?[mM]\.?)$")
+
+CLOCK_DOTTED = re.compile(r"^(\d{1,2})\.(\d{2})\s*([aApP]\.?\s?[mM]\.?)$")
+
+CLOCK_SPACED = re.compile(r"^(\d{1,2})\s*[hH]\s*(?:(\d{1,2})\s*(?:min|mn|m)?\.?)?$")
 
 CLOCK_SPAN = re.compile(r"\s*(?:[-–/]|\b(?:to|until|bis)\b)\s*")
 
@@ -100,16 +107,20 @@ class DateForm:
         dots: what the first number is in dates with dots: the day, unless the column has dates such as 06.13.2016 and
             none such as 13.06.2016.
         century: the last year that two digits mean: 55 is 2055, or 1955 if it ends before.
+        clock: what a plain number means as a time of day.
     """
 
     order: Order = ""
     serial: Serial = ""
     dots: Dots = "day_first"
     century: int = CENTURY
+    clock: Clock = ""
 
     def state(self) -> dict[str, str]:
-        """Return what `restore_form` needs, ready for JSON; of dots and century what earlier versions would not do."""
+        """Return what `restore_form` needs, ready for JSON; of the last three what earlier versions would not do."""
         found = {name: str(value) for name, value in asdict(self).items()}
+        if not self.clock:
+            del found["clock"]
         if self.dots == "day_first":
             del found["dots"]
         if self.century == CENTURY:
@@ -275,9 +286,15 @@ def clock_seconds(text: str) -> float | None:
         >>> clock_seconds('at noon') is None
         True
     """
+    if found := CLOCK_DOTTED.match(text.strip()):
+        return _seconds(found[1], found[2], None, found[3])
+    if found := CLOCK_SPACED.match(text.strip()):
+        return _seconds(found[1], found[2] or "0", None, None)
     plain = CLOCK_WORD.sub("", text.strip())
     if plain != text.strip() and plain.isdecimal():
-        return _seconds(plain, "0", None, None)
+        return (
+            _seconds(plain[:-2], plain[-2:], None, None) if len(plain) in (3, 4) else _seconds(plain, "0", None, None)
+        )
     if not (found := TIME_ONLY.match(plain.replace(".", ":") if plain != text.strip() else plain)):
         return _middle_of_clocks(CLOCK_SPAN.split(plain))
     if found[5]:
@@ -314,6 +331,7 @@ def restore_form(state: Any) -> DateForm:
     if not isinstance(state, dict) or any(state.get(key) not in values for key, values in known.items()):
         raise ValueError(f"form of dates: {state!r:.60}")
     dots, century = state.get("dots", "day_first"), str(state.get("century", CENTURY))
-    if dots not in get_args(Dots) or not re.fullmatch(r"[12]\d{3}", century):
+    clock = state.get("clock", "")
+    if dots not in get_args(Dots) or clock not in get_args(Clock) or not re.fullmatch(r"[12]\d{3}", century):
         raise ValueError(f"form of dates: {state!r:.60}")
-    return DateForm(state["order"], state["serial"], dots, int(century))
+    return DateForm(state["order"], state["serial"], dots, int(century), clock)

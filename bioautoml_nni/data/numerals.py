@@ -9,11 +9,12 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
+from .coordinates import Axis, Notation, decide_notation, parse_degrees
 from .tables import cell_text
 
 GAP_WORDS = frozenset(
@@ -29,20 +30,29 @@ SIGNS = str.maketrans("−–\u00a0\u202f\u2009’", "--   '")
 
 @dataclass(frozen=True)
 class NumberForm:
-    """How a column writes numbers: its decimal sign, and the sign between thousands, if there is one."""
+    """How a column writes numbers: its decimal sign, and the sign between thousands, if there is one.
+
+    Attributes:
+        notation: of a column of angles in degrees, minutes and seconds, what its letters mean.
+    """
 
     decimal: str = "."
     thousands: str = ""
+    notation: Notation = ""
 
     def state(self) -> dict[str, str]:
-        """Return what the constructor needs, ready for JSON."""
-        return asdict(self)
+        """Return what the constructor needs, ready for JSON; of the notation what earlier versions would not do."""
+        found = {name: str(value) for name, value in asdict(self).items()}
+        if not self.notation:
+            del found["notation"]
+        return found
 
 
 FORMS = (
     NumberForm(), NumberForm(","), NumberForm(".", ","), NumberForm(",", "."), NumberForm(".", " "),
     NumberForm(",", " "), NumberForm(".", "'"), NumberForm(",", "'"),
 )  # fmt: skip
+ANGLES = tuple(NumberForm(notation=notation) for notation in get_args(Notation) if notation)
 
 
 STARTS = frozenset("+-.,iI\u0130\u0131")
@@ -72,8 +82,12 @@ class NumberReport:
     codes: bool
 
 
-def decide_numbers(column: pd.Series) -> NumberReport:
-    """Decide from all values of a column how it writes numbers; the plain form wins where several read all."""
+def decide_numbers(column: pd.Series, axis: Axis = "") -> NumberReport:
+    """Decide from all values of a column how it writes numbers; the plain form wins where several read all.
+
+    Args:
+        axis: whether it is known to hold coordinates, which may be written in degrees, minutes and seconds.
+    """
     counts = column.dropna().value_counts()
     texts: dict[str, int] = {}
     for value, count in zip(counts.index, counts.to_numpy(), strict=True):
@@ -86,6 +100,8 @@ def decide_numbers(column: pd.Series) -> NumberReport:
     begun = {text: count for text, count in others.items() if text[0] in STARTS or text[0].isdecimal()}
     readings = {form: sum(count for text, count in begun.items() if _pattern(form).match(text)) for form in FORMS}
     form = max(readings, key=lambda form: readings[form])  # the first of equals
+    if (angles := _as_angles(others, axis, gaps, readings[form])) is not None:
+        return angles
     pattern = _pattern(form)
     wrong = [text for text in others if text not in begun or not pattern.match(text)]
     ambiguous = 0
@@ -97,6 +113,20 @@ def decide_numbers(column: pd.Series) -> NumberReport:
         form, readings[form], gaps, sum(others[text] for text in wrong), ambiguous,
         tuple(wrong[:3]), all(WHOLE.match(text) for text in others), any(CODE.match(text) for text in others),
     )  # fmt: skip
+
+
+def _as_angles(texts: Mapping[str, int], axis: Axis, gaps: int, numbers: int) -> NumberReport | None:
+    """Return a report on a column of which more texts are angles than numbers, None on any other."""
+    if numbers == sum(texts.values()) or not (notation := decide_notation(texts, axis)):
+        return None
+    wrong = [text for text in texts if np.isnan(parse_degrees(text, notation))]
+    unreadable = sum(texts[text] for text in wrong)
+    read = sum(texts.values()) - unreadable
+    if read <= numbers and notation == "degrees":
+        return None
+    return NumberReport(
+        NumberForm(notation=notation), read, gaps, unreadable, 0, tuple(wrong[:3]), whole=False, codes=False
+    )
 
 
 def parse_numbers(column: pd.Series, form: NumberForm | None = None) -> np.ndarray:
@@ -118,6 +148,8 @@ def parse_number(value: Any, form: NumberForm) -> float:
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
         return float(value)
     text = clean(cell_text(value) or "")
+    if form.notation:
+        return parse_degrees(text, form.notation)
     if _pattern(form).match(text):
         return _float(text, form)
     other = NumberForm("," if form.decimal == "." else ".")
@@ -150,7 +182,7 @@ def restore_number_form(state: Mapping[str, Any]) -> NumberForm:
     Raises:
         ValueError: for a state that no form has.
     """
-    for form in FORMS:
+    for form in (*FORMS, *ANGLES):
         if isinstance(state, Mapping) and form.state() == dict(state):
             return form
     raise ValueError(f"form of numbers: {state!r:.60}")

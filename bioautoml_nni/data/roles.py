@@ -23,10 +23,22 @@ DATE = re.compile(
     r"(^|_)(date|event_?date|day|collected|datetime|time|timestamp|tag|jour|dia|fecha|data|recoltee?|zeit|zeitpunkt)(_|$)"
     r"|datum"
 )
-LATITUDE = re.compile(r"(^|_)(lat(itude|itud)?|breitengrad)(_|$)|decimal_?latitude")
-LONGITUDE = re.compile(r"(^|_)(lon|lng|long|longitude|longitud|l(ae|a)ngengrad)(_|$)|decimal_?longitude")
+HOUR = re.compile(
+    r"(^|_)(hour|hora|heure|uhrzeit|stunde|time_of_day)(_|$)|^(time|zeit|tageszeit)$"
+    r"|(^|_)(event|capture|catch|collect(ion|ing)|sampling|local|observation|start|end)_?time$"
+)
+"""Columns whose plain numbers may be times of day without a colon."""
+HOUR_OF_DAY = re.compile(r"(^|_)(hour|hora|heure|uhrzeit|stunde|time_of_day)(_|$)")
+LATITUDE = re.compile(
+    r"(^|_)(lat(itude|itud)?|breitengrad|geogr(aphische)?_breite|nordl_breite)(_|$)|decimal_?latitude"
+)
+LONGITUDE = re.compile(
+    r"(^|_)(lon|lng|long|longitude|longitud|l(ae|a)ngengrad|geogr(aphische)?_lange|ostl_lange)(_|$)|decimal_?longitude"
+)
+LENGTH_UNIT = re.compile(r"_(mm|cm|um|m|micras|micrometros)$")
+"""Of a length, which is longitud in Spanish."""
 SIZE = re.compile(
-    r"(^|_)(area|length|width|height|perimeter|mass|weight|feret|major|minor|size|breite|hohe|hoehe|gewicht|flache|"
+    r"(^|_)(area|length|longitud|width|height|perimeter|mass|weight|feret|major|minor|size|breite|hohe|hoehe|gewicht|flache|"
     r"flaeche|longueur|largeur|hauteur|poids|taille|largo|ancho|alto|peso|tamano|comprimento|largura|altura|tamanho)(_|$)"
     r"|(lange|laenge|grosse|groesse)(_|$)"
 )
@@ -112,7 +124,10 @@ def _role(
     if stated is not None and stated in UNUSED:
         return stated, None
     if finding.verdict == "refuse" and name in allow:
-        return infer_role(name, table[name])[0] if stated in (None, "taxonomy") else stated, None
+        return infer_role(name, table[name], manifest.forms.get(name))[0] if stated in (
+            None,
+            "taxonomy",
+        ) else stated, None
     if finding.verdict == "refuse":
         role: Role = "taxonomy" if stated == "taxonomy" or finding.kind == "taxonomy" else "ignored"
         refused = name in manifest.declared and uses_metadata and stated != "taxonomy"
@@ -121,7 +136,7 @@ def _role(
         return "ignored", None
     if stated is not None:
         return stated, None
-    role, reason = infer_role(name, table[name])
+    role, reason = infer_role(name, table[name], manifest.forms.get(name))
     text = f"Column {name!r} taken as {role}: {reason}."
     return role, Remark("note", "columns", text, Answer("data.columns", {name: role}))
 
@@ -155,8 +170,11 @@ def plain_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
 
 
-def infer_role(name: str, column: pd.Series) -> tuple[Role, str]:
+def infer_role(name: str, column: pd.Series, form: Mapping[str, str] | None = None) -> tuple[Role, str]:
     """Return a role for a column and why.
+
+    Args:
+        form: how it writes numbers or times, as `with_types` decides it.
 
     Example:
         >>> import pandas as pd
@@ -168,8 +186,10 @@ def infer_role(name: str, column: pd.Series) -> tuple[Role, str]:
     values = column.dropna()
     if values.nunique() < 2:
         return "ignored", "it has fewer than two different values"
+    if form and form.get("clock"):
+        return "hour", "its name, and its values are times of day"
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        return _numeric_role(name, values)
+        return _numeric_role(name, values, (form or {}).get("notation", ""))
     if time_share(values) > SHARE:
         return "hour", "its values are times of day"
     if is_time(values):
@@ -179,13 +199,17 @@ def infer_role(name: str, column: pd.Series) -> tuple[Role, str]:
     return "categorical", f"{values.nunique()} different texts"
 
 
-def _numeric_role(name: str, values: pd.Series) -> tuple[Role, str]:
+def _numeric_role(name: str, values: pd.Series, notation: str) -> tuple[Role, str]:
     name = plain_name(name)
+    if (axis := notation.partition("_")[0]) in ("latitude", "longitude"):
+        return axis, "its values are degrees with a hemisphere"  # type: ignore[return-value]
     if DATE.search(name) and (serial := decide_form(values).form.serial):
         return "date", f"its name, and its values count {COUNTED[serial]}"
     if LATITUDE.search(name) and values.between(-90, 90).all():
         return "latitude", "its name and range"
-    if LONGITUDE.search(name) and values.between(-180, 180).all():
+    if HOUR_OF_DAY.search(name) and values.between(0, 24).all():
+        return "hour", "its name, and its values lie between 0 and 24"
+    if LONGITUDE.search(name) and values.between(-180, 180).all() and not LENGTH_UNIT.search(name):
         return "longitude", "its name and range"
     if bool((values % 1 == 0).all()) and values.nunique() == len(values):
         return "ignored", "it numbers the rows"

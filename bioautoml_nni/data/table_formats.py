@@ -20,6 +20,7 @@ import pandas as pd
 from ..utils.encodings import encoding_of, is_unicode
 from ..utils.json_text import parse_json
 from ..utils.yaml_files import flow
+from .headers import Header, from_header
 from .workbooks import MAX_DIGITS, doubts_of, require_workbook, with_merged_values
 
 Row = Sequence[Any]
@@ -103,8 +104,10 @@ def _is_companion(name: str) -> bool:
     return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(".")
 
 
-def spreadsheet_rows(path: Path, sheet: str | None, notes: list[str]) -> Iterator[tuple[int, Row]]:
-    """Yield the rows of a sheet with their numbers, the header first.
+def spreadsheet_rows(
+    path: Path, sheet: str | None, notes: list[str], header_row: int | None = None
+) -> tuple[Header, Iterator[tuple[int, Row]]]:
+    """Return where the header of a sheet stands, and its rows with their numbers, the header first.
 
     Raises:
         ValueError: for a sheet that is not there, and for a header of merged cells.
@@ -119,25 +122,43 @@ def spreadsheet_rows(path: Path, sheet: str | None, notes: list[str]) -> Iterato
             raise ValueError(f"it has no sheet {sheet!r}; its sheets are {', '.join(names)}")
         if not names:
             raise ValueError("it has no sheet")
-        if sheet is None and len(names) > 1:
-            notes.append(
-                f"{path.name}: its first sheet {names[0]!r} is read, of {', '.join(names)}. To read another, write "
-                f"data.sheet: {flow(names[1])}."
-            )
-        found = book.get_sheet_by_name(sheet or names[0])
+        sheet = _chosen_sheet(book, path.name, notes) if sheet is None else sheet
+        found = book.get_sheet_by_name(sheet)
         rows = found.to_python(skip_empty_area=False)
         merged = found.merged_cell_ranges or []
     except CalamineError as error:
         raise ValueError(str(error)) from error
-    notes += doubts_of(content or path, sheet or names[0], rows, path.name)
-    filled = [(number, row) for number, row in enumerate(rows, start=1) if any(cell not in ("", None) for cell in row)]
-    if filled and any(first[0] <= filled[0][0] - 1 <= last[0] for first, last in merged):
-        raise ValueError(f"its header in row {filled[0][0]} has merged cells, so that no column has a name of its own")
-    if count := with_merged_values(rows, merged):
+    notes += doubts_of(content or path, sheet, rows, path.name)
+    header, _ = from_header(_not_empty(rows), header_row)
+    if any(first[0] <= header.row - 1 <= last[0] for first, last in merged):
+        raise ValueError(
+            f"its header in row {header.row} has merged cells, so that no column has a name of its own; write a name "
+            "above each, or data.header_row with the number of the row that has them"
+        )
+    if count := with_merged_values(rows, [area for area in merged if area[0][0] >= header.row]):
         notes.append(f"{path.name}: {count} cells that are merged with the one before them have its value.")
-    yield from (
-        (number, row) for number, row in enumerate(rows, start=1) if any(cell not in ("", None) for cell in row)
-    )
+    return header, (entry for entry in _not_empty(rows) if entry[0] >= header.row)
+
+
+def _not_empty(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
+    return ((number, row) for number, row in enumerate(rows, start=1) if any(cell not in ("", None) for cell in row))
+
+
+def _chosen_sheet(book: Any, name: str, notes: list[str]) -> str:
+    """Return the first sheet that is not hidden, and say which it is where there are several."""
+    from python_calamine import SheetVisibleEnum
+
+    names = list(book.sheet_names)
+    shown = [sheet.name for sheet in book.sheets_metadata if sheet.visible == SheetVisibleEnum.Visible] or names
+    hidden = [sheet for sheet in names if sheet not in shown]
+    if len(names) > 1:
+        others = [sheet for sheet in (*shown, *hidden) if sheet != shown[0]]
+        told = f" ({', '.join(hidden)} hidden)" if hidden else ""
+        notes.append(
+            f"{name}: its first sheet {shown[0]!r} is read, of {', '.join(names)}{told}. To read another, write "
+            f"data.sheet: {flow(others[0])}."
+        )
+    return shown[0]
 
 
 def sheet_names(path: Path) -> list[str]:

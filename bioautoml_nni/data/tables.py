@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from ..utils.encodings import encoding_of, is_unicode, read_text
 from ..utils.errors import BioAutoMLError, DataError, RunDirectoryError
 from ..utils.own_files import WAY_OUT, reading, require_last_line
 from .delimited import SEPARATORS, find_form, require_text
+from .headers import Header, from_header
 from .table_formats import (
     COLUMNAR,
     JSON_LINES,
@@ -70,16 +72,20 @@ class TableFile:
         missing: texts that mean that a value is missing, besides the empty one.
         encoding: of a text file; found by itself if None.
         sheet: of a spreadsheet, or table of a database; the first, or the only one, if None.
+        header_row: number of the row, or line of a text, that holds the names of the columns; found by itself if None.
         notes: what a reader should know of how it was read; complete after all rows have been read.
         lines: where each row stands in the file, as far as rows have been read; see `unit`.
+        header: where the names of the columns stand, once rows of a text or a spreadsheet have been read.
     """
 
     path: Path
     missing: Collection[str] = ()
     encoding: str | None = None
     sheet: str | None = None
+    header_row: int | None = None
     notes: list[str] = field(default_factory=list)
     lines: array[int] = field(default_factory=lambda: array("q"))
+    header: Header | None = None
 
     @property
     def unit(self) -> str:
@@ -128,7 +134,9 @@ class TableFile:
                         {name: self._cells(column) for name, (_, column) in zip(names, block, strict=True)}
                     )
             elif kind in SPREADSHEETS:
-                yield from self._framed(spreadsheet_rows(self.path, self.sheet, self.notes), rows)
+                header, lines = spreadsheet_rows(self.path, self.sheet, self.notes, self.header_row)
+                self._note_header(header)
+                yield from self._framed(lines, rows)
             elif kind in SQLITE:
                 yield from self._framed(sqlite_rows(self.path, self.sheet), rows)
             elif kind in JSON_LINES:
@@ -179,17 +187,23 @@ class TableFile:
                 self.notes.append(f"{self.path.name}: read in the encoding {encoding}, which its bytes suggest.")
             raw.seek(0)
             file = io.TextIOWrapper(raw, encoding=encoding, newline="")
-            form, notes = find_form(file, kind_of(self.path))
+            form, notes = find_form(file, kind_of(self.path), self.header_row)
             self.notes += [f"{self.path.name}: {note}" for note in notes]
             file.seek(0)
-            reader = csv.reader(file, strict=True, **form.reader())
+            reader = csv.reader(islice(file, form.skipped, None), strict=True, **form.reader())
             empty: list[int] = []
-            yield from self._framed(_numbered(reader, form.skipped, empty), rows)
+            header, lines = from_header(_numbered(reader, form.skipped, empty), self.header_row)
+            self._note_header(Header(header.row, (*form.titles, *header.titles)))
+            yield from self._framed(lines, rows)
             if empty:
                 self.notes.append(
                     f"{self.path.name}: {len(empty)} rows of zero bytes left out (the first is line {empty[0]}), as in "
                     "a file that was not written to its end."
                 )
+
+    def _note_header(self, header: Header) -> None:
+        self.header = header
+        self.notes += [header.note(self.path.name, self.unit)] if header.titles else []
 
     def _names(self, header: Sequence[str]) -> list[str]:
         """Return column names; a name that comes again gets a number, an empty one at the end an empty text."""
@@ -234,7 +248,10 @@ class _Shape:
 
     def _way_out(self) -> str:
         if self.width == 1:
-            return f"remove what stands above the header, as line {self.header} seems to"
+            return (
+                f"if line {self.header} is a title, write data.header_row with the number of the line that has the "
+                "names of the columns"
+            )
         return "quote texts that hold the separator"
 
     def notes(self) -> list[str]:
@@ -256,15 +273,15 @@ def is_table(path: Path) -> bool:
     return kind_of(path) in KINDS
 
 
-def _numbered(reader: Any, skip: int, empty: list[int]) -> Iterator[tuple[int, list[str]]]:
+def _numbered(reader: Any, skipped: int, empty: list[int]) -> Iterator[tuple[int, list[str]]]:
     """Yield rows that hold something, with the line that they end in; those of zero bytes are noted in `empty`."""
-    for number, cells in enumerate(reader):
-        if number < skip or not any(cells):
+    for cells in reader:
+        if not any(cells):
             continue
         if any(cell.strip("\0\x1a \t") for cell in cells):
-            yield reader.line_num, cells
+            yield reader.line_num + skipped, cells
         elif any("\0" in cell for cell in cells):
-            empty.append(reader.line_num)
+            empty.append(reader.line_num + skipped)
 
 
 def read_table(

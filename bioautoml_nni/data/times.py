@@ -62,7 +62,7 @@ def decide_form(column: pd.Series, limit: float = math.inf) -> FormReport:
     Args:
         limit: number of unreadable values beyond which the rest is not looked at, since the column holds no dates.
     """
-    texts = _texts(column)
+    texts = texts_of(column)
     counts = dict.fromkeys(("day_first", "month_first", "ambiguous", "unreadable"), 0)
     example = ""
     base = DateForm("year_first" if _years_first(texts) else "", _serial(texts), _dots(texts))
@@ -116,23 +116,15 @@ def parse_moments(column: pd.Series, form: DateForm | None = None) -> tuple[pd.S
     return pd.Series(stamps.to_numpy()[codes], index=column.index), timed[codes]
 
 
-def parse_hours(column: pd.Series, form: DateForm | None = None) -> np.ndarray:
-    """Return hours of the day (N,) from 0 to 24: of plain numbers, of times such as 23:30 or 11 pm, and of dates with a
-    time; NaN for all else."""
-    codes, values = pd.factorize(column)
-    hours = [_hour(text, form or DateForm()) if (text := cell_text(value)) else np.nan for value in values]
-    return np.array([*hours, np.nan])[codes]
-
-
 def time_share(column: pd.Series) -> float:
     """Return the share of values that are times of day without a date."""
-    texts = _texts(column)
+    texts = texts_of(column)
     return sum(count for text, count in texts.items() if clock_seconds(text) is not None) / max(1, sum(texts.values()))
 
 
 def is_time(column: pd.Series) -> bool:
     """Whether nearly all values are dates, and not only years or other plain numbers."""
-    texts = list(_texts(column))
+    texts = list(texts_of(column))
     if not texts or all(NUMBER.match(text) for text in texts):
         return False
     few = texts[:: max(1, len(texts) // 200)]
@@ -140,20 +132,6 @@ def is_time(column: pd.Series) -> bool:
     if sum(parse_moment(text, form) is not None for text in few) <= SHARE * len(few):
         return False
     return bool(parse_times(column.dropna()).notna().mean() > SHARE)
-
-
-def _hour(text: str, form: DateForm) -> float:
-    if re.fullmatch(r"\d+([.,]\d+)?", text.strip()) and not form.serial:
-        hours = float(text.strip().replace(",", "."))
-        if hours <= 24:
-            return hours
-    seconds = clock_seconds(text)
-    if seconds is None:
-        moment = parse_moment(text, form)
-        if moment is None or not moment.timed:
-            return np.nan
-        seconds = moment.stamp.hour * 3600 + moment.stamp.minute * 60 + moment.stamp.second
-    return seconds / 3600
 
 
 def _says(text: str, dots: bool) -> Literal["", "day_first", "month_first"]:
@@ -210,7 +188,7 @@ def _serial(texts: Mapping[str, int]) -> Serial:
     return ""
 
 
-def _texts(column: pd.Series) -> dict[str, int]:
+def texts_of(column: pd.Series) -> dict[str, int]:
     """Return the different texts of a column with their counts."""
     counts = column.dropna().value_counts()
     found: dict[str, int] = {}

@@ -9,8 +9,12 @@ import numpy as np
 import pandas as pd
 
 from ..utils.yaml_files import flow
+from .coordinates import DECIMAL, Axis, parse_angle
+from .hours import decide_hours
 from .manifest import Role, Unread
 from .numerals import NumberReport, decide_numbers, gap_words, parse_numbers
+from .roles import HOUR, LATITUDE, LONGITUDE, plain_name
+from .tables import cell_text
 from .times import SHARE, FormReport, decide_form
 
 NUMBERS: tuple[Role, ...] = ("numeric", "size", "fraction", "latitude", "longitude")
@@ -34,7 +38,12 @@ class Typed:
     unread: dict[str, Unread] = field(default_factory=dict)
 
 
-def with_types(table: pd.DataFrame, text: Collection[str] = (), roles: Mapping[str, Role] | None = None) -> Typed:
+def with_types(
+    table: pd.DataFrame,
+    text: Collection[str] = (),
+    roles: Mapping[str, Role] | None = None,
+    told: Collection[str] = (),
+) -> Typed:
     """Decide which columns hold numbers, and how they and dates are written.
 
     A column becomes numbers if its role says so, or if all of its values are numbers that no identifier would be:
@@ -45,22 +54,29 @@ def with_types(table: pd.DataFrame, text: Collection[str] = (), roles: Mapping[s
         table: a table as `read_table` gives it.
         text: columns that hold identifiers or labels and stay text.
         roles: of columns whose meaning is known.
+        told: columns of which the user says how they write dates or times, so that nothing is to be asked.
     """
     result = Typed(table.copy(deep=False))
     for name in table:
         column, role = table[name], (roles or {}).get(name)
+        before = len(result.notes)
         if name in text:
             _ask_about_gaps(name, column, result)
+        elif role == "hour":
+            _hours(name, column, result)
         elif pd.api.types.is_numeric_dtype(column) or role in ("ignored", "group", "taxonomy"):
-            continue
+            pass
         elif role in NUMBERS:
-            _numbers(name, column, decide_numbers(column), result)
+            axis: Axis = role if role in ("latitude", "longitude") else ""
+            _numbers(name, column, decide_numbers(column, axis), result)
         elif role == "date":
             _dates(name, decide_form(column), result)
         elif role in TEXTS:
             _ask_about_gaps(name, column, result)
         else:
             _undeclared(name, column, result)
+        if name in told:
+            del result.notes[before:]
     return result
 
 
@@ -81,7 +97,12 @@ def without_texts(table: pd.DataFrame, missing: Collection[str], keep: Collectio
 
 
 def _undeclared(name: str, column: pd.Series, result: Typed) -> None:
-    numbers = decide_numbers(column)
+    plain = plain_name(name)
+    if HOUR.search(plain) and (hours := decide_hours(column)).form.clock:
+        result.forms[name] = hours.form.state()
+        result.notes += hours.notes(name)
+        return
+    numbers = decide_numbers(column, _axis(plain))
     if numbers.read and not numbers.unreadable and not numbers.codes and numbers.read >= numbers.gaps:
         _numbers(name, column, numbers, result)
         return
@@ -90,6 +111,40 @@ def _undeclared(name: str, column: pd.Series, result: Typed) -> None:
     if dates is not None and dates.unreadable <= most:
         _dates(name, dates, result)
         return
+    if numbers.form.notation:
+        result.notes += _about_angles(name, column, numbers)
+    _ask_about_gaps(name, column, result)
+
+
+def _axis(plain: str) -> Axis:
+    """Return what a column's name says of coordinates."""
+    return "latitude" if LATITUDE.search(plain) else "longitude" if LONGITUDE.search(plain) else ""
+
+
+def _about_angles(name: str, column: pd.Series, report: NumberReport) -> list[str]:
+    """Return what is to be said of a column of degrees, minutes and seconds, in sentences."""
+    found = []
+    texts = [text for value in column.dropna() if (text := cell_text(value) or "") and parse_angle(text)]
+    if report.read:
+        example = next(text for text in texts if not DECIMAL.match(text))
+        number = parse_numbers(pd.Series([example]), report.form)[0]
+        found.append(
+            f"Column {name!r}: {report.read} values in degrees, minutes and seconds, such as {example}, are read as "
+            f"decimal degrees ({number:.5f})."
+        )
+    unclear = [text for text in texts if (angle := parse_angle(text)) is not None and angle.hemisphere == "O"]
+    if unclear and report.form.notation == "longitude":
+        found.append(
+            f"Column {name!r}: the O of {len(unclear)} values such as {unclear[0]} can be east (Ost) or west (Ouest, "
+            "Oeste), and no W or E beside it says which; they count as missing. Write E or W."
+        )
+    return found
+
+
+def _hours(name: str, column: pd.Series, result: Typed) -> None:
+    report = decide_hours(column)
+    result.forms[name] = report.form.state()
+    result.notes += report.notes(name)
     _ask_about_gaps(name, column, result)
 
 
@@ -103,6 +158,8 @@ def _numbers(name: str, column: pd.Series, report: NumberReport, result: Typed) 
     if report.gaps:
         words = ", ".join(repr(word) for word in gap_words(column))
         result.notes.append(f"Column {name!r}: {report.gaps} values {words} among numbers count as missing.")
+    if report.form.notation:
+        result.notes += _about_angles(name, column, report)
     if report.ambiguous:
         signs = "decimal comma" if report.form.decimal == "," else "comma between thousands"
         result.notes.append(

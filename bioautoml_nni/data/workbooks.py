@@ -18,6 +18,7 @@ PACKED = b"PK\x03\x04"
 OLD = b"\xd0\xcf\x11\xe0"
 ERROR = re.compile(rb'<c [^>]*\bt="e"')
 WITHOUT_VALUE = re.compile(rb"</f>\s*(?:<v\s*/>|<v></v>)?\s*</c>|<f[^>]*/>\s*(?:<v\s*/>|<v></v>)?\s*</c>")
+HIDDEN = re.compile(rb'<(row|col) [^>]*\bhidden="(?:1|true)"')
 ZEROS = re.compile(rb'formatCode="(0{2,})"')
 UNREADABLE = (
     OSError, ValueError, LookupError, RuntimeError, StopIteration, zipfile.BadZipFile, zlib.error,
@@ -69,7 +70,9 @@ def doubts_of(source: Path | io.BytesIO, sheet: str, rows: Sequence[Sequence[Any
             f"{name}: {digits} numbers have more than {MAX_DIGITS} digits, and a spreadsheet keeps no more; if they "
             "are identifiers, export them as text."
         )
-    errors, empty, zeros = _of_xml(source, sheet)
+    errors, empty, zeros, hidden = _of_xml(source, sheet)
+    if hidden:
+        found.append(f"{name}: {hidden} rows or columns are hidden, as by a filter; they are read like others.")
     if errors:
         found.append(f"{name}: {errors} cells hold an error such as #N/A and count as missing.")
     if empty:
@@ -84,8 +87,9 @@ def doubts_of(source: Path | io.BytesIO, sheet: str, rows: Sequence[Sequence[Any
     return found
 
 
-def _of_xml(source: Path | io.BytesIO, sheet: str) -> tuple[int, int, str]:
-    """Return numbers of errors and of formulas without a value in a sheet, and the format of numbers with zeros."""
+def _of_xml(source: Path | io.BytesIO, sheet: str) -> tuple[int, int, str, int]:
+    """Return numbers of errors and of formulas without a value in a sheet, the format of numbers with zeros, and the
+    number of rows and columns that are hidden."""
     try:
         with zipfile.ZipFile(source) as packed:
             content = packed.read(_place(packed, sheet))
@@ -93,8 +97,8 @@ def _of_xml(source: Path | io.BytesIO, sheet: str) -> tuple[int, int, str]:
         shown = ZEROS.search(styles)
         zeros = shown[1].decode() if shown is not None and _is_used(shown[1], styles, content) else ""
     except UNREADABLE:
-        return 0, 0, ""  # another format, in which there is no such file
-    return len(ERROR.findall(content)), len(WITHOUT_VALUE.findall(content)), zeros
+        return 0, 0, "", 0  # another format, in which there is no such file
+    return len(ERROR.findall(content)), len(WITHOUT_VALUE.findall(content)), zeros, len(HIDDEN.findall(content))
 
 
 def _place(packed: zipfile.ZipFile, sheet: str) -> str:

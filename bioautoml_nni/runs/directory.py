@@ -28,15 +28,28 @@ from ..artifacts.metrics import Metrics
 from ..artifacts.network import NetworkRecord
 from ..artifacts.outcome import SearchOutcome
 from ..config import Experiment, parse_experiment
-from ..config.load import apply_overrides, read_experiment
+from ..config.load import ENCODERS, apply_overrides, read_experiment
 from ..config.renamed import with_former_names
 from ..utils.atomic import write_json, write_text
 from ..utils.errors import RunDirectoryError
 from ..utils.own_files import read_json, reading
 from ..utils.places import require_folder
 from ..utils.remote import place
+from ..utils.yaml_files import load_yaml
 from .lock import locked
-from .places import ROOT, found_root, require_same_data, same_place, written_root
+from .places import (
+    PLACES,
+    ROOT,
+    encoder_keys,
+    found_root,
+    require_same_data,
+    same_place,
+    split_place,
+    with_first_places,
+    with_found_places,
+    with_written_places,
+    written_root,
+)
 
 STAGES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "prepare": (("seed", "data", "audit"), ("manifest.parquet", "splits.csv", "preprocessing.json", "audit.json")),
@@ -128,7 +141,9 @@ class RunDirectory:
                 f"{path}: is not a run directory (no experiment.yml); start one with `bioautoml run`."
             )
         _require_whole(file)
-        run = cls(path, parse_experiment(read_experiment(file), str(file)))
+        raw = read_experiment(file)
+        with_found_places(raw, path, _provenance(path))
+        run = cls(path, parse_experiment(raw, str(file)))
         run.experiment = run._with_root(found_root(run.experiment.data.root, run.provenance()))
         if overrides:
             raw = run.experiment.model_dump(mode="json")
@@ -163,22 +178,40 @@ class RunDirectory:
                 self._save_experiment()
 
     def _save_experiment(self, base: Path | None = None) -> None:
-        dumped = self.experiment.model_dump(mode="json")
+        dumped, before = self.experiment.model_dump(mode="json"), self._saved()
+        first = {name: section[key] for name, section, key in encoder_keys(dumped)}
+        with_written_places(dumped, self.path, base, before)
         root = self.experiment.data.root
         if root is not None:
-            dumped["data"]["root"] = written_root(root, self.path, base)
+            known = before.get("data", {}).get("root")
+            dumped["data"]["root"] = written_root(root, self.path, base, known)
         text = yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True, explicit_start=True, explicit_end=True)
         write_text(self.path / "experiment.yml", text)  # first, since it makes the folder a run's
         if root is not None and dumped["data"]["root"] != str(root) and ROOT not in self.provenance():
             self.record(**{ROOT: str(root)})
+        self._record_places(dumped, first)
+
+    def _saved(self) -> dict[str, Any]:
+        """Return the run's experiment.yml as it stands."""
+        file = self / "experiment.yml"
+        content = load_yaml(file.read_text(encoding="utf-8")) if file.is_file() else None
+        return content if isinstance(content, dict) else {}
+
+    def _record_places(self, dumped: dict[str, Any], first: Mapping[str, str]) -> None:
+        """Record where teachers and weights lie that are written as relative paths, unless it is known."""
+        known = dict(self.provenance().get(PLACES, {}))
+        for name, section, key in encoder_keys(dumped):
+            if section[key] != first[name] and known.get(name, {}).get("written") != section[key]:
+                known[name] = {"written": section[key], "first": first[name]}
+        if known != self.provenance().get(PLACES, {}):
+            self.record(**{PLACES: known})
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
 
     def provenance(self) -> dict[str, Any]:
         """Return the content of provenance.json."""
-        file = self / "provenance.json"
-        return {"stages": {}, **read_json(file)} if file.is_file() else {"stages": {}}
+        return _provenance(self.path)
 
     def record(self, **entries: Any) -> None:
         """Add top-level entries to provenance.json."""
@@ -220,6 +253,7 @@ class RunDirectory:
         dumped = with_former_names(self.experiment.model_dump(mode="json", exclude_defaults=True))
         if (first := self.provenance().get(ROOT)) is not None:
             dumped["data"]["root"] = first
+        with_first_places(dumped, self.path, self.provenance())
         for part in ("train", "validation", "test"):
             if part in dumped["data"].get("split", {}):
                 dumped["data"]["split"][part] = [_as_number(value) for value in dumped["data"]["split"][part]]
@@ -277,6 +311,11 @@ class RunDirectory:
                 weights.unlink()
         write_text(marker, self.key(stage))
         return folder
+
+
+def _provenance(run: Path) -> dict[str, Any]:
+    file = run / "provenance.json"
+    return {"stages": {}, **read_json(file)} if file.is_file() else {"stages": {}}
 
 
 def is_run(folder: Path) -> bool:
@@ -346,5 +385,13 @@ def differing(found: Experiment, wanted: Experiment) -> dict[str, str]:
     return {
         key: f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
         for key in sorted(set(theirs) | set(ours))
-        if theirs.get(key) != ours.get(key) and key != "data.root"
+        if theirs.get(key) != ours.get(key) and key != "data.root" and not _are_one_place(key, theirs, ours)
     }
+
+
+def _are_one_place(key: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    """Whether two references to a teacher or an encoder name the same path in two ways."""
+    if key not in map(".".join, ENCODERS) or not all(isinstance(entry.get(key), str) for entry in (theirs, ours)):
+        return False
+    (encoder, file), (other, there) = split_place(theirs[key]), split_place(ours[key])
+    return encoder == other and file is not None and there is not None and same_place(file, there)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,10 @@ import pandas as pd
 from rich.console import Console
 
 from ..config import Experiment
+from ..config.load import ENCODERS
+from ..registry import plugins
 from ..utils.errors import DataError, RunDirectoryError
-from ..utils.remote import RemotePath, place
+from ..utils.remote import RemotePath, is_url, place
 
 if TYPE_CHECKING:
     from .directory import RunDirectory
@@ -24,17 +26,72 @@ IMAGES = "images_sha256"
 """Entry of provenance.json: digest of the content of all images of the run."""
 
 
-def written_root(root: Path, run: Path, base: Path | None) -> str:
-    """Return data.root as the run's copy of the experiment says it: relative where experiment, data and run lie below
-    one folder, so that the three can move together.
+PLACES = "places"
+"""Entry of provenance.json: teachers and weights when the run began, by key, which its stages' keys keep using."""
+
+
+def written_root(root: Path, run: Path, base: Path | None, before: str | None = None) -> str:
+    """Return a path as the run's copy of the experiment says it: relative where experiment, data and run lie below one
+    folder, so that the three can move together.
 
     Args:
         base: the experiment file's folder, None where there is none.
+        before: what the copy said until now; it is kept where it is relative and means the same place.
     """
     whole, here = root.resolve(), run.resolve()
+    if before and not Path(before).is_absolute() and (here / before).resolve() == whole:
+        return before
     if base is None or not (whole.is_relative_to(base.resolve()) and here.is_relative_to(base.resolve())):
         return str(root)
     return Path(os.path.relpath(whole, here)).as_posix()
+
+
+def encoder_keys(raw: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Yield dotted keys of a configuration that name a teacher or an encoder, with their section and its own key."""
+    for *sections, key in ENCODERS:
+        section: Any = raw
+        for name in sections:
+            section = section.get(name) if isinstance(section, dict) else None
+        if isinstance(section, dict) and isinstance(section.get(key), str):
+            yield ".".join((*sections, key)), section, key
+
+
+def with_written_places(dumped: dict[str, Any], run: Path, base: Path | None, before: Mapping[str, Any]) -> None:
+    """Write paths of teachers and of encoders' weights as `written_root` has it, in place."""
+    known = {name: section[key] for name, section, key in encoder_keys(before)}
+    for name, section, key in encoder_keys(dumped):
+        encoder, file = split_place(section[key])
+        if file is not None and file.is_absolute():
+            there = split_place(known[name])[1] if name in known else None
+            section[key] = encoder + written_root(file, run, base, None if there is None else str(there))
+
+
+def with_found_places(raw: dict[str, Any], run: Path, provenance: Mapping[str, Any]) -> None:
+    """Let teachers and weights that are not where the run's copy says be where they were when it began, in place."""
+    known = provenance.get(PLACES, {})
+    for name, section, key in encoder_keys(raw):
+        file, first = split_place(section[key])[1], split_place(known.get(name, {}).get("first", ""))[1]
+        if file is not None and first is not None and not file.exists() and first.exists():
+            section[key] = known[name]["first"]
+
+
+def with_first_places(dumped: dict[str, Any], run: Path, provenance: Mapping[str, Any]) -> None:
+    """Write teachers and weights that only moved with the run as they were when it began, in place."""
+    known = provenance.get(PLACES, {})
+    for name, section, key in encoder_keys(dumped):
+        if name not in known:
+            continue
+        (encoder, file), (other, there) = split_place(section[key]), split_place(known[name]["written"])
+        if file is not None and there is not None and encoder == other and same_place(file, run / there):
+            section[key] = known[name]["first"]
+
+
+def split_place(reference: str) -> tuple[str, Path | None]:
+    """Return what stands before the path in the reference to a teacher or an encoder, and the path if it has one."""
+    if reference.partition(":")[0] in plugins("encoders") and not Path(reference).is_dir():
+        name, at, weights = reference.partition("@")
+        return (f"{name}@", Path(weights)) if at and "/" in weights else (reference, None)
+    return "", Path(reference) if reference and not is_url(reference) else None
 
 
 def found_root(written: Path | None, provenance: Mapping[str, Any]) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 
 from ..data.finding import ImageFinder
 from ..data.image_files import list_images
+from ..data.remark import saying
 from ..data.tables import KINDS, TableFile, cell_text, is_table
 from ..utils.atomic import remove_leftovers, replacing, write_json
 from ..utils.errors import DataError
@@ -183,16 +185,20 @@ def _check_columns(request: Request, column: str | None) -> None:
         raise DataError(f"{request.source}: has nothing to predict. {' '.join(notes)}".strip())
     for option, name in (("--image-column", column), ("--group", request.group)):
         if name is not None and name not in block:
-            raise DataError(
-                f"{request.source}: has no column {name!r}; choose with {option} among {', '.join(map(str, block))}."
-            )
+            text = f"{request.source}: has no column {name!r}; choose with {option} among {', '.join(map(str, block))}."
+            raise DataError(" ".join([text, *saying(notes, "sheet", "header-row")]))
 
 
 def _blocks(request: Request, notes: list[str]) -> Iterator[pd.DataFrame]:
     if request.is_table:
-        file = TableFile(request.source, frozenset(request.missing))
-        yield from file.blocks(BLOCK)
-        notes += file.notes
+        file = TableFile(
+            request.source, frozenset(request.missing), request.encoding, request.sheet, request.header_row
+        )
+        before = len(notes)
+        for block in file.blocks(BLOCK):
+            notes[before:] = map(_with_options, file.notes)
+            yield block
+        notes[before:] = map(_with_options, file.notes)
         return
     names = [request.source.name]
     if request.source.is_dir():
@@ -201,6 +207,11 @@ def _blocks(request: Request, notes: list[str]) -> Iterator[pd.DataFrame]:
         notes += listing.notes()
     for start in range(0, len(names), BLOCK):
         yield pd.DataFrame({OWN_IMAGE: names[start : start + BLOCK]}, dtype="str")
+
+
+def _with_options(text: str) -> str:
+    """Return what a reader of a table says with this command's options in place of keys of an experiment."""
+    return re.sub(r"\bdata\.(sheet|header_row)", lambda found: f"--{found[1].replace('_', '-')}", text)
 
 
 def _key(model: Model, request: Request) -> str:
@@ -214,6 +225,7 @@ def _key(model: Model, request: Request) -> str:
         status = request.source.stat()
         stamp = [status.st_size, status.st_mtime_ns]
     facts = [str(request.source.resolve()), *stamp, request.image_column, str(request.image_root), BLOCK, LAYOUT]
+    facts += [name for name in (request.sheet, request.header_row, request.encoding) if name is not None]
     facts += [request.links] if request.links != "inside" else []
     digest.update(json.dumps([*facts, sorted(request.missing)]).encode())
     digest.update(b"embeddings" if request.embeddings else b"")

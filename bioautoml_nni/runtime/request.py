@@ -35,6 +35,7 @@ class Request:
         species_list, threshold, coverage: see `Decisions`; coverage is one of calibration.json's.
         shard: only the parts of this share are made; another call merges them.
         merge: whether the parts are those of shards, all of which must be there.
+        sheet, header_row, encoding: of the table; see `TableFile`.
     """
 
     source: Path
@@ -54,6 +55,9 @@ class Request:
     links: Links = "inside"
     shard: Shard | None = None
     merge: bool = False
+    sheet: str | None = None
+    header_row: int | None = None
+    encoding: str | None = None
 
     @property
     def is_table(self) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 from ..data.finding import ImageFinder
 from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, as_strings
-from ..data.moments import DateForm, Dots, Order, restore_form
+from ..data.moments import Clock, DateForm, Dots, Order, restore_form
 from ..data.remark import saying
 from ..data.tables import TableFile, read_file
 from ..data.typed import with_types
@@ -38,6 +38,9 @@ class CsvSource:
         sheet: of a spreadsheet, or table of a database; the first, or the only one, by default.
         date_order: day_first, month_first or year_first (years of two digits), by column, where the values themselves
             do not say it.
+        hour_form: what plain numbers mean in a column of times of day, where the values do not say it: decimal (hours),
+            clock (21.30), compact (2130) or day_part (0.8958).
+        header_row: number of the row, or line of a text file, that holds the names of columns; found by default.
     """
 
     capabilities = ("any_table",)
@@ -56,6 +59,8 @@ class CsvSource:
         encoding: str | None = None,
         sheet: str | None = None,
         date_order: dict[str, Literal["day_first", "month_first", "year_first"]] | None = None,
+        hour_form: dict[str, Literal["decimal", "clock", "compact", "day_part"]] | None = None,
+        header_row: int | None = None,
     ) -> None:
         self.root = root
         self.table = table
@@ -63,12 +68,14 @@ class CsvSource:
         self.label = label
         self.id = id
         self.image_root = image_root
-        self.columns = dict(columns or {})
+        self.columns: dict[str, Role] = {**dict.fromkeys(hour_form or {}, "hour"), **(columns or {})}
         self.infer_columns = infer_columns
         self.missing = frozenset(missing or [])
         self.encoding = encoding
         self.sheet = sheet
         self.date_order = dict(date_order or {})
+        self.hour_form = dict(hour_form or {})
+        self.header_row = header_row
         self.identifiers: frozenset[str] = frozenset()
         """Further columns whose texts stay what they are, since the experiment divides by them."""
         self.links: Links = "inside"
@@ -78,7 +85,7 @@ class CsvSource:
         """Read the table; see `Source.load`."""
         path = self.root / self.table
         notes: list[str] = []
-        file = TableFile(path, self.missing, self.encoding, self.sheet)
+        file = TableFile(path, self.missing, self.encoding, self.sheet, self.header_row)
         raw = read_file(file, notes)
         image_root = joined(self.root, self.image_root)
         if not image_root.is_dir():
@@ -109,11 +116,15 @@ class CsvSource:
         table.insert(0, LABEL, labels)
         table.insert(0, IMAGE, images[usable])
         table.insert(0, ID, as_strings(raw[self.id]) if self.id else [str(row) for row in raw.index])
-        typed = with_types(table.reset_index(drop=True), {ID, IMAGE, LABEL, *self.identifiers}, self.columns)
+        own, told = {ID, IMAGE, LABEL, *self.identifiers}, {*self.date_order, *self.hour_form}
+        typed = with_types(table.reset_index(drop=True), own, self.columns, told)
         table = typed.table
         notes += [note.replace(repr(LABEL), repr(self.label)) for note in typed.notes]
         typed.forms.update(
             {name: self._ordered(order, typed.forms.get(name)) for name, order in self.date_order.items()}
+        )
+        typed.forms.update(
+            {name: self._with_clock(clock, typed.forms.get(name)) for name, clock in self.hour_form.items()}
         )
         self._require_unique_ids(table, path, notes)
         self._require_places_in_pairs()
@@ -136,6 +147,13 @@ class CsvSource:
         dots: Dots = "month_first" if order == "month_first" else "day_first"
         return replace(found, order=order, dots=dots).state()
 
+    @staticmethod
+    def _with_clock(told: str, form: dict[str, str] | None) -> dict[str, str]:
+        """Return the form of a column whose plain numbers' meaning is told."""
+        found = restore_form(form) if form and "order" in form else DateForm()
+        clock: Clock = "" if told == "decimal" else told  # type: ignore[assignment]
+        return replace(found, clock=clock).state()
+
     def _without_our_names(self, raw: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
         """Give columns that bear a name of a manifest's own another one, unless they are the id, image or label."""
         ours = [
@@ -153,6 +171,7 @@ class CsvSource:
         named |= {key: name for key, name in (("data.image", self.image), ("data.id", self.id)) if name}
         named |= {f"data.columns.{name}": name for name in self.columns}
         named |= {f"data.date_order.{name}": name for name in self.date_order}
+        named |= {f"data.hour_form.{name}": name for name in self.hour_form}
         missing = [
             f"{key}: no column {name!r}{suggestion(str(name), [str(column) for column in raw])}"
             for key, name in named.items()

@@ -12,9 +12,9 @@ import pandas as pd
 from ..audit.columns import screen
 from ..data.classes import RANK_WORDS
 from ..data.image_files import SUFFIXES
-from ..data.manifest import FEATURE_ROLES
+from ..data.manifest import FEATURE_ROLES, Role
 from ..data.numerals import decide_numbers
-from ..data.roles import infer_role, plain_name
+from ..data.roles import infer_role, pair_places, plain_name
 from ..data.splits import official_split
 from ..data.tables import TableFile
 from ..data.times import is_time, time_share
@@ -87,6 +87,8 @@ def _guess_sheet(path: Path, sheet: str | None, ask: Ask | None, given: Mapping[
     _require_columns(path, columns, given)
     found = Guess("csv", path.parent, rows=len(table) if len(table) < ROWS else None, given=given)
     found.set("table", path.name, f"{len(table)} rows{' and more' if found.rows is None else ''}")
+    if file.header is not None and file.header.titles:
+        found.set("header_row", file.header.row, f"above it stands {file.header.titles[0][:60]!r}")
     free = {str(name): table[name].dropna().astype(str) for name in table}
     image = _choose(found, "image", free, lambda values: _image_share(values) > 0.8, ask, by_name=False)
     images = free.pop(image) if image is not None else pd.Series(dtype="str")
@@ -190,16 +192,23 @@ def _roles(
     found: Guess, table: pd.DataFrame, names: list[str], groups: Sequence[str], labels: pd.Series | None
 ) -> None:
     """Note the role of each column; what gives the label away, or tells events apart, is none to learn from."""
-    typed = with_types(table[names]).table
+    read = with_types(table[names])
+    typed = read.table
     refused = {} if labels is None else _leaks(typed.loc[labels.index], labels)
+    roles: dict[str, Role] = {}
     for name in names:
-        role, why = infer_role(name, typed[name])
+        role, why = infer_role(name, typed[name], read.forms.get(name))
         if name in groups:
             role, why = "group", "its name, and specimens repeat it; an event could be one of it, too"
         elif plain_name(name) in (*RANKS_TOLD, *RANK_WORDS) or name in refused:
             role, why = "ignored", refused.get(name, "its name says that it states the taxon")
+        said = [note.partition(": ")[2] for note in read.notes if note.startswith(f"Column {name!r}: ")]
+        found.reasons[f"columns.{name}"] = "; ".join([why, *said])
+        roles[name] = role
+    for name, why in pair_places(roles).items():
         found.reasons[f"columns.{name}"] = why
-        found.values.setdefault("columns", {})[name] = role
+    if roles:
+        found.values.setdefault("columns", {}).update(roles)
 
 
 def _leaks(table: pd.DataFrame, labels: pd.Series) -> dict[str, str]:

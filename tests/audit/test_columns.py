@@ -208,3 +208,12 @@ def test_catches_beyond_the_declared_group_are_seen(columns, key):
         screen(table.assign(catch=np.arange(240) // 6), label, ~by_catch, by_catch, group="catch").event_in_training
         == 0
     )
+
+
+@pytest.mark.parametrize("form", ["{h}:{m:02d}", "{h:02d}{m:02d}", "{h}.{m:02d}", "{h} h {m:02d}"])
+def test_times_of_day_are_no_identifiers_though_each_stands_once(form):
+    times = pd.Series([form.format(h=6 + n % 16, m=n) for n in range(60)])
+    labels = pd.Series(["abc"[n * n % 3] for n in range(60)])
+    everywhere = np.ones(60, dtype=bool)
+    (finding,) = screen(pd.DataFrame({"hour": times}), labels, everywhere, ~everywhere).findings
+    assert finding.kind != "identifier"

@@ -48,6 +48,8 @@ def test_a_name_in_settings_is_a_text(tmp_path, name):
     assert set(held(again)) == {name}
     changed = apply_overrides(raw, [f"data.hold_out=[{flow(name)}]", f"data.split.train=[{flow(name)}]"])
     assert set(held(parse_experiment(changed))) == {name}
+    single = [f"data.{key}={flow(name)}" for key in ("hold_out", "split.train", "missing")]  # a list of one
+    assert set(held(parse_experiment(apply_overrides(raw, single)))) == {name}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bioautoml_nni.data.hours import parse_hours
 from bioautoml_nni.data.moments import DateForm, parse_moment, restore_form
-from bioautoml_nni.data.times import decide_form, is_time, parse_hours, parse_times
+from bioautoml_nni.data.times import decide_form, is_time, parse_times
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import here
+from conftest import here, write_experiment
 from PIL import Image
 
+from bioautoml_nni.config import load_experiment
 from bioautoml_nni.runs.directory import STAGES, RunDirectory
 from bioautoml_nni.runs.prepared import PreparedData
 from bioautoml_nni.utils.errors import DataError, RunDirectoryError
@@ -119,3 +120,41 @@ def test_a_run_whose_data_are_gone_says_how_to_name_their_place(project):
     done = here("evaluate", project / "run")
     assert done.returncode == 2 and "--set data.root=FOLDER" in done.stderr, done.stderr
     assert provenance.is_file()
+
+
+def taught(folder: Path, teacher: str) -> RunDirectory:
+    """Open or make the run of an experiment with a teacher."""
+    training = {"epochs": 2, "batch_size": 8, "warmup_steps": 2, "distillation": {"teacher": teacher}}
+    path = write_experiment(folder, Path("data"), training=training)
+    return RunDirectory.create(folder / "run", load_experiment(path), folder)
+
+
+@pytest.mark.parametrize("teacher", ["logits.parquet", "teachers/large", "teachers/large.yml"])
+def test_a_teacher_that_is_moved_with_its_student_is_the_same(tmp_path, teacher):
+    folder = tmp_path / "project"
+    (folder / "data").mkdir(parents=True)
+    run = taught(folder, teacher)
+    keys = {stage: run.key(stage) for stage in STAGES}
+    for place in (folder / teacher, tmp_path / "elsewhere" / teacher):
+        opened = RunDirectory.open(run.path)
+        assert Path(opened.experiment.training.distillation.teacher).resolve() == place.resolve()
+        assert {stage: opened.key(stage) for stage in STAGES} == keys
+        again = taught(folder, teacher)
+        assert {stage: again.key(stage) for stage in STAGES} == keys
+        RunDirectory.open(run.path, ["evaluation.examples=12"])  # which writes the copy of the experiment again
+        if folder.exists() and folder.name == "project":
+            folder = folder.rename(tmp_path / "elsewhere")
+            run = RunDirectory.open(folder / "run")
+    changed_one = RunDirectory.open(run.path, [f"training.distillation.teacher={tmp_path / 'other.parquet'}"])
+    assert changed_one.key("retrain") != keys["retrain"], "another teacher is another student"
+
+
+def test_a_teacher_stays_where_it_is_if_the_run_moves_alone(tmp_path):
+    folder = tmp_path / "project"
+    (folder / "data").mkdir(parents=True)
+    (folder / "logits.parquet").write_bytes(b"")
+    key = taught(folder, "logits.parquet").key("retrain")
+    (folder / "run").rename(tmp_path / "run")
+    opened = RunDirectory.open(tmp_path / "run")
+    assert Path(opened.experiment.training.distillation.teacher) == folder / "logits.parquet"
+    assert opened.key("retrain") == key

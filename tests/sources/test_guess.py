@@ -113,3 +113,15 @@ def test_a_place_in_spanish_is_what_was_collected_together(tmp_path):
     found = guess(tmp_path / "t.csv")
     assert found.values["split"] == {"method": "group", "group": "Localidad"}
     assert "its name" in found.reasons["image"]
+
+
+def test_what_init_writes_can_be_read_where_half_a_place_is_missing(tmp_path):
+    """An O that may be Ost or Ouest leaves a latitude alone, which a place cannot be."""
+    rows = [f"{n}.png,{'abc'[n % 3]},48°{n % 50}'N,16°{n % 50}'O,{n % 24}:{n % 60:02d}" for n in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["img,species,Lat,Lon,time", *rows]))
+    found = guess(tmp_path / "t.csv")
+    assert found.values["columns"] == {"Lat": "ignored", "Lon": "ignored", "time": "hour"}
+    assert "the O of 60 values" in found.reasons["columns.Lon"] and "needs a longitude" in found.reasons["columns.Lat"]
+    for half in (["img,species,lat", *(f"{n}.png,{'abc'[n % 3]},{48 + n / 60}" for n in range(60))],):
+        (tmp_path / "t.csv").write_text("\n".join(half))
+        assert guess(tmp_path / "t.csv").values["columns"] == {"lat": "ignored"}
