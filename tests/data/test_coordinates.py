@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from damage import tries
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +43,7 @@ def test_what_is_no_latitude_or_two_is_none(text):
     assert np.isnan(parse_degrees(text, "latitude"))
 
 
+@tries(100)
 @given(st.integers(0, 89), st.integers(0, 59), st.integers(0, 59), st.sampled_from("NS"), st.sampled_from("'′’"))
 def test_any_whole_seconds_come_back(degrees, minutes, seconds, letter, prime):
     text = f"{degrees}°{minutes:02d}{prime}{seconds:02d}{2 * prime}{letter}"
@@ -49,6 +51,7 @@ def test_any_whole_seconds_come_back(degrees, minutes, seconds, letter, prime):
     assert told == (3600 * degrees + 60 * minutes + seconds) * (1 if letter == "N" else -1)
 
 
+@tries(100)
 @given(st.text(max_size=12))
 def test_any_text_is_an_angle_or_none(text):
     angle = parse_angle(text)

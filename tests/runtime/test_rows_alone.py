@@ -24,8 +24,8 @@ from bioautoml_nni.serve.app import create_app
 from bioautoml_nni.utils.errors import DataError
 
 ROLES = {
-    "trap": "categorical", "mass": "numeric", "day": "date", "caught": "hour", "lat": "latitude", "lon": "longitude",
-    "cover": "fraction", "note": "text",
+    "trap": "categorical", "mass": "numeric", "day": "date", "caught": "hour", "emptied": "hour", "lat": "latitude",
+    "lon": "longitude", "cover": "fraction", "note": "text",
 }  # fmt: skip
 TRAINING = pd.DataFrame(
     {
@@ -33,7 +33,8 @@ TRAINING = pd.DataFrame(
         "mass": ["1,5", "2,25", "10", "1.000,5"] * 3,
         "day": ["13/06/2016", "03/04/2016", "", "2016-07-01 10:30"] * 3,
         "caught": ["23:30", "11 pm", "6", ""] * 3,
-        "lat": ["50,1", "-3", "0", "89,9"] * 3,
+        "emptied": ["0630", "2130", "", "1215"] * 3,
+        "lat": ["50°06'N", "3 0.0 S", "0", "N89,9"] * 3,
         "lon": ["8,5", "170", "0", "-12"] * 3,
         "cover": ["0,1", "0,9", "1", "0"] * 3,
         "note": ["on bark", "NA", "leaf of oak", ""] * 3,
@@ -43,6 +44,7 @@ TRAINING = pd.DataFrame(
 WARTS = [
     "", "7", "007", "7.0", "NA", "nan", "x", "1,5", "1.5", "1,234", "1.234", "03/04/2016", "06/13/2016", "2016",
     "23:30", "1e400", "-1", "inf", " 12 ", "12345678901234567", "2016-07-01T10:30Z", "42534",
+    "48°12'30\"N", "16°22′O", "0930",
 ]  # fmt: skip
 
 
