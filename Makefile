@@ -69,6 +69,7 @@ docs-serve: docs
 pictures: install
 	test -d runs/sample/export || $(BIN)/bioautoml export runs/sample --int8
 	$(BIN)/python docs/_make/pictures.py runs/sample
+	$(BIN)/python docs/_make/web_ui.py
 
 bench: install
 	$(BIN)/python benchmarks/search_step.py

@@ -1,6 +1,6 @@
 """`make pictures`: the images of README and documentation, from a finished run and its export.
 
-    python docs/_make/pictures.py RUN [--web-ui SCREENSHOT]
+    python docs/_make/pictures.py RUN
 
 RUN is a run with an export (`make demo`, then `bioautoml export runs/sample`). Every image is made again from what it
 holds, the leaderboard from benchmarks/results/sample_compare.csv; Chromium takes the screenshots.
@@ -137,9 +137,6 @@ def test_images(run: Path, count: int) -> list[Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument(
-        "--web-ui", type=Path, help="screenshot of NNI's web UI, as the browser test leaves in artifacts/"
-    )
     given = parser.parse_args()
     for name, drawing in DIAGRAMS.items():
         (IMAGES / f"{name}.svg").write_text(drawing() + "\n", encoding="utf-8")
@@ -158,8 +155,6 @@ def main() -> None:
             of_the_service(browser, given.run / "export", test_images(given.run, 3))
         leaderboard(browser)
         browser.close()
-    if given.web_ui is not None:
-        small(given.web_ui.read_bytes(), IMAGES / "web-ui.png")
     for path in sorted(IMAGES.iterdir()):
         print(f"{path.name:<18} {path.stat().st_size / 1000:6.1f} kB")
 
