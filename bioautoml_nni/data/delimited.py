@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TextIO
 
-from .headers import MAX_TITLES, are_names, filled
+from .headers import MAX_TITLES, are_names, are_row_names, filled
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 CANDIDATES = (",", ";", "\t", "|")
+SPACE = " "
+BY_SPACES: Mapping[str, Any] = {"delimiter": SPACE, "skipinitialspace": True}
 RARE = ("\x1f", "~", "^", "#", ":")
 """Separators of files that none of `CANDIDATES` divides: each line has to have as many of them as the header."""
 HEAD = 200
@@ -88,6 +90,8 @@ def find_form(file: TextIO | Any, kind: str, header_row: int | None = None) -> t
         titles = tuple(line.strip() for line in head[:above] if line.strip())
         separator, skipped = _separator(head[above:], preferred), skipped + above
         notes += [f"its fields are separated by {separator!r}."] if separator != preferred else []
+    if separator == SPACE:
+        return TextForm(separator, skipped, {"skipinitialspace": True}, titles), notes
     return TextForm(separator, skipped, _quoting(file, separator, skipped, notes), titles), notes
 
 
@@ -100,7 +104,24 @@ def _separator(head: Sequence[str], preferred: str) -> str:
     exact = {candidate: _width(head[:-1] or head, candidate) for candidate in RARE}
     if fits[best][1] < 2 and max(exact.values()) > 1:
         best = max(exact, key=lambda candidate: exact[candidate])
-    return best
+    width = exact[best] if best in exact else fits[best][1]
+    return SPACE if width < 2 and _are_spaced(head) else best
+
+
+def _are_spaced(head: Sequence[str]) -> bool:
+    """Whether spaces separate fields, as R writes them by default, or as columns of a report are aligned.
+
+    All lines have as many fields as the header, or one more, a row's number; and the names are quoted or three, which
+    no list of names of two words looks like.
+    """
+    try:
+        rows = [row for row in csv.reader((line.strip() for line in head), **BY_SPACES) if row]
+    except csv.Error:
+        return False
+    if len(rows) < 2 or len({len(row) for row in rows[1:]}) > 1:
+        return False
+    width, quoted = len(rows[0]), head[0].lstrip().startswith('"') and '" "' in head[0]
+    return width > (1 if quoted else 2) and (len(rows[1]) == width or are_row_names(rows))
 
 
 def _title_lines(head: Sequence[str], preferred: str) -> int:

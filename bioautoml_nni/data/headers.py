@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
@@ -92,6 +92,26 @@ def _below_pairs(rows: Sequence[Row], held: Sequence[dict[int, str]]) -> int:
 def filled(cells: Sequence[Any]) -> dict[int, str]:
     """Return the texts of cells that hold something, by place; what is no text is shown as one."""
     return {place: str(cell).strip() for place, cell in enumerate(cells) if cell is not None and str(cell).strip()}
+
+
+def with_row_names(rows: Iterator[Row], note: Callable[[str], None]) -> Iterator[Row]:
+    """Return rows whose header has an empty name in front, if they begin with their number and it lacks a name for it.
+
+    Args:
+        note: is told if so.
+    """
+    first = list(islice(rows, LOOKED_AT))
+    if are_row_names([cells for _, cells in first]):
+        note("its rows begin with their number, which the header does not name, as R writes them")
+        first[0] = (first[0][0], ["", *first[0][1]])
+    return chain(first, rows)
+
+
+def are_row_names(rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether all rows have one field more than the header, the first one, which counts them."""
+    if len(rows) < 2 or any(len(row) != len(rows[0]) + 1 for row in rows[1:]):
+        return False
+    return [row[0] for row in rows[1:]] == [str(number) for number in range(1, len(rows))]
 
 
 def are_names(header: dict[int, str], below: Sequence[dict[int, str]]) -> bool:

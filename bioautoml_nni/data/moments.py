@@ -87,7 +87,9 @@ TIDIED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\[[\w/+-]+\]$"), ""),  # the name of a zone
     (re.compile(r"^(\d{4})-00-00$"), r"\1"),  # unknown months and days
     (re.compile(r"^(\d{4}-\d{2})-00$"), r"\1"),
-    (re.compile(r"^1er\b"), "1"),
+    (re.compile(r"^1(?:er|º|°|ª)(?=\s)"), "1"),
+    (re.compile(r"^(\d{4})年(\d{1,2})月(\d{1,2})日"), r"\1-\2-\3"),
+    (re.compile(r"(\s\d{1,2})\.(\d{2})\s*([aApP]\.?\s?[mM]\.?)$"), r"\1:\2 \3"),
     (re.compile(r"^(\d{4})\s?[-–]\s?(\d{4})$"), r"\1/\2"),  # stretches of time
     (re.compile(r"^(\S+[./]\d{4})[-–](\d{1,2}[./]\S*\d{4})$"), r"\1 - \2"),
     (re.compile(r"^(\d{1,2}[./\s]+[^\W\d_]+\.?)\s*-\s*(\d{1,2}[./\s]+[^\W\d_]+[./\s]+(\d{4}))$"), r"\1 \3 - \2"),

@@ -16,7 +16,9 @@ import pandas as pd
 from ..registry import suggestion
 from ..utils.errors import DataError
 from .manifest import Manifest, Role
+from .moments import COMPACT, DateForm, parse_moment
 from .remark import Answer, ColumnFinding, Level, Remark
+from .tables import cell_text
 from .times import SHARE, decide_form, is_time, time_share
 
 DATE = re.compile(
@@ -45,6 +47,12 @@ SIZE = re.compile(
 FRACTION = re.compile(r"(^|_)(fraction|share|ratio|proportion|cover|anteil|proporcion|proporcao)(_|$)")
 """Names of columns as `plain_name` gives them, in English, German, French, Spanish and Portuguese."""
 MAX_CATEGORIES = 50
+MEASURED = re.compile(
+    r"^\s*[~<>≈]?\s*(?:ca\.?|circa)?\s*[+-]?\d+(?:[.,]\d+)?\s*(?:[nmcdkµμu]?m|[kmµμu]?g|[cm]?l|mm[²2³3]|m[²2³3]|%|°C?|\?)?\s*$"
+)
+"""A number, perhaps with a unit or a doubt."""
+PLAIN_NUMBER = re.compile(r"^\s*[+-]?\d+(?:[.,]\d+)?\s*$")
+MOSTLY = 0.8
 UNUSED = ("group", "ignored")
 """Roles whose columns no network reads."""
 COUNTED = {"excel": "days as spreadsheets do", "unix": "seconds since 1970", "unix_ms": "milliseconds since 1970"}
@@ -194,9 +202,25 @@ def infer_role(name: str, column: pd.Series, form: Mapping[str, str] | None = No
         return "hour", "its values are times of day"
     if is_time(values):
         return "date", "its values are dates"
+    told = _nearly_numbers(values)
     if len(values) < 2 * values.nunique() or values.nunique() > MAX_CATEGORIES:
-        return "ignored", f"{values.nunique()} different texts are an identifier or free text"
-    return "categorical", f"{values.nunique()} different texts"
+        return "ignored", f"{values.nunique()} different texts are an identifier or free text{told}"
+    return "categorical", f"{values.nunique()} different texts{told}"
+
+
+def _nearly_numbers(values: pd.Series) -> str:
+    """Return what is to be said of texts most of which are a number and something else, such as a unit."""
+    texts = values.astype(str)
+    begun = texts.str.match(MEASURED)
+    if begun.mean() < MOSTLY:
+        return ""
+    plain = texts.str.match(PLAIN_NUMBER)
+    odd = texts[~plain]
+    if odd.empty:
+        return ""
+    return (
+        f"; {int(begun.sum())} of {len(texts)} values hold a number, such as {odd.iloc[0]!r}: write it alone to use it"
+    )
 
 
 def _numeric_role(name: str, values: pd.Series, notation: str) -> tuple[Role, str]:
@@ -205,6 +229,8 @@ def _numeric_role(name: str, values: pd.Series, notation: str) -> tuple[Role, st
         return axis, "its values are degrees with a hemisphere"  # type: ignore[return-value]
     if DATE.search(name) and (serial := decide_form(values).form.serial):
         return "date", f"its name, and its values count {COUNTED[serial]}"
+    if DATE.search(name) and values.map(_is_compact_day).all():
+        return "date", "its name, and its values are days such as 20160613"
     if LATITUDE.search(name) and values.between(-90, 90).all():
         return "latitude", "its name and range"
     if HOUR_OF_DAY.search(name) and values.between(0, 24).all():
@@ -218,6 +244,11 @@ def _numeric_role(name: str, values: pd.Series, notation: str) -> tuple[Role, st
     if SIZE.search(name) and (values >= 0).all():
         return "size", "its name, and no value is negative"
     return "numeric", "its values are numbers"
+
+
+def _is_compact_day(value: float) -> bool:
+    text = cell_text(value) or ""
+    return COMPACT.match(text) is not None and parse_moment(text, DateForm()) is not None
 
 
 def pair_places(roles: dict[str, Role]) -> dict[str, str]:

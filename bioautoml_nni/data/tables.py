@@ -29,7 +29,7 @@ from ..utils.encodings import encoding_of, is_unicode, read_text
 from ..utils.errors import BioAutoMLError, DataError, RunDirectoryError
 from ..utils.own_files import WAY_OUT, reading, require_last_line
 from .delimited import SEPARATORS, find_form, require_text
-from .headers import Header, from_header
+from .headers import Header, from_header, with_row_names
 from .table_formats import (
     COLUMNAR,
     JSON_LINES,
@@ -194,6 +194,7 @@ class TableFile:
             empty: list[int] = []
             header, lines = from_header(_numbered(reader, form.skipped, empty), self.header_row)
             self._note_header(Header(header.row, (*form.titles, *header.titles)))
+            lines = with_row_names(lines, lambda text: self.notes.append(f"{self.path.name}: {text}."))
             yield from self._framed(lines, rows)
             if empty:
                 self.notes.append(

@@ -14,6 +14,7 @@ import pandas as pd
 
 from ..architecture.budgets import LARGEST_SIDE
 from ..artifacts.calibration import Calibration
+from ..data.column_names import with_names
 from ..data.decoding import ImageReference, decode, read_bytes, require_below
 from ..data.file_names import on_disk
 from ..data.image_files import Links
@@ -203,17 +204,20 @@ class Model:
             inputs["image"] = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         if self.uses_metadata:
             self.missing_columns = self.lacking(table)
-            encoded = self.preprocessor.transform(table)
+            encoded = self.preprocessor.transform(with_names(table, self.preprocessor.roles))
             inputs.update(numeric=encoded.numeric, categorical=encoded.categorical, mask=encoded.mask)
         return inputs
 
     def lacking(self, table: pd.DataFrame) -> list[str]:
         """Return the metadata columns that a table lacks."""
-        return [name for name in self.preprocessor.roles if name not in table] if self.uses_metadata else []
+        if not self.uses_metadata:
+            return []
+        there = with_names(table.head(0), self.preprocessor.roles)
+        return [name for name in self.preprocessor.roles if name not in there]
 
     def doubts(self, table: pd.DataFrame) -> list[tuple[str, str, str]]:
         """Return column, what is wrong and text of each value that cannot be read or is not a category of training."""
-        return self.preprocessor.doubts(table) if self.uses_metadata else []
+        return self.preprocessor.doubts(with_names(table, self.preprocessor.roles)) if self.uses_metadata else []
 
     @property
     def embeds(self) -> bool:

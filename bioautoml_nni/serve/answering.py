@@ -16,6 +16,7 @@ import pandas as pd
 from fastapi import HTTPException
 
 from .._version import __version__
+from ..data.column_names import same_names
 from ..data.decoding import decode
 from ..runtime import Decisions, Model
 from ..runtime.doubts import SHOWN, Doubts
@@ -126,7 +127,8 @@ class Service:
         known = set(self.model.preprocessor.roles) if self.model.uses_metadata else set()
         unread: dict[str, None] = {}
         for specimen in specimens:
-            unread.update(dict.fromkeys(name for name in specimen.metadata if name not in known))
+            same = same_names(known, specimen.metadata)
+            unread.update(dict.fromkeys(name for name in specimen.metadata if name not in known and name not in same))
             doubts.add(self.model.doubts(pd.DataFrame([specimen.metadata], index=[0])))
         found = [self.model.brand] if self.model.brand else []
         if unread:

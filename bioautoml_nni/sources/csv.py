@@ -8,6 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
+from ..data.column_names import same_names
 from ..data.finding import ImageFinder
 from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, as_strings
@@ -90,6 +91,7 @@ class CsvSource:
         image_root = joined(self.root, self.image_root)
         if not image_root.is_dir():
             raise DataError(f"{image_root}: there is no such image folder; check data.root and data.image_root.")
+        raw = self._with_given_names(raw, notes)
         self._require_columns(raw, path, notes)
         raw = self._without_our_names(raw, notes)
         labels = as_strings(raw[self.label])
@@ -165,6 +167,16 @@ class CsvSource:
         notes.append(f"Columns {', '.join(ours)} are read as {', '.join(renamed.values())}.")
         self.columns = {renamed.get(name, name): role for name, role in self.columns.items()}
         return raw.rename(columns=renamed)
+
+    def _with_given_names(self, raw: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+        """Give columns the names that the experiment has for them where they differ in Unicode form or spaces alone."""
+        own = [name for name in (self.label, self.image, self.id) if name is not None]
+        wanted = [*own, *self.columns, *self.date_order, *self.hour_form, *self.identifiers]
+        found = same_names(wanted, raw.columns)
+        notes += [
+            f"Column {name!r} is written with other spaces or letters' forms in the table." for name in found.values()
+        ]
+        return raw.rename(columns=found)
 
     def _require_columns(self, raw: pd.DataFrame, path: Path, notes: list[str]) -> None:
         named = {"data.label": self.label}

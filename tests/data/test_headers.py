@@ -124,3 +124,31 @@ def test_what_a_workbook_hides_is_said(tmp_path):
     assert "its first sheet 'specimens' is read, of Sheet, specimens (Sheet hidden)" in said
     assert "1 rows or columns are hidden" in said
     assert read_table(tmp_path / "t.xlsx", sheet="Sheet")["old"].tolist() == ["1"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"image" "label" "size"\n"1" "a.jpg" "Apis mellifera" 3.5\n"2" "b.jpg" "Bombus" NA\n',
+        "image\tlabel\tsize\n1\ta.jpg\tApis mellifera\t3.5\n2\tb.jpg\tBombus\tNA\n",
+    ],
+)
+def test_row_names_of_r_shift_no_column(tmp_path, text):
+    (tmp_path / "t.txt").write_text(text)
+    notes = []
+    found = read_table(tmp_path / "t.txt", notes=notes)
+    assert found["image"].tolist() == ["a.jpg", "b.jpg"] and found["label"].tolist() == ["Apis mellifera", "Bombus"]
+    assert found["size"].tolist() == ["3.5", "NA"] and "begin with their number" in " ".join(notes)
+
+
+def test_rows_that_are_longer_for_another_reason_are_refused(tmp_path):
+    (tmp_path / "t.csv").write_text("image,label\na.jpg,Apis mellifera, Linnaeus\nb.jpg,Apis cerana, Fabricius\n")
+    with pytest.raises(DataError, match="line 2 has 3 fields"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_spaces_separate_columns_that_are_aligned_and_no_names_of_two_words(tmp_path):
+    (tmp_path / "t.txt").write_text("image   label  size\na.jpg   ant    3.5\nb.jpg   bee    4.5\n")
+    assert read_table(tmp_path / "t.txt").to_numpy().tolist() == [["a.jpg", "ant", "3.5"], ["b.jpg", "bee", "4.5"]]
+    (tmp_path / "t.txt").write_text("scientific name\nApis mellifera\nBombus terrestris\n")
+    assert read_table(tmp_path / "t.txt")["scientific name"].tolist() == ["Apis mellifera", "Bombus terrestris"]

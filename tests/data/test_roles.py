@@ -162,3 +162,22 @@ def test_a_place_that_is_not_used_is_named():
     )  # fmt: skip
     *_, inferred = decide({"lat": "pass", "mass": "pass"}, {"mass": "size"}).remarks
     assert inferred.level == "note" and inferred.plain == remark.plain
+
+
+@pytest.mark.parametrize(
+    ("texts", "odd"),
+    [
+        (["3.5 mm", "4,2 mm"], "3.5 mm"), (["~5", "6"], "~5"), (["5,0 %", "6 %"], "5,0 %"),
+        (["1.5", "2", "3", "ca. 4"], "ca. 4"),
+        (["12a", "13b"], None), (["ja", "nein"], None),
+    ],
+)  # fmt: skip
+def test_numbers_with_something_beside_them_are_said(texts, odd):
+    role, reason = infer_role("x", pd.Series(texts * 4))
+    assert role == "categorical" and (f"such as {odd!r}: write it alone" in reason if odd else "write it" not in reason)
+
+
+def test_days_without_signs_between_are_dates_by_their_name():
+    days = pd.Series([20160601, 20160602, 20160713] * 2)
+    assert infer_role("date", days)[0] == "date" and infer_role("key", days)[0] == "numeric"
+    assert infer_role("date", days + 40)[0] == "numeric", "no month has 41 days"

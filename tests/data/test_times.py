@@ -177,3 +177,11 @@ def test_any_day_of_any_century(day, form):
 def test_any_text_is_a_moment_or_none(text):
     moment = parse_moment(text, DateForm("day_first"))
     assert moment is None or 1000 <= moment.stamp.year < 3000
+
+
+@pytest.mark.parametrize(
+    ("text", "stamp"),
+    [("01.06.2016 9.30 pm", "2016-06-01 21:30"), ("1º de maio de 2016", "2016-05-01"), ("2016年6月1日", "2016-06-01")],
+)
+def test_days_as_other_countries_write_them(text, stamp):
+    assert parse_moment(text, DateForm("day_first")).stamp == pd.Timestamp(stamp)

@@ -101,6 +101,16 @@ cells = st.sampled_from(WARTS) | st.text("0123456789.,-/: TZeE%ab", max_size=10)
 tables = st.lists(st.fixed_dictionaries(dict.fromkeys(ROLES, cells)), min_size=2, max_size=9)
 
 
+def test_columns_are_known_by_their_names_whatever_their_spaces_and_accents(model, client):
+    """A table that was made on another machine says é in two letters, and a service's client may, too."""
+    table = TRAINING.rename(columns={"note": "note\u00a0"})
+    np.testing.assert_array_equal(model.logits(None, table), model.logits(None, TRAINING))
+    assert not model.lacking(table) and model.doubts(table) == model.doubts(TRAINING)
+    row = {"trap": "007", "note\u00a0": "on bark"}
+    asked = {"source_images": [{"id": "a", "url": "data:,", "metadata": row}]}
+    assert not [text for text in client.post("/process", json=asked).json().get("warnings", []) if "note" in text]
+
+
 @pytest.fixture(scope="module")
 def client(model):
     with TestClient(create_app(model), base_url="http://127.0.0.1") as served:
