@@ -1,5 +1,6 @@
 """A model of images that needs no training: its logits are the means of the three colours."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,37 @@ from onnx import TensorProto, helper
 
 from bioautoml_nni.artifacts.calibration import Calibration
 from bioautoml_nni.runtime import Model
+from bioautoml_nni.runtime.model import DESCRIPTIONS, FORMAT
+from bioautoml_nni.utils.atomic import write_json
 
 
 def colour_model(folder: Path, size: int = 16) -> Model:
     """Return a model that calls an image by its strongest colour."""
     folder.mkdir(parents=True, exist_ok=True)
+    session = onnxruntime.InferenceSession(colour_graph(size), providers=["CPUExecutionProvider"])
+    info = {"name": "colours", "rank": "label", "modalities": ["image"], "brand": "", "parameters": 0, "sha256": {}}
+    calibration = Calibration(temperature=1.0)
+    classes = pd.DataFrame({"index": [0, 1, 2], "name": ["ant", "bee", "cicada"]})
+    preprocessing = {"image": {"size": size}, "metadata": {"version": 2, "roles": {}, "fields": []}}
+    return Model(folder, info, preprocessing, calibration, classes, session)
+
+
+def write_colour_model(folder: Path, size: int = 16) -> Path:
+    """Write such a model as an export and return its folder."""
+    model = colour_model(folder, size)
+    (folder / "model.onnx").write_bytes(colour_graph(size))
+    model.classes.to_csv(folder / "classes.csv", index=False)
+    model.calibration.write(folder / "calibration.json")
+    preprocessing = {"image": model.image, "metadata": {"version": 2, "roles": {}, "fields": []}}
+    write_json(folder / "preprocessing.json", preprocessing)
+    names = ("model.onnx", *DESCRIPTIONS)
+    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    write_json(folder / "export.json", {**model.info, "format": FORMAT, "sha256": digests})
+    return folder
+
+
+def colour_graph(size: int) -> bytes:
+    """Return the network: the mean of each colour."""
     nodes = [
         helper.make_node("Cast", ["image"], ["colours"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["colours", "axes"], ["logits"], keepdims=0),
@@ -27,9 +54,4 @@ def colour_model(folder: Path, size: int = 16) -> Model:
         opset_imports=[helper.make_opsetid("", 18)],
         ir_version=8,
     )
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    info = {"name": "colours", "rank": "label", "modalities": ["image"], "brand": "", "parameters": 0, "sha256": {}}
-    calibration = Calibration(temperature=1.0)
-    classes = pd.DataFrame({"index": [0, 1, 2], "name": ["ant", "bee", "cicada"]})
-    preprocessing = {"image": {"size": size}, "metadata": {"version": 2, "roles": {}, "fields": []}}
-    return Model(folder, info, preprocessing, calibration, classes, session)
+    return bytes(graph.SerializeToString())

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
+from . import shared
 from .shared import DEPLOY, Overrides, RunPath, app, console, given_place
+
+if TYPE_CHECKING:
+    from ..runtime.request import Outcome
 
 
 @app.command(rich_help_panel=DEPLOY)
@@ -96,6 +100,8 @@ def predict(
         typer.Option("--shard", help="Make only this share, such as 2/8, for a cluster; all share --output's folder."),
     ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Put the shards together, once all are there.")] = False,
+    cluster: shared.ClusterAddress = None,
+    shards: shared.ClusterShards = None,
     missing: Annotated[
         list[str] | None, typer.Option(help="Text that means that a value is missing, such as NA; may be repeated.")
     ] = None,
@@ -121,6 +127,7 @@ def predict(
 
     if shard is not None and merge:
         raise DataError("--merge: puts shards together that are there; give it without --shard.")
+    shared.require_apart(cluster, shards, {"--shard": shard is not None, "--merge": merge})
     names = None if species_list is None else tuple(read_names(species_list))
     request = Request(
         source, output, image_column, image_root, group, logits, sort_into, link, names, threshold, coverage,
@@ -128,12 +135,31 @@ def predict(
         "anywhere" if follow_links else "inside", None if shard is None else Shard.parse(shard), merge, sheet,
         header_row, encoding,
     )  # fmt: skip
-    loaded = Model.load(model, "model_int8.onnx" if int8 else "model.onnx")
+    file = "model_int8.onnx" if int8 else "model.onnx"
+    loaded = Model.load(model, file)
     if loaded.brand:
         console.print(f"[bold red]{escape(loaded.brand)}")
+    if cluster is not None:
+        from ..runtime.clustered import made_by_cluster
+
+        request = made_by_cluster(loaded, file, request, cluster, shards, console)
     with make_progress(console) as progress:
         task = progress.add_task("predict", total=None, note="")
         outcome = predict_all(loaded, request, lambda count: progress.advance(task, count))
+    _tell_prediction(outcome, output, shard)
+    if shard is not None:
+        console.print("Next: when all shards are there, the same command with --merge in place of --shard.")
+        return
+    further = (
+        "sort by confidence and look at the lowest" if threshold else "--threshold 0.8 leaves open what is not sure"
+    )
+    console.print(
+        f"Next: {further}; bioautoml serve {model} names images in the browser.", highlight=False, soft_wrap=True
+    )
+
+
+def _tell_prediction(outcome: Outcome, output: Path, shard: str | None) -> None:
+    """Print what came of a prediction, or of a shard of it."""
     if outcome.missing_columns:
         columns = ", ".join(outcome.missing_columns)
         console.print(f"[yellow]warning:[/] answered without these metadata columns: {escape(columns)}.")
@@ -142,17 +168,8 @@ def predict(
     parts = [f"{outcome.rows} rows"]
     parts += [f"{outcome.failed} unreadable (see column error)"] if outcome.failed else []
     parts += [f"{outcome.unsure} unsure"] if outcome.unsure else []
-    if shard is not None:
-        console.print(f"Made shard {shard} of {output}: {', '.join(parts)}.", highlight=False, soft_wrap=True)
-        console.print("Next: when all shards are there, the same command with --merge in place of --shard.")
-        return
-    console.print(f"Wrote {output}: {', '.join(parts)}.", highlight=False, soft_wrap=True)
-    further = (
-        "sort by confidence and look at the lowest" if threshold else "--threshold 0.8 leaves open what is not sure"
-    )
-    console.print(
-        f"Next: {further}; bioautoml serve {model} names images in the browser.", highlight=False, soft_wrap=True
-    )
+    done = f"Wrote {output}" if shard is None else f"Made shard {shard} of {output}"
+    console.print(f"{done}: {', '.join(parts)}.", highlight=False, soft_wrap=True)
 
 
 @app.command(rich_help_panel=DEPLOY)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .shared import STAGES, NewRun, Overrides, app, console
+from .shared import STAGES, ClusterAddress, ClusterShards, NewRun, Overrides, app, console, require_apart
 
 
 @app.command(rich_help_panel=STAGES)
@@ -21,24 +21,35 @@ def prepare(
             "--shard", help="Only put this share of the images, such as 2/8, into the cache; all share cache.folder."
         ),
     ] = None,
+    cluster: ClusterAddress = None,
+    shards: ClusterShards = None,
     overrides: Overrides = None,
 ) -> None:
-    """Prepare the data of an experiment, or let a cluster fill the image cache first, with --shard.
+    """Prepare the data of an experiment; --cluster or --shard let many machines fill the caches.
 
     A shard writes no run. A stopped one goes on when it is given again, and `prepare` and `run` use what is there.
 
-    Example: bioautoml prepare my-data/experiment.yml --shard 2/8
+    Example: bioautoml prepare my-data/experiment.yml --cluster local
     """
     from ..utils.errors import DataError
     from .main import _execute, _opened
 
+    require_apart(cluster, shards, {"--shard": shard is not None})
     if shard is not None:
         if output is not None:
             raise DataError("--output: a shard fills the caches and writes no run; leave it out.")
         _prepare_shard(experiment, shard, overrides or [])
         return
     directory = _opened(experiment, output, False, overrides or [])
+    if cluster is not None:
+        from ..stages.prepare_cluster import prepare_on_cluster
+
+        prepare_on_cluster(directory.experiment, cluster, shards, console)
     _execute(directory, ["prepare"])
+    if cluster is not None:
+        from ..stages.prepare_cluster import take_over_features
+
+        take_over_features(directory)
     console.print(f"Next: bioautoml run {directory.path}", highlight=False, soft_wrap=True)
 
 

@@ -65,6 +65,32 @@ RunPath = Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a dotted key; may be repeated.")
 ]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="local|ADDRESS",
+        help="Let Ray make the shards: on the cores of this machine, or on the cluster at ADDRESS.",
+    ),
+]
+ClusterShards = Annotated[
+    int | None,
+    typer.Option("--shards", min=1, help="Number of shards of --cluster.", show_default="one for each CPU"),
+]
+
+
+def require_apart(cluster: str | None, shards: int | None, alone: dict[str, bool]) -> None:
+    """Check the options of a cluster, beside those that share work by hand.
+
+    Raises:
+        DataError: if they contradict each other.
+    """
+    from ..utils.errors import DataError
+
+    for option in [option for option, given in alone.items() if given and cluster is not None]:
+        raise DataError(f"--cluster: makes all shards and puts them together; give it without {option}.")
+    if shards is not None and cluster is None:
+        raise DataError("--shards: is the number of shards of --cluster; give both, or one share by --shard.")
 
 
 def tell_renamed() -> None:

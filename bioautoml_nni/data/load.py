@@ -48,14 +48,15 @@ def load_manifest(experiment: Experiment) -> Manifest:
     return with_classes(manifest, settings)
 
 
-def image_store(experiment: Experiment, image_root: Path, size: int) -> ImageStore:
+def image_store(experiment: Experiment, image_root: Path, size: int, workers: int | None = None) -> ImageStore:
     """Return the image cache that an experiment uses.
 
     Args:
         size: edge of the images; see `image_size`.
+        workers: number of threads; as many as there are CPUs if None.
     """
     cache = experiment.cache
-    return ImageStore(image_root, size, cache.folder, cache.max_gb, links=experiment.data.links)
+    return ImageStore(image_root, size, cache.folder, cache.max_gb, workers, experiment.data.links)
 
 
 def image_size(experiment: Experiment, image_root: Path, references: Sequence[str]) -> int:

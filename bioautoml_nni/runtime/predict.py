@@ -22,6 +22,7 @@ from ..utils.places import require_folder, require_place
 from ..utils.remote import RemotePath
 from ..utils.shard import Shard
 from .answers import Answers, groups_path
+from .decisions import Decisions
 from .doubts import Doubts
 from .model import Model
 from .request import EMBEDDING, FAILURE, INPUT, LOGIT, OWN_IMAGE, Outcome, Request
@@ -39,17 +40,9 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
     Raises:
         DataError: for a source, column, list or output that cannot be used.
     """
-    if request.embeddings and not model.embeds:
-        raise DataError("--embeddings: this model reads metadata alone; it has no embedding of images.")
-    level = None if request.coverage is None else model.coverage_level(request.coverage)
-    model.links = request.links
-    decisions = model.decisions(threshold=request.threshold, species_list=request.species_list, level=level)
-    root, column = _places(model, request)
-    _require_places(model, request)
-    parts = request.output.with_name(request.output.name + ".parts")
-    _check_columns(request, column)
-    key = _key(model, request)
-    shards = Shards(parts, key)
+    decisions, root, column = _checked(model, request)
+    shards = Shards(parts_of(request), _key(model, request))
+    parts, key = shards.parts, shards.key
     work = _Work(model, request, root, column, parts, advance)
     if request.shard is not None:
         with shards.working(request.shard):
@@ -68,6 +61,38 @@ def predict(model: Model, request: Request, advance: Callable[[int], None] = lam
     Answers(model, decisions, request, root, column, work.finder, work.outcome).write(files)
     shutil.rmtree(parts)
     return work.outcome
+
+
+def shards_of(model: Model, request: Request) -> Shards:
+    """Return the shards of a request that can be answered.
+
+    Raises:
+        DataError: see `predict`.
+    """
+    _checked(model, request)
+    return Shards(parts_of(request), _key(model, request))
+
+
+def parts_of(request: Request) -> Path:
+    """Return the folder in which the parts of a prediction gather."""
+    return request.output.with_name(request.output.name + ".parts")
+
+
+def _checked(model: Model, request: Request) -> tuple[Decisions, Path, str | None]:
+    """Return how a request is to be answered, the image root and the image column.
+
+    Raises:
+        DataError: if it cannot be answered.
+    """
+    if request.embeddings and not model.embeds:
+        raise DataError("--embeddings: this model reads metadata alone; it has no embedding of images.")
+    level = None if request.coverage is None else model.coverage_level(request.coverage)
+    model.links = request.links
+    decisions = model.decisions(threshold=request.threshold, species_list=request.species_list, level=level)
+    root, column = _places(model, request)
+    _require_places(model, request)
+    _check_columns(request, column)
+    return decisions, root, column
 
 
 class _Work:
@@ -157,7 +182,7 @@ def _require_places(model: Model, request: Request) -> None:
         raise DataError(f"--sort-into {request.sort_into}: this model reads metadata alone; there is nothing to sort.")
     if request.link and isinstance(request.image_root or request.source, RemotePath):
         raise DataError("--link: images of a URL can only be copied; leave it out.")
-    parts = request.output.with_name(request.output.name + ".parts")
+    parts = parts_of(request)
     if parts.exists() and not parts.is_dir():
         raise DataError(
             f"{parts}: is a file where the parts of the answers go; move it away or choose another --output."

@@ -27,6 +27,22 @@ class Shards:
         self.parts = parts
         self.key = key
 
+    @property
+    def count(self) -> int | None:
+        """Number of shards that the folder tells of, None if it holds none."""
+        known = self._known()
+        return None if known is None else int(known["count"])
+
+    def open(self, shard: Shard) -> None:
+        """Note how many shards there are.
+
+        Raises:
+            DataError: if the folder holds parts of another prediction, or of another number of shards.
+        """
+        self.parts.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.parts / "open.lock"):
+            self._require_fitting(shard)
+
     @contextmanager
     def working(self, shard: Shard) -> Iterator[None]:
         """Claim a shard, and note it as done if nothing goes wrong in it.
@@ -34,15 +50,14 @@ class Shards:
         Raises:
             DataError: if it is done or at work, or the folder holds parts of another prediction.
         """
-        self.parts.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.parts / "open.lock"):
-            self._require_fitting(shard)
+        self.open(shard)
+        mark = shard_mark(self.parts, shard)
         try:
             with FileLock(self.parts / f"shard-{shard.number}.lock", timeout=0):
-                if self._mark(shard).is_file():
+                if mark.is_file():
                     raise DataError(f"--shard {shard}: is complete; when all are, give --merge in place of --shard.")
                 yield
-                write_json(self._mark(shard), str(shard))
+                write_json(mark, str(shard))
         except Timeout as error:
             raise DataError(f"--shard {shard}: another process works on it; give each shard once.") from error
 
@@ -61,7 +76,7 @@ class Shards:
                 "same); give the command of the shards, or remove that folder."
             )
         every = [Shard(number, known["count"]) for number in range(1, known["count"] + 1)]
-        missing = [str(shard) for shard in every if not self._mark(shard).is_file()]
+        missing = [str(shard) for shard in every if not shard_mark(self.parts, shard).is_file()]
         if missing:
             named = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
             raise DataError(f"--merge: of {known['count']} shards {named} {_are(missing)} missing; run --shard first.")
@@ -77,17 +92,26 @@ class Shards:
                 f"{self.parts}: holds shards of a prediction; give --shard or --merge, or remove that folder."
             )
 
-    def _require_fitting(self, shard: Shard) -> None:
+    def require_own(self) -> None:
+        """Check that the folder holds nothing but shards of this prediction.
+
+        Raises:
+            DataError: if it does.
+        """
         known = self._known()
-        if known is None:
-            if any(self.parts.glob("*.parquet")):
-                raise DataError(f"{self.parts}: holds a stopped prediction; give its command again, or remove it.")
-            write_json(self.parts / "shards.json", {"key": self.key, "count": shard.count})
-        elif known["key"] != self.key:
+        if known is None and any(self.parts.glob("*.parquet")):
+            raise DataError(f"{self.parts}: holds a stopped prediction; give its command again, or remove it.")
+        if known is not None and known["key"] != self.key:
             raise DataError(
                 f"{self.parts}: holds shards that answer another question (model, data or options are not the same); "
                 "choose another --output, or remove that folder."
             )
+
+    def _require_fitting(self, shard: Shard) -> None:
+        self.require_own()
+        known = self._known()
+        if known is None:
+            write_json(self.parts / "shards.json", {"key": self.key, "count": shard.count})
         elif known["count"] != shard.count:
             raise DataError(
                 f"--shard {shard}: the others in {self.parts} are of {known['count']}; give --shard "
@@ -101,8 +125,10 @@ class Shards:
             return None
         return found if isinstance(found, dict) and {"key", "count"} <= found.keys() else None
 
-    def _mark(self, shard: Shard) -> Path:
-        return self.parts / f"shard-{shard.number}.done"
+
+def shard_mark(parts: Path, shard: Shard) -> Path:
+    """Return the file that is there once a shard is done."""
+    return parts / f"shard-{shard.number}.done"
 
 
 def _are(names: list[str]) -> str:

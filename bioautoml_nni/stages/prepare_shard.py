@@ -24,6 +24,7 @@ from ..data.image_store import ImageStore
 from ..data.labels import learnable, named_settings
 from ..data.load import LOOK, image_store, known_image_size, load_manifest
 from ..data.manifest import IMAGE
+from ..features.request import FeatureRequest
 from ..features.store import FeatureStore
 from ..registry import get
 from ..utils.atomic import write_json
@@ -55,22 +56,21 @@ class PreparedShard:
     looked: bool
 
 
-def prepare_shard(experiment: Experiment, shard: Shard, console: Console) -> PreparedShard:
+def prepare_shard(experiment: Experiment, shard: Shard, console: Console, workers: int | None = None) -> PreparedShard:
     """Decode the images of a shard, and compute their features where the experiment's space reads them.
 
     A size that is "auto" depends on all images: until every shard has looked at its own, that is all that is done.
+
+    Args:
+        workers: number of threads that decode; as many as there are CPUs if None.
 
     Raises:
         DataError: for an experiment without images; if another process works on the shard, or the others are of another
             table or number.
     """
-    if "image" not in experiment.data.modalities:
-        raise DataError("--shard: the experiment reads no images (data.modalities), so there is nothing to share.")
-    manifest = load_manifest(experiment)
-    table = learnable(manifest.table, named_settings(experiment.data, manifest)).table
-    references = table[IMAGE].unique().tolist()
-    size = known_image_size(experiment, manifest.image_root, references)
-    store = image_store(experiment, manifest.image_root, size or LOOK)
+    image_root, references = shared_images(experiment, "--shard")
+    size = known_image_size(experiment, image_root, references)
+    store = image_store(experiment, image_root, size or LOOK, workers)
     own = [name for name in references if shard.has_name(name)]
     with _claimed(store, shard, references) as part:
         before = store.current(own)
@@ -85,6 +85,19 @@ def prepare_shard(experiment: Experiment, shard: Shard, console: Console) -> Pre
         encoder = None if size is None else _features(experiment, shard, groups, len(references), console)
     reasons = dict(zip(made.loc[failed, "reference"], made.loc[failed, "failure"], strict=True))
     return PreparedShard(len(references), len(own), len(before) + there, reasons, encoder, size is None)
+
+
+def shared_images(experiment: Experiment, option: str) -> tuple[Path, list[str]]:
+    """Return the image root and the images of an experiment whose preparation is to be shared.
+
+    Raises:
+        DataError: if it reads none, naming the option.
+    """
+    if "image" not in experiment.data.modalities:
+        raise DataError(f"{option}: the experiment reads no images (data.modalities), so there is nothing to share.")
+    manifest = load_manifest(experiment)
+    table = learnable(manifest.table, named_settings(experiment.data, manifest)).table
+    return manifest.image_root, table[IMAGE].unique().tolist()
 
 
 @contextmanager
@@ -131,16 +144,21 @@ def _require_fitting(shard: Shard, facts: dict[str, object], folder: Path) -> No
         )
 
 
+def feature_requests(experiment: Experiment) -> list[FeatureRequest]:
+    """Return what an experiment reads of a trunk's frozen stages, in search and training, and keeps."""
+    function = getattr(get("search_spaces", experiment.space.name).target, "frozen_features", None)
+    if function is None or not experiment.cache.max_gb:
+        return []
+    searched, trained = experiment.space.arguments, experiment.network_arguments()
+    asked = [function(**searched), *([] if trained == searched else [function(**trained)])]
+    return [request for request in asked if request is not None]
+
+
 def _features(
     experiment: Experiment, shard: Shard, groups: list[tuple[ImageStore, pd.DataFrame]], images: int, console: Console
 ) -> str | None:
     """Compute what frozen stages of a trunk make of the images, in search and training; return the encoder's name."""
-    function = getattr(get("search_spaces", experiment.space.name).target, "frozen_features", None)
-    if function is None or not experiment.cache.max_gb:
-        return None
-    searched, trained = experiment.space.arguments, experiment.network_arguments()
-    asked = [function(**searched), *([] if trained == searched else [function(**trained)])]
-    requests = [request for request in asked if request is not None]
+    requests = feature_requests(experiment)
     total = sum(len(facts) for _, facts in groups)
     for request in requests:
         store = FeatureStore(request.encoder, groups[0][0].size, experiment.cache.folder, experiment.cache.max_gb)

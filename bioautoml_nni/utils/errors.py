@@ -53,6 +53,10 @@ class ExportError(BioAutoMLError):
     """A model that cannot be exported, or an exported one that cannot be used."""
 
 
+class ClusterError(BioAutoMLError):
+    """A cluster that cannot be joined, or shards that failed on it."""
+
+
 def in_one_line(error: BaseException) -> str:
     """Return what an error says, in one line and not for ever."""
     return " ".join(str(error).split())[:300] or "without a text"
