@@ -235,7 +235,7 @@ class ImageStore:
         known = self._sound(facts[facts["row"] >= 0], True)
         stamps = self._stamps({text: parsed[text] for text in known})
         sound = [known.get(text) is not None and stamps[text] == known[text] for text in facts["reference"]]
-        return facts[sound].reset_index(drop=True)
+        return facts[np.array(sound, bool)].reset_index(drop=True)
 
     def verified(self, references: Sequence[str]) -> pd.DataFrame:
         """Return what `ensure` does, without looking again at images that this process has looked at.

@@ -135,6 +135,13 @@ def test_a_shard_at_work_is_left_alone(table_root: Path, tmp_path: Path) -> None
     assert with_shards(whole.folder) == [whole.folder]
 
 
+def test_a_store_that_holds_none_of_the_images_gives_none(table_root: Path, tmp_path: Path) -> None:
+    names, whole = references(table_root), store(table_root, tmp_path / "shared")
+    whole.ensure(names[:3])
+    assert whole.current(names[3:])["reference"].tolist() == []
+    assert sorted(whole.current(names)["reference"]) == names[:3]
+
+
 def test_room_is_made_for_all_shards_and_never_from_one(table_root: Path, tmp_path: Path) -> None:
     names, shared = references(table_root), tmp_path / "shared"
     limit = len(names) * SIZE * SIZE * 3 + 100
