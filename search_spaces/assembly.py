@@ -131,7 +131,8 @@ def _plan(settings: str, cells: bool) -> TrunkPlan:
 def open_trunk_encoder(plan: TrunkPlan, cells: list[nn.Module], width: int) -> TrunkEncoder:
     """Return the encoder of a supernet, its trunk with the pretrained weights."""
     readers: Any = {
-        name: StageReader(stages, plan.channels, plan.factors, width) for name, stages in plan.readings.items()
+        name: StageReader(stages, sorted(plan.channels), plan.channels, plan.factors, width)
+        for name, stages in plan.readings.items()
     }
     read = None
     if cells:
@@ -147,7 +148,7 @@ def fixed_trunk_encoder(
 ) -> TrunkEncoder:
     """Return the encoder of a fixed network; its trunk ends where what is read ends, and has no weights yet."""
     stages, embedding = plan.chosen(architecture)
-    read = StageReader(stages, plan.channels, plan.factors, width) if cells else None
+    read = StageReader(stages, stages, plan.channels, plan.factors, width) if cells else None
     path = _path(plan, bool(cells), embedding)
     return _trunk_encoder(plan, stages, embedding, read, cells, width, path, False)
 

@@ -65,10 +65,20 @@ class MeanOf(nn.Module):
         super().__init__()
         self.chosen = tuple(chosen)
 
-    def forward(self, states: Sequence[Tensor]) -> Tensor:
-        """Return the mean of the chosen inputs, in the shape of one."""
+    def forward(self, *states: Tensor) -> Tensor:
+        """Return the mean of the chosen inputs, in the shape of one; each is an argument, as NNI's Proxyless needs."""
         first, *others = (states[position] for position in self.chosen)
         return sum(others, first) / len(self.chosen) if others else first
+
+
+def of_several(choice: nn.Module, *inputs: Tensor) -> Tensor:
+    """Call a choice with several arguments.
+
+    NNI's own `LayerChoice` takes one; until a strategy has replaced it, it stands for its first candidate.
+    """
+    module: Any = choice[choice.names[0]] if isinstance(choice, LayerChoice) else choice
+    found: Tensor = module(*inputs)
+    return found
 
 
 class SearchCell(nn.Module):
@@ -94,6 +104,7 @@ class SearchCell(nn.Module):
     ) -> None:
         super().__init__()
         self.nodes = topology.nodes
+        self.of_sets = node_inputs == "sets"
         self.edges = nn.ModuleDict()
         self.inputs = nn.ModuleDict()
         for edge in topology.edges:
@@ -102,7 +113,7 @@ class SearchCell(nn.Module):
             self.edges[f"{edge.source}_{edge.target}"] = LayerChoice(candidates, label=edge.label)
         for node, label in topology.node_labels.items():
             chosen = topology.kept_inputs(node)
-            if node_inputs == "sets":
+            if self.of_sets:
                 sets = {"+".join(map(str, some)): MeanOf(some) for some in combinations(range(node), chosen)}
                 self.inputs[str(node)] = LayerChoice(sets, label=label)
             else:
@@ -118,7 +129,8 @@ class SearchCell(nn.Module):
             if hasattr(choice, "of_edges"):  # a supernet's own way to the same
                 states.append(choice.of_edges(edges, states))
             else:
-                states.append(choice([edge(state) for edge, state in zip(edges, states, strict=True)]))
+                found = [edge(state) for edge, state in zip(edges, states, strict=True)]
+                states.append(of_several(choice, *found) if self.of_sets else choice(found))
         return self.project(states[1:])
 
 

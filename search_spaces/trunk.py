@@ -15,6 +15,8 @@ from bioautoml_nni.features.encoder import Encoder, load_encoder
 from bioautoml_nni.features.trunk_settings import WITH, TrunkSettings, reading_name
 from bioautoml_nni.utils.seeding import isolate_rng
 
+from .cell import of_several
+
 STAGE_LABEL, EMBEDDING_LABEL = "stage", "embedding"
 
 
@@ -100,14 +102,21 @@ class StageReader(nn.Module):
 
     Args:
         stages: whose maps are read.
+        given: stages whose maps come as arguments, in this order.
         channels, factors: of every stage; see `TrunkPlan`.
         width: C of the result.
     """
 
     def __init__(
-        self, stages: Sequence[int], channels: Mapping[int, int], factors: Mapping[int, int], width: int
+        self,
+        stages: Sequence[int],
+        given: Sequence[int],
+        channels: Mapping[int, int],
+        factors: Mapping[int, int],
+        width: int,
     ) -> None:
         super().__init__()
+        self.places = {stage: list(given).index(stage) for stage in stages}
         self.factors = {stage: factors[stage] for stage in stages}
         self.projections = nn.ModuleDict(
             {
@@ -116,11 +125,11 @@ class StageReader(nn.Module):
             }
         )
 
-    def forward(self, maps: Mapping[int, Tensor]) -> Tensor:
-        """Map (N, C_s, h_s, w_s) by stage to (N, width, h, w)."""
+    def forward(self, *maps: Tensor) -> Tensor:
+        """Map (N, C_s, h_s, w_s) of the given stages to (N, width, h, w)."""
         total: Tensor | None = None
         for stage, factor in self.factors.items():
-            found = maps[stage]
+            found = maps[self.places[stage]]
             if factor > 1:
                 found = functional.avg_pool2d(found, factor, ceil_mode=True, count_include_pad=False)
             value = self.projections[str(stage)](found)
@@ -200,7 +209,7 @@ class TrunkEncoder(nn.Module):
     Args:
         trunk: the encoder up to the last stage that is read, or whole.
         stages: whose maps are read.
-        read: from maps by stage to the cells' input; None without cells.
+        read: from the maps of `stages` to the cells' input; None without cells.
         cells: modules that map feature maps to feature maps.
         width: of the last cell's output.
         path: what becomes of the pooled features that pass the cells by, their width `path_features`; None without.
@@ -304,7 +313,7 @@ class TrunkEncoder(nn.Module):
 
     def _through_cells(self, maps: Mapping[int, Tensor]) -> Tensor:
         assert self.read is not None
-        features = self.read(maps)
+        features = of_several(self.read, *(maps[stage] for stage in self.stages))
         for cell in self.cells:
             features = cell(features)
         return features
@@ -332,7 +341,7 @@ class TrunkEncoder(nn.Module):
             return False
         self.eval()
         last, maps = self._of_trunk(torch.zeros(1, 3, 64, 64))
-        read = list(maps.values()) if self.read is None else [self.read(maps)]
+        read = list(maps.values()) if self.read is None else [of_several(self.read, *maps.values())]
         sizes = {found.shape[2:] for found in [*read, *([] if last is None else [last])]}
         return len(sizes) == 1
 

@@ -21,21 +21,27 @@ from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import get
 from bioautoml_nni.utils.errors import ConfigError
 from bioautoml_nni.utils.numbers import Count, NonNegative, Positive, WholeNumber
+from bioautoml_nni.utils.renamed import present_arguments
 from bioautoml_nni.utils.seeding import derive_seed
 
 from .candidates import CannotNarrow
 from .checkpointing import checkpoint_cells
-from .data import SearchLoader, disjoint_halves
+from .concatenations import without_concatenations
+from .data import SearchLoader, another, one_loader
 from .guards import Guards
+from .halves import WAYS_OUT, disjoint_halves
 from .module import AlternatingModule
+from .refusals import named_hook, only_categorical
 from .regularisers._base import Regulariser
 from .relaxations._base import Relaxation
 from .schedules._base import Schedule
-from .supermodules import DIFFERENTIABLE, named_hook, only_categorical
+from .supermodules import DIFFERENTIABLE
 from .supernet import MixedInput, MixedOperation, skips_of
 
 logger = logging.getLogger(__name__)
 
+FORMER = {"most_skips": "max_skips", "least_entropy": "min_entropy"}
+"""Arguments by their names before 0.2."""
 Part = str | dict[str, Any]
 """A part by its registered name, or a dictionary with ``name`` and the part's own arguments."""
 
@@ -74,6 +80,7 @@ class AlternatingDARTS(DARTS):
         checkpoint_cells: keep only the input of every cell for the backward pass and compute the cell again; the
             same result with less memory, for a second forward pass.
         seed: of batch order, dropout, augmentation and sampling, different in every epoch.
+        former: the names that `max_skips` and `min_entropy` had before 0.2.
 
     Example:
         >>> from bioautoml_nni import MultimodalSpace
@@ -108,7 +115,10 @@ class AlternatingDARTS(DARTS):
         cuda_graphs: bool = True,
         checkpoint_cells: bool = False,
         seed: int = 0,
+        **former: Any,
     ) -> None:
+        renamed = present_arguments(f"{type(self).__name__}()", former, FORMER)
+        max_skips, min_entropy = renamed.get("max_skips", max_skips), renamed.get("min_entropy", min_entropy)
         super().__init__(
             arc_learning_rate=alpha_learning_rate, gradient_clip_val=gradient_clip, warmup_epochs=warmup_epochs
         )
@@ -154,6 +164,7 @@ class AlternatingDARTS(DARTS):
         only_categorical(model)
         tell = getattr(model, "candidate_capabilities", None)
         model = self._supernet(model)
+        without_concatenations(model)
         operations = [module for module in model.modules() if isinstance(module, MixedOperation)]
         for module in operations:
             module.relaxation = self.relaxation
@@ -240,25 +251,42 @@ class AlternatingDARTS(DARTS):
     def train_dataloader(
         self, train_dataloader_fn: Callable[[], Any], val_dataloader_fn: Callable[[], Any]
     ) -> SearchLoader:
-        """Join weight and architecture batches in the form that the schedule asks for."""
+        """Join weight and architecture batches in the form that the schedule asks for.
+
+        Raises:
+            TypeError, ValueError: if the loaders are not those that `alpha_data` asks for; the text says the way out.
+        """
         train, form = train_dataloader_fn(), self.schedule.form
         if form == "same":
             if isinstance(train, Mapping):
                 raise ValueError("a single-level schedule takes one training loader, not one for each group")
+            train = one_loader(train, "training")
             return SearchLoader(train, train, self.seed, form)
-        if self.alpha_data == "validation":
-            return SearchLoader(train, val_dataloader_fn(), self.seed, form)
         if isinstance(train, Mapping):
-            if set(train) != {"weights", "alpha"}:
-                raise ValueError(f"the training loaders must be named weights and alpha, not {', '.join(train)}")
-            if self.alpha_data == "shared":
-                raise ValueError("alpha_data='shared' takes one training loader, not one for each group")
-            return SearchLoader(train["weights"], train["alpha"], self.seed, form)
+            return SearchLoader(*self._named(train), self.seed, form)
+        if self.alpha_data == "disjoint":
+            if not isinstance(train, DataLoader):
+                kind = type(train).__name__
+                raise TypeError(f"alpha_data='disjoint' needs a DataLoader to halve, not a {kind}; {WAYS_OUT}")
+            return SearchLoader(*disjoint_halves(train, self.seed), self.seed, form)
+        train = one_loader(train, "training")
         if self.alpha_data == "shared":
             return SearchLoader(train, train, self.seed, form)
-        if not isinstance(train, DataLoader):
-            raise TypeError("alpha_data='disjoint' needs a DataLoader, or loaders named weights and alpha")
-        return SearchLoader(*disjoint_halves(train, self.seed), self.seed, form)
+        validation = one_loader(val_dataloader_fn(), "validation")
+        return SearchLoader(train, another(train) if validation is train else validation, self.seed, form)
+
+    def _named(self, train: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return the loaders of a dictionary: (weights, alpha)."""
+        if set(train) != {"weights", "alpha"}:
+            raise ValueError(f"the training loaders must be named weights and alpha, not {', '.join(map(str, train))}")
+        if self.alpha_data != "disjoint":
+            raise ValueError(f"alpha_data={self.alpha_data!r} takes one training loader, not one for each group")
+        if train["weights"] is train["alpha"]:
+            raise ValueError(
+                "the loaders named weights and alpha are one and the same, so that the architecture learns from what "
+                "trains the weights; give two, or one by itself with alpha_data='shared'"
+            )
+        return one_loader(train["weights"], "weights"), one_loader(train["alpha"], "alpha")
 
     def val_dataloader(self, train_dataloader_fn: Callable[[], Any], val_dataloader_fn: Callable[[], Any]) -> Any:
         """Validate during the search, unlike NNI's DARTS; not when validation data trains the architecture."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence, Sized
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler
+from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, Sampler
 
 
 def world_size() -> int:
@@ -58,6 +59,11 @@ class ProcessSampler(Sampler[int]):
         """The other sampler's generator, to be seeded alike in all processes."""
         return getattr(self.sampler, "generator", None)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Tell a sampler that wants to know."""
+        if hasattr(self.sampler, "set_epoch"):
+            self.sampler.set_epoch(epoch)
+
     def __len__(self) -> int:
         return len(self.sampler) // self.processes
 
@@ -67,7 +73,7 @@ class ProcessSampler(Sampler[int]):
 
 
 def shard(loader: Any) -> DataLoader:
-    """Return a loader over this process's share of another loader's data.
+    """Return a loader over this process's share of another loader's data; a `DistributedSampler` gives it already.
 
     Raises:
         TypeError: if it is not a map-style `DataLoader` with a sampler of known length.
@@ -77,36 +83,40 @@ def shard(loader: Any) -> DataLoader:
     if loader.batch_sampler is not None and type(loader.batch_sampler) is not BatchSampler:
         kind = type(loader.batch_sampler).__name__
         raise TypeError(f"a search in several processes cannot share out the batches of the batch_sampler {kind}")
-    sampler: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler.sampler
+    sampler = sampler_of(loader)
+    own = getattr(sampler, "sampler", sampler)
+    if isinstance(own, DistributedSampler) and own.num_replicas > 1:
+        if own.num_replicas != world_size() or type(own) is not DistributedSampler:
+            kind = f"{type(own).__name__} of {own.num_replicas} shares"
+            raise TypeError(f"a search in {world_size()} processes cannot share out what the sampler {kind} draws")
+        return loader
     if isinstance(sampler, RandomSampler) and sampler.generator is None:  # to be seeded alike in all processes
-        sampler = RandomSampler(sampler.data_source, generator=torch.Generator())
-    return loader_like(loader, loader.dataset, ProcessSampler(sampler, distributed.get_rank(), world_size()))
+        sampler = copy.copy(sampler)
+        sampler.generator = torch.Generator()
+    return loader_like(loader, ProcessSampler(sampler, distributed.get_rank(), world_size()))
 
 
-def loader_like(loader: DataLoader, dataset: Any, sampler: Sampler[int]) -> DataLoader:
-    """Return a loader with the settings of another one, also those of a plain `BatchSampler`; seeded by its generator.
+def sampler_of(loader: DataLoader) -> Any:
+    """Return what draws a loader's specimens, behind a plain `BatchSampler` too, whichever argument it came by."""
+    batches: Any = loader.batch_sampler
+    sampler: Any = loader.sampler if batches is None else batches.sampler
+    return sampler.sampler if batches is None and type(sampler) is BatchSampler else sampler
+
+
+def loader_like(loader: DataLoader, sampler: Sampler[int]) -> DataLoader:
+    """Return a loader of another one's class, data and settings, with a sampler and a generator of its own.
 
     A last batch that is not full is dropped where the other loader drops it, and there is a full one.
     """
-    batches: Any = loader.batch_sampler
-    size = loader.batch_size if batches is None else batches.batch_size
-    drop_last = loader.drop_last if batches is None else batches.drop_last
-    workers = {
-        "prefetch_factor": loader.prefetch_factor,
-        "persistent_workers": loader.persistent_workers,
-        "multiprocessing_context": loader.multiprocessing_context,
-        "timeout": loader.timeout,
-        "in_order": loader.in_order,
-    }
-    return DataLoader(
-        dataset,
-        batch_size=size,
-        sampler=sampler,
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn,
-        drop_last=drop_last and len(sampler) >= (size or 1),  # type: ignore[arg-type]
-        pin_memory=loader.pin_memory,
-        worker_init_fn=loader.worker_init_fn,
-        generator=torch.Generator(),
-        **(workers if loader.num_workers else {}),
-    )
+    batches: Any = loader.sampler if type(loader.sampler) is BatchSampler else loader.batch_sampler
+    index_sampler: Any = sampler
+    if batches is not None:
+        full = len(sampler) >= batches.batch_size  # type: ignore[arg-type]
+        index_sampler = BatchSampler(sampler, batches.batch_size, batches.drop_last and full)
+    made: DataLoader = object.__new__(type(loader))
+    made.__dict__.update(vars(loader), _iterator=None, generator=torch.Generator())
+    if loader.batch_sampler is None:
+        made.__dict__["sampler"] = index_sampler
+    else:
+        made.__dict__.update(sampler=sampler, batch_sampler=index_sampler)
+    return made

@@ -14,8 +14,14 @@ from bioautoml_nni.nni_engine import named_architecture_parameters
 Group = Literal["alpha", "weights"]
 
 
+_PAUSED = "paused_by_the_search"
+"""Mark on a weight that waits for its group's turn, in contrast to one that the user has frozen."""
+
+
 class ParameterGroups:
     """Both groups, of which one gets gradients at a time, so that those of the other are not even computed.
+
+    A weight that its user has frozen (`requires_grad` false) stays so.
 
     Args:
         module: all that is trained: the supernet, and what belongs to its loss.
@@ -39,14 +45,24 @@ class ParameterGroups:
         if self.active == group:
             return
         for parameter in self.module.parameters():
-            parameter.requires_grad_((id(parameter) in self._known) == (group == "alpha"))
+            self._set(parameter, (id(parameter) in self._known) == (group == "alpha"))
         self.active = group
+
+    def _set(self, parameter: nn.Parameter, active: bool) -> None:
+        if id(parameter) in self._known:
+            parameter.requires_grad_(active)
+        elif active and getattr(parameter, _PAUSED, False):
+            parameter.requires_grad_(True)
+            setattr(parameter, _PAUSED, False)
+        elif not active and parameter.requires_grad:
+            parameter.requires_grad_(False)
+            setattr(parameter, _PAUSED, True)
 
     @contextmanager
     def both(self) -> Iterator[None]:
         """Let gradients reach both groups."""
         for parameter in self.module.parameters():
-            parameter.requires_grad_(True)
+            self._set(parameter, True)
         self.active = None
         yield
 

@@ -302,6 +302,9 @@ class AlternatingModule(DartsLightningModule):
         """Validate the supernet with the evaluator's own step."""
         return self.training_module.validation_step(batch, batch_idx)
 
+    def on_validation_model_zero_grad(self) -> None:
+        """Keep the last gradients, as without validation; each step clears its own."""
+
     def on_validation_epoch_start(self) -> None:
         """Pass on."""
         self.training_module.on_validation_epoch_start()

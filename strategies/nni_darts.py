@@ -12,6 +12,7 @@ from torch import nn
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.utils.numbers import NonNegative, Positive, WholeNumber
 
+from .data import one_loader
 from .supermodules import NATIVE, MixedCell
 
 
@@ -39,6 +40,16 @@ class NNIDarts(DARTS):
     def default_mutation_hooks(self) -> list[Any]:
         """NNI's, before which its layers and cells get what freezing them needs; what they compute is the same."""
         return [MixedCell.mutate, *NATIVE, *super().default_mutation_hooks()]
+
+    def train_dataloader(self, train_dataloader_fn: Callable[[], Any], val_dataloader_fn: Callable[[], Any]) -> Any:
+        """Join training and validation batches, as NNI does.
+
+        Raises:
+            TypeError: if one of them is not one loader.
+        """
+        train = one_loader(train_dataloader_fn(), "training")
+        validation = one_loader(val_dataloader_fn(), "validation")
+        return super().train_dataloader(lambda: train, lambda: validation)
 
     def configure_oneshot_module(self, training_module: Any) -> DartsLightningModule:
         """Wrap the evaluator's Lightning module."""

@@ -14,8 +14,10 @@ from torch import nn
 
 from bioautoml_nni.utils.seeding import derive_seed, seed_everything
 
+from .data import one_loader
 from .nasbench101 import SampledNasBench101
-from .supermodules import SAMPLING, named_hook, only_categorical
+from .refusals import named_hook, only_categorical, only_known
+from .supermodules import SAMPLING
 
 
 class RandomPathsModule(RandomSamplingLightningModule):
@@ -108,7 +110,18 @@ class RandomPaths(RandomOneShot):
             PluginError: naming the choice that cannot be searched, and why.
         """
         only_categorical(model)
-        return super().mutate_model(model)
+        labels = set(map(str, model.simplify()))
+        supernet = super().mutate_model(model)
+        only_known(supernet, labels)
+        return supernet
+
+    def train_dataloader(self, train_dataloader_fn: Callable[[], Any], val_dataloader_fn: Callable[[], Any]) -> Any:
+        """Return the evaluator's own loader.
+
+        Raises:
+            TypeError: if it is not one loader.
+        """
+        return one_loader(train_dataloader_fn(), "training")
 
     def val_dataloader(self, train_dataloader_fn: Callable[[], Any], val_dataloader_fn: Callable[[], Any]) -> Any:
         """Validate nothing."""

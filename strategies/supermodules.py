@@ -5,24 +5,24 @@ Each class stands for its namesake in NNI and is put in its place by a mutation 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import torch
-from nni.mutable import Categorical, CategoricalMultiple
-from nni.mutable.annotation import Constraint
-from nni.nas.hub.pytorch.modules.nasbench101 import NasBench101CellConstraint
-from nni.nas.nn.pytorch import Cell, InputChoice, ModelSpace
+from nni.mutable import Mutable, label_scope
+from nni.nas.nn.pytorch import Cell, InputChoice
 from nni.nas.nn.pytorch.base import recursive_freeze
 from nni.nas.oneshot.pytorch.supermodule import differentiable, operation, sampling
 from nni.nas.oneshot.pytorch.supermodule._expression_utils import evaluate_constant
 from nni.nas.space import model_context
 from torch import nn
 
-from bioautoml_nni.utils.errors import PluginError
-
 from .nasbench101 import MixedNasBench101, SampledNasBench101
 from .supernet import weighted
+
+logger = logging.getLogger(__name__)
 
 Hook = Callable[[nn.Module, str, dict[str, Any], dict[str, Any]], Any]
 
@@ -37,6 +37,14 @@ class _Native:
         """Return the tensors of the frozen layer; NNI names those it does not have as None, which no layer takes."""
         tensors: dict[str, Any] = super().freeze_weight(*args, **kwargs)  # type: ignore[misc]
         return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+    def freeze(self, sample: dict[str, Any]) -> nn.Module:
+        """Return the chosen layer in the precision, on the device and in the mode of this one; NNI's is made anew."""
+        own: Any = self
+        made: nn.Module = super().freeze(sample)  # type: ignore[misc]
+        like = next((tensor for tensor in own.state_dict().values() if tensor.is_floating_point()), None)
+        made = made if like is None else made.to(like.device, like.dtype)
+        return made.train(own.training)
 
     @classmethod
     def mutate(cls, module: Any, name: str, memo: dict[str, Any], mutate_kwargs: dict[str, Any]) -> Any:
@@ -69,6 +77,8 @@ class MixedConv2d(_Native, operation.MixedConv2d):
     def require_mixable(self) -> None:
         """Groups can be mixed where each has the same number of channels, as in depthwise convolutions."""
         opened = self.mutable_arguments
+        if "kernel_size" in opened:
+            self._pad_kernels(opened["kernel_size"], opened.get("padding"))
         if "groups" not in opened:
             return
         wanted = (
@@ -81,6 +91,37 @@ class MixedConv2d(_Native, operation.MixedConv2d):
                 evaluate_constant(opened[channels] / opened["groups"])
             except ValueError as error:
                 raise ValueError(wanted) from error
+
+    def _pad_kernels(self, kernel: Any, padding: Any) -> None:
+        """Write out padding by name, which a mixed kernel has none of, and say where kernel sizes do not go together.
+
+        Raises:
+            ValueError: where no padding on both sides keeps the size.
+        """
+        sizes = {self._to_tuple(size) for size in kernel.grid()}
+        if self.padding == "valid":
+            self.padding = (0, 0)
+        elif self.padding == "same":
+            if not all(edge % 2 for size in sizes for edge in size):
+                raise ValueError(
+                    "its even kernel sizes with padding='same' can be sampled (random_paths) but not mixed"
+                )
+            self.padding = tuple(
+                (edge - 1) // 2 * step for edge, step in zip(self.kernel_size, self.dilation, strict=True)
+            )
+            return
+        pairs = _together(kernel, self.padding if padding is None else padding)
+        found = {tuple(map(self._to_tuple, pair)) for pair in pairs}
+        shrinks = {
+            tuple(step * (edge - 1) - 2 * pad for edge, pad, step in zip(size, pads, self.dilation, strict=True))
+            for size, pads in found
+        }
+        if len(shrinks) > 1:
+            logger.warning(
+                "choice %s: the outputs of its kernel sizes differ in size, and a supernet computes all at that of the "
+                "largest kernel and padding; with padding=kernel // 2 they are alike.",
+                " and ".join(repr(str(label)) for label in kernel.simplify()),
+            )
 
     def super_init_argument(self, name: str, mutable_expr: Any) -> Any:
         """Return the largest value, of tuples in each dimension."""
@@ -105,6 +146,21 @@ class MixedConv2d(_Native, operation.MixedConv2d):
             inside[top : top + a, left : left + b] = 1
             mask = mask + share * inside
         return {**tensors, "weight": tensors["weight"] * mask}
+
+
+def _together(*values: Any) -> list[tuple[Any, ...]]:
+    """Return the values that open arguments have together, for every sample of their choices."""
+    choices: dict[str, Any] = {}
+    for value in values:
+        choices.update(value.simplify() if isinstance(value, Mutable) else {})
+    samples = product(*(choice.values for choice in choices.values()))
+    return [
+        tuple(
+            value.freeze(dict(zip(choices, sample, strict=True))) if isinstance(value, Mutable) else value
+            for value in values
+        )
+        for sample in samples
+    ]
 
 
 class MixedBatchNorm2d(_Native, operation.MixedBatchNorm2d):
@@ -184,7 +240,11 @@ class _FreezableCell:
     """
 
     def __init__(self, op_factory: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(op_factory, *args, **kwargs)  # type: ignore[call-arg]
+        label = kwargs.get("label", args[-1] if args else None)
+        names = op_factory if isinstance(op_factory, dict) else range(len(op_factory))
+        scoped = {name: _within(label, op_factory[name]) for name in names}
+        given = scoped if isinstance(op_factory, dict) else list(scoped.values())
+        super().__init__(given, *args, **kwargs)  # type: ignore[call-arg]
         self._op_factory = op_factory
 
     def freeze(self, sample: dict[str, Any]) -> Cell:
@@ -206,6 +266,16 @@ class _FreezableCell:
                 operation = edges[source][str(sample[f"{own.label}/op_{place}"])]
                 cell.ops[node][k] = recursive_freeze(operation, sample)[0]
         return cell
+
+
+def _within(label: str, factory: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """Return a factory that makes its choices in the scope of a cell's label, as the cell itself does."""
+
+    def make(*place: Any) -> nn.Module:
+        with label_scope(label):
+            return factory(*place)
+
+    return make
 
 
 class MixedCell(_FreezableCell, differentiable.DifferentiableMixedCell):
@@ -263,62 +333,3 @@ SAMPLING: tuple[Hook, ...] = (
     *NATIVE,
 )
 """Hooks for strategies that sample paths."""
-
-
-def only_categorical(model: ModelSpace) -> None:
-    """Refuse a space with choices that no supernet can hold.
-
-    Raises:
-        PluginError: naming them all: ranges of numbers, conditions between choices, and choices of no layer.
-    """
-    problems = []
-    frozen_by_nni = type(model).freeze.__module__.startswith("nni.nas.nn.")  # which knows layers only
-    own = set(labels_of(model)) if frozen_by_nni else set()
-    for label, mutable in model.simplify().items():
-        if isinstance(mutable, NasBench101CellConstraint):
-            continue
-        if isinstance(mutable, Constraint):
-            reason = f"{type(mutable).__name__} is a condition between choices, which a supernet's parts do not know"
-        elif not isinstance(mutable, Categorical | CategoricalMultiple):
-            reason = f"{type(mutable).__name__} is a range of numbers; give a list of values"
-        elif str(label) in own:
-            reason = "it is the space's own (add_mutable), and no layer's, so that nothing stands for it in a supernet"
-        else:
-            continue
-        problems.append(f"choice {str(label)!r} cannot be searched: {reason}.")
-    if problems:
-        raise PluginError(" ".join(problems))
-
-
-def labels_of(module: Any) -> list[str]:
-    """Return the labels of a module's own choices."""
-    found: list[str] = []
-    for mutable in getattr(module, "mutables", []):
-        found += [str(label) for label in mutable.simplify() if str(label) not in found]
-    return found
-
-
-def refused(module: Any, name: str, reason: str) -> str:
-    """Return the sentence that refuses a module of a space: its choice's label and the reason."""
-    labels = labels_of(module)
-    what = f"choice {', '.join(map(repr, labels))} " if labels else ""
-    if "dangling mutables" in reason:
-        reason = (
-            "no part of a supernet stands for its open arguments; open are those of two-dimensional convolutions and "
-            "batch norms, of linear layers, layer norms and attention, all else is a LayerChoice of whole layers"
-        )
-    return f"{what}({type(module).__name__} at {name}) cannot be searched: {reason}."
-
-
-def named_hook(run: Callable[[], Any], module: nn.Module, name: str) -> Any:
-    """Run one mutation hook; what it cannot do becomes a sentence with the choice's label.
-
-    Raises:
-        PluginError: naming the choice.
-    """
-    try:
-        return run()
-    except PluginError:
-        raise
-    except (AssertionError, KeyError, NotImplementedError, TypeError, ValueError) as error:
-        raise PluginError(refused(module, name, str(error).strip("\"'.") or type(error).__name__)) from error

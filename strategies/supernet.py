@@ -29,6 +29,9 @@ from .candidates import CannotNarrow, channels_of, has_capability, narrowed
 from .relaxations._base import Relaxation
 from .relaxations.softmax import Softmax
 
+CONSTANTS = (bool, int, float, str, bytes, type(None), torch.Size, torch.dtype, torch.device)
+"""What candidates may return beside tensors: handed on where all agree."""
+
 
 class UnlikeError(PluginError, ValueError):
     """Candidates or inputs of a choice that a weighted sum cannot take; the text names the choice."""
@@ -236,12 +239,14 @@ class MixedInput(DifferentiableMixedInput):
         """NNI mutation hook: replace an `InputChoice` and remember its reduction.
 
         Raises:
-            ValueError: if the chosen inputs are handed on as a list, whose length a supernet cannot relax.
+            ValueError: if the chosen inputs are handed on as a list, or their number decides a width.
         """
         if type(module) is not InputChoice:
             return None
         if module.reduction == "none":
             raise ValueError("its chosen inputs are returned as a list (reduction='none'), which nothing can weigh")
+        if module.reduction == "concat" and module.n_chosen is None:
+            raise ValueError("n_chosen=None leaves the width of the concatenated inputs open; give a number")
         mixed = cls(
             module.n_candidates,
             module.n_chosen,
@@ -310,10 +315,10 @@ def weighted(values: Sequence[Any], weights: Sequence[Tensor], where: str) -> An
             same = value.dtype == total.dtype and value.is_floating_point()
             total = torch.addcmul(total, weight, value) if same else total + weight * value
         return total
+    if isinstance(first, CONSTANTS) and all(type(value) is type(first) and value == first for value in values):
+        return first  # of the data's form, and not of the candidate
     if isinstance(first, int | float) and not isinstance(first, bool):
         return sum(weight * value for value, weight in zip(values, weights, strict=True))
-    if first is None and all(value is None for value in values):
-        return None
     if isinstance(first, Mapping):
         if any(not isinstance(value, Mapping) or set(value) != set(first) for value in values):
             raise UnlikeError(f"{where} give dictionaries with other keys; a weighted sum needs the same from all")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -78,6 +79,8 @@ def contract_fault(loaded: Any) -> str | None:
     if not isinstance(loaded, Manifest):
         return f"load() must return a Manifest, not {kind(loaded)}"
     table = loaded.table
+    if not isinstance(loaded.image_root, str | PathLike):
+        return f"image_root must be a path, not {kind(loaded.image_root)}"
     if not isinstance(table, pd.DataFrame):
         return f"its table must be a DataFrame, not {kind(table)}"
     if missing := {ID, IMAGE, LABEL} - set(table):

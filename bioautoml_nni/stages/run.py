@@ -74,7 +74,7 @@ def _do(name: str, run: RunDirectory, console: Console) -> None:
             stage_function(name)(run, console)
     except BioAutoMLError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         fault = None if outside_cause(error) else plugin_fault(error)
         if fault is None:
             raise

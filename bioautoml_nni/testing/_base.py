@@ -45,7 +45,7 @@ def suite(check: Callable[Given, None]) -> Callable[Given, None]:
             raise AssertionError(
                 f"{name}: {_method(part, error)} fails an assertion of its own: {in_one_line(error)}"
             ) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             kind = type(error).__name__
             raise AssertionError(f"{name}: {_method(part, error)} raises {kind}: {in_one_line(error)}") from error
 
@@ -94,9 +94,8 @@ def tried(what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) ->
     except AssertionError as error:
         text = str(error).partition("\n")[0] or "without a text"
         raise AssertionError(f"{what}, but fails an assertion of its own: {text[:300]}") from error
-    except Exception as error:
-        text = " ".join(str(error).split()) or "without a text"
-        raise AssertionError(f"{what}, but {type(error).__name__}: {text[:300]}") from error
+    except (Exception, SystemExit) as error:
+        raise AssertionError(f"{what}, but {type(error).__name__}: {in_one_line(error)}") from error
 
 
 def built_module(name: str, part: Any, contract: str, *args: Any) -> Any:
@@ -104,6 +103,7 @@ def built_module(name: str, part: Any, contract: str, *args: Any) -> Any:
     require_class(name, part, contract)
     module = tried(f"{name}: must be built as {contract}", part, *args)
     assert isinstance(module, nn.Module), f"{name}: must be a torch.nn.Module, {contract}, not {kind_of(module)}"
+    assert "_modules" in vars(module), f"{name}: __init__() must call super().__init__() before anything else"
     assert defines(module, "forward", nn.Module), f"{name}: must define forward"
     return module
 

@@ -24,6 +24,8 @@ def check_encoder(encoder: Callable[..., Encoder], **arguments: Any) -> None:
     for attribute in ("network", "licence", "origin", "citation", "interpolation"):
         assert getattr(own, attribute), f"{name}: says nothing of its {attribute}"
     assert len(own.mean) == len(own.std) == 3 and min(own.std) > 0, f"{name}: mean and std must have three values each"
+    scaled = all(0 <= mean <= 1 for mean in own.mean) and max(own.std) <= 1
+    assert scaled, f"{name}: mean {own.mean} and std {own.std} must be those of images from 0 to 1"
     what = f"{name}: build(stage, drop_path) must return a bioautoml_nni.features.trunk.Trunk"
     built = tried(what, own.build)
     assert isinstance(built, Trunk), f"{what}, not {kind_of(built)}"

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ._base import built_module, name_of, random_tensor, require_tensor, suite, tried, unchanged
+from ._base import built_module, name_of, random_tensor, require_methods, require_tensor, suite, tried, unchanged
 
 
 @suite
@@ -32,12 +32,18 @@ def check_loss(loss: type[nn.Module]) -> None:
     order = torch.tensor([3, 1, 5, 0, 4, 2])
     moved = module(logits.detach()[order], target[order])
     assert torch.allclose(moved, value.detach()), f"{name}: depends on the order of the batch"
+    twice = module(logits.detach().repeat(2, 1), target.repeat(2))
+    assert torch.allclose(twice, value.detach()), f"{name}: must be the mean over a batch, and grows with its size"
+    if "taxonomy" in getattr(module, "capabilities", ()):
+        require_methods(name, module, "set_taxonomy(taxa), since its capabilities name 'taxonomy'")
     for truth in range(3):
         right = 8 * torch.nn.functional.one_hot(torch.tensor([truth]), 3).double()
         wrong = right.roll(1)
         one = torch.tensor([truth])
         tried(f"{name}: must take a batch of one specimen", module, right, one)
         assert module(right, one) < module(wrong, one), f"{name}: does not prefer the right answer for class {truth}"
+    far = module(torch.tensor([[-200.0, 0.0, 200.0]]), torch.tensor([0]))
+    assert torch.isfinite(far), f"{name}: is not finite for logits of 200 in float32"
     wanted = "prior_logits(logits), as the base class bioautoml_nni.losses._base.Loss has"
     assert hasattr(module, "prior_logits"), f"{name}: must have {wanted}"
     start = getattr(module, "start_epoch", None)

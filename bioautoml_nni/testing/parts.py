@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..config import Experiment
 from ..nni_engine import named_architecture_parameters
@@ -65,3 +66,11 @@ def check_regulariser(regulariser: Callable[..., Any], **arguments: Any) -> None
         compare()
         assert value.shape == (), f"{name}: gives shape {tuple(value.shape)}, not a scalar"
         assert torch.isfinite(value), f"{name}: is not finite at progress {progress}"
+        if value:
+            assert _reaches(value, alphas.values()), f"{name}: penalty() lets no gradient through to the alphas"
+
+
+def _reaches(value: Tensor, parameters: Iterable[Tensor]) -> bool:
+    if not value.requires_grad:
+        return False
+    return any(own is not None for own in torch.autograd.grad(value, list(parameters), allow_unused=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -65,16 +66,41 @@ def check_space(space: Any, **arguments: Any) -> None:
     supernet = None if topology.empty else _supernet(name, space, inputs, topology, batch)
     record = SpaceRecord(name=name, arguments=json.loads(json.dumps(arguments)))  # as a file keeps them
     rng = np.random.default_rng(0)
+    found: dict[str, tuple[str, Tensor]] = {}
     for _ in range(5):
         architecture = derive(topology, sample_architecture(topology, uniform_weights(topology), rng), record)
         again = Architecture.model_validate(architecture.model_dump(mode="json"))
         assert again == architecture, f"{name}: its architecture does not survive writing and reading"
+        torch.manual_seed(0)  # what is built alike answers alike
         network = tried(f"{name}: must have {_SPACE_METHODS['build']}", space.build, architecture, **inputs)
-        _check_network(name, network, batch)
+        found[architecture.model_dump_json()] = str(network), _check_network(name, network, batch)
+    (text, answer), *others = found.values()
+    heeded = not others or any(own != text or not torch.equal(other, answer) for own, other in others)
+    assert heeded, f"{name}: build(architecture) returns the same network whatever the architecture"
     if supernet is not None:
-        missing = tried(f"{name}: must have {_SPACE_METHODS['inherit']}", space.inherit, network, supernet.state_dict())
-        texts = isinstance(missing, list) and all(isinstance(own, str) for own in missing)
-        assert texts, f"{name}: inherit() must return the list of names without a match, not {kind_of(missing)}"
+        _check_inheritance(name, space, network, supernet)
+
+
+def _check_inheritance(name: str, space: Any, network: nn.Module, supernet: nn.Module) -> None:
+    """Check that `inherit` names exactly what it leaves as it was; a copy is filled with a number to see that."""
+    heir, never = deepcopy(network), 12345.0
+    with torch.no_grad():
+        for own in heir.state_dict().values():
+            if own.is_floating_point():
+                own.fill_(never)
+    missing = tried(f"{name}: must have {_SPACE_METHODS['inherit']}", space.inherit, heir, supernet.state_dict())
+    texts = isinstance(missing, list) and all(isinstance(own, str) for own in missing)
+    assert texts, f"{name}: inherit() must return the list of names without a match, not {kind_of(missing)}"
+    state = heir.state_dict()
+    odd = [own for own in missing if own not in state]
+    assert not odd, f"{name}: inherit() returns {odd[0]!r}, which is no name of the network's state_dict"
+    kept = [
+        own for own, value in state.items()
+        if own not in missing and value.numel() and value.is_floating_point() and bool((value == never).all())
+    ]  # fmt: skip
+    assert not kept, (
+        f"{name}: inherit() leaves {kept[0]!r} as it was, and does not return it among those without a match"
+    )
 
 
 def _declared(name: str, space: Any, inputs: Mapping[str, Any]) -> Topology:
@@ -120,8 +146,8 @@ def _supernet(
     return supernet
 
 
-def _check_network(name: str, network: Any, batch: Mapping[str, Tensor]) -> None:
-    """Check that a built network answers each row by itself, and heeds all metadata."""
+def _check_network(name: str, network: Any, batch: Mapping[str, Tensor]) -> Tensor:
+    """Check that a built network answers each row by itself, and heeds all metadata; return its answer."""
     assert isinstance(network, nn.Module), f"{name}: build() must return a network, not {kind_of(network)}"
     network.eval()
     with torch.no_grad():
@@ -131,11 +157,12 @@ def _check_network(name: str, network: Any, batch: Mapping[str, Tensor]) -> None
         assert list(batch) == keys, f"{name}: a built network adds or removes keys of its batch, which others read"
         compare()
         assert result.shape == (4, 3), f"{name}: a built network gives shape {tuple(result.shape)}, not (4, 3)"
-        row = {key: value[:1] for key, value in batch.items()}
-        alone = tried(f"{name}: a built network must take a single row", network, row)
+        row = {key: value[:1] for key, value in batch.items() if key != "target"}
+        alone = tried(f"{name}: a built network must take a single row, without the target", network, row)
     assert torch.allclose(alone, result[:1], atol=1e-4), f"{name}: rows of a batch influence each other"
     unseen = [key for key in batch if key not in ("image", "mask", "target") and not _matters(network, batch, key)]
     assert not unseen, f"{name}: the metadata {', '.join(unseen)} have no influence"
+    return result
 
 
 def _texts(candidates: Iterable[Any]) -> list[str]:

@@ -58,8 +58,12 @@ class ClusterError(BioAutoMLError):
 
 
 def in_one_line(error: BaseException) -> str:
-    """Return what an error says, in one line and not for ever."""
-    return " ".join(str(error).split())[:300] or "without a text"
+    """Return what an error says, in one line and not for ever; one that cannot say it has no text."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return " ".join(text.split())[:300] or "without a text"
 
 
 FULL_DISK = "The disk is full; make room and give the same command again: it continues with what is complete."

@@ -22,8 +22,8 @@ def interruptible(interrupted: Callable[[], bool]) -> Iterator[None]:
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
-    except SystemExit:
-        if not interrupted():
+    except SystemExit as ended:
+        if not (interrupted() and isinstance(ended.__context__, KeyboardInterrupt)):  # Lightning's, and no plug-in's
             raise
         raise KeyboardInterrupt from None
     finally:

@@ -14,7 +14,8 @@ from torch.utils.data import TensorDataset
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.data import SearchLoader, disjoint_halves
+from bioautoml_nni.strategies.data import SearchLoader
+from bioautoml_nni.strategies.halves import disjoint_halves
 from bioautoml_nni.strategies.module import AlternatingModule
 
 
@@ -238,8 +239,9 @@ def test_shared_loader_uses_its_batches_in_turn():
     shared = DataLoader(make_data(40), 8)
     loader = SearchLoader(shared, shared, seed=0)
     batches = list(loader)
-    assert len(batches) == len(loader) == 4
-    expected = [batch[0] for batch in shared][:4]
+    assert len(batches) == len(loader) == 5, "the last of an odd number trains weights"
+    assert [batch.alpha is None for batch in batches] == [False, True, False, True, True]
+    expected = [batch[0] for batch in shared]
     used = [batch.weights if batch.alpha is None else batch.alpha for batch in batches]
     assert all(torch.equal(batch[0], images) for batch, images in zip(used, expected, strict=True))
 

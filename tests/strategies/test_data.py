@@ -15,7 +15,7 @@ from torch.utils.data import (
 )
 
 from bioautoml_nni.strategies import AlternatingDARTS
-from bioautoml_nni.strategies.data import HalvedSampler, disjoint_halves
+from bioautoml_nni.strategies.halves import HalvedSampler, disjoint_halves
 
 NUMBERS = TensorDataset(torch.arange(64))
 

@@ -1,0 +1,77 @@
+"""Layers that read open widths side by side: what a supernet of shared channels gets wrong, found before it is trained.
+
+A supernet keeps the largest width of each layer, and a narrower one is its first channels. Where layers of open widths
+are concatenated, the second one's channels lie behind the largest width of the first, and not where the frozen network
+has them. A layer that takes their sum would then read other channels than in the network that is derived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+from nni.mutable import MutableExpression
+from nni.nas.oneshot.pytorch.supermodule.operation import MixedOperation
+from torch import nn
+
+from bioautoml_nni.utils.errors import PluginError
+
+TAKEN = ("in_channels", "in_features", "num_features", "normalized_shape")
+GIVEN = ("out_channels", "out_features")
+
+
+def without_concatenations(supernet: nn.Module) -> None:
+    """Refuse layers whose width is a sum of several choices that no layer gives.
+
+    Raises:
+        PluginError: naming the choices, the layer and the way out.
+    """
+    given = {_course(width) for _, _, width in _widths(supernet, GIVEN)}
+    for name, layer, width in _widths(supernet, TAKEN):
+        added = _added(width)
+        if added and _course(width) not in given:
+            labels = " and ".join(repr(label) for label in added)
+            raise PluginError(
+                f"choices {labels} ({type(layer).__name__} at {name}) cannot be searched: it reads channels of several "
+                "open widths side by side, which a supernet keeps at other places than the derived network; "
+                "random_paths can sample them, or add the layers' outputs instead of concatenating them."
+            )
+
+
+def _widths(supernet: nn.Module, arguments: tuple[str, ...]) -> Iterator[tuple[str, nn.Module, Any]]:
+    for name, module in supernet.named_modules():
+        if isinstance(module, MixedOperation):
+            for argument in arguments:
+                width = module.mutable_arguments.get(argument)
+                if isinstance(width, MutableExpression):
+                    yield name, module, width
+
+
+def _values(width: Any) -> dict[str, list[Any]]:
+    return {str(label): list(choice.values) for label, choice in width.simplify().items()}
+
+
+def _course(width: Any) -> tuple[Any, ...]:
+    """Return what tells one expression of choices from another: its values as each choice varies by itself."""
+    values = _values(width)
+    base = {label: own[0] for label, own in values.items()}
+    return tuple(
+        (label, *(width.freeze({**base, label: value}) for value in values[label])) for label in sorted(values)
+    )
+
+
+def _added(width: Any) -> tuple[str, ...]:
+    """Return two choices whose shares of a width are added to each other, or nothing."""
+    values = _values(width)
+    base = {label: own[0] for label, own in values.items()}
+    for first, second in combinations(sorted(values), 2):
+        if min(len(values[first]), len(values[second])) < 2:
+            continue
+        one, other = {first: values[first][1]}, {second: values[second][1]}
+        none, left, right, both = (width.freeze({**base, **more}) for more in ({}, one, other, {**one, **other}))
+        if not all(isinstance(value, int | float) for value in (none, left, right, both)):
+            continue
+        if left != none and right != none and both - left == right - none:
+            return first, second
+    return ()
