@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from ..utils.errors import PluginError
 from ..utils.signatures import constructor_values
 
 OfLabel = TypeVar("OfLabel")
@@ -132,7 +133,18 @@ def topology_of(space: Any, arguments: Mapping[str, Any]) -> Topology:
 
     Raises:
         TypeError: for arguments that the constructor does not take, or lacks.
+        PluginError: if the space returns something else.
     """
+    found = _asked(space, arguments)
+    if not isinstance(found, Topology):
+        raise PluginError(
+            f"{space.__name__}: topology() must return a Topology, not a {type(found).__name__}; correct it, or name "
+            "another space."
+        )
+    return found
+
+
+def _asked(space: Any, arguments: Mapping[str, Any]) -> Any:
     method: Callable[..., Topology] = space.topology
     if not isinstance(inspect.getattr_static(space, "topology"), classmethod | staticmethod):
         warnings.warn(
@@ -141,8 +153,7 @@ def topology_of(space: Any, arguments: Mapping[str, Any]) -> Topology:
             DeprecationWarning,
             stacklevel=2,
         )
-        found: Topology = space(**arguments).topology()
-        return found
+        return space(**arguments).topology()
     values = constructor_values(space, arguments)
     named = inspect.signature(method).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in named):

@@ -294,9 +294,11 @@ def main() -> None:
         with _processes():
             app()
     except BioAutoMLError as error:
+        from .postmortem import with_suites
+
         if debug:
             raise
-        errors.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        errors.print(f"[bold red]Error:[/] {escape(with_suites(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
     except Exception as error:
         from .postmortem import plugin_cause

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..plugin_faults import plugin_fault, suite_of, used_plugins
-from ..utils.errors import in_one_line
+from ..utils.errors import BioAutoMLError, DivergenceError, in_one_line
 
 if TYPE_CHECKING:
     from ..registry import Plugin
@@ -36,6 +36,15 @@ def plugin_cause(error: Exception) -> str | None:
         f"{said}. Plug-ins of other packages are in use: {names}; try without them, or with their suites, as "
         f"{suite_of(used[0])}. --debug shows the traceback."
     )
+
+
+def with_suites(error: BioAutoMLError) -> str:
+    """Return what one of our errors says; where numbers ran away, what the suites of others' plug-ins say too."""
+    found = _complaints(used_plugins()) if isinstance(error.__cause__, DivergenceError) else []
+    said = (
+        [f"What the suites of plug-ins in use say: {' '.join(found)} Correct them, or leave them out."] if found else []
+    )
+    return " ".join([str(error), *said])
 
 
 def _complaints(used: Sequence[Plugin]) -> list[str]:

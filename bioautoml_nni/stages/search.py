@@ -99,10 +99,12 @@ def _one_shot(run: RunDirectory, data: PreparedData, console: Console) -> Any:
     outcome = run.work_folder("search") / "outcome.json"
     factor = run.outcome().rate_factor
     lowest = 0.5**run.experiment.search.max_restarts
+    last: DivergenceError | None = None
     while factor >= lowest:
         try:
             return _attempt(run, data, console, factor)
         except DivergenceError as error:
+            last = error
             factor /= 2
             if is_rank_zero():  # a killed search continues with it too
                 SearchOutcome(stopped=None, rate_factor=factor).write(outcome)
@@ -111,7 +113,7 @@ def _one_shot(run: RunDirectory, data: PreparedData, console: Console) -> Any:
     raise DataError(
         f"search: the loss was not finite in {run.experiment.search.max_restarts + 1} attempts; lower "
         "search.learning_rate and strategy.alpha_learning_rate, and look for extreme values with `bioautoml check`."
-    )
+    ) from last
 
 
 def _attempt(run: RunDirectory, data: PreparedData, console: Console, rate_factor: float) -> Any:

@@ -115,8 +115,7 @@ def _declared(name: str, space: Any, inputs: Mapping[str, Any]) -> Topology:
     assert isinstance(made, ModelSpace), (
         f"{name}: must derive from nni.nas.nn.pytorch.ModelSpace, not be {kind_of(made)}"
     )
-    topology = tried(f"{name}: must have {_SPACE_METHODS['topology']}", topology_of, space, inputs)
-    assert isinstance(topology, Topology), f"{name}: topology() must return a Topology, not {kind_of(topology)}"
+    topology: Topology = tried(f"{name}: must have {_SPACE_METHODS['topology']}", topology_of, space, inputs)
     if not topology.empty:  # a space without choices has no supernet whose weights a network could take
         assert callable(getattr(space, "inherit", None)), f"{name}: must have {_SPACE_METHODS['inherit']}"
     assert topology.zero is None or topology.zero in topology.operations, (

@@ -173,11 +173,11 @@ def test_what_cannot_be_halved_is_refused_by_name_with_the_ways_out(loader, mess
 
 @pytest.mark.parametrize("alpha_data", ["shared", "validation"])
 def test_iterable_data_are_searched_to_their_end(alpha_data, tmp_path):
-    """40 rows in batches of 8: five batches of weights beside validation's, or two pairs of turns."""
+    """40 rows in batches of 8: five batches of weights beside validation's, or two pairs and one of weights."""
     evaluator = make_evaluator(epochs=2, train=DataLoader(Stream(make_data(), 8), 8))
     strategy = AlternatingDARTS(alpha_data=alpha_data, alpha_learning_rate=0.01)
     run(strategy, evaluator, tmp_path=tmp_path)
-    assert evaluator.trainer.global_step == 2 * (10 if alpha_data == "validation" else 4)
+    assert evaluator.trainer.global_step == 2 * (10 if alpha_data == "validation" else 5)
 
 
 @pytest.mark.parametrize("alpha_data", ["disjoint", "shared", "validation"])

@@ -361,3 +361,39 @@ def test_batches_of_any_form_are_searched(form, as_module, tmp_path):
     strategy = AlternatingDARTS()
     run(strategy, evaluator, nni_spaces.SPACES["layer_choice"](), tmp_path)
     assert trainer.global_step == 4 and set(strategy.oneshot_module.export()) == {"a"}
+
+
+# Several processes, each as if by itself.
+
+
+def in_process(monkeypatch, rank, loader):
+    """What one of two processes is given in an epoch: (weights, alpha)."""
+    from bioautoml_nni.strategies import data, distributed
+
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(data, "world_size", lambda: 2)
+    monkeypatch.setattr(distributed.distributed, "get_rank", lambda: rank)
+    return drawn(loader)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rank: Plain(NUMBERS, 3, shuffle=True),
+        lambda rank: Own(NUMBERS, 3, shuffle=True),
+        lambda rank: Plain(NUMBERS, 3, sampler=DistributedSampler(NUMBERS, 2, rank)),
+        lambda rank: Plain(NUMBERS, batch_size=None, sampler=BatchSampler(RandomSampler(NUMBERS), 3, False)),
+    ],
+    ids=["shuffled", "own loader", "distributed", "batches as sampler"],
+)
+def test_two_processes_share_every_specimen_out(make, monkeypatch):
+    found = [in_process(monkeypatch, rank, make(rank)) for rank in (0, 1)]
+    for group in (0, 1):
+        one, other = found[0][group], found[1][group]
+        assert len(one) == len(other) == ROWS // 4 and not set(one) & set(other)
+    assert not set(found[0][0] + found[1][0]) & set(found[0][1] + found[1][1])
+
+
+def test_a_distributed_sampler_of_another_number_of_processes_is_refused(monkeypatch):
+    with pytest.raises(TypeError, match="DistributedSampler of 3 shares"):
+        in_process(monkeypatch, 0, Plain(NUMBERS, 3, sampler=DistributedSampler(NUMBERS, 3, 0)))
