@@ -150,7 +150,7 @@ class Good(ModelSpace):
 
     @staticmethod
     def inherit(network, supernet_state):
-        return []
+        return list(network.state_dict())  # nothing is taken
 
 
 class Fixed(nn.Module):

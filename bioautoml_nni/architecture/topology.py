@@ -66,11 +66,22 @@ class CellTopology:
         edges: every candidate edge, by target and then source.
         node_labels: label of the input choice at each node 1..nodes.
         inputs_per_node: most inputs that a derived node keeps.
+
+    Raises:
+        ValueError: if an edge leads to a node without a label.
     """
 
     edges: tuple[EdgeTopology, ...]
     node_labels: Mapping[int, str]
     inputs_per_node: int
+
+    def __post_init__(self) -> None:
+        unnamed = sorted({edge.target for edge in self.edges} - set(self.node_labels))
+        if unnamed:
+            raise ValueError(
+                f"node_labels do not name node {unnamed[0]}, to which edges lead; where nodes choose no inputs, "
+                "declare every edge among Topology.choices"
+            )
 
     @property
     def nodes(self) -> int:
