@@ -132,7 +132,7 @@ def disjoint_halves(loader: DataLoader, seed: int) -> tuple[DataLoader, DataLoad
         )
     weights, architecture = (loader_like(loader, half) for half in halved(sampler_of(loader), len(dataset), seed))
     for half in (weights, architecture):
-        if len(half) != len(half._index_sampler):  # type: ignore[arg-type]
+        if len(half) != len(half._index_sampler):
             kind = type(loader).__name__
             raise TypeError(
                 f"alpha_data='disjoint' cannot halve the loader {kind}, whose __len__ is not that of what its "
@@ -154,8 +154,7 @@ def halved(sampler: Any, size: int, seed: int) -> tuple[Sampler[int], Sampler[in
     if _of_all(sampler, size):
         _enough(min(size, count), name)
         middle = size // 2
-        first, second = (_part(sampler, half, k) for k, half in enumerate((order[:middle], order[middle:])))
-        return first, second
+        return _part(sampler, order[:middle], 0), _part(sampler, order[middle:], 1)
     drawn = _drawn(sampler, size, seed)
     shown, hidden = ([index for index in order if (index in drawn) == wanted] for wanted in (True, False))
     _enough(min(len(shown), count), name)
@@ -163,9 +162,8 @@ def halved(sampler: Any, size: int, seed: int) -> tuple[Sampler[int], Sampler[in
     if len(shown) == count:  # each once, as most samplers do: exactly those of the half
         lengths = (len(shown[0::2]), len(shown[1::2]))
     if type(sampler) is WeightedRandomSampler:
-        first, second = (_weighted(sampler, shown[k::2], lengths[k]) for k in range(2))
-    else:
-        first, second = (HalvedSampler(sampler, shown[k::2] + hidden[k::2], lengths[k]) for k in range(2))
+        return _weighted(sampler, shown[0::2], lengths[0]), _weighted(sampler, shown[1::2], lengths[1])
+    first, second = (HalvedSampler(sampler, shown[k::2] + hidden[k::2], lengths[k]) for k in range(2))
     return first, second
 
 
@@ -185,15 +183,9 @@ def _of_all(sampler: Any, size: int) -> bool:
 def _part(sampler: Any, half: Sequence[int], number: int) -> PickedSampler:
     """Return the like of a sampler of torch's for one of two halves."""
     if isinstance(sampler, DistributedSampler):
-        own: Any = DistributedSampler(
-            half,
-            sampler.num_replicas,
-            sampler.rank,
-            sampler.shuffle,
-            sampler.seed,
-            sampler.drop_last,  # type: ignore[arg-type]
-        )
-        return PickedSampler(own, half)
+        positions: Any = half  # of which it asks the length alone
+        given = sampler.num_replicas, sampler.rank, sampler.shuffle, sampler.seed, sampler.drop_last
+        return PickedSampler(DistributedSampler(positions, *given), half)
     whole, draws = len(sampler.data_source), len(sampler)
     wanted = None if draws == whole else (draws + number) // 2
     replaces = bool(getattr(sampler, "replacement", False))
@@ -205,7 +197,8 @@ def _weighted(sampler: WeightedRandomSampler, half: Sequence[int], length: int) 
     weights = torch.zeros_like(sampler.weights)
     weights[list(half)] = sampler.weights[list(half)]
     length = length if sampler.replacement else min(length, len(half))
-    return WeightedRandomSampler(weights, length, sampler.replacement, torch.Generator())  # type: ignore[arg-type]
+    odds: Any = weights
+    return WeightedRandomSampler(odds, length, sampler.replacement, torch.Generator())
 
 
 def _length(sized: Any) -> int | None:

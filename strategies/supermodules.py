@@ -98,19 +98,20 @@ class MixedConv2d(_Native, operation.MixedConv2d):
         Raises:
             ValueError: where no padding on both sides keeps the size.
         """
+        own: Any = self
         sizes = {self._to_tuple(size) for size in kernel.grid()}
-        if self.padding == "valid":
-            self.padding = (0, 0)
-        elif self.padding == "same":
+        if own.padding == "valid":
+            own.padding = (0, 0)
+        elif own.padding == "same":
             if not all(edge % 2 for size in sizes for edge in size):
                 raise ValueError(
                     "its even kernel sizes with padding='same' can be sampled (random_paths) but not mixed"
                 )
-            self.padding = tuple(
+            own.padding = tuple(
                 (edge - 1) // 2 * step for edge, step in zip(self.kernel_size, self.dilation, strict=True)
             )
             return
-        pairs = _together(kernel, self.padding if padding is None else padding)
+        pairs = _together(kernel, own.padding if padding is None else padding)
         found = {tuple(map(self._to_tuple, pair)) for pair in pairs}
         shrinks = {
             tuple(step * (edge - 1) - 2 * pad for edge, pad, step in zip(size, pads, self.dilation, strict=True))
@@ -240,7 +241,7 @@ class _FreezableCell:
     """
 
     def __init__(self, op_factory: Any, *args: Any, **kwargs: Any) -> None:
-        label = kwargs.get("label", args[-1] if args else None)
+        label: Any = kwargs.get("label", args[-1] if args else None)
         names = op_factory if isinstance(op_factory, dict) else range(len(op_factory))
         scoped = {name: _within(label, op_factory[name]) for name in names}
         given = scoped if isinstance(op_factory, dict) else list(scoped.values())

@@ -11,9 +11,9 @@ from nni.nas.space import model_context
 from torch import nn
 
 from bioautoml_nni import registry, testing
-from bioautoml_nni.architecture import Topology, derive
+from bioautoml_nni.architecture import CellTopology, EdgeTopology, Topology, derive, topology_of
 from bioautoml_nni.architecture.schema import SpaceRecord
-from bioautoml_nni.cli.postmortem import plugin_cause
+from bioautoml_nni.cli.postmortem import plugin_cause, with_suites
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.config.arguments import check_arguments
 from bioautoml_nni.data.load import load_manifest
@@ -21,7 +21,8 @@ from bioautoml_nni.data.manifest import ID, IMAGE, LABEL, Manifest
 from bioautoml_nni.nni_engine import weights_of
 from bioautoml_nni.plugin_faults import plugin_fault
 from bioautoml_nni.training.module import SpecimenModule
-from bioautoml_nni.utils.errors import PluginError
+from bioautoml_nni.utils.errors import DataError, DivergenceError, PluginError
+from bioautoml_nni.utils.interruption import interruptible
 
 # Tables of sources.
 
@@ -200,6 +201,39 @@ def test_an_error_of_ours_on_what_a_plugin_returned_asks_the_suites_of_those_in_
     assert said.startswith("RuntimeError: The size of tensor")
     assert "operations plug-in 'wide' (careless_kit:Wide)" in said
     assert "Wide(8, stride=1) on 16x16: gives shape (3, 16, 16, 16), not" in said and "failing" not in said
+
+
+def test_numbers_that_run_away_ask_the_suites_too(careless):
+    error = DataError("the loss was not finite.")
+    error.__cause__ = DivergenceError("of a step")
+    assert with_suites(error) == "the loss was not finite.", "nothing of others is in use"
+    _ = registry.get("losses", "failing").target
+    said = with_suites(error)
+    assert said.startswith("the loss was not finite. What the suites of plug-ins in use say: losses plug-in 'failing'")
+    assert with_suites(DataError("the table is empty.")) == "the table is empty."
+
+
+def test_a_plugin_that_ends_python_is_no_interruption():
+    """Lightning ends Python too, where somebody has pressed the key."""
+    with pytest.raises(SystemExit), interruptible(lambda: True):
+        raise SystemExit(3)
+    with pytest.raises(KeyboardInterrupt), interruptible(lambda: True):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)
+
+
+def test_a_topology_that_is_none_is_named():
+    class Mapped(Numbered):
+        @classmethod
+        def topology(cls):
+            return {"layer": (0, 1)}
+
+    with pytest.raises(PluginError, match=r"Mapped: topology\(\) must return a Topology, not a dict; correct it"):
+        topology_of(Mapped, {"num_classes": 3})
+    with pytest.raises(ValueError, match="node_labels do not name node 1, .* among Topology.choices"):
+        CellTopology((EdgeTopology(0, 1, "edge"),), {}, 2)
 
 
 # What training checks of what it is given.
