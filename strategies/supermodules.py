@@ -18,6 +18,7 @@ from nni.nas.oneshot.pytorch.supermodule import differentiable, operation, sampl
 from nni.nas.oneshot.pytorch.supermodule._expression_utils import evaluate_constant
 from nni.nas.space import model_context
 from torch import nn
+from torch.nn import functional
 
 from .nasbench101 import MixedNasBench101, SampledNasBench101
 from .supernet import weighted
@@ -177,7 +178,7 @@ class MixedBatchNorm2d(_Native, operation.MixedBatchNorm2d):
 
 
 class MixedLayerNorm(_Native, operation.MixedLayerNorm):
-    """A layer norm with open sizes."""
+    """A layer norm with open sizes: the sum of one over each size, whereas NNI's has the statistics of the largest."""
 
     sampled_only = ("eps",)
 
@@ -197,6 +198,20 @@ class MixedLayerNorm(_Native, operation.MixedLayerNorm):
             for name, value in (("weight", self.weight), ("bias", self.bias))
         }
         return {**tensors, "normalized_shape": shape}
+
+    def forward_with_args(self, normalized_shape: Any, eps: float, inputs: torch.Tensor) -> torch.Tensor:
+        """Normalise by one size, or by each with its share; what lies behind a size is zero."""
+        if not isinstance(normalized_shape, dict):
+            return super().forward_with_args(normalized_shape, eps, inputs)
+        total = torch.zeros_like(inputs)
+        for shape, share in normalized_shape.items():
+            own = self._freeze_weight_impl(shape)
+            sizes = own["normalized_shape"]
+            read = inputs[(..., *(slice(0, size) for size in sizes))]
+            value = functional.layer_norm(read, sizes, own["weight"], own["bias"], eps)
+            behind = [(0, whole - size) for size, whole in zip(sizes, inputs.shape[-len(sizes) :], strict=True)]
+            total = total + share * functional.pad(value, [edge for pair in reversed(behind) for edge in pair])
+        return total
 
 
 class MixedMultiHeadAttention(_Native, operation.MixedMultiHeadAttention):

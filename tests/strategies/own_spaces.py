@@ -12,6 +12,8 @@ from nni.nas.nn.pytorch import (
     LayerChoice,
     MutableBatchNorm2d,
     MutableConv2d,
+    MutableLayerNorm,
+    MutableLinear,
     Repeat,
 )
 from test_nni_spaces import nni_spaces
@@ -234,6 +236,13 @@ widths("rounded_width", lambda: round(WIDTH * nni.choice("share", [0.5, 0.75, 1.
 widths("conditional_width", lambda: MutableExpression.condition(nni.choice("wide", [0, 1]) > 0, 8, 4))
 widths("named_width", lambda: MutableExpression.switch_case(nni.choice("size", ["s", "l"]), {"s": 4, "l": 8}))
 widths("width_of_two_choices", lambda: nni.choice("a", [2, 4]) + nni.choice("b", [2, 4]))
+
+
+@space
+def normalised_width(p):
+    width = nni.choice("width", [4, 6, 12])
+    p.a, p.n, p.b = MutableLinear(WIDTH, width), MutableLayerNorm(width), MutableLinear(width, WIDTH, bias=False)
+    return lambda p, x: p.b(p.n(p.a(x.permute(0, 2, 3, 1)))).permute(0, 3, 1, 2)
 
 
 @space
