@@ -207,8 +207,8 @@ class MixedLayerNorm(_Native, operation.MixedLayerNorm):
         for shape, share in normalized_shape.items():
             own = self._freeze_weight_impl(shape)
             sizes = own["normalized_shape"]
-            read = inputs[(..., *(slice(0, size) for size in sizes))]
-            value = functional.layer_norm(read, sizes, own["weight"], own["bias"], eps)
+            within: Any = (..., *(slice(0, size) for size in sizes))
+            value = functional.layer_norm(inputs[within], sizes, own["weight"], own["bias"], eps)
             behind = [(0, whole - size) for size, whole in zip(sizes, inputs.shape[-len(sizes) :], strict=True)]
             total = total + share * functional.pad(value, [edge for pair in reversed(behind) for edge in pair])
         return total

@@ -156,17 +156,27 @@ def test_texts_that_differ_are_named():
 # What a user has set stays.
 
 
+def evaluator_of(**trainer):
+    loader = DataLoader(TensorDataset(torch.randn(8, 3, 8, 8), torch.arange(8)), 2)
+    return Classification(
+        num_classes=nni_spaces.CLASSES, max_epochs=1, train_dataloaders=loader, val_dataloaders=loader, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, **trainer,
+    )  # fmt: skip
+
+
+def test_a_search_that_ends_within_an_epoch_ends_well(tmp_path):
+    """NNI's evaluator asks for the result of a validation that never came."""
+    evaluator = evaluator_of(max_steps=3)
+    run(AlternatingDARTS(), evaluator, Own(lambda p: (setattr(p, "a", two()), lambda p, x: p.a(x))[1]), tmp_path)
+    assert evaluator.trainer.global_step == 3
+
+
 def test_a_frozen_layer_of_the_user_s_stays_as_it_is(tmp_path):
     space = Own(lambda p: (setattr(p, "a", giving(lambda y: y)), lambda p, x: p.a(x))[1])
     space.stem.requires_grad_(False)
     before = space.stem.weight.clone()
-    loader = DataLoader(TensorDataset(torch.randn(8, 3, 8, 8), torch.arange(8)), 2)
-    evaluator = Classification(
-        num_classes=nni_spaces.CLASSES, max_epochs=1, train_dataloaders=loader, val_dataloaders=loader, logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
     strategy = AlternatingDARTS()
-    run(strategy, evaluator, space, tmp_path)
+    run(strategy, evaluator_of(), space, tmp_path)
     assert torch.equal(strategy.supernet.stem.weight, before) and not strategy.supernet.stem.weight.requires_grad
     candidate = strategy.supernet.parts.a[0].layer.weight
     assert candidate.requires_grad and candidate.grad is not None, "gradients of the last step can be looked at"
