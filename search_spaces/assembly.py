@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +52,9 @@ def operation_classes(names: Sequence[str]) -> dict[str, type[nn.Module]]:
 
 def assemble(
     network: Any,
-    make_cell: Any,
-    make_fusion: Any,
-    make_encoder: Any,
+    make_cell: Callable[[int, bool, int, int], nn.Module],
+    make_fusion: Callable[[int, int], nn.Module],
+    make_encoder: Callable[[list[nn.Module]], TrunkEncoder],
     own: SpaceArguments,
     plan: TrunkPlan | None,
 ) -> None:
@@ -65,15 +65,7 @@ def assemble(
     network.image_encoder = network.metadata_encoder = network.fusion = None
     features = own.metadata_features
     if "image" in own.modalities:
-        width, stack = own.channels, []
-        for index in range(own.cells):
-            reduction = plan is None and index in reduction_positions(own.cells)
-            out = 2 * width if reduction else width
-            stack.append(make_cell(index, reduction, width, out))
-            width = out
-        network.image_encoder = (
-            make_encoder(stack) if plan else ImageEncoder(own.channels, own.stem_stride, stack, width)
-        )
+        network.image_encoder = _image_encoder(make_cell, make_encoder, own, plan)
         features = network.image_encoder.features
     if "metadata" in own.modalities:
         assert own.metadata is not None  # checked by the space
@@ -96,6 +88,22 @@ def assemble(
         first = own.fusion_features if network.fusion is not None else encoder.width
         paths = bool(encoder.width) and encoder.features > encoder.width
         network.classifier.insert(0, PathDropout(first if paths else features, plan.settings.path_dropout))
+
+
+def _image_encoder(
+    make_cell: Callable[[int, bool, int, int], nn.Module],
+    make_encoder: Callable[[list[nn.Module]], TrunkEncoder],
+    own: SpaceArguments,
+    plan: TrunkPlan | None,
+) -> nn.Module:
+    """Return stem and cells, each reduction twice as wide as what it gets; or the trunk with its cells."""
+    width, stack = own.channels, []
+    for index in range(own.cells):
+        reduction = plan is None and index in reduction_positions(own.cells)
+        out = 2 * width if reduction else width
+        stack.append(make_cell(index, reduction, width, out))
+        width = out
+    return make_encoder(stack) if plan else ImageEncoder(own.channels, own.stem_stride, stack, width)
 
 
 def _linear(features: int, num_classes: int, rank: int | None) -> list[nn.Module]:
@@ -181,7 +189,11 @@ def _trunk_encoder(
 
 
 def _path_fusion(
-    plan: TrunkPlan, encoder: TrunkEncoder, make_fusion: Any, fusion_features: int, metadata_features: int
+    plan: TrunkPlan,
+    encoder: TrunkEncoder,
+    make_fusion: Callable[[int, int], nn.Module],
+    fusion_features: int,
+    metadata_features: int,
 ) -> tuple[nn.Module, int]:
     """Return the fusion of a network on a trunk, and the width of what it returns."""
     inner = make_fusion(encoder.width, metadata_features) if encoder.width else None

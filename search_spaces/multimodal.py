@@ -85,6 +85,12 @@ class SpaceArguments:
             self.fusions, self.trunk,
         )  # fmt: skip
 
+    def open_fusion(self, image: int, meta: int) -> nn.Module:
+        """Return the choice among the candidate fusions of image features and a metadata embedding."""
+        names = self.fusions or list(usable("fusions"))
+        candidates = {name: get("fusions", name).target(image, meta, self.fusion_features) for name in names}
+        return LayerChoice(candidates, label=FUSION_LABEL)
+
     def plan(self) -> TrunkPlan | None:
         """Return what the space's trunk may be read at, None without a trunk."""
         return trunk_plan(self.trunk, self.cells, self.modalities)
@@ -169,16 +175,11 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
             cell = whole.cells[kind_of(index, reduction, cell_sharing)]
             return SearchCell(cell, width, out, 2 if reduction else 1, classes, node_inputs)
 
-        def make_fusion(image: int, meta: int) -> nn.Module:
-            names = fusions or list(usable("fusions"))
-            candidates = {name: get("fusions", name).target(image, meta, fusion_features) for name in names}
-            return LayerChoice(candidates, label=FUSION_LABEL)
-
         def make_encoder(stack: list[nn.Module]) -> TrunkEncoder:
             assert plan is not None
             return open_trunk_encoder(plan, stack, channels)
 
-        assemble(self, make_cell, make_fusion, make_encoder, own, plan)
+        assemble(self, make_cell, own.open_fusion, make_encoder, own, plan)
 
     @classmethod
     def topology(

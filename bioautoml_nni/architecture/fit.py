@@ -46,26 +46,14 @@ def fit(
 
     here = nearest = point(architecture, {})
     while here.overrun > 0:
-        ranked: tuple[tuple[bool, float], _Point] | None = None
-        for label, chosen, candidate in _alternatives(here.architecture, topology):
-            barred = _without_stronger(here.barred, label, chosen, candidate, weights, topology.zero)
-            if candidate in barred[label]:
-                continue
-            there = point(derived(barred), barred)
-            if there.overrun < here.overrun:
-                loss = _log(weights[label][chosen]) - _log(weights[label][candidate])
-                rank = False, loss / (here.overrun - there.overrun)
-            else:
-                rank = True, there.overrun
-            if ranked is None or rank < ranked[0]:
-                ranked = rank, there
-        if ranked is not None:
-            here = ranked[1]
-        else:  # every way down has been tried; what is left is the cheapest of everything
+        there = _step(here, topology, weights, lambda barred: point(derived(barred), barred))
+        if there is None:  # every way down has been tried; what is left is the cheapest of everything
             barred = _all_but_the_cheapest(topology, weights, derived, cost_of)
             here = point(derived(barred), barred)
+        else:
+            here = there
         nearest = min(nearest, here, key=lambda each: each.overrun)
-        if ranked is None:
+        if there is None:
             break
     if here.overrun > 0:
         excess = "; ".join(budget.excess(nearest.cost.parameters, nearest.cost.flops))
@@ -84,6 +72,29 @@ class _Point:
     cost: Cost
     overrun: float
     barred: dict[str, frozenset[str]]
+
+
+def _step(
+    here: _Point, topology: Topology, weights: ArchWeights, point: Callable[[dict[str, frozenset[str]]], _Point]
+) -> _Point | None:
+    """Return where the best step leads; None if every candidate of every decision is barred."""
+    ranked: tuple[tuple[bool, float], _Point] | None = None
+    for label, chosen, candidate in _alternatives(here.architecture, topology):
+        barred = _without_stronger(here.barred, label, chosen, candidate, weights, topology.zero)
+        if candidate in barred[label]:
+            continue
+        there = point(barred)
+        rank = _rank(here, there, weights[label][chosen], weights[label][candidate])
+        if ranked is None or rank < ranked[0]:
+            ranked = rank, there
+    return None if ranked is None else ranked[1]
+
+
+def _rank(here: _Point, there: _Point, given_up: float, taken: float) -> tuple[bool, float]:
+    """Return a step's place among others, the smallest first: those that lower the overrun, by what each unit costs."""
+    if there.overrun < here.overrun:
+        return False, (_log(given_up) - _log(taken)) / (here.overrun - there.overrun)
+    return True, there.overrun
 
 
 def _without_stronger(

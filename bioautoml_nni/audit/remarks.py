@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -22,20 +22,7 @@ def judge_columns(
     split: SplitConfig,
 ) -> list[Remark]:
     """Return remarks on refused, overridden and event columns, and on those that are used with a reservation."""
-    remarks: list[Remark] = []
-    roles = manifest.roles
-    given_up = {name for name in manifest.declared if roles.get(name) in ("ignored", "taxonomy", "group")}
-
-    def named(findings: list[ColumnFinding]) -> str:
-        return ", ".join(finding.column for finding in findings)
-
-    refused = [f for f in found.findings if f.verdict == "refuse" and f.column not in {*overridden, *given_up}]
-    if refused:
-        text = f"Refused as features, for they give the label away: {named(refused)}."
-        asked = manifest.infer and uses_metadata
-        said = {finding.column: roles.get(finding.column, "ignored") for finding in refused}
-        answer = Answer("data.columns", said, sure=True) if asked else None
-        remarks.append(Remark("warning" if asked else "note", "columns", text, answer))
+    remarks = _refused(found, manifest, overridden, uses_metadata)
     if overridden:
         remarks.append(
             Remark("warning", "columns", f"{brand(overridden)}. Every result of this experiment is marked so.")
@@ -44,18 +31,36 @@ def judge_columns(
     if events and found.event:
         text = (
             f"{found.event_in_training:.0%} of the test specimens share a collecting event ({found.event.name}) with "
-            f"training specimens, so that these columns act as an event id: {named(events)}. Set data.split.group to "
+            f"training specimens, so that these columns act as an event id: {_named(events)}. Set data.split.group to "
             "the event's column for a score that holds for new events."
         )
         remarks.append(Remark("warning", "columns", text, _by_group(found, split)))
     if not uses_metadata:
         return remarks
     for finding in found.findings:
-        used = roles.get(finding.column) not in ("ignored", "group", "taxonomy")
+        used = manifest.roles.get(finding.column) not in ("ignored", "group", "taxonomy")
         if used and finding.verdict in ("warn", "drop"):
             text = f"Column {finding.column!r} is used, but {finding.reason}."
             remarks.append(Remark("warning", "columns", text, Answer("data.columns", {finding.column: "ignored"})))
     return remarks
+
+
+def _refused(found: Screen, manifest: Manifest, overridden: Mapping[str, str], uses_metadata: bool) -> list[Remark]:
+    """Return a remark on the columns that are refused, unless the user gave them up or overrode the refusal."""
+    roles = manifest.roles
+    given_up = {name for name in manifest.declared if roles.get(name) in ("ignored", "taxonomy", "group")}
+    refused = [f for f in found.findings if f.verdict == "refuse" and f.column not in {*overridden, *given_up}]
+    if not refused:
+        return []
+    asked = manifest.infer and uses_metadata
+    said = {finding.column: roles.get(finding.column, "ignored") for finding in refused}
+    answer = Answer("data.columns", said, sure=True) if asked else None
+    text = f"Refused as features, for they give the label away: {_named(refused)}."
+    return [Remark("warning" if asked else "note", "columns", text, answer)]
+
+
+def _named(findings: Sequence[ColumnFinding]) -> str:
+    return ", ".join(finding.column for finding in findings)
 
 
 def _by_group(found: Screen, split: SplitConfig) -> Answer | None:

@@ -53,11 +53,8 @@ def join(
     Returns:
         None and no weights where a single member is best, or validation has too few groups to tell.
     """
-    members = [_Joining.of(record, candidates) for record in records]
-    validation = [calibrated(candidate_logits(m.folder)[0], m.temperature) for m in members]
     target, groups = validation_target(base), validation_groups(base)
-    kept = promising(validation, target, groups)
-    members, validation = [members[index] for index in kept], [validation[index] for index in kept]
+    members, validation = _promising(records, candidates, target, groups)
     size = max((member.image_size for member in members if member.image_size), default=None)
     costs = Costs([m.record for m in members], [member_fingerprint(m.part(1.0, size)) for m in members])
 
@@ -68,30 +65,49 @@ def join(
     unbiased = cross_fitted(validation, target, groups, fits) if (weights > 0).sum() > 1 else None
     if unbiased is None:
         return None, {}
-    used = np.flatnonzero(weights)
     folder = candidates / ENSEMBLE
     folder.mkdir(exist_ok=True)
-    parts = [members[index].part(float(weights[index]), size) for index in used]
-    write_ensemble(parts, folder / "model.onnx")
+    used = np.flatnonzero(weights)
     data = _with_images(base, [members[index].folder for index in used], size)
-    test = [
-        calibrated(_test_logits(members[index], part, data, folder), part.temperature)
-        for index, part in zip(used, parts, strict=True)
-    ]
-    # Stored features of an encoder are rounded, so that files are compared with files, not with what was scored.
-    reference = [calibrated(file_logits(part, data, PARITY_SPECIMENS, folder), part.temperature) for part in parts]
     parameters, flops, _ = costs.of(weights)
-    modalities = {name for index in used for name in members[index].modalities}
-    write_fitted(
-        folder, data, mix(validation, weights), mix(test, weights[used]), int(parameters), int(flops),
-        tuple(sorted(modalities)), folder / "model.onnx", mix(reference, weights[used]),
-    )  # fmt: skip
+    chosen = [members[index] for index in used]
+    _write(folder, data, chosen, weights[used], size, mix(validation, weights), int(parameters), int(flops))
     found = measured(data, folder)
     found["validation"] = scores_of(target, np.log(np.maximum(unbiased, MIN_PROBABILITY)))
     error = resampled_macro_f1(target, unbiased.argmax(1), groups).std(ddof=1)
     found["validation_macro_f1_se"] = float(error)
     np.save(folder / CROSS_FITTED, unbiased)
     return found, {m.record.name: float(weight) for m, weight in zip(members, weights, strict=True)}
+
+
+def _promising(
+    records: Sequence[Record], candidates: Path, target: np.ndarray, groups: np.ndarray
+) -> tuple[list[_Joining], list[np.ndarray]]:
+    """Return the candidates that are not clearly worse than the best, and the validation probabilities of each."""
+    members = [_Joining.of(record, candidates) for record in records]
+    validation = [calibrated(candidate_logits(m.folder)[0], m.temperature) for m in members]
+    kept = promising(validation, target, groups)
+    return [members[index] for index in kept], [validation[index] for index in kept]
+
+
+def _write(
+    folder: Path, data: PreparedData, members: Sequence[_Joining], weights: np.ndarray, size: int | None,
+    validation: np.ndarray, parameters: int, flops: int,
+) -> None:  # fmt: skip
+    """Write the ensemble's ONNX file, what it answers on validation and test, and what it costs."""
+    parts = [member.part(float(weight), size) for member, weight in zip(members, weights, strict=True)]
+    write_ensemble(parts, folder / "model.onnx")
+    test = [
+        calibrated(_test_logits(member, part, data, folder), part.temperature)
+        for member, part in zip(members, parts, strict=True)
+    ]
+    # Stored features of an encoder are rounded, so that files are compared with files, not with what was scored.
+    reference = [calibrated(file_logits(part, data, PARITY_SPECIMENS, folder), part.temperature) for part in parts]
+    modalities = {name for member in members for name in member.modalities}
+    write_fitted(
+        folder, data, validation, mix(test, weights), parameters, flops, tuple(sorted(modalities)),
+        folder / "model.onnx", mix(reference, weights),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

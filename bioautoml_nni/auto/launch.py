@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -53,22 +53,11 @@ def launch(
         "seed": seed,
     }  # fmt: skip
     said = {key: value for key, value in limits.items() if value is not None}
-    if source.suffix.lower() in (".yml", ".yaml"):
-        require_column_source({"image": image, "label": label, "group": group, "rank": rank})
-        experiment = changed(load_experiment(source, overrides), said, "auto")
-        found = Guess({})
-    else:
-        found = guess(source, image, label, group, rank, image_root)
-        experiment = _parsed(found, overrides, said, source)
-    if experiment.derivation.budget is None:
-        experiment = changed(experiment, {"derivation.target": DEFAULT_TARGET}, "auto")
-        found.reasons["derivation.target"] = "nobody named a device or a limit"
+    columns = {"image": image, "label": label, "group": group, "rank": rank}
+    experiment, found = _experiment(source, columns, image_root, said, overrides)
     import_plugins(experiment)
     folder = output or Path("runs") / experiment.name
-    said_keys = [*said, *(text.partition("=")[0].strip() for text in overrides)]
-    found.reasons = {key: why for key, why in found.reasons.items() if not _overridden(key, said_keys)}
-    for sentence in Guess(experiment.model_dump(mode="json"), found.reasons).sentences():
-        console.print(f"[dim]guessed:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+    _tell(experiment, found, console)
 
     def go(settled: Experiment) -> Finished:
         values = _plain(settled)
@@ -76,11 +65,15 @@ def launch(
         text = experiment_text(values, found.reasons, command)
         return auto(settled, folder, console, minutes, max_latency_ms, text, guesses)
 
-    begun = folder / "experiment.yml"
-    if found.values and (folder / MARKER).is_file() and begun.is_file():
-        kept = load_experiment(begun)
-        if _plain(_without_metadata(experiment)) == _plain(kept):
-            return go(kept)
+    return _with_metadata_if_any(experiment, found, folder, console, go)
+
+
+def _with_metadata_if_any(
+    experiment: Experiment, found: Guess, folder: Path, console: Console, go: Callable[[Experiment], Finished]
+) -> Finished:
+    """Run a portfolio; of guessed columns of which none can be used as metadata, one on images alone."""
+    if found.values and _begun_without_metadata(folder, experiment):
+        return go(load_experiment(folder / "experiment.yml"))
     try:
         return go(experiment)
     except NoMetadataError:
@@ -90,6 +83,38 @@ def launch(
         found.reasons["data.modalities"] = "no metadata column can be used"
         console.print("[dim]guessed:[/] data.modalities = ['image']: no metadata column can be used.")
         return go(_without_metadata(experiment))
+
+
+def _experiment(
+    source: Path, columns: Mapping[str, str | None], image_root: Path | None, said: Mapping[str, Any],
+    overrides: Sequence[str],
+) -> tuple[Experiment, Guess]:  # fmt: skip
+    """Return the experiment of a file, or one guessed from data, and the guesses that nobody's word stands against."""
+    if source.suffix.lower() in (".yml", ".yaml"):
+        require_column_source(columns)
+        experiment, found = changed(load_experiment(source, overrides), said, "auto"), Guess({})
+    else:
+        found = guess(source, columns["image"], columns["label"], columns["group"], columns["rank"], image_root)
+        experiment = _parsed(found, overrides, said, source)
+    if experiment.derivation.budget is None:
+        experiment = changed(experiment, {"derivation.target": DEFAULT_TARGET}, "auto")
+        found.reasons["derivation.target"] = "nobody named a device or a limit"
+    said_keys = [*said, *(text.partition("=")[0].strip() for text in overrides)]
+    found.reasons = {key: why for key, why in found.reasons.items() if not _overridden(key, said_keys)}
+    return experiment, found
+
+
+def _tell(experiment: Experiment, found: Guess, console: Console) -> None:
+    for sentence in Guess(experiment.model_dump(mode="json"), found.reasons).sentences():
+        console.print(f"[dim]guessed:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+
+
+def _begun_without_metadata(folder: Path, experiment: Experiment) -> bool:
+    """Whether a portfolio of this experiment began here, and found no metadata column that can be used."""
+    begun = folder / "experiment.yml"
+    if not (folder / MARKER).is_file() or not begun.is_file():
+        return False
+    return _plain(_without_metadata(experiment)) == _plain(load_experiment(begun))
 
 
 def _without_metadata(experiment: Experiment) -> Experiment:

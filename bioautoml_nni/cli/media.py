@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.markup import escape
 
+from .options import (
+    AllHosts,
+    Archive,
+    Attempts,
+    Connections,
+    Contact,
+    FileMegabytes,
+    Hosts,
+    ImageFolder,
+    PerSecond,
+    PrivateAddresses,
+    TotalGigabytes,
+)
 from .shared import START, app, console
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..media._base import Limits, Wanted
     from ..media.download import Outcome
 
 SHOWN = 5
@@ -19,24 +35,17 @@ SHOWN = 5
 
 @app.command(rich_help_panel=START)
 def media(
-    archive: Annotated[
-        Path, typer.Argument(help="A Darwin Core archive, or an export of GBIF or iNaturalist.", metavar="ARCHIVE")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the images.")],
-    host: Annotated[
-        list[str] | None,
-        typer.Option(help="Host that may be asked, also by a redirection; *.example.org for many; may be repeated."),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="All hosts that the archive names may be asked.")] = False,
-    file_megabytes: Annotated[float, typer.Option(min=0.001, help="Most of one image.")] = 50,
-    total_gigabytes: Annotated[float, typer.Option(min=0.000001, help="Most of the whole folder.")] = 100,
-    per_second: Annotated[float, typer.Option(min=0.001, max=100, help="Most requests a second to one host.")] = 4,
-    connections: Annotated[int, typer.Option(min=1, max=32, help="Most images at once from one host.")] = 4,
-    attempts: Annotated[int, typer.Option(min=1, max=20, help="How often an image is tried.")] = 5,
-    contact: Annotated[str, typer.Option(help="E-mail or page where hosts can reach you; sent with requests.")] = "",
-    allow_private_addresses: Annotated[
-        bool, typer.Option("--allow-private-addresses", help="Connect to addresses that are not public, too.")
-    ] = False,
+    archive: Archive,
+    output: ImageFolder,
+    host: Hosts = None,
+    yes: AllHosts = False,
+    file_megabytes: FileMegabytes = 50,
+    total_gigabytes: TotalGigabytes = 100,
+    per_second: PerSecond = 4,
+    connections: Connections = 4,
+    attempts: Attempts = 5,
+    contact: Contact = "",
+    allow_private_addresses: PrivateAddresses = False,
 ) -> None:
     """Download the images that an archive lists, with a table of their licences; given again it goes on.
 
@@ -47,10 +56,8 @@ def media(
     """
     from .._version import __version__
     from ..media._base import Limits
-    from ..media.download import download
     from ..media.listing import confirmed_hosts, hosts_of, list_wanted
     from ..utils.places import require_folder
-    from ..utils.progress import make_progress
 
     notes: list[str] = []
     wanted = list_wanted(archive, notes)
@@ -65,8 +72,18 @@ def media(
         int(1e6 * file_megabytes), int(1e9 * total_gigabytes), per_second, connections, attempts,
         private_addresses=allow_private_addresses, agent=agent,
     )  # fmt: skip
+    outcome = _downloaded(wanted, hosts, output, limits, counts.total())
+    _say(archive, output, outcome)
+    raise typer.Exit(int(bool(outcome.errors)))
+
+
+def _downloaded(wanted: Sequence[Wanted], hosts: Sequence[str], output: Path, limits: Limits, total: int) -> Outcome:
+    """Download images and show how many came, and how much."""
+    from ..media.download import download
+    from ..utils.progress import make_progress
+
     with make_progress(console) as progress:
-        task = progress.add_task("media", total=counts.total(), note="")
+        task = progress.add_task("media", total=total, note="")
         came = 0
 
         def tell(size: int) -> None:
@@ -74,9 +91,7 @@ def media(
             came += size
             progress.update(task, advance=1, note=f"{came / 1e6:,.1f} MB")
 
-        outcome = download(wanted, hosts, output, limits, tell)
-    _say(archive, output, outcome)
-    raise typer.Exit(int(bool(outcome.errors)))
+        return download(wanted, hosts, output, limits, tell)
 
 
 def _say(archive: Path, output: Path, outcome: Outcome) -> None:

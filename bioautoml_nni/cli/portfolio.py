@@ -5,13 +5,25 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.markup import escape
 from rich.table import Table
 
-from .shared import START, Overrides, app, console, given_place
+from .options import (
+    Data,
+    Folder,
+    Group,
+    ImagePaths,
+    Label,
+    MaxLatency,
+    MaxMflops,
+    MaxParameters,
+    Minutes,
+    Rank,
+    Seed,
+    Target,
+)
+from .shared import START, Overrides, app, console
 
 SHOWN = {
     "candidate": "candidate", "status": "status", "validation_macro_f1": "macro-F1, validation",
@@ -22,34 +34,18 @@ SHOWN = {
 
 @app.command(rich_help_panel=START)
 def auto(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            help="A table, a folder, an archive, or an experiment.yml; data also as a URL.",
-            metavar="TABLE_OR_FOLDER",
-            parser=given_place,
-        ),
-    ],
-    image: Annotated[str | None, typer.Option("--image", help="Column of image paths.", show_default="guessed")] = None,
-    label: Annotated[str | None, typer.Option("--label", help="Column to learn.", show_default="guessed")] = None,
-    group: Annotated[
-        str | None, typer.Option("--group", help="Column whose rows stay together, or none.", show_default="guessed")
-    ] = None,
-    rank: Annotated[str | None, typer.Option("--rank", help="Rank to learn, of an archive or a column.")] = None,
-    target: Annotated[
-        str | None,
-        typer.Option("--target", help="Where the model will run: trap, pi or station.", show_default="station"),
-    ] = None,
-    max_parameters: Annotated[int | None, typer.Option(min=1, help="Hard limit of the model.")] = None,
-    max_mflops: Annotated[float | None, typer.Option(help="Hard limit, of one specimen.")] = None,
-    max_latency_ms: Annotated[
-        float | None, typer.Option(help="Hard limit, of one specimen in onnxruntime on one thread of this machine.")
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option("--minutes", help="For everything.", show_default="what the plan says")
-    ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder.", show_default="runs/NAME")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of split and training.", show_default="0")] = None,
+    source: Data,
+    image: ImagePaths = None,
+    label: Label = None,
+    group: Group = None,
+    rank: Rank = None,
+    target: Target = None,
+    max_parameters: MaxParameters = None,
+    max_mflops: MaxMflops = None,
+    max_latency_ms: MaxLatency = None,
+    minutes: Minutes = None,
+    output: Folder = None,
+    seed: Seed = None,
     overrides: Overrides = None,
 ) -> None:
     """From a table to the best model for its device: try candidates, choose one, export it; resumes where it stopped.

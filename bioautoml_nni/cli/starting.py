@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from .shared import START, app, console, given_place
+
+if TYPE_CHECKING:
+    from ..sources._guessed import Guess
 
 
 def _asked(key: str, choices: list[str]) -> str:
@@ -39,13 +42,8 @@ def init(
 
     Example: bioautoml init my-data/table.csv
     """
-    from ..config.template import experiment_template
-    from ..data.tables import read_table
     from ..sources.guess import guess
-    from ..sources.guessed_experiment import guessed_experiment
-    from ..utils.atomic import write_text
     from ..utils.errors import RunDirectoryError
-    from ..utils.places import require_folder
     from ..utils.remote import RemotePath
 
     holds_data = target.is_file() or (target.is_dir() and table is None and any(target.iterdir()))
@@ -59,16 +57,35 @@ def init(
     if file.exists():
         raise RunDirectoryError(f"{file}: is there already; choose another folder or remove it.")
     if found is None:
-        text = (
-            experiment_template()
-            if table is None
-            else experiment_template(str(table.resolve().parent), table.name, len(read_table(table)))
-        )
-        require_folder(folder, "init")
-        write_text(file, text)
-        console.print(f"Wrote {file}. Edit its data section, then: bioautoml check {file}", soft_wrap=True)
-        return
-    require_folder(folder, "init")
+        _write_template(file, table)
+    else:
+        _write_guessed(file, found, target)
+
+
+def _write_template(file: Path, table: Path | None) -> None:
+    """Write an experiment.yml to fill in, for a table of a certain length where there is one."""
+    from ..config.template import experiment_template
+    from ..data.tables import read_table
+    from ..utils.atomic import write_text
+    from ..utils.places import require_folder
+
+    text = (
+        experiment_template()
+        if table is None
+        else experiment_template(str(table.resolve().parent), table.name, len(read_table(table)))
+    )
+    require_folder(file.parent, "init")
+    write_text(file, text)
+    console.print(f"Wrote {file}. Edit its data section, then: bioautoml check {file}", soft_wrap=True)
+
+
+def _write_guessed(file: Path, found: Guess, target: Path) -> None:
+    """Write the experiment.yml that was guessed from data, and say what was guessed and why."""
+    from ..sources.guessed_experiment import guessed_experiment
+    from ..utils.atomic import write_text
+    from ..utils.places import require_folder
+
+    require_folder(file.parent, "init")
     write_text(file, guessed_experiment(found, target.resolve().name.partition(".")[0]))
     for key, reason in found.reasons.items():
         value = found.values.get(key, found.values.get("columns", {}).get(key.removeprefix("columns."), ""))

@@ -13,6 +13,17 @@ from .schema import Experiment
 
 def contradictions(experiment: Experiment) -> list[str]:
     """Return one sentence for each thing that valid settings cannot be together."""
+    return [
+        *_search_problems(experiment),
+        *_space_problems(experiment),
+        *_data_problems(experiment),
+        *_recipe_problems(experiment),
+        *_trunk_problems(experiment),
+    ]
+
+
+def _search_problems(experiment: Experiment) -> list[str]:
+    """Return what the search cannot do, its warm-up, image sizes and devices, and batches that devices cannot share."""
     problems = []
     warmup = experiment.strategy.arguments.get("warmup_epochs", 0)
     if isinstance(warmup, int) and warmup >= experiment.search.epochs:
@@ -33,6 +44,12 @@ def contradictions(experiment: Experiment) -> list[str]:
             f"training.batch_size: {experiment.training.batch_size} specimens cannot be shared by devices x nodes = "
             f"{experiment.devices * experiment.nodes} processes; choose a multiple."
         )
+    return problems
+
+
+def _space_problems(experiment: Experiment) -> list[str]:
+    """Return which arguments of the trained network the space lacks, and which of its candidates cannot be used."""
+    problems = []
     if experiment.space.name in plugins("search_spaces"):
         known = constructor_arguments(get("search_spaces", experiment.space.name))
         problems += [
@@ -46,6 +63,12 @@ def contradictions(experiment: Experiment) -> list[str]:
         for name in _texts(experiment.space.arguments.get(kind))
         if name in plugins(kind) and (problem := plugins(kind)[name].problem)
     ]
+    return problems
+
+
+def _data_problems(experiment: Experiment) -> list[str]:
+    """Return what is missing of the data, and which baselines are not known."""
+    problems = []
     source = plugins("sources").get(experiment.data.source)
     if source is not None and experiment.data.root is None and not source.attribute("root_is_optional", False):
         problems.append("data.root: this source needs the folder of its data, such as `root: ../my-data`.")
@@ -58,7 +81,7 @@ def contradictions(experiment: Experiment) -> list[str]:
         for name in _texts(experiment.evaluation.baselines)
         if name not in known_candidates
     ]
-    return problems + _recipe_problems(experiment) + _trunk_problems(experiment)
+    return problems
 
 
 def _trunk_problems(experiment: Experiment) -> list[str]:

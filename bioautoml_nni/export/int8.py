@@ -117,13 +117,29 @@ def _by_sensitivity(
 
 
 def _quantise(source: Path, target: Path, inputs: Mapping[str, Tensor], floats: Collection[str], ranges: str) -> None:
-    from onnxruntime.quantization import (
-        CalibrationDataReader,
-        CalibrationMethod,
-        QuantFormat,
-        QuantType,
-        quantize_static,
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    quantize_static(
+        str(source),
+        str(target),
+        _reader(inputs),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=["Conv"],
+        nodes_to_exclude=list(floats),
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod.Percentile if ranges == "percentile" else CalibrationMethod.MinMax,
+        extra_options={
+            "CalibStridedMinMax": 1,  # one batch's activations in memory, not all
+            **({"CalibPercentile": 99.99} if ranges == "percentile" else {}),
+        },
     )
+
+
+def _reader(inputs: Mapping[str, Tensor]) -> Any:
+    """Return what gives onnxruntime's calibration the inputs in batches."""
+    from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
@@ -144,22 +160,7 @@ def _quantise(source: Path, target: Path, inputs: Mapping[str, Tensor], floats: 
                 return None
             return {name: value[start : start + self.step].numpy() for name, value in inputs.items()}
 
-    quantize_static(
-        str(source),
-        str(target),
-        Reader(),
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=["Conv"],
-        nodes_to_exclude=list(floats),
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        calibrate_method=CalibrationMethod.Percentile if ranges == "percentile" else CalibrationMethod.MinMax,
-        extra_options={
-            "CalibStridedMinMax": 1,  # one batch's activations in memory, not all
-            **({"CalibPercentile": 99.99} if ranges == "percentile" else {}),
-        },
-    )
+    return Reader()
 
 
 @contextmanager

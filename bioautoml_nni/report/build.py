@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 from markupsafe import Markup
 
@@ -67,10 +68,16 @@ def build_report(
         more_classes=class_texts(per_class[PAGE:]),
         confusion=confusion(answers["label"].tolist(), answers["predicted"].tolist(), data.classes, data.taxa()),
         wrong=int((~answers["right"]).sum()),
-        roc=None if scored is None else roc_chart(scored),
-        reliability=None if scored is None else reliability_chart(scored),
-        risk=None if scored is None else risk_chart(scored),
-        scored=scored is not None,
+        **_charts(scored),
         gallery=gallery(run, data, answers),
         cell_examples=of_cells(run, data, answers),
     )
+
+
+def _charts(scored: Scored | None) -> dict[str, Any]:
+    """Return the charts of probabilities, none where the run kept no scores."""
+    charts = {"roc": roc_chart, "reliability": reliability_chart, "risk": risk_chart}
+    return {
+        "scored": scored is not None,
+        **{name: None if scored is None else chart(scored) for name, chart in charts.items()},
+    }

@@ -74,26 +74,15 @@ def train(
         module.set_epochs(epochs)
     checkpoint = _checkpoints(settings, folder, epochs, refit)
     minutes = run.experiment.retrain.max_minutes if epochs is None else None
-    trainer = pl.Trainer(
-        max_epochs=epochs or settings.epochs,
-        callbacks=[
-            *([SharedStatistics(), EndsAtOnce()] if group is not None else []),
-            HistoryCallback(folder / "history.jsonl", tell=tell),
-            checkpoint,
-            ProgressCallback(task, console),
-            *([TimeLimit(minutes)] if minutes else []),
-            *callbacks,
-        ],
-        accumulate_grad_batches=settings.accumulate,
-        precision=settings.precision,
-        gradient_clip_val=settings.gradient_clip or None,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=str(folder),
-        **({"accelerator": "auto", "devices": 1} if group is None else _shared(group, module, learned)),
-    )
+    own = [
+        *([SharedStatistics(), EndsAtOnce()] if group is not None else []),
+        HistoryCallback(folder / "history.jsonl", tell=tell),
+        checkpoint,
+        ProgressCallback(task, console),
+        *([TimeLimit(minutes)] if minutes else []),
+    ]
+    devices = {"accelerator": "auto", "devices": 1} if group is None else _shared(group, module, learned)
+    trainer = _trainer(settings, epochs, [*own, *callbacks], folder, devices)
     resume = _checkpoint(checkpoint, group)
     if resume and (epochs is None or refit):
         console.print(f"{task}: continues after the newest whole epoch.")
@@ -102,6 +91,24 @@ def train(
     if group is not None:
         group.require_same_weights(module)
     return checkpoint
+
+
+def _trainer(
+    settings: TrainingConfig, epochs: int | None, callbacks: list[pl.Callback], folder: Path, devices: dict[str, Any]
+) -> pl.Trainer:
+    return pl.Trainer(
+        max_epochs=epochs or settings.epochs,
+        callbacks=callbacks,
+        accumulate_grad_batches=settings.accumulate,
+        precision=settings.precision,
+        gradient_clip_val=settings.gradient_clip or None,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=str(folder),
+        **devices,
+    )
 
 
 def _loaders(

@@ -160,13 +160,18 @@ def _add_answers(app: FastAPI, service: Service, capacity: CapacityLimiter) -> N
         service.check_count(len(images))
         with capacity.slots(len(images)):
             started = time.perf_counter()
-            specimens = []
-            for number, (file, row) in enumerate(zip(images, rows, strict=True)):
-                content = await file.read()
-                large = FetchError(f"the image has more than {service.settings.image_bytes} bytes")
-                data = large if len(content) > service.settings.image_bytes else content
-                specimens.append(Specimen(file.filename or str(number), data, row, None))
+            specimens = await _uploaded(images, rows, service.settings.image_bytes)
             return await service.answered(specimens, options, started)
+
+
+async def _uploaded(images: Sequence[UploadFile], rows: Sequence[Metadata], most: int) -> list[Specimen]:
+    """Return one specimen for each file, with the error in place of an image of more than so many bytes."""
+    specimens = []
+    for number, (file, row) in enumerate(zip(images, rows, strict=True)):
+        content = await file.read()
+        data = FetchError(f"the image has more than {most} bytes") if len(content) > most else content
+        specimens.append(Specimen(file.filename or str(number), data, row, None))
+    return specimens
 
 
 def _require_sent(request: ProcessRequest) -> None:

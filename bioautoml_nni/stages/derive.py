@@ -9,7 +9,8 @@ from rich.console import Console
 
 from ..architecture.derive import ArchWeights
 from ..architecture.draw import draw
-from ..architecture.schema import SpaceRecord
+from ..architecture.schema import Architecture, SpaceRecord
+from ..architecture.topology import Topology
 from ..architecture.weights import one_hot_weights, record_weights, uniform_weights, with_positions
 from ..derivation.deriver import Deriver, different, network_cost
 from ..derivation.evolution import best_by_supernet
@@ -41,13 +42,7 @@ def derive(run: RunDirectory, console: Console) -> None:
     data = PreparedData.load(run)
     quiet()
     topology = data.topology()
-    found: ArchWeights = uniform_weights(topology)
-    if settings.searched:
-        found = with_positions(read_json(run / "search/shares.json"), topology)
-        if settings.method == "perturbation" and not topology.empty:
-            found = perturbed(run, data.as_searched(), found, console)
-    elif settings.method == "given":
-        found = one_hot_weights(topology, settings.choices)
+    found = _weights(run, data, topology, console)
     provenance = {
         "strategy": None if topology.empty or not settings.searched else experiment.strategy.model_dump(),
         "derivation": settings.model_dump(),
@@ -56,22 +51,39 @@ def derive(run: RunDirectory, console: Console) -> None:
     }
     record = SpaceRecord(name=experiment.space.name, arguments=experiment.space.arguments)
     deriver = Deriver(topology, record, provenance, settings.budget, partial(network_cost, run, data))
-    drawn = partial(derive_seed, settings.seed, "architecture")
-    if settings.method == "random":
-        architecture = deriver.drawn(found, drawn(0))
-    elif settings.method == "successive_halving" and not topology.empty:
-        first = [deriver.strongest(found)] if settings.searched else []
-        more = (deriver.drawn(found, drawn(number)) for number in range(TRIES * settings.candidates))
-        candidates = different(chain(first, more), settings.candidates)
-        architecture = candidates[best_by_training(run, data, candidates, console)]
-    elif settings.method == "evolution" and not topology.empty:
-        best = best_by_supernet(run, data.as_searched(), topology, deriver.plain, deriver.overrun, console)
-        architecture = record_weights(deriver.strongest(best), topology, found)
-    else:
-        architecture = deriver.strongest(found)
-    architecture = deriver.with_sparsity(architecture, found)
+    architecture = deriver.with_sparsity(_architecture(run, data, deriver, topology, found, console), found)
     describe = getattr(get("search_spaces", experiment.space.name).target, "trunk_record", None)
     if describe is not None:
         architecture = architecture.on_trunk(describe(architecture, **experiment.space.arguments))
     write_text(run / "architecture.svg", draw(architecture))
     architecture.save(run / "architecture.json")
+
+
+def _weights(run: RunDirectory, data: PreparedData, topology: Topology, console: Console) -> ArchWeights:
+    """Return the architecture weights that the method starts from: searched, given, or all alike."""
+    settings = run.experiment.derivation
+    if settings.searched:
+        found = with_positions(read_json(run / "search/shares.json"), topology)
+        if settings.method == "perturbation" and not topology.empty:
+            return perturbed(run, data.as_searched(), found, console)
+        return found
+    return one_hot_weights(topology, settings.choices) if settings.method == "given" else uniform_weights(topology)
+
+
+def _architecture(
+    run: RunDirectory, data: PreparedData, deriver: Deriver, topology: Topology, found: ArchWeights, console: Console
+) -> Architecture:
+    """Return what the method of `derivation.method` makes of the weights."""
+    settings = run.experiment.derivation
+    drawn = partial(derive_seed, settings.seed, "architecture")
+    if settings.method == "random":
+        return deriver.drawn(found, drawn(0))
+    if settings.method == "successive_halving" and not topology.empty:
+        first = [deriver.strongest(found)] if settings.searched else []
+        more = (deriver.drawn(found, drawn(number)) for number in range(TRIES * settings.candidates))
+        candidates = different(chain(first, more), settings.candidates)
+        return candidates[best_by_training(run, data, candidates, console)]
+    if settings.method == "evolution" and not topology.empty:
+        best = best_by_supernet(run, data.as_searched(), topology, deriver.plain, deriver.overrun, console)
+        return record_weights(deriver.strongest(best), topology, found)
+    return deriver.strongest(found)

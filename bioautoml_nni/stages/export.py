@@ -28,7 +28,7 @@ from ..evaluation.metrics import answer_metrics, read_per_class
 from ..evaluation.probabilities import Probabilities
 from ..export.deployable import METADATA_INPUTS, FusedModel, ImageModel, MappedImagePart, deployable
 from ..export.explain import write_gradcam
-from ..export.int8 import SENSED, Quality, write_int8
+from ..export.int8 import SENSED, Quality, Quantised, write_int8
 from ..export.onnx_files import OPSET, TOLERANCE, join_onnx, run_onnx, write_exported_program, write_onnx
 from ..registry import get
 from ..report.card import model_card
@@ -308,6 +308,11 @@ def _write_int8(data: PreparedData, folder: Path, limit: float, console: Console
             f"--int8: a model of eight bits loses {found.quality.loss:.3f} of the validation split's macro-F1 "
             f"({score:.3f}), more than --int8-loss {limit:g}; export without --int8, or allow the loss."
         )
+    return _cost_of_int8(data, folder, found)
+
+
+def _cost_of_int8(data: PreparedData, folder: Path, found: Quantised) -> dict[str, Any]:
+    """Return how the model was quantised, and what both files answer on the test split."""
     test, targets = _arrays(data, splits.TEST)
     scores = {
         name: answer_metrics(targets, Probabilities(_logits(folder / name, test), 1.0).predicted)

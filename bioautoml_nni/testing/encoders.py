@@ -26,6 +26,14 @@ def check_encoder(encoder: Callable[..., Encoder], **arguments: Any) -> None:
     assert len(own.mean) == len(own.std) == 3 and min(own.std) > 0, f"{name}: mean and std must have three values each"
     scaled = all(0 <= mean <= 1 for mean in own.mean) and max(own.std) <= 1
     assert scaled, f"{name}: mean {own.mean} and std {own.std} must be those of images from 0 to 1"
+    _check_figures(own, name)
+    _check_embeddings(own, name, lambda: encoder(**arguments))
+    stages = _check_stages(own, name)
+    _check_refusal(own, name, beyond=stages)
+
+
+def _check_figures(own: Encoder, name: str) -> None:
+    """Check that it builds its network, and that this has the parameters and FLOPs that it declares."""
     what = f"{name}: build(stage, drop_path) must return a bioautoml_nni.features.trunk.Trunk"
     built = tried(what, own.build)
     assert isinstance(built, Trunk), f"{what}, not {kind_of(built)}"
@@ -35,26 +43,42 @@ def check_encoder(encoder: Callable[..., Encoder], **arguments: Any) -> None:
         declared = getattr(own, attribute)
         same = declared is None or abs(declared - value) < 1e-3 * value
         assert same, f"{name}: declares {attribute} {declared}, its network has {value:.1f}"
+
+
+def _pixels(own: Encoder) -> Tensor:
+    """Return two images of 0 to 255, of a size that it takes."""
     size = _smallest_size(own)
-    pixels = torch.randint(256, (2, 3, size, size), generator=torch.Generator().manual_seed(0))
+    return torch.randint(256, (2, 3, size, size), generator=torch.Generator().manual_seed(0))
+
+
+def _check_embeddings(own: Encoder, name: str, another: Callable[[], Encoder]) -> None:
+    """Check that an embedding depends on its image alone, and is the same another time."""
+    pixels, features = _pixels(own), own.trunk().features
     images, bytes_ = pixels / 255, pixels.to(torch.uint8)
     embeddings = own.embed(images)
-    assert embeddings.shape == (2, whole.features), (
-        f"{name}: embeds as {tuple(embeddings.shape)}, not (2, {whole.features})"
-    )
+    assert embeddings.shape == (2, features), f"{name}: embeds as {tuple(embeddings.shape)}, not (2, {features})"
     assert torch.isfinite(embeddings).all(), f"{name}: its embeddings are not finite"
     assert torch.allclose(own.embed(bytes_), embeddings, atol=1e-4), f"{name}: embeds bytes otherwise than floats"
     assert torch.allclose(own.embed(images[:1]), embeddings[:1], atol=1e-3), (
         f"{name}: rows of a batch influence each other"
     )
     with torch.no_grad():
-        other = encoder(**arguments).trunk()(own.normalise(images))
+        other = another().trunk()(own.normalise(images))
     assert torch.allclose(other, embeddings, atol=1e-4), f"{name}: has other weights the second time"
-    stages = own.stages(size)
+
+
+def _check_stages(own: Encoder, name: str) -> int:
+    """Check every stage that it can be cut behind; return how many there are."""
+    images = _pixels(own) / 255
+    stages = own.stages(images.shape[-1])
     together = own.feature_maps(images, [stage.index for stage in stages]) if stages else []
     for stage, features in zip(stages, together, strict=True):
         _check_stage(own, stage, own.normalise(images), features, f"{name}, stage {stage.index}")
-    beyond = len(stages)
+    return len(stages)
+
+
+def _check_refusal(own: Encoder, name: str, beyond: int) -> None:
+    """Check that it refuses a stage beyond its last one by the error that the contract names."""
     try:
         own.build(beyond)
     except EncoderError:

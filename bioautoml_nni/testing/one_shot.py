@@ -23,7 +23,6 @@ def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
 
     `arguments` go to the strategy; a seed among them if it takes one.
     """
-    from nni.nas.evaluator.pytorch import Classification, DataLoader
     from nni.nas.oneshot.pytorch.strategy import OneShotStrategy
     from nni.nas.strategy.base import Strategy
 
@@ -34,39 +33,49 @@ def check_strategy(strategy: Callable[..., Any], **arguments: Any) -> None:
     assert several, (
         f"{name}: is a multi-trial strategy, which trains one network after the other; it must be {contract}"
     )
-    images, classes = random_tensor(32, 3, 16, 16).float(), torch.arange(32) % 3
     found = []
     for _ in range(2):
-        torch.manual_seed(0)
-        space = small_space()
-        topology = topology_of(get("search_spaces", SPACE).target, small_arguments())
-        loaders = {
-            part: DataLoader(TensorDataset(images, classes), 8, shuffle=part == "train_dataloaders")
-            for part in ("train_dataloaders", "val_dataloaders")
-        }
-        evaluator = Classification(
-            num_classes=3, max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, **loaders,
-        )  # fmt: skip
-        with tempfile.TemporaryDirectory() as folder:
-            searched = tried(
-                f"{name}: must search a small space in NNI's engine",
-                run_one_shot, space, evaluator, strategy(**arguments), Path(folder), None,
-            )  # fmt: skip
-            weights, state = searched
-        assert isinstance(weights, Mapping), (
-            f"{name}: export_probs() must return architecture weights by label, not {kind_of(weights)}"
-        )
-        wanted = {edge.label for cell in topology.cells.values() for edge in cell.edges}
-        assert wanted <= set(weights), f"{name}: exports no weights for {sorted(wanted - set(weights))}"
-        for label, own in weights.items():
-            assert isinstance(own, Mapping), (
-                f"{name}: export_probs() must return a share for each candidate of {label}, not {kind_of(own)}"
-            )
-            total = sum(float(share) for share in own.values())
-            assert abs(total - 1) < 1e-4, f"{name}: the weights of {label} sum to {total:.4f}, not to 1"
-        derive(topology, weights, SpaceRecord(name=SPACE))
+        weights, state = _search(name, lambda: strategy(**arguments))
+        _check_weights(name, weights)
         finite = all(torch.isfinite(value).all() for value in state.values() if value.is_floating_point())
         assert finite, f"{name}: leaves weights that are not finite"
         found.append(weights)
     assert found[0] == found[1], f"{name}: two searches from one seed differ"
+
+
+def _search(name: str, strategy: Callable[[], Any]) -> tuple[Any, Mapping[str, Any]]:
+    """Search a small space from a fixed seed; return the architecture weights and the supernet's state."""
+    from nni.nas.evaluator.pytorch import Classification, DataLoader
+
+    torch.manual_seed(0)
+    space = small_space()
+    images, classes = random_tensor(32, 3, 16, 16).float(), torch.arange(32) % 3
+    loaders = {
+        part: DataLoader(TensorDataset(images, classes), 8, shuffle=part == "train_dataloaders")
+        for part in ("train_dataloaders", "val_dataloaders")
+    }
+    evaluator = Classification(
+        num_classes=3, max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, **loaders,
+    )  # fmt: skip
+    what = f"{name}: must search a small space in NNI's engine"
+    with tempfile.TemporaryDirectory() as folder:
+        weights, state = tried(what, run_one_shot, space, evaluator, strategy(), Path(folder), None)
+    return weights, state
+
+
+def _check_weights(name: str, weights: Any) -> None:
+    """Check that every edge has weights, that those of a label sum to one, and that they give an architecture."""
+    assert isinstance(weights, Mapping), (
+        f"{name}: export_probs() must return architecture weights by label, not {kind_of(weights)}"
+    )
+    topology = topology_of(get("search_spaces", SPACE).target, small_arguments())
+    wanted = {edge.label for cell in topology.cells.values() for edge in cell.edges}
+    assert wanted <= set(weights), f"{name}: exports no weights for {sorted(wanted - set(weights))}"
+    for label, own in weights.items():
+        assert isinstance(own, Mapping), (
+            f"{name}: export_probs() must return a share for each candidate of {label}, not {kind_of(own)}"
+        )
+        total = sum(float(share) for share in own.values())
+        assert abs(total - 1) < 1e-4, f"{name}: the weights of {label} sum to {total:.4f}, not to 1"
+    derive(topology, weights, SpaceRecord(name=SPACE))

@@ -1,0 +1,57 @@
+"""Options of the commands that take many, each with its help; a command's signature names them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .shared import given_place
+
+# What to learn from, and what the model has to fit.
+Data = Annotated[
+    Path,
+    typer.Argument(
+        help="A table, a folder, an archive, or an experiment.yml; data also as a URL.",
+        metavar="TABLE_OR_FOLDER",
+        parser=given_place,
+    ),
+]
+ImagePaths = Annotated[str | None, typer.Option("--image", help="Column of image paths.", show_default="guessed")]
+Label = Annotated[str | None, typer.Option("--label", help="Column to learn.", show_default="guessed")]
+Group = Annotated[
+    str | None, typer.Option("--group", help="Column whose rows stay together, or none.", show_default="guessed")
+]
+Rank = Annotated[str | None, typer.Option("--rank", help="Rank to learn, of an archive or a column.")]
+Target = Annotated[
+    str | None, typer.Option("--target", help="Where the model will run: trap, pi or station.", show_default="station")
+]
+MaxParameters = Annotated[int | None, typer.Option(min=1, help="Hard limit of the model.")]
+MaxMflops = Annotated[float | None, typer.Option(help="Hard limit, of one specimen.")]
+MaxLatency = Annotated[
+    float | None, typer.Option(help="Hard limit, of one specimen in onnxruntime on one thread of this machine.")
+]
+Minutes = Annotated[float | None, typer.Option("--minutes", help="For everything.", show_default="what the plan says")]
+Folder = Annotated[Path | None, typer.Option("--output", "-o", help="Folder.", show_default="runs/NAME")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Of split and training.", show_default="0")]
+
+# Which images of an archive to download, from whom, and how politely.
+Archive = Annotated[
+    Path, typer.Argument(help="A Darwin Core archive, or an export of GBIF or iNaturalist.", metavar="ARCHIVE")
+]
+ImageFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the images.")]
+Hosts = Annotated[
+    list[str] | None,
+    typer.Option(help="Host that may be asked, also by a redirection; *.example.org for many; may be repeated."),
+]
+AllHosts = Annotated[bool, typer.Option("--yes", "-y", help="All hosts that the archive names may be asked.")]
+FileMegabytes = Annotated[float, typer.Option(min=0.001, help="Most of one image.")]
+TotalGigabytes = Annotated[float, typer.Option(min=0.000001, help="Most of the whole folder.")]
+PerSecond = Annotated[float, typer.Option(min=0.001, max=100, help="Most requests a second to one host.")]
+Connections = Annotated[int, typer.Option(min=1, max=32, help="Most images at once from one host.")]
+Attempts = Annotated[int, typer.Option(min=1, max=20, help="How often an image is tried.")]
+Contact = Annotated[str, typer.Option(help="E-mail or page where hosts can reach you; sent with requests.")]
+PrivateAddresses = Annotated[
+    bool, typer.Option("--allow-private-addresses", help="Connect to addresses that are not public, too.")
+]
