@@ -9,7 +9,6 @@ the median delay and its ratio to the first model's, and for models that were ex
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -20,6 +19,7 @@ import numpy as np
 import pandas as pd
 import timm
 import torch
+from kept import keep
 
 from bioautoml_nni.export.onnx_files import write_onnx
 from bioautoml_nni.runtime import Model
@@ -87,9 +87,7 @@ def main() -> None:
             f"{row['model']:44} {row['parameters']:>11,} parameters {row['bytes'] / 1e6:7.2f} MB "
             f"{row['median_ms']:8.2f} ms {row['ratio']:7.2f} times"
         )
-    out = Path(__file__).parent / "out" / "latency.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    keep("latency", rows)
 
 
 if __name__ == "__main__":

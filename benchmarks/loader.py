@@ -9,7 +9,6 @@ usual loader are printed and written to benchmarks/out/loader.json.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from kept import keep
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -116,9 +116,7 @@ def main() -> None:
                     f"  {row['workers']} workers  {row['loader']:<28} {row['images_per_s']:>9,.0f} images/s  "
                     f"{row['ratio']:>6.2f} x"
                 )
-    out = Path(__file__).parent / "out"
-    out.mkdir(exist_ok=True)
-    (out / "loader.json").write_text(json.dumps(results, indent=2) + "\n")
+    keep("loader", results)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import math
 import multiprocessing
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kept import keep
 from PIL import Image
 from rich.console import Console
 from screen import bioscan_shaped
@@ -142,9 +142,7 @@ def main() -> None:
             f"{line['step']:<30} {line['rows']:>9,} {line['cpu_seconds']:>8.2f} {line['rows_per_second']:>9,} "
             f"{line['peak_bytes_per_row']:>11,} {line['kept_bytes_per_row']:>11,} {line.get('exponent', ''):>8}"
         )
-    target = Path(__file__).parent / "out" / "many_rows.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    keep("many_rows", found)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,13 @@ benchmarks/out/screen.json.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import resource
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from kept import keep
 
 from bioautoml_nni.audit.columns import screen
 
@@ -104,9 +103,7 @@ def main() -> None:
             f"peak memory {result['peak_gb']:.1f} GB, of which {result['table_gb']:.1f} GB to make and hold the table; "
             f"verdicts {result['verdicts']}"
         )
-    out = Path(__file__).parent / "out"
-    out.mkdir(exist_ok=True)
-    (out / "screen.json").write_text(json.dumps(results, indent=2) + "\n")
+    keep("screen", results)
 
 
 if __name__ == "__main__":

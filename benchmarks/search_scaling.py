@@ -9,16 +9,15 @@ proportional. Results are written to benchmarks/out/search_scaling.json.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import torch
 
 warnings.simplefilter("ignore")
 
+from kept import keep
 from search_step import make_step
 
 from bioautoml_nni.registry import plugins
@@ -72,9 +71,7 @@ def main() -> None:
         result[axis] = {"values": values, "seconds": found, "exponent": exponent}
         listed = ", ".join(f"{value}: {second:.2f} s" for value, second in zip(values, found, strict=True))
         print(f"{axis:<11} {listed}   exponent {exponent:.2f}", flush=True)
-    target = Path(__file__).parent / "out" / "search_scaling.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(result, indent=2) + "\n")
+    keep("search_scaling", result)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import resource
 import statistics
 import subprocess
@@ -26,13 +25,13 @@ import time
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
 warnings.simplefilter("ignore")
 
+from kept import keep
 from nni.nas.strategy import DARTS
 from torch import nn
 from torch.nn import functional
@@ -214,9 +213,7 @@ def measure(options: argparse.Namespace, memory: dict[str, float]) -> dict[str, 
         "megabytes": memory,
         **{name: getattr(options, name) for name in ("batch", "size", "channels", "cells", "rounds")},
     }
-    target = Path(__file__).parent / "out" / "search_step.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(result, indent=2) + "\n")
+    keep("search_step", result)
     return result
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import statistics
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -23,6 +24,8 @@ from torch import nn
 from torch.nn import functional
 
 warnings.simplefilter("ignore")
+
+from kept import keep
 
 from bioautoml_nni.evaluation.cost import count_flops, count_parameters
 from bioautoml_nni.export.deployable import fold_batch_norms
@@ -95,30 +98,45 @@ def main() -> None:
         with torch.inference_mode():
             answering[name].eval()(batch)
 
-    seconds: dict[str, dict[str, list[float]]] = {"training": {}, "inference": {}}
-    for number in range(options.rounds + 1):  # the first one warms up
-        for kind, function, names in (("training", train, networks), ("inference", answer, answering)):
-            for name in list(names)[:: -1 if number % 2 else 1]:
+    passes = {"training": (train, list(networks)), "inference": (answer, list(answering))}
+    seconds = timed(passes, options.rounds)
+    print(f"{size} px, batch {options.batch}, {options.threads} threads, {options.rounds} rounds")
+    keep("throughput", told(answering, batch, options.batch, seconds))
+
+
+def timed(passes: dict[str, tuple[Callable[[str], None], list[str]]], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Return the seconds of each pass by kind and network, in turns that go there and back."""
+    seconds: dict[str, dict[str, list[float]]] = {kind: {} for kind in passes}
+    for number in range(rounds + 1):  # the first one warms up
+        for kind, (function, names) in passes.items():
+            for name in names[:: -1 if number % 2 else 1]:
                 taken = seconds_of(lambda name=name, function=function: function(name), 2)
                 if number:
                     seconds[kind].setdefault(name, []).append(taken)
+    return seconds
+
+
+def told(
+    networks: dict[str, nn.Module],
+    batch: dict[str, torch.Tensor],
+    size: int,
+    seconds: dict[str, dict[str, list[float]]],
+) -> list[dict[str, Any]]:
+    """Print a line for each network and return them: images a second, and how much arithmetic that is."""
     rows = []
-    print(f"{size} px, batch {options.batch}, {options.threads} threads, {options.rounds} rounds")
-    for name, network in answering.items():
+    for name, network in networks.items():
         flops = count_flops(network, batch)
         row = {"network": name, "parameters": count_parameters(network), "mflops": flops / 1e6}
         for kind, passes in (("training", 3), ("inference", 1)):
             if name in seconds[kind]:
-                row[kind] = options.batch / statistics.median(seconds[kind][name])
+                row[kind] = size / statistics.median(seconds[kind][name])
                 row[f"{kind}_gflops"] = row[kind] * flops * passes / 1e9
         rows.append(row)
-        told = "  ".join(
+        rates = "  ".join(
             f"{kind} {row[kind]:7.0f} /s {row[f'{kind}_gflops']:6.1f} GFLOP/s" for kind in seconds if kind in row
         )
-        print(f"  {name:<24} {row['parameters']:>10,} parameters {row['mflops']:7.1f} MFLOPs  {told}")
-    out = Path(__file__).parent / "out" / "throughput.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        print(f"  {name:<24} {row['parameters']:>10,} parameters {row['mflops']:7.1f} MFLOPs  {rates}")
+    return rows
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ benchmarks/out/waiting.json.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from kept import keep
 from rich.console import Console
 
 from bioautoml_nni.config import load_experiment
@@ -81,8 +81,7 @@ def main() -> None:
     for name, share in shares.items():
         told = ", ".join(f"{stage} {100 * value:.1f} %" for stage, value in share.items())
         print(f"{name}: waits {told} of its time ({torch.get_num_threads()} threads)")
-    (HERE / "out").mkdir(exist_ok=True)
-    (HERE / "out" / "waiting.json").write_text(json.dumps(shares, indent=2) + "\n")
+    keep("waiting", shares)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def archive(kind: str, folder: Path) -> tuple[object, ...]:
     whole = folder / "whole"
     write(whole)
     files = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
-    return whole, folder / "place", [path for path in files if path.suffix not in test_damaged_archives.PICTURES], read
+    return whole, folder / "place", [path for path in files if path.suffix not in test_damaged_archives.IMAGES], read
 
 
 def export() -> Path:
@@ -85,9 +85,9 @@ TARGETS: dict[str, Callable[[Path], tuple[Callable[..., None], tuple[st.SearchSt
         body(test_weights.test_damaged_weights_are_refused_or_fit, test_weights.weights(), folder), (st.data(),)
     ),
     "image": lambda folder: (
-        body(test_fuzzing.test_a_damaged_picture_is_an_os_error_or_a_picture),
+        body(test_fuzzing.test_a_damaged_image_is_an_os_error_or_an_image),
         (
-            st.sampled_from(test_fuzzing.PICTURES),
+            st.sampled_from(test_fuzzing.IMAGES),
             st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8),
             st.data(),
         ),

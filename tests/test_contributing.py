@@ -121,5 +121,10 @@ def test_a_whole_run_with_its_space_strategy_loss_and_source(installed, tmp_path
     code = "from bioautoml_nni.cli.main import main; main()"
     done = installed(code, "run", tmp_path / "experiment.yml", "--output", tmp_path / "run")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert set(json.loads((tmp_path / "run/search/shares.json").read_text())["size"]) == {"conv_3", "conv_5"}
+    shares = json.loads((tmp_path / "run/search/shares.json").read_text())["size"]
+    assert set(shares) == {"conv_3", "conv_5"}
     assert (tmp_path / "run/report.html").is_file()
+    chosen = json.loads((tmp_path / "run/architecture.json").read_text())["choices"]["size"]["choice"]
+    assert chosen == max(shares, key=shares.get)
+    metrics = json.loads((tmp_path / "run/evaluation/metrics.json").read_text())
+    assert metrics["classes"] == 3 and sum(metrics["split"]["sizes"].values()) == 45

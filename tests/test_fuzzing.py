@@ -83,14 +83,12 @@ def image(kind: str) -> bytes:
     return buffer.getvalue()
 
 
-PICTURES = [image(kind) for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP")]
+IMAGES = [image(kind) for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP")]
 
 
 @many
-@given(
-    st.sampled_from(PICTURES), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8), st.data()
-)
-def test_a_damaged_picture_is_an_os_error_or_a_picture(original, damage, data):
+@given(st.sampled_from(IMAGES), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8), st.data())
+def test_a_damaged_image_is_an_os_error_or_an_image(original, damage, data):
     content = bytearray(original)
     for place, value in damage:
         content[place % len(content)] = value

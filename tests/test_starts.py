@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from conftest import write_experiment
 
@@ -83,7 +84,9 @@ def test_predict(exported, tmp_path):
     (tmp_path / "one" / image.name).write_bytes(image.read_bytes())
     code, output = run("predict", folder, tmp_path / "one", "--output", tmp_path / "answers.csv")
     assert code == 0 and imported(output) == []
-    assert (tmp_path / "answers.csv").is_file()
+    (row,) = pd.read_csv(tmp_path / "answers.csv", keep_default_na=False).to_dict("records")
+    assert row["image"] == image.name and row["error"] == ""
+    assert row["prediction"] in set(pd.read_csv(folder / "classes.csv")["name"])
 
 
 def test_serve(exported):

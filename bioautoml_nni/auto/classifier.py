@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,21 +15,19 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from ..data.image_files import SUFFIXES, list_images
-from ..data.tables import csv_text, read_own, read_table
+from ..data.tables import read_table
 from ..runtime.model import Model
 from ..runtime.predict import predict as predict_source
 from ..runtime.request import Request
-from ..utils.atomic import replacing_folder, write_json, write_text
-from ..utils.errors import DataError, ExportError, RunDirectoryError
+from ..utils.errors import DataError, RunDirectoryError
 from ..utils.given import as_path, as_texts
 from ..utils.own_files import read_json
 from .frames import as_in_files, as_labels, as_table, write_frame
 from .labelled import scores_on
 from .packing import packed, unpacked
-from .records import NUMBERS
+from .saved import read_saved, write_saved
 from .shown import Drawing, Page
 
-PARAMETERS = "classifier.json"
 EXPORT = "export"
 Specimens: TypeAlias = str | Path | pd.DataFrame | pd.Series | np.ndarray | Sequence[Any] | Any
 """A table, folder or image file, a table in memory, or images: PIL's, arrays (H, W, 3) or paths, one or several."""
@@ -306,17 +303,8 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
         """
         self._require_fitted()
         target = as_path(folder, "save")
-        if target.exists() and (
-            not target.is_dir() or (any(target.iterdir()) and not (target / "export.json").is_file())
-        ):
-            raise ExportError(f"{target}: is not empty and holds no export; choose another folder.")
-        with replacing_folder(target) as temporary:
-            shutil.copytree(self.model_.folder, temporary, dirs_exist_ok=True)
-            if hasattr(self, "leaderboard_"):
-                write_text(temporary / "leaderboard.csv", csv_text(self.leaderboard_))
-            params = {key: str(value) if isinstance(value, Path) else value for key, value in self.get_params().items()}
-            params["overrides"] = as_texts(self.overrides, "overrides")
-            write_json(temporary / PARAMETERS, {"params": {**params, "output": None}, "label": self.label_})
+        params = {**self.get_params(), "overrides": as_texts(self.overrides, "overrides")}
+        write_saved(target, self.model_.folder, params, self.label_, getattr(self, "leaderboard_", None))
         return target
 
     @classmethod
@@ -327,18 +315,11 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
             ExportError: if the folder holds no export, or one that changed.
         """
         model = Model.load(as_path(folder, "load"))
-        kept = model.folder / PARAMETERS
-        known: Mapping[str, Any] = read_json(kept) if kept.is_file() else {}
-        params = known.get("params", {})
-        if not isinstance(params, dict) or (unknown := sorted(set(params) - set(cls().get_params()))):
-            what = (
-                f"parameters that are unknown ({', '.join(unknown)})" if isinstance(params, dict) else "no parameters"
-            )
-            raise ExportError(f"{kept}: has {what}; it is damaged or of another version, save the classifier again.")
+        params, label, leaderboard = read_saved(model.folder, cls().get_params(), str(model.info["rank"]))
         made = cls(**params)
-        made.label_ = known.get("label", str(model.info["rank"]))
-        if (model.folder / "leaderboard.csv").is_file():
-            made.leaderboard_ = read_own(model.folder / "leaderboard.csv", NUMBERS)
+        made.label_ = label
+        if leaderboard is not None:
+            made.leaderboard_ = leaderboard
         made._take(model)
         return made
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,17 +23,20 @@ from ..data.remote_images import READERS, HostFailedError
 from ..data.tables import read_own
 from ..utils.errors import DataError, ExportError
 from ..utils.given import as_texts
-from ..utils.own_files import read_json
 from ..utils.remote import RemotePath
 from .decisions import Decisions
+from .export_files import (
+    DESCRIPTIONS,
+    export_folder,
+    open_session,
+    outputs_of,
+    read_description,
+    read_info,
+    require_unchanged,
+)
 
-FORMAT = 1
 SPLIT = ("image_encoder.onnx", "fusion_head.onnx")
 """The model in two files: from images to embeddings, and from there to logits."""
-
-DESCRIPTIONS = ("classes.csv", "preprocessing.json", "calibration.json")
-INFO = {"name": str, "rank": str, "modalities": list, "brand": str, "parameters": int, "sha256": dict}
-"""What export.json must state, and as what."""
 
 
 class Model:
@@ -81,27 +83,17 @@ class Model:
         """
         import onnxruntime
 
-        folder = Path(folder)
-        if not (folder / "export.json").is_file() and (folder / "export" / "export.json").is_file():
-            folder = folder / "export"
-        if not (folder / "export.json").is_file():
-            raise ExportError(f"{folder}: holds no exported model; write one with `bioautoml export RUN`.")
+        folder = export_folder(Path(folder))
         try:
-            info = _json(folder / "export.json")
-            if info.get("format") != FORMAT:
-                raise ExportError(
-                    f"{folder}: has export format {info.get('format')!r}, this version reads {FORMAT}; export the run "
-                    "again."
-                )
+            info = read_info(folder)
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
-            _check_info(folder, info)
-            for name in (file, *DESCRIPTIONS):
-                _require_unchanged(folder / name, info)
-            session = _session(folder / file, options)
+            session = open_session(folder / file, info, options)
+            for name in DESCRIPTIONS:
+                require_unchanged(folder / name, info)
             classes = read_own(folder / "classes.csv", numbers=("index",))
             calibration = Calibration.read(folder / "calibration.json", "export the run again", ExportError)
-            model = cls(folder, info, _json(folder / "preprocessing.json"), calibration, classes, session)
+            model = cls(folder, info, read_description(folder / "preprocessing.json"), calibration, classes, session)
             model._require_answer()
             return model
         except ExportError:
@@ -192,7 +184,7 @@ class Model:
 
     def run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Return logits (N, K) of encoded inputs; see `encode`."""
-        (logits,) = _answer(self.session, inputs)
+        (logits,) = outputs_of(self.session, inputs)
         return np.asarray(logits)
 
     def encode(self, images: np.ndarray | None, table: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -241,7 +233,7 @@ class Model:
         """Return logits (N, K) and embeddings (N, E) of one pass; arguments as those of `logits`."""
         _, head = self._split()
         embeddings = self.embeddings(images)
-        (logits,) = _answer(head, {**self.encode(images, table), "embedding": embeddings})
+        (logits,) = outputs_of(head, {**self.encode(images, table), "embedding": embeddings})
         return np.asarray(logits), embeddings
 
     def _split(self) -> tuple[Any, ...]:
@@ -250,9 +242,7 @@ class Model:
             raise ExportError(f"{self.folder}: has no image encoder of its own, so there are no embeddings.")
         if self._embedders is None:
             options = self.session.get_session_options()
-            for name in SPLIT:
-                _require_unchanged(self.folder / name, self.info)
-            self._embedders = tuple(_session(self.folder / name, options) for name in SPLIT)
+            self._embedders = tuple(open_session(self.folder / name, self.info, options) for name in SPLIT)
         return self._embedders
 
     @property
@@ -275,17 +265,15 @@ class Model:
             raise ExportError(f"{self.folder}: cannot say where this model looked; its encoder has no feature map.")
         if self._explainers is None:
             options = self.session.get_session_options()
-            for name in ("image_encoder.onnx", "gradcam.onnx"):
-                _require_unchanged(self.folder / name, self.info)
             self._explainers = tuple(
-                _session(self.folder / name, options) for name in ("image_encoder.onnx", "gradcam.onnx")
+                open_session(self.folder / name, self.info, options) for name in ("image_encoder.onnx", "gradcam.onnx")
             )
         encoder, gradcam = self._explainers
         inputs = self.encode(image[None], row)
         (features,) = encoder.run(["features"], {"image": inputs["image"]})
         wanted = np.zeros((1, len(self.classes)), np.float32)
         wanted[0, index] = 1
-        (found,) = _answer(gradcam, {**inputs, "features": features, "wanted": wanted})
+        (found,) = outputs_of(gradcam, {**inputs, "features": features, "wanted": wanted})
         return found[0] / max(float(found.max()), float(np.finfo(np.float32).tiny))
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
@@ -384,33 +372,3 @@ def _sentence(error: Exception, root: Path) -> str:
     """Return what went wrong with an image in words, without the place of this machine."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return said.replace(f"{root}/", "")
-
-
-def _session(path: Path, options: Any) -> Any:
-    import onnxruntime
-
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def _answer(session: Any, inputs: dict[str, np.ndarray]) -> Any:
-    """Return all outputs; inputs that the file does not have are left out, as those that no answer depends on are."""
-    wanted = {entry.name for entry in session.get_inputs()}
-    return session.run(None, {name: value for name, value in inputs.items() if name in wanted})
-
-
-def _check_info(folder: Path, info: dict[str, Any]) -> None:
-    wrong = [name for name, kind in INFO.items() if not isinstance(info.get(name), kind)]
-    if not wrong and not ({"image", "metadata"} >= set(info["modalities"]) != set()):
-        wrong = ["modalities"]
-    if wrong:
-        raise ExportError(f"{folder / 'export.json'}: {', '.join(wrong)} cannot be read; export the run again.")
-
-
-def _require_unchanged(path: Path, info: dict[str, Any]) -> None:
-    if hashlib.sha256(path.read_bytes()).hexdigest() != info["sha256"].get(path.name):
-        raise ExportError(f"{path}: is another file than was exported; export the run again.")
-
-
-def _json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = read_json(path, "export the run again", ExportError)
-    return content

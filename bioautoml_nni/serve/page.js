@@ -152,7 +152,7 @@ function show() {
   byId("bars").replaceChildren(...order.slice(0, PLACES).map(bar));
   byId("set").textContent = answer.set ? `With ${percent(chosen.coverage)} certainty it is ${answer.set.length === 1 ? "" : "one of "}${answer.set.join(", ")}.` : "";
   const looked = explanation && byId("look").checked;
-  byId("picture").src = looked ? explanation.overlay : (explanation?.seen ?? chosen.url);
+  byId("specimen").src = looked ? explanation.overlay : (explanation?.seen ?? chosen.url);
   byId("legend").textContent = !looked ? chosen.file.name
     : `${explanation.found ? "Brighter: speaks more for" : "No part of the image speaks for"} ${explanation.label}`;
 }

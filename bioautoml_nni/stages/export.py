@@ -36,7 +36,7 @@ from ..runs.directory import RunDirectory
 from ..runs.lock import locked
 from ..runs.networks import build_network, load_model
 from ..runs.prepared import PreparedData
-from ..runtime.model import FORMAT
+from ..runtime.export_files import FORMAT
 from ..training.inference import Inference
 from ..utils.atomic import remove_leftovers, replacing_folder, write_json, write_text
 from ..utils.errors import ExportError

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bioautoml_nni.features.encoder import Encoder
 from bioautoml_nni.utils.errors import EncoderError
 
-if TYPE_CHECKING:
-    from bioautoml_nni.features.trunk import Trunk
+from ._on_timm import EncoderOnTimm
 
 
-class EfficientNetLite(Encoder):
+class EfficientNetLite(EncoderOnTimm):
     """What the sizes share: timm's network, and the weights' package, whose arrays have other names but the same order.
 
     Attributes:
@@ -55,17 +52,7 @@ class EfficientNetLite(Encoder):
                 return Path(installed.locate_file(file))
         raise EncoderError(f"{self.package}: is installed without its file of weights; install it again.")
 
-    def build(self, stage: int | None = None, drop_path: float = 0.0) -> Trunk:
-        from ._network import TimmTrunk
-
-        return TimmTrunk(self.network, stage, drop_path)
-
-    def load(self, trunk: Trunk) -> None:
-        body: Any = trunk.body
-        body.load_state_dict({key: self._arrays[key] for key in body.state_dict()})
-
-    @cached_property
-    def _arrays(self) -> dict[str, Any]:
+    def read_arrays(self) -> dict[str, Any]:
         from ._network import create_network
         from ._weights import fitting_weights
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bioautoml_nni.features.encoder import Encoder
 from bioautoml_nni.registry import suggestion
 from bioautoml_nni.utils.errors import EncoderError
 
-if TYPE_CHECKING:
-    from bioautoml_nni.features.trunk import Trunk
+from ._on_timm import EncoderOnTimm
 
 PRETRAINED, RANDOM = "pretrained", "random"
 
 
-class TimmEncoder(Encoder):
+class TimmEncoder(EncoderOnTimm):
     """timm:NAME has timm's own weights, from its cache or hub; timm:NAME@FILE those of a file, timm:NAME@random none.
 
     Normalisation, size and licence are those of timm's configuration of NAME, which may carry a tag, such as
@@ -83,17 +81,7 @@ class TimmEncoder(Encoder):
 
         return flops(self.build().to("meta").eval(), self.image_size) / 1e6
 
-    def build(self, stage: int | None = None, drop_path: float = 0.0) -> Trunk:
-        from ._network import TimmTrunk
-
-        return TimmTrunk(self.network, stage, drop_path)
-
-    def load(self, trunk: Trunk) -> None:
-        body: Any = trunk.body
-        body.load_state_dict({key: self._arrays[key] for key in body.state_dict()})
-
-    @cached_property
-    def _arrays(self) -> dict[str, Any]:
+    def read_arrays(self) -> dict[str, Any]:
         sources = {PRETRAINED: self._published, RANDOM: self._drawn}
         return sources.get(self.weights, self._from_file)()
 

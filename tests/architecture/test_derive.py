@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -148,9 +150,12 @@ def test_the_drawing_is_wellformed_and_names_every_operation(seed, nodes):
     topology = make_topology(nodes, 2)
     architecture = derive(topology, make_shares(topology, np.random.default_rng(seed), 1.0), RECORD)
     svg = draw(architecture)
-    parseString(svg)
+    labels = [each.firstChild for each in parseString(svg).getElementsByTagName("text")]
+    texts = Counter(each.nodeValue.split(" ")[0] for each in labels if each is not None)
+    edges = Counter(edge.operation for edge in architecture.cells["normal"].edges)
+    assert {name: texts[name] for name in edges} == edges
     for edge in architecture.cells["normal"].edges:
-        assert edge.operation in svg
+        assert f"{edge.source} to {edge.target} {edge.operation}" in svg
 
 
 @given(st.integers(0, 100_000), st.integers(1, 4), st.integers(1, 3))

@@ -5,7 +5,7 @@ import pytest
 from conftest import COLOURS, in_process
 
 from bioautoml_nni.config.schema import DataConfig
-from bioautoml_nni.data.classes import with_classes
+from bioautoml_nni.data.classes import ACCEPTED_COLUMNS, SYNONYM_COLUMNS, with_classes
 from bioautoml_nni.data.labels import twin_remarks
 from bioautoml_nni.data.manifest import ID, IMAGE, LABEL, Manifest
 from bioautoml_nni.data.splits import idle_group
@@ -167,4 +167,9 @@ def test_synonyms_that_are_no_labels_are_said(tmp_path):
     (tmp_path / "synonyms.csv").write_text("a,b\nApis mellifera,Apis mellifica\n")
     manifest = Manifest(pd.DataFrame({ID: ["1"], IMAGE: [""], LABEL: ["Osmia rufa"]}), tmp_path, {}, rank="label")
     settings = DataConfig(source="csv", root=tmp_path, labels={"synonyms": "synonyms.csv"})
-    assert "none of its 1 synonyms is a label" in with_classes(manifest, settings).notes[0]
+    assert with_classes(manifest, settings).notes == [
+        "synonyms.csv: none of its 1 synonyms is a label of the data; check which column is the synonym "
+        f"({', '.join(SYNONYM_COLUMNS[:3])}) and which the accepted name ({', '.join(ACCEPTED_COLUMNS[:3])})."
+    ]
+    (tmp_path / "synonyms.csv").write_text("a,b\nOsmia rufa,Osmia bicornis\n")
+    assert not [note for note in with_classes(manifest, settings).notes if "none of its" in note]

@@ -8,6 +8,7 @@ import pytest
 from conftest import forked, here, in_process, tiny_experiment, write_experiment, write_table
 from rich.console import Console
 from scipy import stats
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 from bioautoml_nni.cli.comparison import BETWEEN_ROWS
@@ -172,7 +173,11 @@ def test_logistic_regression_needs_no_column_of_categories(tmp_path):
     raw = tiny_experiment(tmp_path / "data")
     raw["data"] |= numbers
     table = compare(parse_experiment(raw), ["metadata_logistic"], 1, tmp_path / "out", 1, Console(quiet=True))
-    assert 0 < table["macro_f1"].item() <= 1
+    rows, part = pd.read_csv(tmp_path / "data/metadata.csv"), pd.read_csv(next(tmp_path.rglob("splits.csv")))["part"]
+    lengths, train, test = np.log1p(rows[["length_mm"]]), part.isin(["weights_train", "alpha_train"]), part.eq("test")
+    oracle = LogisticRegression().fit(lengths[train], rows["label"][train]).predict(lengths[test])
+    expected = f1_score(rows["label"][test], oracle, average="macro")
+    assert 0 < table["macro_f1"].item() <= 1 and table["macro_f1"].item() == pytest.approx(expected, abs=0.2)
 
 
 def test_every_contender_changes_the_experiment_to_a_valid_one(tmp_path):

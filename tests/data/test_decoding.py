@@ -65,7 +65,7 @@ def test_a_decompression_bomb_is_an_unreadable_image(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("longest", "furthest"), [(28, 1), (32, 1), (34, 1), (80, 16), (256, 10), (1000, 10)])
-def test_both_decoders_give_the_same_picture(tmp_path, longest, furthest):
+def test_both_decoders_give_the_same_image(tmp_path, longest, furthest):
     """Up to rounding; where the decoder makes the image smaller by itself, up to the blur of another filter."""
     rng = np.random.default_rng(0)
     small = Image.fromarray(rng.integers(0, 255, (6, 8, 3), dtype=np.uint8))

@@ -148,8 +148,10 @@ def test_the_cache_used_longest_ago_makes_room(root, tmp_path):
     middle.ensure(names())
     os.utime(old.folder, (1, 1))
     room = sum(file.stat().st_size for file in middle.folder.iterdir()) + 6 * 10 * 10 * 3
-    ImageStore(root, 10, tmp_path / "caches", max_gb=room / 1e9).ensure(names())
+    new = ImageStore(root, 10, tmp_path / "caches", max_gb=room / 1e9)
+    new.ensure(names())
     assert not old.folder.exists() and middle.folder.exists()
+    assert new.there(names()) == middle.there(names()) == len(names()), "nothing else had to go"
 
 
 def test_a_full_disk_is_one_clear_message_and_keeps_what_is_done(root, tmp_path, monkeypatch):

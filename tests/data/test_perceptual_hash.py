@@ -18,7 +18,7 @@ def distance(first, second):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_edits_keep_the_hash_near_and_other_pictures_are_far(seed, tmp_path):
+def test_edits_keep_the_hash_near_and_other_images_are_far(seed, tmp_path):
     original = image(seed)
     original.save(tmp_path / "again.jpg", quality=60)
     assert distance(original, Image.open(tmp_path / "again.jpg")) <= 4

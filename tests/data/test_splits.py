@@ -71,6 +71,7 @@ def test_columns_decide_and_validation_is_split_off_by_group():
     assert ((part == TEST) == (table["fold"] == 4)).all()
     assert (part.groupby(table["event"]).nunique() == 1).all()
     assert (part == VALIDATION).any()
+    assert (part[part != TEST] == VALIDATION).mean() == pytest.approx(configuration.validation_fraction, abs=0.06)
 
 
 def test_unassigned_values_are_named():
@@ -93,7 +94,9 @@ def test_rows_without_a_group_are_groups_of_their_own():
     table = make_table()
     table["event"] = table["event"].astype(float).where(np.arange(len(table)) % 3 > 0)
     part = assign(table, SplitConfig(method="group", group="event"), seed=0)
-    assert part[table["event"].isna()].nunique() > 1
+    alone = table["event"].isna()
+    assert set(part[alone]) == set(PARTS)
+    assert (part[~alone].groupby(table["event"][~alone]).nunique() == 1).all()
 
 
 def dense_group_subset(labels, groups, fraction, seed):

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,7 +74,7 @@ def test_per_class_table_leaves_out_areas_without_enough_positives():
     np.testing.assert_allclose(table["auc"][scored], expected.numpy()[scored], atol=1e-6)
 
 
-def test_figures_are_pictures(tmp_path):
+def test_figures_are_images(tmp_path):
     from PIL import Image
 
     target, probabilities = make()
@@ -123,11 +125,12 @@ def test_latency_is_of_one_specimen_and_one_thread():
     class Network(nn.Module):
         def forward(self, batch):
             seen.append((len(batch["image"]), torch.get_num_threads(), self.training))
+            time.sleep(0.004)
             return batch["image"]
 
     seen: list = []
     threads = torch.get_num_threads()
-    assert measure_latency(Network(), {"image": torch.zeros(4, 3, 8, 8)}, rounds=3) > 0
+    assert measure_latency(Network(), {"image": torch.zeros(4, 3, 8, 8)}, rounds=3) >= 4, "milliseconds"
     assert set(seen) == {(1, 1, False)} and torch.get_num_threads() == threads
 
 

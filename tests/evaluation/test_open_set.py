@@ -13,6 +13,9 @@ from scipy.special import softmax
 from sklearn.metrics import roc_curve
 
 from bioautoml_nni.evaluation.open_set import detection, known_scores, open_set
+from bioautoml_nni.runs.directory import RunDirectory
+from bioautoml_nni.runs.networks import load_model, predict_logits
+from bioautoml_nni.runs.prepared import PreparedData
 
 
 @given(st.integers(0, 2**31), st.integers(1, 60), st.integers(1, 60), st.booleans())
@@ -67,8 +70,14 @@ def test_a_run_keeps_held_out_labels_from_everything_but_the_question(table_root
     metrics = json.loads((run / "evaluation/metrics.json").read_text())
     assert metrics["classes"] == 2 and sum(metrics["split"]["sizes"].values()) == 48
     assert metrics["open_set"]["labels"] == ["cicada"] and metrics["open_set"]["specimens"] == 24
-    for score in ("max_softmax", "energy"):
-        assert 0 <= metrics["open_set"]["detection"][score]["auroc"] <= 1
+    data = PreparedData.load(RunDirectory.open(run))
+    network = load_model(data.run, data)
+    logits = [predict_logits(data, network, part)[0].double().numpy() for part in ("test", "unknown")]
+    scaled = [softmax(each / metrics["calibration"]["temperature"], axis=1).max(axis=1) for each in logits]
+    expected = {"max_softmax": scaled, "energy": [np.log(np.exp(each).sum(axis=1)) for each in logits]}
+    for score, (known, unknown) in expected.items():
+        wins = (known[:, None] > unknown).mean() + 0.5 * (known[:, None] == unknown).mean()
+        assert metrics["open_set"]["detection"][score]["auroc"] == pytest.approx(wins, abs=0.01)
     assert "never learned cicada" in (run / "report.html").read_text()
 
 

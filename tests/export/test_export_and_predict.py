@@ -132,7 +132,7 @@ def test_a_stopped_prediction_goes_on_after_its_last_block(exported, table, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "new", "whole.csv"]
 
 
-def test_a_folder_with_more_pictures_is_answered_anew(exported, table, tmp_path):
+def test_a_folder_with_more_images_is_answered_anew(exported, table, tmp_path):
     model, request = Model.load(exported[0]), Request(table.parent, tmp_path / "a.csv")
     with pytest.raises(KeyboardInterrupt):
         predict(model, request, lambda count: (_ for _ in ()).throw(KeyboardInterrupt))

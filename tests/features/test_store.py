@@ -76,6 +76,9 @@ def test_other_weights_have_a_place_of_their_own(encoder, tmp_path):
     other = load_encoder(f"timm:test_resnet@{tmp_path / 'other.pth'}")
     assert FeatureStore(encoder, SIZE).folder(POOLED) != FeatureStore(other, SIZE).folder(POOLED)
     assert FeatureStore(encoder, SIZE).folder(POOLED) != FeatureStore(encoder, 48).folder(POOLED)
+    assert FeatureStore(encoder, SIZE).folder(POOLED) != FeatureStore(encoder, SIZE).folder(2)
+    same = load_encoder("timm:test_resnet@random")
+    assert FeatureStore(same, SIZE).folder(POOLED) == FeatureStore(encoder, SIZE).folder(POOLED)
 
 
 def test_a_killed_pass_goes_on_and_damage_is_repaired(encoder, tmp_path, monkeypatch):

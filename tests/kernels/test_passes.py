@@ -143,6 +143,7 @@ def test_statistics_of_values_far_from_zero_are_exact_in_single_precision():
     ids=["other layout", "other type", "with gaps", "empty", "no map"],
 )
 def test_other_tensors_are_left_to_torch(features):
+    assert passes.usable(torch.zeros(2, 4, 3, 3).to(memory_format=torch.channels_last)), "one that is taken"
     assert not passes.usable(features)
 
 

@@ -63,7 +63,9 @@ def test_a_search_that_is_still_moving():
 
 
 def test_settled_without_a_decision():
-    assert "perturbation" in found(history(*[weights(SOUND, 0.3)] * 3))["settled without a decision"].remedy
+    finding = found(history(*[weights(SOUND, 0.3)] * 3))["settled without a decision"]
+    assert finding.level == "warning" and "--set derivation.method=perturbation" in finding.remedy
+    assert "settled without a decision" not in found(history(*[weights(SOUND, 0.7)] * 3)), "that is a decision"
 
 
 def test_the_discretisation_gap():
@@ -84,7 +86,10 @@ def test_too_little_data_and_noise():
 def test_what_guards_did_is_told():
     entries = history(*[weights(SOUND, 0.7)] * 2)
     result = found(entries, outcome={"stopped": "after epoch 2: x", "rate_factor": 0.25})
-    assert "after epoch 2: x" in result["stopped by a guard"].seen and "0.25 times" in result["diverged"].seen
+    assert result["stopped by a guard"].seen == "The search stopped after epoch 2: x."
+    assert "went on with 0.25 times the learning rate" in result["diverged"].seen
+    assert {result[title].level for title in ("stopped by a guard", "diverged")} == {"warning"}
+    assert not {"stopped by a guard", "diverged"} & set(found(entries, outcome={"stopped": None, "rate_factor": 1.0}))
 
 
 def test_the_worst_comes_first_and_nothing_is_said_of_nothing():

@@ -9,7 +9,7 @@ from pathlib import Path
 from conftest import tiny_experiment, write_table
 
 from bioautoml_nni.config import parse_experiment
-from bioautoml_nni.runs.directory import RunDirectory
+from bioautoml_nni.runs.directory import KEY_LENGTH, RunDirectory
 
 MADE = (
     "last.ckpt",
@@ -51,4 +51,4 @@ def test_a_run_of_an_older_version_whose_parts_were_numbers_is_still_done(tmp_pa
     dumped["data"]["split"] |= {"train": [1, 2], "test": ["007", 3]}
     settings = {section: dumped.get(section) for section in ("seed", "data", "audit")}
     expected = hashlib.sha256(json.dumps(["prepare", settings]).encode()).hexdigest()
-    assert expected.startswith(run.key("prepare"))
+    assert run.key("prepare") == expected[:KEY_LENGTH] and KEY_LENGTH >= 12

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bioautoml_nni.runtime import Model
-from bioautoml_nni.runtime.model import DESCRIPTIONS
+from bioautoml_nni.runtime.export_files import DESCRIPTIONS
 from bioautoml_nni.utils.errors import BioAutoMLError, ExportError
 
 

@@ -14,7 +14,11 @@ def test_both_embeddings_matter(name):
     joint = fusion((image, metadata))
     assert joint.shape == (3, 9)
     joint.square().sum().backward()
-    assert image.grad.abs().sum() > 0 and metadata.grad.abs().sum() > 0
+    for embedding in (image, metadata):
+        assert (embedding.grad.abs().sum(0) > 0).all(), "every feature of it"
+    with torch.no_grad():
+        swapped = fusion((image, metadata.flip(0)))
+    assert not torch.allclose(swapped, joint, atol=1e-3), "specimens are not mixed up"
 
 
 def test_modulation_without_metadata_signal_is_the_image_alone():

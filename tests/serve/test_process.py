@@ -54,9 +54,9 @@ def served(exported):
 def test_a_person_drops_images_and_sees_names(served, exported, tmp_path):
     from playwright.sync_api import expect, sync_playwright
 
-    pictures = exported[1].parent / "data" / "images"
+    images = exported[1].parent / "data" / "images"
     broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()
@@ -67,7 +67,7 @@ def test_a_person_drops_images_and_sees_names(served, exported, tmp_path):
         expect(page.locator("#title")).to_have_text("tiny: name a specimen")
         assert page.locator("datalist option").count() == 3  # the sites that are known
         page.fill("input[name=length_mm]", "2,5")  # as half of the world writes it
-        page.set_input_files("#files", [pictures / "0.png", pictures / "1.png", broken])
+        page.set_input_files("#files", [images / "0.png", images / "1.png", broken])
         page.locator("#again:enabled").wait_for()
         names = page.locator("#strip button")
         expect(names).to_have_count(3)
@@ -76,7 +76,7 @@ def test_a_person_drops_images_and_sees_names(served, exported, tmp_path):
         assert shown in {"ant", "bee", "cicada"} and shown == names.nth(0).inner_text()
         assert page.locator("#bars tr").count() == 3
         expect(page.locator("#legend")).to_contain_text(shown)
-        assert page.locator("#picture").evaluate("picture => picture.naturalWidth") == 16
+        assert page.locator("#specimen").evaluate("image => image.naturalWidth") == 16
         page.uncheck("#look")
         expect(page.locator("#legend")).to_have_text("0.png")
         names.nth(2).click()
@@ -131,8 +131,8 @@ def test_requests_made_up_from_the_schema_get_answers_that_the_schema_allows(ser
 
 def test_what_was_asked_before_the_end_is_answered(exported):
     served = Served(exported[0])
-    picture = (exported[1].parent / "data/images/0.png").read_bytes()
-    files = [("images", (f"{n}.png", picture)) for n in range(64)]
+    content = (exported[1].parent / "data/images/0.png").read_bytes()
+    files = [("images", (f"{n}.png", content)) for n in range(64)]
     answers: list[httpx.Response] = []
     asking = [
         threading.Thread(target=lambda: answers.append(httpx.post(f"{served.url}/upload", files=files, timeout=60)))

@@ -106,11 +106,11 @@ def test_nothing_outside_of_an_archive_is_read(tmp_path):
 
 def write_shard(path, *more, **files):
     """Write a shard of files with their content; an image where that is None; `more` are pairs whose names repeat."""
-    picture = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    drawn = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(drawn, "PNG")
     with tarfile.open(path, "w") as shard:
         for name, content in (*files.items(), *more):
-            data = picture.getvalue() if content is None else content.encode()
+            data = drawn.getvalue() if content is None else content.encode()
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             shard.addfile(entry, io.BytesIO(data))

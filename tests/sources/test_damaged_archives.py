@@ -37,7 +37,7 @@ KINDS = {
     ),
     "webdataset": (archives.write_shards, WebDatasetSource),
 }
-PICTURES = {".png", ".jpg", ".JPG", ".jpeg"}
+IMAGES = {".png", ".jpg", ".JPG", ".jpeg"}
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -48,7 +48,7 @@ def archive(request, tmp_path_factory):
     write(whole)
     read(whole).load()
     files = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
-    return whole, place, [path for path in files if path.suffix not in PICTURES], read
+    return whole, place, [path for path in files if path.suffix not in IMAGES], read
 
 
 @tries(60)

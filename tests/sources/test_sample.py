@@ -108,7 +108,7 @@ def test_place_and_size_inform_without_deciding():
     assert majority + 0.1 < score < 0.75
 
 
-def test_the_picture_and_the_table_say_more_together_than_either():
+def test_the_image_and_the_table_say_more_together_than_either():
     table, jobs = _specimens(1000, 0)
     drawn_as = pd.Series([job.drawn_as for job in jobs])
     measured = table[["coord-lat", "image_measurement_value"]].astype(float)

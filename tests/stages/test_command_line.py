@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from bioautoml_nni.cli import main as command_line
 from bioautoml_nni.config import load_experiment
+from bioautoml_nni.runs.directory import RunDirectory
 
 
 def test_a_run_leaves_everything_and_prints_its_score_beside_the_majority(finished):
@@ -49,9 +50,14 @@ def test_metrics_say_what_they_are_about(finished):
     assert sum(metrics["split"]["sizes"].values()) == 72
     for key in ("accuracy", "balanced_accuracy", "top5_accuracy", "parameters", "flops"):
         assert metrics[key] is not None
+    assert metrics["top5_accuracy"] == 1, "of three classes the truth is always among five"
+    sparsity = json.loads((finished[0] / "architecture.json").read_text())["sparsity"]["network"]
+    assert (metrics["parameters"], metrics["flops"]) == (sparsity["parameters"], sparsity["flops"])
     assert set(metrics["macro"]) == set(metrics["weighted"]) == {"precision", "recall", "f1"}
     predictions = pd.read_csv(finished[0] / "evaluation/predictions.csv")
     assert (predictions["label"] == predictions["predicted"]).mean() == pytest.approx(metrics["accuracy"])
+    recalls = (predictions["label"] == predictions["predicted"]).groupby(predictions["label"]).mean()
+    assert recalls.mean() == pytest.approx(metrics["balanced_accuracy"])
     assert len(predictions) == metrics["split"]["sizes"]["test"]
 
 
@@ -64,6 +70,7 @@ def test_metrics_hold_intervals_calibration_and_ablations(finished):
     assert set(metrics["ablations"]) == {"metadata_hidden", "metadata_permuted"}
     calibration = json.loads((finished[0] / "evaluation/calibration.json").read_text())
     assert metrics["calibration"]["temperature"] == calibration["temperature"] > 0
+    assert calibration["nll"]["after"] <= calibration["nll"]["before"]
     held = [metrics["prediction_sets"][coverage]["held"] for coverage in calibration["prediction_sets"]]
     assert held == sorted(held)
     assert set(metrics["metadata_importance"]) == set(metrics["metadata_columns"])
@@ -167,6 +174,11 @@ def test_variants_of_the_job_run_to_the_end(override, table_root, tmp_path, caps
     shares = json.loads((tmp_path / "run/search/shares.json").read_text()) if "random" not in override else {}
     assert all(np.isclose(sum(own.values()), 1) for own in shares.values())
     assert (tmp_path / "run/report.html").is_file()
+    metrics = json.loads((tmp_path / "run/evaluation/metrics.json").read_text())
+    assert metrics["classes"] == 3 and sum(metrics["split"]["sizes"].values()) == 72
+    assert bool(metrics["metadata_columns"]) == (override != "data.modalities=[image]")
+    settings = RunDirectory.open(tmp_path / "run").experiment
+    assert settings == load_experiment(experiment, [override, *short[1::2]])
 
 
 @pytest.mark.parametrize("method", ["strongest", "random"])
@@ -266,7 +278,9 @@ def test_mistakes_in_the_configuration_are_all_shown_without_a_traceback(tmp_pat
 
 def test_debug_shows_the_traceback(tmp_path):
     done = bioautoml("--debug", "run", tmp_path / "none.yml")
-    assert "Traceback" in done.stderr
+    assert "Traceback" in done.stderr and done.returncode == 1
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert last.startswith("bioautoml_nni.utils.errors.") and str(tmp_path / "none.yml") in last
 
 
 def test_folders_that_are_no_run(tmp_path, table_root, capsys):

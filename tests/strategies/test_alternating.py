@@ -6,6 +6,7 @@ import torch
 from nni.nas.evaluator.pytorch import Classification, DataLoader
 from nni.nas.experiment import NasExperiment
 from nni.nas.experiment.config import NasExperimentConfig
+from nni.nas.nn.pytorch import LayerChoice
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedLayer
 from nni.nas.strategy import DARTS, Random
 from pytorch_lightning.callbacks import Checkpoint
@@ -95,8 +96,10 @@ def test_odd_batches_change_architecture_only_and_even_ones_weights_only(tmp_pat
 def test_warm_up_leaves_the_architecture_alone(tmp_path):
     strategy = RecordingStrategy(alpha_learning_rate=0.01, warmup_epochs=1)
     run(strategy, make_evaluator(epochs=2), tmp_path=tmp_path)
-    changed = [record["alpha"] for record in strategy.oneshot_module.records]
+    records = strategy.oneshot_module.records
+    changed = [record["alpha"] for record in records]
     assert not any(changed[:6]) and any(changed[6:])
+    assert changed[6:] == [record["odd"] for record in records[6:]]
 
 
 def test_validation_runs_every_epoch_unlike_in_nni(tmp_path):
@@ -158,6 +161,8 @@ def test_initial_architecture_depends_on_seed_and_label_only():
     label = "reduction_edge_0_1"
     assert torch.equal(first[label], again[label])
     assert not torch.equal(first[label], other[label])
+    assert not torch.equal(first[label], first["reduction_edge_0_2"])
+    assert all(float(alpha.abs().max()) < 0.01 for alpha in first.values()), "nearly undecided"
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -199,7 +204,8 @@ def test_zero_is_never_computed(monkeypatch):
 def test_nni_s_own_strategies_take_the_space_unchanged(tmp_path):
     space = make_space()
     experiment = run(DARTS(), make_evaluator(), space, tmp_path)
-    assert any(isinstance(module, DifferentiableMixedLayer) for module in space.modules())
+    choices = sum(isinstance(module, LayerChoice) for module in make_space().modules())
+    assert sum(isinstance(module, DifferentiableMixedLayer) for module in space.modules()) == choices > 0
     assert set(experiment.export_top_models(formatter="dict")[0]) == set(make_space().simplify())
 
 

@@ -102,7 +102,9 @@ def test_guards_count_what_says_that_it_is_a_skip(tmp_path):
 
 
 def test_guards_ask_for_the_entropy_of_every_choice(tmp_path):
-    assert "min_entropy=99" in searched(Foreign(choice("op1")), tmp_path, min_entropy=99).stopped
+    stopped = searched(Foreign(choice("op1")), tmp_path, min_entropy=99).stopped
+    assert stopped.startswith("after epoch 1:") and "min_entropy=99" in stopped
+    assert searched(Foreign(choice("op1")), tmp_path / "free", min_entropy=0).stopped is None
 
 
 def test_a_space_speaks_for_candidates_of_others(tmp_path):

@@ -57,6 +57,7 @@ def test_only_relaxations_that_are_alike_in_every_step_are_recorded(relaxation):
 
 def test_skip_dropout_is_not_recorded():
     strategy, network = supernet()
+    assert obstacle(network, strategy.relaxation) is None
     next(module for module in network.modules() if hasattr(module, "skip_dropout")).skip_dropout = 0.2
     assert "skip dropout" in obstacle(network, strategy.relaxation)
 

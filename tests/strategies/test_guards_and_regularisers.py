@@ -134,6 +134,9 @@ def test_choices_of_other_layers_have_no_cost():
     network({**batch, "categorical": torch.zeros(2, 0, dtype=torch.long)})
     value = penalty("expected_cost", named_architecture_parameters(network), supernet=network)
     assert torch.isfinite(value) and float(value) > 0
+    table = get("regularisers", "expected_cost").target().table(network)
+    assert "fusion" in named_architecture_parameters(network) and "fusion" not in table
+    assert set(table) == {label for label in named_architecture_parameters(network) if "_edge_" in label}
 
 
 def test_flops_are_those_of_the_shapes_at_work():
@@ -145,7 +148,7 @@ def test_flops_are_those_of_the_shapes_at_work():
     assert table["reduction_edge_1_2"][found[0].names.index("dil_conv_3x3")] == expected
 
 
-def test_flops_grow_with_the_pictures():
+def test_flops_grow_with_the_images():
     network, part = supernet(), get("regularisers", "expected_cost").target(unit="flops")
     position = edges(network, "reduction_edge_1_2")[0].names.index("dil_conv_3x3")
     small = part.table(network)["reduction_edge_1_2"][position]

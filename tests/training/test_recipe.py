@@ -104,6 +104,8 @@ def test_the_auxiliary_classifier_teaches_the_first_part_of_the_network(copy):
     head().sum().backward()
     assert network.image_encoder.stem[0].weight.grad.abs().sum() > 0
     assert network.classifier[1].weight.grad is None
+    later = [name for name, own in network.image_encoder.cells[2:].named_parameters() if own.grad is not None]
+    assert len(network.image_encoder.cells) > 2 and later == []
     network.eval()
     network(batch)
     assert head._features is None, "outside of training nothing is kept"
@@ -239,7 +241,8 @@ def test_what_a_recipe_cannot_have_is_said_at_once(copy):
 
 def test_a_teacher_that_is_gone_is_missed_in_training_alone(copy, tmp_path):
     run = copy(**{"training.distillation.teacher": str(tmp_path / "gone")})
-    assert RunDirectory.open(run.path).experiment.training.distillation is not None
+    distillation = RunDirectory.open(run.path).experiment.training.distillation
+    assert distillation is not None and distillation.teacher == str(tmp_path / "gone")
     with pytest.raises(RunDirectoryError, match=r"gone: is not a run directory"):
         retrain(run, SILENT)
 

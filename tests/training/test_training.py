@@ -45,7 +45,7 @@ def test_everything_off_changes_nothing_in_training():
         {"erasing": 1.0},
     ],
 )
-def test_each_change_is_drawn_per_picture(setting):
+def test_each_change_is_drawn_per_image(setting):
     torch.manual_seed(0)
     images = make_images(1).repeat(8, 1, 1, 1)
     changed = ImageTransform(MEAN, STD, OFF.model_copy(update=setting)).train()(images)
@@ -54,7 +54,7 @@ def test_each_change_is_drawn_per_picture(setting):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_images_of_another_size_are_the_same_picture(training):
+def test_images_of_another_size_are_the_same_image(training):
     blocks = torch.randint(0, 256, (4, 3, 4, 4), dtype=torch.uint8)
     images = blocks.repeat_interleave(4, -1).repeat_interleave(4, -2)
     transform = ImageTransform([0.0] * 3, [1.0] * 3, OFF).train(training)

@@ -23,9 +23,11 @@ def test_encodings_are_found(text, encoding):
     assert data.decode(encoding_of(io.BytesIO(data))) == text
 
 
-def test_any_bytes_have_an_encoding():
-    for data in (b"", b"\xff", b"\xff\xfe\x00", bytes(range(256)), b"\0\0\0\0", b"a\0"):
-        assert isinstance(data.decode(encoding_of(io.BytesIO(data))), str)
+@pytest.mark.parametrize("data", [b"", b"\xff", b"\xff\xfe\x00", bytes(range(256)), b"\0\0\0\0", b"a\0"])
+def test_any_bytes_have_an_encoding(data):
+    text = data.decode(encoding_of(io.BytesIO(data)))
+    assert isinstance(text, str) and bool(text) == bool(data)
+    assert [sign for sign in text if " " <= sign <= "~"] == [chr(byte) for byte in data if 32 <= byte <= 126]
 
 
 def test_a_late_byte_decides():

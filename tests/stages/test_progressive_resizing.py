@@ -1,4 +1,4 @@
-"""A search on Progressive resizing, in a whole run."""
+"""A search with progressive resizing, in a whole run."""
 
 import pytest
 from conftest import tiny_experiment
