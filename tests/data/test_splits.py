@@ -4,10 +4,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioautoml_nni.config.schema import SplitConfig
-from bioautoml_nni.data.manifest import LABEL
-from bioautoml_nni.data.splits import PARTS, TEST, VALIDATION, _group_subset, _stratified_subset, assign
+from bioautoml_nni.config.schema import DataConfig, SplitConfig
+from bioautoml_nni.data.manifest import LABEL, SPLIT
+from bioautoml_nni.data.splits import (
+    ALPHA,
+    PARTS,
+    TEST,
+    UNKNOWN,
+    VALIDATION,
+    WEIGHTS,
+    _group_subset,
+    _stratified_subset,
+    assign,
+    divide,
+    groups_of,
+    idle_group,
+    official_split,
+    unused_split,
+)
 from bioautoml_nni.utils.errors import DataError
+from bioautoml_nni.utils.seeding import derive_seed
 
 
 def make_table(rows: int = 300) -> pd.DataFrame:
@@ -143,3 +159,142 @@ def test_rows_of_classes_are_drawn_as_class_by_class(seed, classes, rows):
     if not expected.any():
         expected[rng.integers(rows)] = True
     assert (_stratified_subset(labels, 0.3, seed) == expected).all()
+
+
+def data_config(**split) -> DataConfig:
+    return DataConfig(source="csv", split=split)
+
+
+def sentence(table, configuration) -> str:
+    with pytest.raises(DataError) as caught:
+        assign(table, configuration, seed=0)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["train", "test"], {"method": "official", "train": ["train"], "test": ["test"]}),
+        (["Training", "EVAL"], {"method": "official", "train": ["Training"], "test": ["EVAL"]}),
+        (["train", "val"], {"method": "official", "train": ["train"], "test": ["val"]}),
+        (["train", "testing", "dev"], {
+            "method": "official", "train": ["train"], "validation": ["dev"], "test": ["testing"],
+        }),
+        (["val", "valid", "train", "test"], {
+            "method": "official", "train": ["train"], "validation": ["val", "valid"], "test": ["test"],
+        }),
+        (["validation", "training"], {"method": "official", "train": ["training"], "test": ["validation"]}),
+        (["train"], None),
+        (["test", "val"], None),
+        (["train", "test", "fold1"], None),
+        ([], None),
+    ],
+)  # fmt: skip
+def test_official_parts_are_known_by_their_usual_names(names, expected):
+    assert official_split(names) == expected
+
+
+def test_official_parts_that_are_pooled_are_said_with_the_line_that_uses_them():
+    table = pd.DataFrame({SPLIT: ["train", "test", None, "train"]})
+    (remark,) = unused_split(table, data_config())
+    assert (remark.level, remark.topic) == ("warning", "split")
+    assert remark.plain == (
+        "The source divides the data into test, train, but data.split.method is 'stratified': all are pooled and split "
+        "again."
+    )
+    assert remark.answer.line == "data.split: {method: official, test: [test], train: [train]}" and remark.answer.sure
+    (folds,) = unused_split(pd.DataFrame({SPLIT: list("hgfedcba")}), data_config(method="group", group="event"))
+    assert folds.answer is None and "into a, b, c, d, e, f, but data.split.method is 'group'" in folds.text
+    assert unused_split(table, data_config(method="official", train=["train"], test=["test"])) == []
+    assert unused_split(table[[]], data_config()) == []
+
+
+def test_a_group_of_single_specimens_is_a_note_with_the_line_that_drops_it():
+    table = pd.DataFrame({"trap": ["a", "b", None], "site": ["a", "b", "a"], "one": ["a", None, None]})
+    (remark,) = idle_group(table, data_config(method="group", group="trap"))
+    assert (remark.level, remark.topic) == ("note", "split")
+    assert remark.plain == (
+        "data.split.group 'trap' has another value in each of 2 rows, so that it keeps nothing together; name the "
+        "column of what was collected together, if there is one, or say that there is none."
+    )
+    assert remark.answer.line == "data.split: {method: stratified}" and not remark.answer.sure
+    for group in ("site", "one", "nest"):
+        assert idle_group(table, data_config(method="group", group=group)) == []
+    column = data_config(method="column", column="site", group="trap", train=["a"], test=["b"])
+    assert idle_group(table, column) == [], "a column divides there"
+
+
+def test_what_is_held_out_is_in_no_part_and_the_split_has_a_seed_of_its_own():
+    table = make_table().set_index(np.arange(1000, 1300))
+    settings = data_config().model_copy(update={"hold_out": ["c"]})
+    part = divide(table, settings, seed=3)
+    assert part.index.equals(table.index) and set(part) == {*PARTS, UNKNOWN}
+    assert ((part == UNKNOWN) == (table[LABEL] == "c")).all()
+    assert part[table[LABEL] != "c"].equals(assign(table[table[LABEL] != "c"], SplitConfig(), 3))
+    fixed = divide(table, data_config(seed=5), seed=3)
+    assert fixed.equals(assign(table, SplitConfig(), 5)) and fixed.equals(divide(table, data_config(seed=5), seed=4))
+    grouped = divide(table, data_config(method="group", group="event"), seed=3)
+    assert grouped.equals(assign(table, SplitConfig(method="group", group="event"), 3))
+    official = data_config(method="official", train=["1", "2"], validation=["3"], test=["4"])
+    assert (divide(table.assign(**{SPLIT: table["fold"]}), official, 3).eq(TEST) == table["fold"].eq(4)).all()
+
+
+def test_each_part_is_drawn_from_what_the_parts_before_it_left_with_a_seed_of_its_own():
+    table, settings = make_table(), SplitConfig()
+    expected = pd.Series(WEIGHTS, index=table.index, dtype=object)
+    for part, fraction, name in (
+        (TEST, settings.test_fraction, "test"),
+        (VALIDATION, settings.validation_fraction, "val"),
+        (ALPHA, settings.alpha_fraction, "alpha"),
+    ):
+        left = expected == WEIGHTS
+        expected[left[left].index[_stratified_subset(table[LABEL][left], fraction, derive_seed(9, name))]] = part
+    assert assign(table, settings, 9).equals(expected)
+
+
+def test_a_validation_part_that_is_named_is_the_only_one():
+    table = make_table()
+    settings = SplitConfig(method="column", column="fold", train=[1, 2], validation=[3], test=[4])
+    part = assign(table, settings, seed=0)
+    assert ((part == VALIDATION) == (table["fold"] == 3)).all() and ((part == TEST) == (table["fold"] == 4)).all()
+    assert set(part[table["fold"] < 3]) == {WEIGHTS, ALPHA}
+
+
+def test_what_cannot_be_divided_is_one_sentence_with_the_way_out():
+    table = make_table()
+    assert sentence(table, SplitConfig(method="column", column="nest", train=[1], test=[4])) == (
+        "data.split.column: the table has no column 'nest'; name one that it has."
+    )
+    assert sentence(table, SplitConfig(method="group", group="nest")) == (
+        "data.split.group: the table has no column 'nest'; name one that it has."
+    )
+    gaps = table.assign(fold=table["fold"].where(table["fold"] < 3))
+    neither = "neither train, validation nor test names; add it to one of them or remove those rows."
+    assert sentence(gaps, SplitConfig(method="column", column="fold", train=[1], test=[9])) == (
+        f"data.split: column 'fold' holds 2, a missing value, which {neither}"
+    )
+    folds = table.assign(fold=np.arange(300) % 8)
+    assert sentence(folds, SplitConfig(method="column", column="fold", train=[0], test=[1])) == (
+        f"data.split: column 'fold' holds 2, 3, 4, 5, 6, which {neither}"
+    )
+    assert sentence(table.head(1), SplitConfig()) == "data.split: a single specimen cannot be divided; add data."
+    assert sentence(table.assign(event=1), SplitConfig(method="group", group="event")) == (
+        "data.split: a single group cannot be divided; name another split.group or add data."
+    )
+    two = pd.DataFrame({LABEL: ["a", "a", "a"], "fold": [1, 1, 1]})
+    assert sentence(two, SplitConfig(method="column", column="fold", train=[1], test=[2])) == (
+        "data.split: no specimen is left for test; change the fractions or columns of data.split."
+    )
+
+
+def test_groups_are_texts_and_rows_without_one_are_alone():
+    table = pd.DataFrame({"event": [7.0, None, 7.5, 7.0, None]}, index=[3, 4, 5, 6, 9])
+    found = groups_of(table, "event")
+    assert found.tolist() == ["7", "<no group 4>", "7.5", "7", "<no group 9>"] and found.index.equals(table.index)
+    assert groups_of(table, None) is None
+
+
+def test_a_single_row_of_every_class_leaves_one_row_for_the_subset():
+    labels = pd.Series(list("abcdef"))
+    for seed in range(5):
+        assert _stratified_subset(labels, 0.2, seed).sum() == 1

@@ -47,7 +47,7 @@ def test_prediction_sets_hold_what_reaches_the_level_and_are_never_empty():
     assert answers["set"].tolist() == ["Apis|Bombus", "Apis"]
 
 
-def test_a_specimen_without_a_image_has_an_empty_row():
+def test_a_specimen_without_an_image_has_an_empty_row():
     answers = Decisions(CLASSES, "genus", level=0.1).answers(np.array([[np.nan] * 4, [0.7, 0.1, 0.1, 0.1]]))
     assert answers.loc[0, ["prediction", "rank", "label_1", "set"]].tolist() == [""] * 4
     assert np.isnan(answers.loc[0, "confidence"]) and answers.loc[1, "prediction"] == "Apis"

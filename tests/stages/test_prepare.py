@@ -70,7 +70,7 @@ def test_a_lost_cache_is_built_again(tmp_path):
     np.testing.assert_array_equal(PreparedData.load(run).pixels.batch(np.arange(5)), before)
 
 
-def test_rows_that_share_a_image_survive_an_unreadable_one_and_a_rare_label(tmp_path):
+def test_rows_that_share_an_image_survive_an_unreadable_one_and_a_rare_label(tmp_path):
     root = tmp_path / "data"
     write_table(root)
     table = pd.read_csv(root / "metadata.csv")
