@@ -41,6 +41,15 @@ def predictions(output: Path, name: str) -> pd.DataFrame:
     return pd.read_csv(file, dtype=str, keep_default_na=False)[["label", "predicted"]]
 
 
+def pooled(answers: dict[str, list[pd.DataFrame]], folds: int) -> list[dict[str, Any]]:
+    """Return the scores of every candidate that answered in all folds, over all their answers."""
+    wholes = {name: pd.concat(parts) for name, parts in answers.items() if len(parts) == folds}
+    return [
+        {"fold": "pooled", "candidate": name, "chosen": name == CHOSEN, **scores(whole["label"], whole["predicted"])}
+        for name, whole in wholes.items()
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="the folder that holds metadata.csv and the images")
@@ -74,11 +83,7 @@ def main() -> None:
             told = {"fold": fold, "candidate": name, "chosen": name == winner}
             lines.append({**facts, **told, **costs, **scores(found["label"], found["predicted"])})
     if len(options.folds) > 1:
-        for name, parts in answers.items():
-            if len(parts) == len(options.folds):
-                whole = pd.concat(parts)
-                told = {"fold": "pooled", "candidate": name, "chosen": name == CHOSEN}
-                lines.append({**facts, **told, **scores(whole["label"], whole["predicted"])})
+        lines += [{**facts, **line} for line in pooled(answers, len(options.folds))]
     added = pd.DataFrame(lines).round(4)
     print(added.to_string(index=False))
     options.results.parent.mkdir(exist_ok=True)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..utils.errors import BioAutoMLError, ConfigError
+from .options import Machines, RemotePython, SshKey
 from .shared import NNI, Overrides, app, console
 
 
@@ -88,14 +89,9 @@ def nni_config(
     portfolio: Annotated[
         bool, typer.Option("--portfolio", help="Tune the candidate of `bioautoml auto`, its encoder and trunk's stage.")
     ] = False,
-    machines: Annotated[
-        list[str] | None,
-        typer.Option("--machine", help="Run trials on USER@HOST[:PORT] by SSH; repeat it for several.", metavar="HOST"),
-    ] = None,
-    ssh_key: Annotated[str, typer.Option("--ssh-key", help="File of the private key.")] = "~/.ssh/id_ed25519",
-    remote_python: Annotated[
-        str | None, typer.Option("--remote-python", help="Folder of the machines' python that has this package.")
-    ] = None,
+    machines: Machines = None,
+    ssh_key: SshKey = "~/.ssh/id_ed25519",
+    remote_python: RemotePython = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that hold something else.")] = False,
 ) -> None:
     """Write nni.yml and search_space.json beside an experiment, so that NNI tunes its settings or its architecture.

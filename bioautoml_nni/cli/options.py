@@ -55,3 +55,13 @@ Contact = Annotated[str, typer.Option(help="E-mail or page where hosts can reach
 PrivateAddresses = Annotated[
     bool, typer.Option("--allow-private-addresses", help="Connect to addresses that are not public, too.")
 ]
+
+# On which machines NNI runs trials.
+Machines = Annotated[
+    list[str] | None,
+    typer.Option("--machine", help="Run trials on USER@HOST[:PORT] by SSH; repeat it for several.", metavar="HOST"),
+]
+SshKey = Annotated[str, typer.Option("--ssh-key", help="File of the private key.")]
+RemotePython = Annotated[
+    str | None, typer.Option("--remote-python", help="Folder of the machines' python that has this package.")
+]

@@ -111,6 +111,23 @@ def _table(reader: Any, descriptor: Any, key: str, notes: list[str]) -> pd.DataF
     separator, encoding = descriptor.fields_terminated_by, _encoding(path, descriptor.file_encoding, notes)
     first = _width(path, encoding, separator, enclosed, descriptor.lines_to_ignore + 1)
     width = max(first, *(place + 1 for place in names))
+    table, skipped = _rows(path, encoding, separator, enclosed, descriptor.lines_to_ignore, width)
+    if table[width - 1].isna().any():  # as in every row that is short
+        _tell_short(path, encoding, separator, enclosed, descriptor.lines_to_ignore, width, notes)
+    table = table[list(names)].rename(columns=names)
+    if skipped:
+        notes.append(f"{descriptor.file_location}: {skipped} lines with too many fields left out.")
+    _fill_defaults(table, descriptor, path.name, notes)
+    if key not in table:
+        raise ValueError(f"meta.xml does not say in which column of {descriptor.file_location} the {key} is")
+    table[key] = table[key].str.strip()
+    return table.rename(columns={key: "_core"})
+
+
+def _rows(
+    path: Path, encoding: str, separator: str, enclosed: str, ignored: int, width: int
+) -> tuple[pd.DataFrame, int]:
+    """Return the fields of all rows by their place, and how many lines were left out since they have more fields."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", ParserWarning)
         table = pd.read_csv(
@@ -122,30 +139,25 @@ def _table(reader: Any, descriptor: Any, key: str, notes: list[str]) -> pd.DataF
             header=None,
             names=range(width),
             index_col=False,
-            skiprows=descriptor.lines_to_ignore,
+            skiprows=ignored,
             encoding=encoding,
             dtype=str,
             keep_default_na=False,
             na_values=[""],
             on_bad_lines="warn",
         )
-    if table[width - 1].isna().any():  # as in every row that is short
-        _tell_short(path, encoding, separator, enclosed, descriptor.lines_to_ignore, width, notes)
-    table = table[list(names)].rename(columns=names)
-    skipped = sum(str(warning.message).count("Skipping line") for warning in said)
-    if skipped:
-        notes.append(f"{descriptor.file_location}: {skipped} lines with too many fields left out.")
+    return table, sum(str(warning.message).count("Skipping line") for warning in said)
+
+
+def _fill_defaults(table: pd.DataFrame, descriptor: Any, name_of_file: str, notes: list[str]) -> None:
+    """Give gaps, and columns that are not in the file, the values that meta.xml says."""
     for term in descriptor.fields:
         name = term["term"].rpartition("/")[2]
         if term["default"] and term["index"] is None and name not in table:
             table[name] = term["default"]
         elif term["default"] and name in table and (gaps := int(table[name].isna().sum())):
             table[name] = table[name].fillna(term["default"])
-            notes.append(f"{path.name}: {gaps} empty values of {name} are {term['default']!r}, as meta.xml says.")
-    if key not in table:
-        raise ValueError(f"meta.xml does not say in which column of {descriptor.file_location} the {key} is")
-    table[key] = table[key].str.strip()
-    return table.rename(columns={key: "_core"})
+            notes.append(f"{name_of_file}: {gaps} empty values of {name} are {term['default']!r}, as meta.xml says.")
 
 
 def _names(descriptor: Any, key: str) -> dict[int, str]:

@@ -141,6 +141,24 @@ class CocoSource:
             _require_pixels(path, content["annotations"])
             boxed = [images[key] for key, own in by_image.items() if key in images and any(map(_has_box, own))]
             self._decide_frame(path, boxed, notes)
+        rows = self._rows(by_image, images, categories, counts)
+        if not content["annotations"]:
+            notes.append(f"{path.name}: has no annotations; its {len(images)} images have no label and are left out.")
+        else:
+            counts["images without annotations"] = len(images.keys() - by_image.keys())
+        notes += counts.sentences(path.name, but=CLIPPED)
+        if counts[CLIPPED]:
+            notes.append(f"{path.name}: {counts[CLIPPED]} {CLIPPED}.")
+        return _with_own_ids(without_repeats(pd.DataFrame(rows), notes), notes) if rows else pd.DataFrame()
+
+    def _rows(
+        self,
+        by_image: dict[str, list[dict[str, Any]]],
+        images: dict[str, dict[str, Any]],
+        categories: dict[str, dict[str, Any]],
+        counts: LeftOut,
+    ) -> list[dict[str, Any]]:
+        """Return a row for each specimen with a label; count the annotations that are none."""
         rows: list[dict[str, Any]] = []
         for image_id in sorted(by_image, key=_in_order):
             image = images.get(image_id)
@@ -158,14 +176,7 @@ class CocoSource:
                     counts["annotations of labels to leave out"] += 1
                 else:
                     rows.append(self._row(record, box, image, category, label, alone=len(specimens) == 1))
-        if not content["annotations"]:
-            notes.append(f"{path.name}: has no annotations; its {len(images)} images have no label and are left out.")
-        else:
-            counts["images without annotations"] = len(images.keys() - by_image.keys())
-        notes += counts.sentences(path.name, but=CLIPPED)
-        if counts[CLIPPED]:
-            notes.append(f"{path.name}: {counts[CLIPPED]} {CLIPPED}.")
-        return _with_own_ids(without_repeats(pd.DataFrame(rows), notes), notes) if rows else pd.DataFrame()
+        return rows
 
     def _specimens(
         self, annotations: list[dict[str, Any]], image: dict[str, Any], counts: LeftOut

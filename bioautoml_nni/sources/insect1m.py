@@ -64,6 +64,24 @@ class Insect1MSource:
         if self.rank not in ranks:
             raise DataError(f"{path}: its records have no rank {self.rank!r}; data.rank may be {', '.join(ranks)}.")
         hidden = _taxon_words(records, ranks)
+        rows, notes = self._rows(records, descriptions, ranks, folder, hidden)
+        if not rows:
+            raise DataError(f"{path}: no record has both an image below {folder} and a {self.rank}; check both.")
+        roles: dict[str, Role] = {rank: "taxonomy" for rank in ranks if rank != self.rank}
+        roles["description"] = "text"
+        notes.append(f"{len(hidden)} words of taxon names were removed from the descriptions.")
+        table = without_repeats(pd.DataFrame(rows), notes)
+        return Manifest(table, folder, roles, rank=self.rank, infer=False, notes=notes)
+
+    def _rows(
+        self,
+        records: list[dict[str, Any]],
+        descriptions: dict[str, str],
+        ranks: list[str],
+        folder: Path,
+        hidden: set[str],
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Return a row for each record with a label and an image, and notes on how many lack one of them."""
         stems = {file.stem: file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES}
         rows: list[dict[str, Any]] = []
         without_image = without_label = 0
@@ -85,18 +103,8 @@ class Insect1MSource:
                     **{rank: _text(lowered.get(rank)) for rank in ranks if rank != self.rank},
                 }
             )
-        if not rows:
-            raise DataError(f"{path}: no record has both an image below {folder} and a {self.rank}; check both.")
-        roles: dict[str, Role] = {rank: "taxonomy" for rank in ranks if rank != self.rank}
-        roles["description"] = "text"
-        notes = [
-            f"{count} records without {what} left out."
-            for count, what in ((without_label, f"a {self.rank}"), (without_image, "a downloaded image"))
-            if count
-        ]
-        notes.append(f"{len(hidden)} words of taxon names were removed from the descriptions.")
-        table = without_repeats(pd.DataFrame(rows), notes)
-        return Manifest(table, folder, roles, rank=self.rank, infer=False, notes=notes)
+        lacking = ((without_label, f"a {self.rank}"), (without_image, "a downloaded image"))
+        return rows, [f"{count} records without {what} left out." for count, what in lacking if count]
 
     def _file(self) -> Path:
         if self.annotations is not None:

@@ -118,6 +118,14 @@ def _specimens(count: int, seed: int) -> tuple[pd.DataFrame, list[_Job]]:
     return pd.DataFrame(rows), jobs
 
 
+def _identified(family: str, rng: np.random.Generator) -> tuple[str | None, str | None, str | None]:
+    """Return family, genus and species, as far as somebody has identified them."""
+    family_known, genus_known, species_known = rng.random() < 0.96, rng.random() < 0.24, rng.random() < 0.38
+    genus = f"{family[:-4]}ia" if family_known and genus_known else None
+    species = f"{genus} {'prima' if rng.random() < 0.5 else 'altera'}" if genus and species_known else None
+    return family if family_known else None, genus, species
+
+
 def _row(number: int, order: str, family: int, nth: int, rng: np.random.Generator) -> dict[str, Any]:
     """Return one row with BIOSCAN-5M's 23 columns; every seventh of an order goes to validation, two to test."""
     plan = ORDERS[order]
@@ -129,21 +137,17 @@ def _row(number: int, order: str, family: int, nth: int, rng: np.random.Generato
     north = (np.abs(LATITUDES) - 3) / 57
     odds = np.exp(-((north - plan.north) ** 2) / (2 * 0.28**2)) + 0.15
     site = int(rng.choice(len(PROVINCES), p=odds / odds.sum()))
-    family_known, genus_known, species_known = rng.random() < 0.96, rng.random() < 0.24, rng.random() < 0.38
-    family_name = plan.families[family]
-    genus = f"{family_name[:-4]}ia" if family_known and genus_known else None
-    species = f"{genus} {'prima' if rng.random() < 0.5 else 'altera'}" if genus and species_known else None
-    known = [plan.taxonomic_class, order, family_name if family_known else None, genus, species]
+    family_name, genus, species = _identified(plan.families[family], rng)
     located = rng.random() < 0.97
     measured = rng.random() < 0.95
     return {
         "processid": processid,
         "sampleid": f"SAMPLE-{number:05d}",
-        "taxon": [name for name in known if name][-1],
+        "taxon": species or genus or family_name or order,
         "phylum": "Arthropoda",
         "class": plan.taxonomic_class,
         "order": order,
-        "family": known[2],
+        "family": family_name,
         "subfamily": None,
         "genus": genus,
         "species": species,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from rich.console import Console
@@ -45,12 +47,6 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
         data.manifest.features(), **settings.encoding.model_dump(), forms=data.manifest.forms
     )
     preprocessor.fit(data.table[data.in_training])
-    size: int | None = None
-    mean: list[float] | None = None
-    std: list[float] | None = None
-    if data.pixels is not None:
-        mean, std = _pixel_statistics(data.pixels, np.flatnonzero(data.in_training))
-        size = int(data.pixels.batch(np.array([0])).shape[1])
     with replacing(run / "manifest.parquet") as temporary:
         _parquet_ready(data.table).to_parquet(temporary, index=False)
     naming = data.manifest.naming or Naming()
@@ -63,7 +59,7 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
             "classes": sorted(data.table[LABEL][data.learned].unique()),
             "rank": data.manifest.rank,
             "modalities": list(settings.modalities),
-            "image": {"size": size, "mean": mean, "std": std, "revision": NORMALISATION_REVISION},
+            "image": _image_facts(data.pixels, np.flatnonzero(data.in_training)),
             "image_root": str(data.manifest.image_root.resolve()),
             "metadata": preprocessor.to_dict(),
             "labels": naming.state(),
@@ -81,6 +77,15 @@ def _tell(found: Examination, run: RunDirectory, console: Console) -> None:
     warnings = [remark for remark in found.judged.remarks if remark.level == "warning" and remark.topic != "unreadable"]
     for remark in warnings:
         console.print(f"[yellow]warning:[/] {escape(remark.text)}", highlight=False, soft_wrap=True)
+
+
+def _image_facts(pixels: Pixels | None, training: np.ndarray) -> dict[str, Any]:
+    """Return the size of the images and how they are normalised, each None without images."""
+    size, mean, std = None, None, None
+    if pixels is not None:
+        mean, std = _pixel_statistics(pixels, training)
+        size = int(pixels.batch(np.array([0])).shape[1])
+    return {"size": size, "mean": mean, "std": std, "revision": NORMALISATION_REVISION}
 
 
 def _pixel_statistics(pixels: Pixels, rows: np.ndarray) -> tuple[list[float], list[float]]:

@@ -27,7 +27,10 @@ from bioautoml_nni.utils.errors import PluginError
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "nni_spaces.py"
 spec = importlib.util.spec_from_file_location("nni_spaces", SCRIPT)
 nni_spaces = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(nni_spaces)
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(str(SCRIPT.parent))  # as where a script is started
+    spec.loader.exec_module(nni_spaces)
+    import spaces_of_nni
 
 REFUSED = {
     ("input_choice_as_list", "alternating_darts"): "choice 'i' .InputChoice at parts.i. cannot be searched: .* a list",
@@ -38,7 +41,7 @@ REFUSED = {
     ("continuous", "random_paths"): "choice 'momentum' cannot be searched: .* is a range of numbers",
 }
 """What our strategies do not search, with the sentence before the first batch."""
-LARGE = [name for name in nni_spaces.HUB if name != "hub NasBench201"]
+LARGE = [name for name in spaces_of_nni.HUB if name != "hub NasBench201"]
 """Spaces that take seconds each: every day one is searched by one of our strategies, every night by both."""
 HARD = "alternating_darts, gumbel_hard"
 
@@ -50,7 +53,7 @@ def nightly(name, strategy):
 
 CELLS = [
     pytest.param(name, strategy, marks=[pytest.mark.nightly] if nightly(name, strategy) else [])
-    for name in nni_spaces.SPACES
+    for name in spaces_of_nni.SPACES
     for strategy in nni_spaces.OURS
     if (name, strategy.partition(",")[0]) not in REFUSED and not (strategy == HARD and name in LARGE)
 ]
@@ -64,13 +67,13 @@ def test_a_space_is_searched_frozen_and_built_anew(name, strategy, tmp_path):
 @pytest.mark.parametrize(("name", "strategy"), list(REFUSED))
 def test_what_cannot_be_searched_is_refused_before_the_first_batch_by_its_label(name, strategy):
     with pytest.raises(PluginError, match=REFUSED[name, strategy]):
-        nni_spaces.STRATEGIES[strategy]().mutate_model(nni_spaces.SPACES[name]())
+        nni_spaces.STRATEGIES[strategy]().mutate_model(spaces_of_nni.SPACES[name]())
 
 
 def test_a_condition_of_somebody_s_own_is_refused_by_its_label():
-    class Conditional(nni_spaces.Small):
+    class Conditional(spaces_of_nni.Small):
         def __init__(self):
-            super().__init__(nni_spaces.open_channels)
+            super().__init__(spaces_of_nni.open_channels)
             first, second = nni.choice("first", [1, 2]), nni.choice("second", [1, 2])
             self.add_mutable(ExpressionConstraint(first + second < 4, label="not_both"))
 
@@ -189,11 +192,11 @@ def test_a_wrong_shape_names_the_choice(tmp_path):
 
 def test_depth_zero_is_sampled_and_mixed_as_the_input():
     """NNI's RandomOneShot fails at it, and its DARTS leaves it out of the sum."""
-    sampled = RandomPaths().mutate_model(nni_spaces.SPACES["repeat_from_zero"]())
-    features = torch.randn(1, nni_spaces.WIDTH, 4, 4)
+    sampled = RandomPaths().mutate_model(spaces_of_nni.SPACES["repeat_from_zero"]())
+    features = torch.randn(1, spaces_of_nni.WIDTH, 4, 4)
     sampled.parts.r.resample({"depth": 0})
     assert sampled.parts.r(features) is features
-    mixed = AlternatingDARTS().mutate_model(nni_spaces.SPACES["repeat_from_zero"]())
+    mixed = AlternatingDARTS().mutate_model(spaces_of_nni.SPACES["repeat_from_zero"]())
     with torch.no_grad():
         named_architecture_parameters(mixed)["depth"].copy_(torch.tensor([40.0, 0, 0]))
     torch.testing.assert_close(mixed.parts.r(features), features)
@@ -285,12 +288,12 @@ def test_inputs_of_our_supernet_are_ours():
 # Spaces that are refused by label and reason, and what a path alone can do.
 
 
-class Inside(nni_spaces.Small):
+class Inside(spaces_of_nni.Small):
     """A space whose body is a choice of two candidates."""
 
     def __init__(self, first):
         def make(parts):
-            parts.a = LayerChoice({"first": first, "second": nni_spaces.conv()}, label="a")
+            parts.a = LayerChoice({"first": first, "second": spaces_of_nni.conv()}, label="a")
             return lambda parts, features: parts.a(features) if parts.a(features) is not None else features
 
         super().__init__(make)
@@ -307,7 +310,7 @@ IMAGES = torch.randn(2, 3, 8, 8)
 @pytest.mark.parametrize(
     ("first", "sentence"),
     [
-        (nn.Sequential(nn.ReLU(inplace=True), nni_spaces.conv()), "candidates first changes its input in place"),
+        (nn.Sequential(nn.ReLU(inplace=True), spaces_of_nni.conv()), "candidates first changes its input in place"),
         (Nothing(), "LayerChoice 'a': candidates first, second give NoneType, which a weighted sum cannot take"),
     ],
 )
@@ -320,26 +323,26 @@ def test_a_candidate_that_a_sum_cannot_take_is_named_and_can_be_sampled(first, s
         for module in sampled.modules():
             if hasattr(module, "resample"):
                 module.resample({})
-        assert sampled(IMAGES).shape == (2, nni_spaces.CLASSES)
+        assert sampled(IMAGES).shape == (2, spaces_of_nni.CLASSES)
 
 
-class OpenGroups(nni_spaces.Small):
+class OpenGroups(spaces_of_nni.Small):
     def __init__(self):
         def make(parts):
-            parts.a = MutableConv2d(nni_spaces.WIDTH, nni_spaces.WIDTH, 1, groups=nni.choice("groups", [1, 2]))
+            parts.a = MutableConv2d(spaces_of_nni.WIDTH, spaces_of_nni.WIDTH, 1, groups=nni.choice("groups", [1, 2]))
             return lambda parts, features: parts.a(features)
 
         super().__init__(make)
 
 
-class OfItself(nni_spaces.Small):
+class OfItself(spaces_of_nni.Small):
     def __init__(self):
-        super().__init__(nni_spaces.layer_choice)
+        super().__init__(spaces_of_nni.layer_choice)
         self.scale = nni.choice("scale", [1.0, 2.0])
         self.add_mutable(self.scale)
 
 
-class OpenDropout(nni_spaces.Small):
+class OpenDropout(spaces_of_nni.Small):
     def __init__(self):
         def make(parts):
             parts.a = MutableDropout(nni.choice("rate", [0.1, 0.5]))
