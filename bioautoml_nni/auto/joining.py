@@ -81,7 +81,7 @@ def join(
 
 
 def _promising(
-    records: Sequence[Record], candidates: Path, target: np.ndarray, groups: np.ndarray
+    records: Sequence[Record], candidates: Path, target: np.ndarray, groups: np.ndarray | None
 ) -> tuple[list[_Joining], list[np.ndarray]]:
     """Return the candidates that are not clearly worse than the best, and the validation probabilities of each."""
     members = [_Joining.of(record, candidates) for record in records]
