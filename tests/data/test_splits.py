@@ -281,10 +281,11 @@ def test_what_cannot_be_divided_is_one_sentence_with_the_way_out():
     assert sentence(table.assign(event=1), SplitConfig(method="group", group="event")) == (
         "data.split: a single group cannot be divided; name another split.group or add data."
     )
-    two = pd.DataFrame({LABEL: ["a", "a", "a"], "fold": [1, 1, 1]})
-    assert sentence(two, SplitConfig(method="column", column="fold", train=[1], test=[2])) == (
-        "data.split: no specimen is left for test; change the fractions or columns of data.split."
-    )
+    one = pd.DataFrame({LABEL: ["a", "a", "a"], "fold": [1, 1, 1]})
+    for train, test, empty in ((1, 2, "test"), (2, 1, "weights_train, alpha_train, validation")):
+        assert sentence(one, SplitConfig(method="column", column="fold", train=[train], test=[test])) == (
+            f"data.split: no specimen is left for {empty}; change the fractions or columns of data.split."
+        )
 
 
 def test_groups_are_texts_and_rows_without_one_are_alone():
