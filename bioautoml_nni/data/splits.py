@@ -161,7 +161,7 @@ def _by_column(table: pd.DataFrame, settings: Any) -> pd.Series:
 
 def _fraction(table: pd.DataFrame, groups: pd.Series | None, fraction: float, seed: int) -> pd.Index:
     """Return the index of about `fraction` of the rows, stratified by label and never dividing a group."""
-    if fraction <= 0 or table.empty:
+    if table.empty:
         return table.index[:0]
     if groups is not None:
         return table.index[_group_subset(table[LABEL], groups, fraction, seed)]
