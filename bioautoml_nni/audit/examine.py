@@ -20,16 +20,13 @@ from ..data.load import image_size, image_store, load_manifest
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest
 from ..data.naming import Naming
 from ..data.readable import NONE_UNREADABLE, readable
-from ..data.remark import Answer, Remark, saying
+from ..data.remark import Answer, Lost, Remark, of_kind
 from ..data.roles import decide_roles
 from ..data.specimens import Specimens
 from ..utils.errors import DataError
 from ..utils.progress import make_progress
 from .columns import Screen, screen
 from .judge import Audit, AuditVerdict, audit
-
-LOSSES = ("left out", "none is taken", "are one class")
-"""What a source's note says where something of the data is missing from then on."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def finish(experiment: Experiment, manifest: Manifest, console: Console) -> tupl
     try:
         return _finish(experiment, manifest, console)
     except DataError as error:
-        lost = saying(manifest.notes, *LOSSES)
+        lost = of_kind(manifest.notes, Lost)
         error.args = (" ".join([str(error), *(["Before that:"] if lost else []), *lost]),)
         raise
 

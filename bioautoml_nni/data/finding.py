@@ -15,6 +15,7 @@ from ..utils.remote import RemotePath
 from .decoding import ImageReference
 from .file_names import is_utf8, on_disk
 from .image_files import Links, list_images
+from .remark import Lost
 from .remote_images import images_at, stays_below
 
 DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
@@ -71,13 +72,17 @@ class ImageFinder:
         if self.ambiguous:
             shown = ", ".join(repr(name) for name in self.ambiguous[:3])
             found.append(
-                f"{len(self.ambiguous)} image names could mean several files, and none is taken: {shown}. Write the "
-                "path below the image root."
+                Lost(
+                    f"{len(self.ambiguous)} image names could mean several files, and none is taken: {shown}. Write "
+                    "the path below the image root."
+                )
             )
         if self.several:
             found.append(
-                f"{len(self.several)} cells name several images, and none is taken: {self.several[0]!r}. Give each "
-                "image a row of its own."
+                Lost(
+                    f"{len(self.several)} cells name several images, and none is taken: {self.several[0]!r}. Give each "
+                    "image a row of its own."
+                )
             )
         return found
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
+from .remark import TableAt
+
 LOOKED_AT = 40
 """Rows from which it is told."""
 MAX_TITLES = 10
@@ -32,7 +34,7 @@ class Header:
     def note(self, name: str, unit: str) -> str:
         """Return what is to be said of rows that are not read."""
         shown = ", ".join(repr(title[:60]) for title in self.titles[:3])
-        return (
+        return TableAt(
             f"{name}: {unit} {self.row} holds the names of the columns; what stands above it is not read ({shown}). If "
             f"they stand elsewhere, write data.header_row with the number of their {unit}."
         )

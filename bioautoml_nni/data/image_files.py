@@ -12,6 +12,7 @@ from typing import Literal
 
 from ..utils.remote import RemotePath
 from .file_names import on_disk, shown
+from .remark import Lost
 from .remote_images import images_at
 
 Links = Literal["inside", "anywhere"]
@@ -61,9 +62,9 @@ class Listing:
 
     def notes(self) -> list[str]:
         """Say what was left out, in sentences."""
-        found = []
+        found: list[str] = []
         if self.hidden:
-            found.append(f"{self.hidden} hidden images, thumbnails or deleted ones left out.")
+            found.append(Lost(f"{self.hidden} hidden images, thumbnails or deleted ones left out."))
         if self.recoded:
             found.append(
                 f"{len(self.recoded)} files whose names are no UTF-8 are called as in a code page, such as "
@@ -71,13 +72,17 @@ class Listing:
             )
         if self.unnamable:
             found.append(
-                f"{len(self.unnamable)} files whose names are no UTF-8 left out, since others are called the same, "
-                f"such as {self.unnamable[0]}; rename them."
+                Lost(
+                    f"{len(self.unnamable)} files whose names are no UTF-8 left out, since others are called the same, "
+                    f"such as {self.unnamable[0]}; rename them."
+                )
             )
         if self.linked:
             found.append(
-                f"{len(self.linked)} folders that are links not looked into, such as {self.linked[0]}; data.links: "
-                "anywhere (predict: --follow-links) follows them."
+                Lost(
+                    f"{len(self.linked)} folders that are links not looked into, such as {self.linked[0]}; data.links: "
+                    "anywhere (predict: --follow-links) follows them."
+                )
             )
         if self.runs:
             found.append(f"{len(self.runs)} folders of runs not looked into, such as {self.runs[0]}.")
@@ -89,7 +94,7 @@ class Listing:
             if several:
                 count = sum(self.skipped[suffix] for suffix in several)
                 found.append(
-                    f"{count} files {', '.join(several)} left out, such as {self.examples[several[0]]} ({what})."
+                    Lost(f"{count} files {', '.join(several)} left out, such as {self.examples[several[0]]} ({what}).")
                 )
         return found
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .naming import Naming
+from .remark import Lost
 
 Role = Literal[
     "numeric", "size", "fraction", "categorical", "date", "hour", "latitude", "longitude", "text", "group", "taxonomy",
@@ -45,7 +46,8 @@ class Manifest:
         rank: what the label is, in words ("order", "label", ...).
         declared: columns whose role the user gave.
         infer: whether roles of all other columns are inferred; otherwise they are ignored.
-        notes: what the source wants a reader to know: rows left out, roles inferred and why.
+        notes: what the source wants a reader to know: roles inferred and why and, as `Lost`, what is left out, which a
+            later refusal of the data says again.
         forms: how columns write numbers and dates; see `with_types`.
         unread: texts that were to be numbers and are none, by column.
         origin: where the data come from, for whoever cites them: ``doi``, ``title``, ``citation``, ``rights``, and
@@ -112,7 +114,9 @@ def without_repeats(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     repeated = table.astype(str).duplicated()
     if repeated.any():
         first = table.loc[repeated.idxmax(), ID]
-        notes.append(f"{int(repeated.sum())} entries that repeat another word for word left out, such as {first!r}.")
+        notes.append(
+            Lost(f"{int(repeated.sum())} entries that repeat another word for word left out, such as {first!r}.")
+        )
     return table[~repeated].reset_index(drop=True)
 
 

@@ -62,9 +62,21 @@ class Remark:
         return record
 
 
-def saying(notes: Sequence[str], *words: str) -> list[str]:
-    """Return the notes of a source that hold one of these words."""
-    return [note for note in notes if any(word in note for word in words)]
+class Lost(str):
+    """A source's note on what is missing from then on: rows, images or columns left out, labels that became one."""
+
+
+class TableAt(str):
+    """A note on which part of a file is read as its table: which sheet, which row as the header."""
+
+
+class Rounded(str):
+    """A note on numbers that lost digits before they were read."""
+
+
+def of_kind(notes: Sequence[str], *kinds: type[str]) -> list[str]:
+    """Return the notes of a source that are of one of these kinds; a note that is a plain text is of none."""
+    return [note for note in notes if isinstance(note, kinds)]
 
 
 @dataclass(frozen=True)

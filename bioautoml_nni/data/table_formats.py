@@ -21,6 +21,7 @@ from ..utils.encodings import encoding_of, is_unicode
 from ..utils.json_text import parse_json
 from ..utils.yaml_files import flow
 from .headers import Header, from_header
+from .remark import Lost, TableAt
 from .workbooks import MAX_DIGITS, doubts_of, require_workbook, with_merged_values
 
 Row = Sequence[Any]
@@ -155,8 +156,10 @@ def _chosen_sheet(book: Any, name: str, notes: list[str]) -> str:
         others = [sheet for sheet in (*shown, *hidden) if sheet != shown[0]]
         told = f" ({', '.join(hidden)} hidden)" if hidden else ""
         notes.append(
-            f"{name}: its first sheet {shown[0]!r} is read, of {', '.join(names)}{told}. To read another, write "
-            f"data.sheet: {flow(others[0])}."
+            TableAt(
+                f"{name}: its first sheet {shown[0]!r} is read, of {', '.join(names)}{told}. To read another, write "
+                f"data.sheet: {flow(others[0])}."
+            )
         )
     return shown[0]
 
@@ -240,7 +243,7 @@ def json_rows(file: BinaryIO, notes: list[str], name: str) -> Iterator[tuple[int
             plain[key] = plain.get(key, False) or not (is_nested or value is None)
     names = [key for key in plain if plain[key] or not nested[key]]
     if gone := [key for key in plain if key not in names]:
-        notes.append(f"{name}: nested columns left out: {', '.join(gone)}.")
+        notes.append(Lost(f"{name}: nested columns left out: {', '.join(gone)}."))
     notes += [
         f"{name}: {nested[key]} values of {key!r} are lists or objects and count as missing."
         for key in names
@@ -350,10 +353,10 @@ def _plain_columns(schema: Any, name: str, notes: list[str]) -> dict[str, None]:
 
     nested = [entry.name for entry in schema if pa.types.is_nested(entry.type)]
     if nested:
-        notes.append(f"{name}: nested columns left out: {', '.join(nested)}.")
+        notes.append(Lost(f"{name}: nested columns left out: {', '.join(nested)}."))
     unnamed = [column for column in schema.names if column.startswith("__index_level_")]
     if unnamed:
-        notes.append(f"{name}: the index, which has no name, is left out.")
+        notes.append(Lost(f"{name}: the index, which has no name, is left out."))
     return dict.fromkeys(column for column in schema.names if column not in nested and column not in unnamed)
 
 

@@ -30,6 +30,7 @@ from ..utils.errors import BioAutoMLError, DataError, RunDirectoryError
 from ..utils.own_files import WAY_OUT, reading, require_last_line
 from .delimited import SEPARATORS, find_form, require_text
 from .headers import Header, from_header, with_row_names
+from .remark import Lost
 from .table_formats import (
     COLUMNAR,
     JSON_LINES,
@@ -198,8 +199,10 @@ class TableFile:
             yield from self._framed(lines, rows)
             if empty:
                 self.notes.append(
-                    f"{self.path.name}: {len(empty)} rows of zero bytes left out (the first is line {empty[0]}), as in "
-                    "a file that was not written to its end."
+                    Lost(
+                        f"{self.path.name}: {len(empty)} rows of zero bytes left out (the first is line {empty[0]}), "
+                        "as in a file that was not written to its end."
+                    )
                 )
 
     def _note_header(self, header: Header) -> None:

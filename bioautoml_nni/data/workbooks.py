@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from .remark import Rounded
+
 MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 PACKED = b"PK\x03\x04"
@@ -59,7 +61,7 @@ def with_merged_values(rows: Sequence[list[Any]], merged: Sequence[Any]) -> int:
 
 def doubts_of(source: Path | io.BytesIO, sheet: str, rows: Sequence[Sequence[Any]], name: str) -> list[str]:
     """Return what a reader should know of the cells of a sheet, in sentences."""
-    found = []
+    found: list[str] = []
     digits = sum(
         isinstance(cell, float) and cell.is_integer() and 10**MAX_DIGITS <= abs(cell) < 1e21
         for row in rows
@@ -67,8 +69,10 @@ def doubts_of(source: Path | io.BytesIO, sheet: str, rows: Sequence[Sequence[Any
     )
     if digits:
         found.append(
-            f"{name}: {digits} numbers have more than {MAX_DIGITS} digits, and a spreadsheet keeps no more; if they "
-            "are identifiers, export them as text."
+            Rounded(
+                f"{name}: {digits} numbers have more than {MAX_DIGITS} digits, and a spreadsheet keeps no more; if "
+                "they are identifiers, export them as text."
+            )
         )
     errors, empty, zeros, hidden = _of_xml(source, sheet)
     if hidden:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..data.finding import ImageFinder
 from ..data.image_files import list_images
-from ..data.remark import saying
+from ..data.remark import TableAt, of_kind
 from ..data.tables import KINDS, TableFile, cell_text, is_table
 from ..utils.atomic import remove_leftovers, replacing, write_json
 from ..utils.errors import DataError
@@ -211,7 +211,7 @@ def _check_columns(request: Request, column: str | None) -> None:
     for option, name in (("--image-column", column), ("--group", request.group)):
         if name is not None and name not in block:
             text = f"{request.source}: has no column {name!r}; choose with {option} among {', '.join(map(str, block))}."
-            raise DataError(" ".join([text, *saying(notes, "sheet", "header-row")]))
+            raise DataError(" ".join([text, *of_kind(notes, TableAt)]))
 
 
 def _blocks(request: Request, notes: list[str]) -> Iterator[pd.DataFrame]:
@@ -236,7 +236,8 @@ def _blocks(request: Request, notes: list[str]) -> Iterator[pd.DataFrame]:
 
 def _with_options(text: str) -> str:
     """Return what a reader of a table says with this command's options in place of keys of an experiment."""
-    return re.sub(r"\bdata\.(sheet|header_row)", lambda found: f"--{found[1].replace('_', '-')}", text)
+    said = re.sub(r"\bdata\.(sheet|header_row)", lambda found: f"--{found[1].replace('_', '-')}", text)
+    return type(text)(said)  # a note stays of its kind
 
 
 def _key(model: Model, request: Request) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 from pandas.errors import ParserWarning
 
+from ..data.remark import Lost
 from ..utils.encodings import decodes, encoding_of
 from ..utils.errors import DataError
 from ._archive_form import in_plain_form
@@ -116,7 +117,7 @@ def _table(reader: Any, descriptor: Any, key: str, notes: list[str]) -> pd.DataF
         _tell_short(path, encoding, separator, enclosed, descriptor.lines_to_ignore, width, notes)
     table = table[list(names)].rename(columns=names)
     if skipped:
-        notes.append(f"{descriptor.file_location}: {skipped} lines with too many fields left out.")
+        notes.append(Lost(f"{descriptor.file_location}: {skipped} lines with too many fields left out."))
     _fill_defaults(table, descriptor, path.name, notes)
     if key not in table:
         raise ValueError(f"meta.xml does not say in which column of {descriptor.file_location} the {key} is")
@@ -221,5 +222,5 @@ def _encoding(path: Path, declared: str | None, notes: list[str]) -> str:
 def _unique(core: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     repeated = core["_core"].duplicated() | core["_core"].isna()
     if repeated.any():
-        notes.append(f"{int(repeated.sum())} occurrences that repeat or lack an id left out.")
+        notes.append(Lost(f"{int(repeated.sum())} occurrences that repeat or lack an id left out."))
     return core[~repeated]

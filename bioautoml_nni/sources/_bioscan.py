@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role
+from ..data.remark import Lost
 from ..utils.errors import DataError
 
 
@@ -91,7 +92,7 @@ def to_manifest(
     table.insert(0, IMAGE, _plain(image[labelled]))
     table.insert(0, ID, _plain(frame.loc[labelled, ID_COLUMN]))
     gone = int((~labelled).sum())
-    notes = [f"{gone} specimens without a {rank} left out."] if gone else []
+    notes: list[str] = [Lost(f"{gone} specimens without a {rank} left out.")] if gone else []
     given = {name: role for name, role in {**roles, **features}.items() if name in own}
     return Manifest(
         table.reset_index(drop=True),

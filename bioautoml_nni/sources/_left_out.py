@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from ..data.remark import Lost
+
 
 class LeftOut(Counter[str]):
     """Numbers of entries left out, by reason in words."""
@@ -29,4 +31,5 @@ class LeftOut(Counter[str]):
         for words, count in self.items():
             if count and words != but:
                 first = f" (the first has the id {self._first[words]})" if words in self._first else ""
-                yield f"{name}: {count} {words.removesuffix(',')}{first}{',' if words.endswith(',') else ''} left out."
+                end = "," if words.endswith(",") else ""
+                yield Lost(f"{name}: {count} {words.removesuffix(',')}{first}{end} left out.")

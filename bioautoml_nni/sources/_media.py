@@ -14,6 +14,7 @@ import pandas as pd
 from ..data.finding import ImageFinder, longest_tail
 from ..data.image_files import Links, list_images
 from ..data.manifest import IMAGE
+from ..data.remark import Lost
 from ..data.tables import read_table
 from ..utils.errors import DataError
 
@@ -104,9 +105,11 @@ class MediaFolder:
         ambiguous += contested
         if ambiguous:
             self.notes.append(
-                f"{len(ambiguous)} of {listed} listed images are left out, since several URLs or files have the same "
-                f"name, such as {ambiguous[0]}: keep the folders of their URLs below {self.folder.name}, or say in "
-                "data.media_table which file is whose."
+                Lost(
+                    f"{len(ambiguous)} of {listed} listed images are left out, since several URLs or files have the "
+                    f"same name, such as {ambiguous[0]}: keep the folders of their URLs below {self.folder.name}, or say "
+                    "in data.media_table which file is whose."
+                )
             )
         self.notes += [f"{count} images found {rule}." for rule, count in rules.items() if rule != "by name"]
         if missing:

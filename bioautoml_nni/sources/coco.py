@@ -14,6 +14,7 @@ from ..data.finding import ImageFinder
 from ..data.frames import Box, Drawn, ImageFrame, read_frame
 from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, without_repeats
+from ..data.remark import Lost
 from ..data.typed import with_types, without_texts
 from ..utils.encodings import read_text
 from ..utils.errors import DataError
@@ -143,7 +144,9 @@ class CocoSource:
             self._decide_frame(path, boxed, notes)
         rows = self._rows(by_image, images, categories, counts)
         if not content["annotations"]:
-            notes.append(f"{path.name}: has no annotations; its {len(images)} images have no label and are left out.")
+            notes.append(
+                Lost(f"{path.name}: has no annotations; its {len(images)} images have no label and are left out.")
+            )
         else:
             counts["images without annotations"] = len(images.keys() - by_image.keys())
         notes += counts.sentences(path.name, but=CLIPPED)
@@ -306,7 +309,7 @@ def _shared_names(path: Path, categories: dict[str, dict[str, Any]]) -> list[str
     if not shared:
         return []
     told = "; ".join(f"{', '.join(keys[:4])} are {name!r}" for name, keys in list(shared.items())[:3])
-    return [f"{path.name}: {len(shared)} names stand for several categories, which are one class: {told}."]
+    return [Lost(f"{path.name}: {len(shared)} names stand for several categories, which are one class: {told}.")]
 
 
 def _require_pixels(path: Path, annotations: list[dict[str, Any]]) -> None:

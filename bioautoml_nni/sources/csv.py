@@ -13,7 +13,7 @@ from ..data.finding import ImageFinder
 from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, as_strings
 from ..data.moments import Clock, DateForm, Dots, Order, restore_form
-from ..data.remark import saying
+from ..data.remark import Lost, Rounded, TableAt, of_kind
 from ..data.tables import TableFile, read_file
 from ..data.typed import with_types
 from ..registry import suggestion
@@ -104,7 +104,7 @@ class CsvSource:
         if (~usable).any():
             first = file.lines[int((~usable).to_numpy().argmax())]
             notes.append(
-                f"{int((~usable).sum())} rows without image or label left out (the first is {file.unit} {first})."
+                Lost(f"{int((~usable).sum())} rows without image or label left out (the first is {file.unit} {first}).")
             )
             raw, labels = raw[usable], labels[usable]
         if self.image is not None:
@@ -191,7 +191,7 @@ class CsvSource:
         ]
         if missing:
             known = f"Its columns: {', '.join(map(str, raw.columns))}."
-            raise DataError(" ".join([f"{path}: {'; '.join(missing)}.", known, *saying(notes, "left out", "sheet")]))
+            raise DataError(" ".join([f"{path}: {'; '.join(missing)}.", known, *of_kind(notes, Lost, TableAt)]))
 
     def _require_unique_ids(self, table: pd.DataFrame, path: Path, notes: list[str]) -> None:
         repeated = table[ID][table[ID].duplicated() | table[ID].isna()]
@@ -200,7 +200,7 @@ class CsvSource:
                 f"{path}: column {self.id!r} repeats or lacks an id in {len(repeated)} rows (such as "
                 f"{repeated.iloc[0]!r}); name another id column or leave data.id out."
             )
-            raise DataError(" ".join([text, *saying(notes, "digits")]))
+            raise DataError(" ".join([text, *of_kind(notes, Rounded)]))
 
     def _require_places_in_pairs(self) -> None:
         for role, other in (("latitude", "longitude"), ("longitude", "latitude")):

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role
+from ..data.remark import Lost
 from ..data.typed import with_types, without_texts
 from ..utils.errors import DataError
 from ._archive import read_archive
@@ -104,7 +105,7 @@ class DarwinCoreSource:
                 f"{path}: no occurrence has both a {self.rank} and an image in {folder}; check data.rank and names."
             )
         if (~labelled).any():
-            notes.append(f"{int((~labelled).sum())} occurrences without a {self.rank} left out.")
+            notes.append(Lost(f"{int((~labelled).sum())} occurrences without a {self.rank} left out."))
         origin: dict[str, Any] = {**archive.origin, **({"doi": as_doi(self.doi)} if self.doi else {})}
         if licences := files.licences(table[IMAGE]):
             origin["image_licences"] = licences

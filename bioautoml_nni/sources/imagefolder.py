@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..data.image_files import SUFFIXES, Links, list_images
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest
+from ..data.remark import Lost
 from ..utils.errors import DataError
 
 PARTS = ("train", "training", "val", "valid", "validation", "test", "testing")
@@ -51,10 +52,14 @@ class ImageFolderSource:
                 f"{self.root}: holds no class folder with images ({kinds}); lay them out as CLASS/image.jpg."
             )
         table = pd.DataFrame(rows)
-        notes = [f"{skipped} files that are no images, or lie in no class folder, left out."] if skipped else []
+        notes: list[str] = (
+            [Lost(f"{skipped} files that are no images, or lie in no class folder, left out.")] if skipped else []
+        )
         if loose:
             notes.append(
-                f"{len(loose)} images beside the class folders have no class and are left out, such as {loose[0]}."
+                Lost(
+                    f"{len(loose)} images beside the class folders have no class and are left out, such as {loose[0]}."
+                )
             )
         listing.hidden = 0  # hidden files are no files that anybody gave
         notes += listing.notes()

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..data.image_files import SUFFIXES
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role, without_repeats
+from ..data.remark import Lost
 from ..utils.encodings import read_text
 from ..utils.errors import DataError
 from ..utils.json_text import parse_json
@@ -104,7 +105,7 @@ class Insect1MSource:
                 }
             )
         lacking = ((without_label, f"a {self.rank}"), (without_image, "a downloaded image"))
-        return rows, [f"{count} records without {what} left out." for count, what in lacking if count]
+        return rows, [Lost(f"{count} records without {what} left out.") for count, what in lacking if count]
 
     def _file(self) -> Path:
         if self.annotations is not None:

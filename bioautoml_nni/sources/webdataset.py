@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..data.image_files import SUFFIXES, is_hidden
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role
+from ..data.remark import Lost
 from ..data.tables import cell_text
 from ..data.typed import with_types, without_texts
 from ..utils.encodings import encoding_of
@@ -61,11 +62,13 @@ class WebDatasetSource:
         found = [row for shard in self._files() for row in self._samples(shard, damaged, further)]
         rows = [row for row in found if row]
         left_out = len(found) - len(rows) - len(damaged)
-        notes = [f"{left_out} samples without image or label left out."] if left_out else []
+        notes: list[str] = [Lost(f"{left_out} samples without image or label left out.")] if left_out else []
         if damaged:
-            notes.append(f"{len(damaged)} samples left out, such as {damaged[0]}.")
+            notes.append(Lost(f"{len(damaged)} samples left out, such as {damaged[0]}."))
         if further:
-            notes.append(f"{len(further)} images beyond the first of their sample left out, such as {further[0]}.")
+            notes.append(
+                Lost(f"{len(further)} images beyond the first of their sample left out, such as {further[0]}.")
+            )
         if not rows:
             told = f" ({' '.join(notes)})" if notes else ""
             raise DataError(

@@ -15,6 +15,7 @@ from bioautoml_nni.audit.judge import audit
 from bioautoml_nni.config import Experiment, parse_experiment
 from bioautoml_nni.data.load import load_manifest
 from bioautoml_nni.data.manifest import LABEL
+from bioautoml_nni.data.remark import Lost
 from bioautoml_nni.utils.errors import DataError
 
 QUIET = Console(quiet=True)
@@ -69,9 +70,10 @@ def test_finished_data_fit_row_by_row(experiment):
 
 def test_what_was_left_out_before_stands_in_the_sentence_that_ends_it(experiment):
     manifest = load_manifest(experiment)
-    manifest.notes.append("7 image names could mean several files, and none is taken: 'x.png'.")
+    manifest.notes.append(Lost("7 image names could mean several files, and none is taken: 'x.png'."))
     manifest.notes.append("t.csv: its fields are separated by ';'.")
+    manifest.notes.append("Column 'left out' is taken as text.")  # its words do not make it a loss
     manifest.table[LABEL] = "ant"
     with pytest.raises(DataError, match=r"two classes at least are needed\. Before that: 7 image names") as caught:
         examine(experiment, QUIET, manifest)
-    assert "separated" not in str(caught.value)
+    assert "separated" not in str(caught.value) and "taken as text" not in str(caught.value)
