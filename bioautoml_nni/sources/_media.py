@@ -107,8 +107,8 @@ class MediaFolder:
             self.notes.append(
                 Lost(
                     f"{len(ambiguous)} of {listed} listed images are left out, since several URLs or files have the "
-                    f"same name, such as {ambiguous[0]}: keep the folders of their URLs below {self.folder.name}, or say "
-                    "in data.media_table which file is whose."
+                    f"same name, such as {ambiguous[0]}: keep the folders of their URLs below {self.folder.name}, or "
+                    "say in data.media_table which file is whose."
                 )
             )
         self.notes += [f"{count} images found {rule}." for rule, count in rules.items() if rule != "by name"]
