@@ -6,7 +6,6 @@ import hashlib
 import json
 import socket
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,12 +15,13 @@ import yaml
 from rich.console import Console
 
 from ..config.schema import Experiment
-from ..utils.atomic import write_text
+from ..utils.atomic import write_json, write_text
 from ..utils.errors import BioAutoMLError, RunDirectoryError
+from ..utils.own_files import read_json
 from .launcher import LOCAL, listening_host, nnictl
 from .template import ROW, Remote, rows_files
 
-CONFIG, ERROR = "experiment.yml", "error"
+CONFIG, RUNNING, ERROR = "experiment.yml", "running.json", "error"
 PAUSE = 2.0
 """Seconds between two looks at the trials."""
 SILENT = 120.0
@@ -55,13 +55,17 @@ class RowsOnNni:
             BioAutoMLError: if NNI's manager does not start, or is gone before the end.
         """
         config, port = self._written(experiment, rows), _free_port()
+        running = config.with_name(RUNNING)
+        _stop_left_over(running)
         if nnictl(["create", "--config", str(config), "--port", str(port)], listening_host()):
             raise BioAutoMLError("compare: NNI has not started the trials; what it said stands above.")
         try:
+            write_json(running, {"port": port, "id": _asked(port, "experiment")["id"]})
             self.console.print(f"Rows are trials of NNI: http://{LOCAL}:{port}", highlight=False)
             _follow(port, set(rows), tell)
         finally:
             nnictl(["stop", "--port", str(port)], listening_host())
+            running.unlink(missing_ok=True)
 
     def _written(self, experiment: Experiment, rows: Sequence[str]) -> Path:
         """Write the files of the NNI experiment, whose folder each machine gets, and return its configuration."""
@@ -85,6 +89,20 @@ class RowsOnNni:
             return str(self.output)
         facts = f"{socket.gethostname()} {self.output} {experiment.model_dump_json()}"
         return f"~/nni-experiments/comparisons/{experiment.name}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
+
+
+def _stop_left_over(running: Path) -> None:
+    """Stop the experiment of a command that was killed, so that its trials do not work on the same runs."""
+    if not running.is_file():
+        return
+    known = read_json(running)
+    try:
+        there = _answer(known["port"], "experiment")["id"]
+    except (OSError, ValueError):  # its manager is gone too
+        there = None
+    if there == known["id"]:
+        nnictl(["stop", "--port", str(known["port"])], listening_host())
+    running.unlink()
 
 
 def _follow(port: int, rows: set[str], tell: Callable[[str, Told], None]) -> None:
@@ -137,15 +155,19 @@ def _asked(port: int, path: str) -> Any:
     until = time.monotonic() + SILENT
     while True:
         try:
-            with urllib.request.urlopen(f"http://{LOCAL}:{port}/api/v1/nni/{path}", timeout=20) as answer:
-                return json.load(answer)
-        except (urllib.error.URLError, OSError, ValueError) as error:
+            return _answer(port, path)
+        except (OSError, ValueError) as error:
             if time.monotonic() > until:
                 raise RunDirectoryError(
                     f"compare: NNI's manager at port {port} is gone ({error}); what came back is kept, and the same "
                     "command goes on."
                 ) from error
             time.sleep(PAUSE)
+
+
+def _answer(port: int, path: str) -> Any:
+    with urllib.request.urlopen(f"http://{LOCAL}:{port}/api/v1/nni/{path}", timeout=20) as answer:
+        return json.load(answer)
 
 
 def _free_port() -> int:

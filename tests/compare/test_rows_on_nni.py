@@ -85,8 +85,8 @@ class Manager:
 
         class Answers(BaseHTTPRequestHandler):
             def do_GET(self):
-                found = {"status": manager.state, "errors": []}
-                body = json.dumps(found if self.path.endswith("check-status") else manager.trials).encode()
+                found = {"status": manager.state, "errors": [], "id": "abc"}
+                body = json.dumps(manager.trials if self.path.endswith("trial-jobs") else found).encode()
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(body)
@@ -125,6 +125,7 @@ def test_rows_come_back_and_those_that_failed_are_sent_again(experiment, tmp_pat
     assert in_process(capsys, *own)[0] == 0
     tables = [pd.read_csv(folder / "compare.csv").drop(columns="train_seconds") for folder in (out, tmp_path / "own")]
     pd.testing.assert_frame_equal(*tables)
+    assert not (out / "nni/running.json").exists()
     changed = [*command, "--set", "data.split.test_fraction=0.4"]
     code, said = in_process(capsys, *changed)
     assert code == 2 and "holds rows of another experiment, or of other settings" in said
@@ -140,6 +141,23 @@ def test_a_row_that_fails_says_why_and_an_end_without_trials_is_told(experiment,
     monkeypatch.setattr(Manager, "trial", lambda *given: {"status": "WAITING"})
     code, said = in_process(capsys, *command)
     assert code == 2 and "has no trial, since NNI's experiment has ended (error)" in said
+
+
+def test_what_a_killed_command_has_left_running_is_stopped(tmp_path, monkeypatch):
+    manager, stopped, file = Manager(monkeypatch), [], tmp_path / "running.json"
+    monkeypatch.setattr(on_nni, "nnictl", lambda arguments, host: stopped.append(arguments))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), manager.answers())
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for identity in ("other", "abc"):  # of which the first has its port no more
+        file.write_text(json.dumps({"port": server.server_port, "id": identity}))
+        on_nni._stop_left_over(file)
+        assert not file.exists()
+    assert stopped == [["stop", "--port", str(server.server_port)]]
+    server.shutdown()
+    server.server_close()
+    file.write_text(json.dumps({"port": server.server_port, "id": "abc"}))
+    on_nni._stop_left_over(file)
+    assert len(stopped) == 1 and not file.exists()
 
 
 def broken_run(*arguments):
