@@ -1,4 +1,4 @@
-"""Names of columns that a person takes for the same: of another Unicode form, or with other spaces."""
+"""Names of columns and values that a person takes for the same: of another Unicode form, or with other spaces."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import pandas as pd
 from ..config.schema import DataConfig
 from ..registry import suggestion
 from ..utils.errors import DataError
+from .column_names import same_names
 from .label_names import SPELLING, WAYS, twins, ways_between
 from .manifest import LABEL, Manifest
 from .naming import Naming
@@ -46,7 +47,8 @@ def named_settings(settings: DataConfig, manifest: Manifest) -> DataConfig:
     """
     naming = manifest.naming or Naming()
     known = set(manifest.table[LABEL])
-    names = [name if name in known else naming.name(name) for name in settings.hold_out]
+    same = {name: label for label, name in same_names(settings.hold_out, known).items()}
+    names = [name if name in known else same.get(name) or naming.name(name) for name in settings.hold_out]
     for name, given in zip(names, settings.hold_out, strict=True):
         if name not in known:
             raise DataError(f"data.hold_out: no specimen has the label {given!r}{suggestion(given, sorted(known))}.")

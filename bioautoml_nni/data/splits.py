@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,8 +13,10 @@ from scipy.sparse import csr_array
 from ..config.schema import DataConfig
 from ..utils.errors import DataError
 from ..utils.seeding import derive_seed
+from .column_names import same_names
 from .manifest import LABEL, SPLIT, as_strings
 from .remark import Answer, Remark
+from .roles import plain_name
 
 WEIGHTS, ALPHA, VALIDATION, TEST = "weights_train", "alpha_train", "validation", "test"
 PARTS = (WEIGHTS, ALPHA, VALIDATION, TEST)
@@ -68,9 +71,25 @@ def idle_group(table: pd.DataFrame, settings: DataConfig) -> list[Remark]:
     return [Remark("note", "split", text, Answer("data.split", {"method": "stratified"}))]
 
 
-PART_NAMES = {"train": ("train", "training"), "validation": ("val", "valid", "validation", "dev"), "test": (
-    "test", "testing", "eval",
-)}  # fmt: skip
+PART_NAMES = {
+    "train": ("train", "training", "treino", "treinamento", "entrenamiento", "entrainement", "apprentissage", "lern"),
+    "validation": ("val", "valid", "validation", "dev", "validierung", "validacion", "validacao"),
+    "test": ("test", "testing", "eval", "prueba", "pruebas", "teste", "testes"),
+}
+OF_DATA = re.compile(r"(?:s?daten|s?data|set|split|part|images?|bilder)$")
+"""What follows the name of a part, as in trainset and Testdaten."""
+
+
+def part_of(name: str) -> str | None:
+    """Return the part that a folder or a value is plainly called like: train, validation or test; None for another.
+
+    Example:
+        >>> part_of('Train_Set'), part_of('Trainingsdaten'), part_of('trap')
+        ('train', 'train', None)
+    """
+    letters = plain_name(name).replace("_", "")
+    stems = (letters, OF_DATA.sub("", letters))
+    return next((part for part, known in PART_NAMES.items() if any(stem in known for stem in stems)), None)
 
 
 def official_split(names: Iterable[str]) -> dict[str, Any] | None:
@@ -80,7 +99,7 @@ def official_split(names: Iterable[str]) -> dict[str, Any] | None:
     """
     split: dict[str, Any] = {"method": "official"}
     for name in sorted(names):
-        part = next((part for part, known in PART_NAMES.items() if name.lower() in known), None)
+        part = part_of(name)
         if part is None:
             return None
         split.setdefault(part, []).append(name)
@@ -148,8 +167,10 @@ def _by_column(table: pd.DataFrame, settings: Any) -> pd.Series:
     wanted: dict[str, str] = {}
     for part, names in ((WEIGHTS, settings.train), (VALIDATION, settings.validation), (TEST, settings.test)):
         for name in names:
-            wanted[str(name)] = part
-    unknown = sorted({str(value) for value in values.dropna().unique()} - set(wanted))
+            wanted[str(name).strip()] = part
+    different = [str(value) for value in values.dropna().unique()]
+    wanted |= {value: wanted[name] for value, name in same_names(wanted, different).items()}
+    unknown = sorted(set(different) - set(wanted))
     if unknown or values.isna().any():
         found = unknown[:5] + (["a missing value"] if values.isna().any() else [])
         raise DataError(

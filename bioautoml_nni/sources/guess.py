@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..data.image_files import list_images
-from ..data.splits import official_split
+from ..data.splits import official_split, part_of
 from ..data.tables import is_table
 from ..utils.encodings import read_text
 from ..utils.errors import DataError
@@ -20,7 +20,6 @@ from ._exported_csv import only_table
 from ._guessed import Ask, Guess
 from .guess_archive import guess_darwin_core
 from .guess_columns import guess_table, image_root_of
-from .imagefolder import PARTS
 
 MEMBERS = 50
 """Names in a tar file that are looked at."""
@@ -95,7 +94,7 @@ def _folder(path: Path, ask: Ask | None, given: Mapping[str, str]) -> Guess:
 
 
 def _are_parts(names: set[str]) -> bool:
-    return bool(names) and all(name.lower() in PARTS for name in names)
+    return bool(names) and all(part_of(name) for name in names)
 
 
 def _coco(path: Path) -> Guess:

@@ -125,7 +125,7 @@ def _require_columns(path: Path, columns: list[str], given: Mapping[str, str]) -
 def _parts(found: Guess, free: dict[str, pd.Series]) -> None:
     """Take a column whose values are called like parts, such as train and test, as the split."""
     for name, values in free.items():
-        split = official_split(values.unique()) if values.nunique() <= MAX_PARTS else None
+        split = official_split(values.str.strip().unique()) if values.nunique() <= MAX_PARTS else None
         if split is not None:
             _split_by(found, free, name, {**split, "method": "column", "column": name}, "its values name the parts")
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,16 +10,15 @@ import pandas as pd
 from ..data.image_files import SUFFIXES, Links, list_images
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest
 from ..data.remark import Lost
+from ..data.splits import part_of
 from ..utils.errors import DataError
-
-PARTS = ("train", "training", "val", "valid", "validation", "test", "testing")
 
 
 class ImageFolderSource:
     """One folder per class, with images at any depth below it. Paths are never features.
 
-    If all folders at the top are named like parts (train, val, validation, test), the classes are the folders below
-    them, and the parts are an official split.
+    If all folders at the top are named like parts (train, val, test, trainset, Testdaten), the classes are the folders
+    below them, and the parts are an official split.
 
     Args:
         root: folder that holds the class folders.
@@ -37,7 +37,7 @@ class ImageFolderSource:
             raise DataError(f"{self.root}: there is no such folder; check data.root.")
         listing = list_images(self.root, links=self.links)
         tops = {name.split("/")[0].lower() for name in listing.files if "/" in name}
-        split = bool(tops) and tops <= set(PARTS)
+        split = bool(tops) and all(part_of(top) for top in tops)
         usable = [name for name in listing.files if name.count("/") > split]
         loose = [name for name in listing.files if "/" not in name]
         skipped = sum(listing.skipped.values()) + len(listing.files) - len(usable) - len(loose)
@@ -61,6 +61,25 @@ class ImageFolderSource:
                     f"{len(loose)} images beside the class folders have no class and are left out, such as {loose[0]}."
                 )
             )
+        notes += [] if split else _below_classes(usable)
         listing.hidden = 0  # hidden files are no files that anybody gave
         notes += listing.notes()
         return Manifest(table if split else table.drop(columns=SPLIT), self.root, {}, rank="folder", notes=notes)
+
+
+def _below_classes(names: Sequence[str]) -> list[str]:
+    """Return what is to be said where the folders below the classes could be the classes: each has those of another."""
+    below: dict[str, set[str]] = {}
+    for name in names:
+        top, *folders = name.split("/")[:-1]
+        below.setdefault(top, set()).update(folders[:1])
+    shared = sorted(set.intersection(*below.values())) if len(below) > 1 else []
+    parts = [top for top in below if part_of(top)]
+    if len(shared) < 2 and not parts:
+        return []
+    what = f"hold folders of the same names ({', '.join(shared[:5])})" if shared else "are classes, whatever is in them"
+    told = f", though {', '.join(parts)} is called like a part" if parts else ""
+    return [
+        f"The folders {', '.join(sorted(below)[:5])} {what}{told}. They are the classes; if they are parts of the "
+        "data, call all of them train, validation or test."
+    ]
