@@ -44,14 +44,16 @@ def check(
     found = examine(loaded, console)
     write_json(output, found.audit)
     present(found.audit, console)
-    console.print(f"[dim]Everything in detail: {output}")
+    console.print(f"[dim]Everything in detail: {escape(str(output))}")
     if fix:
         _write_answers(experiment, found.answers)
     if found.verdict == "refused":
         console.print("Next: mend what is refused above, then check again.")
     else:
         console.print(
-            f"Next: bioautoml auto {experiment}, or bioautoml run {experiment}", highlight=False, soft_wrap=True
+            f"Next: bioautoml auto {escape(str(experiment))}, or bioautoml run {escape(str(experiment))}",
+            highlight=False,
+            soft_wrap=True,
         )
     raise typer.Exit({"clean": 0, "warnings": 1, "refused": 2}[found.verdict])
 
@@ -65,7 +67,9 @@ def _write_answers(experiment: Path, answers: Sequence[Answer]) -> None:
         console.print("--fix: no remark has an answer that needs no judgement; nothing was written.")
         return
     backup = amend(experiment, [(answer.key, answer.value) for answer in sure])
-    console.print(f"Wrote into {experiment} (as it was: {backup}):", soft_wrap=True, highlight=False)
+    console.print(
+        f"Wrote into {escape(str(experiment))} (as it was: {escape(str(backup))}):", soft_wrap=True, highlight=False
+    )
     for answer in sure:
         console.print(f"  {escape(answer.line)}", soft_wrap=True, highlight=False)
 

@@ -71,7 +71,7 @@ def compare(
     for line in summary_lines(runs):
         table.add_row(*(escape(text) for name, text in zip(HEADINGS, line, strict=True) if name in shown))
     console.print(table)
-    console.print(f"[dim]Written: {folder}/compare.csv, compare.md, compare.html")
+    console.print(f"[dim]Written: {escape(str(folder))}/compare.csv, compare.md, compare.html")
 
 
 def _sender(

@@ -56,7 +56,9 @@ def export(
             highlight=False,
         )
     console.print(
-        f"Wrote {folder}. Next: bioautoml predict {folder} TABLE_OR_FOLDER --output predictions.csv", soft_wrap=True
+        f"Wrote {escape(str(folder))}. Next: bioautoml predict {escape(str(folder))} TABLE_OR_FOLDER --output "
+        "predictions.csv",
+        soft_wrap=True,
     )
 
 
@@ -154,7 +156,9 @@ def predict(
         "sort by confidence and look at the lowest" if threshold else "--threshold 0.8 leaves open what is not sure"
     )
     console.print(
-        f"Next: {further}; bioautoml serve {model} names images in the browser.", highlight=False, soft_wrap=True
+        f"Next: {further}; bioautoml serve {escape(str(model))} names images in the browser.",
+        highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -168,7 +172,8 @@ def _tell_prediction(outcome: Outcome, output: Path, shard: str | None) -> None:
     parts = [f"{outcome.rows} rows"]
     parts += [f"{outcome.failed} unreadable (see column error)"] if outcome.failed else []
     parts += [f"{outcome.unsure} unsure"] if outcome.unsure else []
-    done = f"Wrote {output}" if shard is None else f"Made shard {shard} of {output}"
+    path = escape(str(output))
+    done = f"Wrote {path}" if shard is None else f"Made shard {shard} of {path}"
     console.print(f"{done}: {', '.join(parts)}.", highlight=False, soft_wrap=True)
 
 

@@ -87,8 +87,8 @@ def run(
     _execute(directory, ["report"], force="report" if news else None)
     _summary(directory)
     console.print(
-        f"Report: {directory / 'report.html'}. Next: bioautoml export {directory.path}, or bioautoml doctor "
-        f"{directory.path}",
+        f"Report: {escape(str(directory / 'report.html'))}. Next: bioautoml export {escape(str(directory.path))}, or "
+        f"bioautoml doctor {escape(str(directory.path))}",
         highlight=False,
         soft_wrap=True,
     )
@@ -101,7 +101,7 @@ def _begin(directory: RunDirectory, epochs: int) -> None:
     begin_training(directory, epochs, console)
     console.print(
         f"Stopped after {len(directory.history('retrain'))} epochs of the final training; bioautoml run "
-        f"{directory.path} goes on.",
+        f"{escape(str(directory.path))} goes on.",
         highlight=False,
         soft_wrap=True,
     )
@@ -250,7 +250,9 @@ def _summary(directory: object) -> None:
     assert isinstance(directory, RunDirectory)
     metrics = directory.metrics()
     columns, split = ", ".join(metrics.metadata_columns) or "none", metrics.split
-    table = Table(title=f"{directory.experiment.name}: {split.sizes['test']} test specimens", title_justify="left")
+    table = Table(
+        title=f"{escape(directory.experiment.name)}: {split.sizes['test']} test specimens", title_justify="left"
+    )
     for name in ("", "accuracy", "balanced accuracy", "macro-F1"):
         table.add_column(name, justify="left" if not name else "right")
     for name, scores in {"this network": metrics.headline, "majority answer": metrics.majority_baseline}.items():
@@ -260,8 +262,8 @@ def _summary(directory: object) -> None:
     if metrics.brand:
         console.print(f"[bold red]{escape(metrics.brand)}")
     console.print(
-        f"Rank: {metrics.rank}, {metrics.classes} classes. Split: {split.method}"
-        f"{' by ' + split.group if split.group else ''}. Metadata: {columns}. "
+        f"Rank: {escape(metrics.rank)}, {metrics.classes} classes. Split: {split.method}"
+        f"{' by ' + escape(split.group) if split.group else ''}. Metadata: {escape(columns)}. "
         f"{metrics.parameters:,} parameters.",
         highlight=False,
     )

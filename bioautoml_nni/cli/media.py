@@ -97,14 +97,15 @@ def _downloaded(wanted: Sequence[Wanted], hosts: Sequence[str], output: Path, li
 def _say(archive: Path, output: Path, outcome: Outcome) -> None:
     parts = [f"{outcome.fetched} images downloaded", f"{outcome.there} there before"]
     parts += [f"{len(outcome.errors)} not downloaded"] if outcome.errors else []
-    console.print(f"{', '.join(parts)}. Wrote {outcome.table}.", highlight=False, soft_wrap=True)
+    console.print(f"{', '.join(parts)}. Wrote {escape(str(outcome.table))}.", highlight=False, soft_wrap=True)
     for url, reason in list(outcome.errors.items())[:SHOWN]:
         console.print(f"[yellow]{escape(url)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
     if len(outcome.errors) > SHOWN:
-        console.print(f"All reasons: column error of {outcome.table}.", highlight=False, soft_wrap=True)
+        console.print(f"All reasons: column error of {escape(str(outcome.table))}.", highlight=False, soft_wrap=True)
     console.print(
-        f"In experiment.yml: source: darwin_core, archive: {archive.name}, media: {output.name}, media_table: "
-        f"{output.name}/{outcome.table.name} (below data.root); or: bioautoml init {archive}",
+        f"In experiment.yml: source: darwin_core, archive: {escape(archive.name)}, media: {escape(output.name)}, "
+        f"media_table: {escape(output.name)}/{outcome.table.name} (below data.root); or: bioautoml init "
+        f"{escape(str(archive))}",
         highlight=False,
         soft_wrap=True,
     )

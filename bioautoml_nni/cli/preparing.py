@@ -50,7 +50,7 @@ def prepare(
         from ..stages.prepare_cluster import take_over_features
 
         take_over_features(directory)
-    console.print(f"Next: bioautoml run {directory.path}", highlight=False, soft_wrap=True)
+    console.print(f"Next: bioautoml run {escape(str(directory.path))}", highlight=False, soft_wrap=True)
 
 
 def _prepare_shard(experiment: Path, text: str, overrides: list[str]) -> None:
@@ -79,4 +79,6 @@ def _prepare_shard(experiment: Path, text: str, overrides: list[str]) -> None:
             highlight=False, soft_wrap=True,
         )  # fmt: skip
         return
-    console.print(f"Next: when all shards are done, bioautoml run {experiment}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Next: when all shards are done, bioautoml run {escape(str(experiment))}", highlight=False, soft_wrap=True
+    )

@@ -76,7 +76,8 @@ def _write_template(file: Path, table: Path | None) -> None:
     )
     require_folder(file.parent, "init")
     write_text(file, text)
-    console.print(f"Wrote {file}. Edit its data section, then: bioautoml check {file}", soft_wrap=True)
+    said = escape(str(file))
+    console.print(f"Wrote {said}. Edit its data section, then: bioautoml check {said}", soft_wrap=True)
 
 
 def _write_guessed(file: Path, found: Guess, target: Path) -> None:
@@ -92,4 +93,5 @@ def _write_guessed(file: Path, found: Guess, target: Path) -> None:
         console.print(
             f"{escape(key)}: {escape(str(value))} [dim]({escape(reason)})[/]", highlight=False, soft_wrap=True
         )
-    console.print(f"Wrote {file}. Read its guesses, then: bioautoml check {file}", soft_wrap=True)
+    said = escape(str(file))
+    console.print(f"Wrote {said}. Read its guesses, then: bioautoml check {said}", soft_wrap=True)

@@ -236,7 +236,7 @@ def _blocks(request: Request, notes: list[str]) -> Iterator[pd.DataFrame]:
 
 def _with_options(text: str) -> str:
     """Return what a reader of a table says with this command's options in place of keys of an experiment."""
-    said = re.sub(r"\bdata\.(sheet|header_row)", lambda found: f"--{found[1].replace('_', '-')}", text)
+    said = re.sub(r"\bwrite data\.(sheet|header_row):?", lambda found: f"give --{found[1].replace('_', '-')}", text)
     return type(text)(said)  # a note stays of its kind
 
 

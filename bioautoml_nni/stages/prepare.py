@@ -73,7 +73,7 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
 def _tell(found: Examination, run: RunDirectory, console: Console) -> None:
     if len(found.data.unreadable):
         text = f"{len(found.data.unreadable)} unreadable images left out; they are named in {run / 'unreadable.csv'}."
-        console.print(f"[yellow]{text}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]{escape(text)}", highlight=False, soft_wrap=True)
     warnings = [remark for remark in found.judged.remarks if remark.level == "warning" and remark.topic != "unreadable"]
     for remark in warnings:
         console.print(f"[yellow]warning:[/] {escape(remark.text)}", highlight=False, soft_wrap=True)

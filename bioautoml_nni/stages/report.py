@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 from rich.console import Console
+from rich.markup import escape
 
 from ..report.build import build_report
 from ..report.card import model_card
@@ -25,4 +26,4 @@ def report(run: RunDirectory, console: Console) -> None:
         write_text(run / f"search/cells/epoch-{epoch:03d}.svg", drawing)
     write_text(run / "report.html", build_report(run, data, drawings, found[-1][1] if found else None))
     write_text(run / "MODEL_CARD.md", model_card(run, data))
-    console.print(f"report: {run / 'report.html'}")
+    console.print(f"report: {escape(str(run / 'report.html'))}")

@@ -5,6 +5,7 @@ import unicodedata
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import in_process
 from PIL import Image
 
 from bioautoml_nni.config.data_sections import DataConfig, SplitConfig
@@ -52,6 +53,19 @@ def test_folders_of_parts_in_other_words_are_no_classes(tmp_path, names, split):
 def test_classes_that_look_like_parts_are_said(tmp_path, names, said):
     notes = " ".join(ImageFolderSource(folders(tmp_path, *names)).load().notes)
     assert said in notes and bool(said) == bool(notes)
+
+
+def test_brackets_in_names_are_shown_and_no_style(tmp_path, capsys):
+    folder = folders(tmp_path / "Fotos [2019]", "ant [worker]", "bee")
+    for number in range(2, 9):
+        for label, grey in (("ant [worker]", 0), ("bee", 255)):
+            pixels = np.full((4, 4, 3), abs(grey - 9 * number), np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{number}.png")
+    code, said = in_process(capsys, "init", folder)
+    assert code == 0 and f"bioautoml check {folder}/experiment.yml" in said
+    code, said = in_process(capsys, "check", folder / "experiment.yml", "--output", folder / "audit.json")
+    assert "ant [worker]" in said and f"in detail: {folder}/audit.json" in said
+    assert f"bioautoml run {folder}/experiment.yml" in said or code == 2
 
 
 def test_what_is_no_part_is_none():
