@@ -2,7 +2,9 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -14,8 +16,11 @@ from bioautoml_nni import registry, testing
 from bioautoml_nni.architecture import CellTopology, EdgeTopology, Topology, derive, topology_of
 from bioautoml_nni.architecture.schema import SpaceRecord
 from bioautoml_nni.cli.postmortem import plugin_cause, with_suites
+from bioautoml_nni.compare._base import PredictingMethod, Prediction
+from bioautoml_nni.compare.rows import predicted
 from bioautoml_nni.config import parse_experiment
 from bioautoml_nni.config.arguments import check_arguments
+from bioautoml_nni.data import splits
 from bioautoml_nni.data.load import load_manifest
 from bioautoml_nni.data.manifest import ID, IMAGE, LABEL, Manifest
 from bioautoml_nni.nni_engine import weights_of
@@ -234,6 +239,25 @@ def test_a_topology_that_is_none_is_named():
         topology_of(Mapped, {"num_classes": 3})
     with pytest.raises(ValueError, match="node_labels do not name node 1, .* among Topology.choices"):
         CellTopology((EdgeTopology(0, 1, "edge"),), {}, 2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ([0.5, 0.5], "a Prediction, not a list"),
+        (Prediction(np.full((2, 3), 1 / 3), 0), r"probabilities \(2, 2\) of the test split, not \(2, 3\)"),
+    ],
+)
+def test_a_method_that_predicts_something_else_is_named(answer, said):
+    class Answering(PredictingMethod):
+        def predict(self, data, seed):
+            return answer
+
+    data = SimpleNamespace(part=pd.Series([splits.TEST, splits.WEIGHTS, splits.TEST]), classes=["a", "b"])
+    with pytest.raises(
+        PluginError, match=rf"Answering: predict\(data, seed\) must return {said}; correct it, or leave"
+    ):
+        predicted(data, Answering(), 0)
 
 
 # What training checks of what it is given.

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from ..config import Experiment
 from ..config.load import changed
+from ..registry import get
 from ..runs.directory import RunDirectory
 from ..utils.atomic import write_json, write_text
 from ..utils.errors import BioAutoMLError, ConfigError, RunDirectoryError
@@ -211,7 +212,9 @@ def _plan(experiment: Experiment, rows: Sequence[str], seeds: int, output: Path)
                 folder = output / folder_name(row) / f"seed-{seed}"
                 plan.append(Job(row, method, changed(experiment, values, f"row {row}"), folder))
         except ConfigError as error:
-            problems += error.problems
+            plugin = get("methods", row.partition(":")[0])
+            whose = "" if plugin.is_own else f"{plugin.told}, settings(seed): "
+            problems += [f"{whose}{problem}" for problem in error.problems]
         except (BioAutoMLError, TypeError) as error:
             problems.append(f"{row}: {error}")
     if problems:

@@ -24,7 +24,7 @@ from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
 from ..stages.launch import ALONE
 from ..stages.prepare import prepare
-from ..utils.errors import RunDirectoryError
+from ..utils.errors import PluginError, RunDirectoryError
 from ..utils.own_files import read_json
 from ._base import PredictingMethod, Prediction, RunMethod
 
@@ -123,10 +123,22 @@ def prepared(run: RunDirectory) -> PreparedData:
 
 
 def predicted(data: PreparedData, method: PredictingMethod, seed: int) -> tuple[Prediction, float]:
-    """Return what a method predicts, and the seconds that it took."""
+    """Return what a method predicts, and the seconds that it took.
+
+    Raises:
+        PluginError: if it returns something else than probabilities of the test split.
+    """
     start = time.monotonic()
-    found = method.predict(data, seed)
-    return found, time.monotonic() - start
+    found: Any = method.predict(data, seed)
+    seconds = time.monotonic() - start
+    wanted = (int((data.part == splits.TEST).sum()), len(data.classes))
+    if not isinstance(found, Prediction):
+        fault = f"a Prediction, not a {type(found).__name__}"
+    elif np.shape(found.probabilities) != wanted:
+        fault = f"probabilities {wanted} of the test split, not {np.shape(found.probabilities)}"
+    else:
+        return found, seconds
+    raise PluginError(f"{type(method).__name__}: predict(data, seed) must return {fault}; correct it, or leave it out.")
 
 
 def prediction_scores(data: PreparedData, found: Prediction, seconds: float) -> tuple[dict[str, Any], str]:

@@ -83,7 +83,7 @@ def _drawn(folder: Path) -> PreparedData:
 
 def _check_predictions(name: str, made: PredictingMethod, data: PreparedData, folder: Path) -> None:
     what = f"{name}: must have predict(data, seed)"
-    found, _ = tried(what, predicted, data, made, 0)
+    found = tried(what, made.predict, data, 0)
     assert isinstance(found, Prediction), f"{what}, which returns a Prediction, not {kind_of(found)}"
     _check_probabilities(name, "probabilities", found.probabilities, data, splits.TEST)
     if found.validation is not None:
