@@ -352,7 +352,7 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
             raise DataError(
                 f"predict: there is no image column {column!r}; the columns are {', '.join(map(str, frame))}."
             )
-        missing = [name for name in model.preprocessor.roles if name not in frame] if model.uses_metadata else []
+        missing = model.lacking(frame)
         if missing and not model.uses_images and len(missing) == len(model.preprocessor.roles):
             raise DataError(
                 f"predict: none of the columns that the model reads is there ({', '.join(missing)}); it was fitted on "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from .tables import cell_text
 from .times import SHARE, FormReport, decide_form
 
 NUMBERS: tuple[Role, ...] = ("numeric", "size", "fraction", "latitude", "longitude")
+ANSWER = re.compile(r" If [^.]*, write data\.(?:hour_form|date_order): \{.*\}\.$")
 TEXTS: tuple[Role, ...] = ("categorical", "text", "group", "taxonomy", "date", "hour")
 
 
@@ -36,6 +38,11 @@ class Typed:
     forms: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     unread: dict[str, Unread] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> list[str]:
+        """The notes without the lines that answer them, which only tables of one's own have keys for."""
+        return [ANSWER.sub("", note) for note in self.notes]
 
 
 def with_types(

@@ -119,7 +119,7 @@ class CocoSource:
         roles |= {name: "taxonomy" for name in TAXA if name in table}
         own = {ID, IMAGE, LABEL, SPLIT}
         typed = with_types(without_texts(table, self.missing, own), own, roles)
-        notes += [note for note in typed.notes if repr(LABEL) not in note]
+        notes += [note for note in typed.facts if repr(LABEL) not in note]
         if ("latitude" in roles) != ("longitude" in roles):
             roles = {name: role for name, role in roles.items() if role not in ("latitude", "longitude")}
         return Manifest(typed.table, folder, roles, rank=self.rank, notes=notes, forms=typed.forms, unread=typed.unread)

@@ -117,7 +117,7 @@ class DarwinCoreSource:
             roles = {name: role for name, role in roles.items() if role not in ("latitude", "longitude")}
         typed = with_types(table[list(roles)], roles=roles)
         own = typed.table
-        notes += typed.notes
+        notes += typed.facts
         places = [name for name, role in roles.items() if role in ("latitude", "longitude")]
         if places:
             own[places] = own[places].astype(float)

@@ -84,7 +84,7 @@ class WebDatasetSource:
         typed = with_types(without_texts(table, self.missing, own), {*own, *self.identifiers}, self.columns)
         return Manifest(
             typed.table, self.root, self.columns, rank=self.label, declared=frozenset(self.columns),
-            notes=[*notes, *typed.notes], forms=typed.forms, unread=typed.unread,
+            notes=[*notes, *typed.facts], forms=typed.forms, unread=typed.unread,
         )  # fmt: skip
 
     def _files(self) -> list[Path]:

@@ -62,3 +62,11 @@ def test_another_form_is_read_where_it_has_one_meaning():
     assert parse_number("3,5", plain) == 3.5 and parse_number("3.5", comma) == 3.5
     assert np.isnan(parse_number("1,234", plain)) and parse_number("1,234", comma) == 1.234
     assert parse_number("0,125", plain) == 0.125 and np.isnan(parse_number("35 %", plain))
+
+
+def test_a_source_that_has_no_key_for_an_answer_says_the_facts_alone():
+    table = pd.DataFrame({"day": ["03/04/2016", "05/06/2016"], "zeit": ["930", "1045"]}, dtype="str")
+    result = with_types(table, roles={"day": "date", "zeit": "hour"})
+    assert all("write data." in note for note in result.notes)
+    assert [fact.count("write data.") for fact in result.facts] == [0, 0]
+    assert "they are read day first." in result.facts[0] and "they are read as hours." in result.facts[1]
