@@ -7,8 +7,9 @@ when frozen the reduction, that the space declared (NNI's own super-module forge
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+import copy
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from dataclasses import fields, is_dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -292,7 +293,7 @@ def slot_weights(weights: Tensor, count: int) -> Tensor:
 
 
 def weighted(values: Sequence[Any], weights: Sequence[Tensor], where: str) -> Any:
-    """Return the sum of weight * value, item by item for tuples, lists and dictionaries.
+    """Return the sum of weight * value, item by item for tuples, lists, dictionaries and dataclasses.
 
     Args:
         where: what the values are, for the message.
@@ -320,10 +321,9 @@ def weighted(values: Sequence[Any], weights: Sequence[Tensor], where: str) -> An
     if isinstance(first, int | float) and not isinstance(first, bool):
         return sum(weight * value for value, weight in zip(values, weights, strict=True))
     if isinstance(first, Mapping):
-        if any(not isinstance(value, Mapping) or set(value) != set(first) for value in values):
-            raise UnlikeError(f"{where} give dictionaries with other keys; a weighted sum needs the same from all")
-        items = {key: weighted([value[key] for value in values], weights, f"{where} [{key!r}]") for key in first}
-        return items if type(first) is not OrderedDict else OrderedDict(items)
+        return _weighted_mapping(first, values, weights, where)
+    if is_dataclass(first) and not isinstance(first, type):
+        return _weighted_record(first, values, weights, where)
     if isinstance(first, tuple | list):
         if any(type(value) is not type(first) or len(value) != len(first) for value in values):
             raise UnlikeError(
@@ -335,6 +335,28 @@ def weighted(values: Sequence[Any], weights: Sequence[Tensor], where: str) -> An
         ]
         return type(first)(*columns) if hasattr(first, "_fields") else type(first)(columns)
     raise UnlikeError(f"{where} give {type(first).__name__}, which a weighted sum cannot take")
+
+
+def _weighted_mapping(first: Any, values: Sequence[Any], weights: Sequence[Tensor], where: str) -> Any:
+    if any(not isinstance(value, Mapping) or set(value) != set(first) for value in values):
+        raise UnlikeError(f"{where} give dictionaries with other keys; a weighted sum needs the same from all")
+    items = {key: weighted([value[key] for value in values], weights, f"{where} [{key!r}]") for key in first}
+    if not isinstance(first, MutableMapping):
+        return items
+    made: Any = copy.copy(first)  # of its own class, which may have attributes for its keys
+    for key, value in items.items():
+        made[key] = value
+    return made
+
+
+def _weighted_record(first: Any, values: Sequence[Any], weights: Sequence[Tensor], where: str) -> Any:
+    if any(type(value) is not type(first) for value in values):
+        raise UnlikeError(f"{where} give other classes; a weighted sum needs the same from all")
+    made = copy.copy(first)
+    for name in [own.name for own in fields(first)]:
+        value = weighted([getattr(value, name) for value in values], weights, f"{where} .{name}")
+        object.__setattr__(made, name, value)  # also of a frozen one
+    return made
 
 
 def skips_of(model: nn.Module) -> dict[str, frozenset[Any]]:

@@ -1,6 +1,7 @@
 """Spaces as users of NNI write them: what test_own_spaces.py searches and freezes."""
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import nni
@@ -16,10 +17,10 @@ from nni.nas.nn.pytorch import (
     MutableLinear,
     Repeat,
 )
-from test_nni_spaces import nni_spaces
+from test_nni_spaces import spaces_of_nni
 from torch import nn
 
-WIDTH, conv, two = nni_spaces.WIDTH, nni_spaces.conv, nni_spaces.two
+WIDTH, conv, two = spaces_of_nni.WIDTH, spaces_of_nni.conv, spaces_of_nni.two
 SPACES = {}
 
 
@@ -27,8 +28,8 @@ def space(make):
     """Register a space: a function that sets parts and returns what is computed with them."""
 
     def built():
-        init = {"__init__": lambda self: nni_spaces.Small.__init__(self, make)}
-        made = type(make.__name__, (nni_spaces.Small,), init)()
+        init = {"__init__": lambda self: spaces_of_nni.Small.__init__(self, make)}
+        made = type(make.__name__, (spaces_of_nni.Small,), init)()
         if "Lazy" in str(made):
             made(torch.zeros(2, 3, 8, 8))
         return made
@@ -106,6 +107,26 @@ def named_tuples(p):
 def ordered_dictionaries(p):
     p.a = giving(lambda y: OrderedDict(y=y, none=None))
     return lambda p, x: p.a(x)["y"]
+
+
+class Attributes(OrderedDict):
+    """A dictionary whose keys are attributes, as those of large language models' outputs."""
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value)
+        setattr(self, key, value)
+
+
+@dataclass(frozen=True)
+class Record:
+    features: torch.Tensor
+    kind: str
+
+
+@space
+def records_and_attributes(p):
+    p.a = giving(lambda y: (Record(y, "conv"), Attributes(y=y)))
+    return lambda p, x: p.a(x)[0].features + p.a(x)[1].y
 
 
 @space

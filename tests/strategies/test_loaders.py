@@ -10,7 +10,7 @@ from nni.nas.evaluator.pytorch import DataLoader
 from nni.nas.evaluator.pytorch.lightning import ClassificationModule, Lightning, Trainer
 from pytorch_lightning import LightningDataModule
 from test_alternating import run
-from test_nni_spaces import nni_spaces
+from test_nni_spaces import spaces_of_nni
 from torch.utils.data import (
     BatchSampler,
     ConcatDataset,
@@ -324,7 +324,7 @@ class Unpacked(ClassificationModule):
     """NNI's module for batches of another form."""
 
     def __init__(self, unpack):
-        super().__init__(num_classes=nni_spaces.CLASSES)
+        super().__init__(num_classes=spaces_of_nni.CLASSES)
         self.unpack = unpack
 
     def training_step(self, batch, index):
@@ -359,7 +359,7 @@ def test_batches_of_any_form_are_searched(form, as_module, tmp_path):
         given["datamodule"].train_dataloader = given["datamodule"].val_dataloader = lambda: loader
     evaluator = Lightning(Unpacked(unpack), trainer, **given)
     strategy = AlternatingDARTS()
-    run(strategy, evaluator, nni_spaces.SPACES["layer_choice"](), tmp_path)
+    run(strategy, evaluator, spaces_of_nni.SPACES["layer_choice"](), tmp_path)
     assert trainer.global_step == 4 and set(strategy.oneshot_module.export()) == {"a"}
 
 

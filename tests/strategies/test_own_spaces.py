@@ -9,7 +9,7 @@ from nni.mutable import CategoricalMultiple
 from nni.nas.evaluator.pytorch import Classification, DataLoader
 from nni.nas.nn.pytorch import Cell, InputChoice, LayerChoice, MutableConv2d
 from nni.nas.space import model_context
-from own_spaces import SPACES, WIDTH, conv, giving, nni_spaces, two
+from own_spaces import SPACES, WIDTH, conv, giving, spaces_of_nni, two
 from test_alternating import run
 from torch import nn
 from torch.utils.data import TensorDataset
@@ -76,13 +76,13 @@ def test_a_frozen_network_is_the_supernet_of_one_choice(name, strategy):
         with torch.no_grad():
             torch.testing.assert_close(frozen(images.double()), model(images.double()), rtol=1e-6, atol=1e-8)
     with model_context(samples[0]):
-        assert SPACES[name]()(images).shape == (2, nni_spaces.CLASSES)
+        assert SPACES[name]()(images).shape == (2, spaces_of_nni.CLASSES)
 
 
 # What cannot be frozen as it was searched is refused first.
 
 
-class Own(nni_spaces.Small):
+class Own(spaces_of_nni.Small):
     """A space of one body."""
 
     def __init__(self, make):
@@ -169,7 +169,7 @@ def test_texts_that_differ_are_named():
 def evaluator_of(**trainer):
     loader = DataLoader(TensorDataset(torch.randn(8, 3, 8, 8), torch.arange(8)), 2)
     return Classification(
-        num_classes=nni_spaces.CLASSES, max_epochs=1, train_dataloaders=loader, val_dataloaders=loader, logger=False,
+        num_classes=spaces_of_nni.CLASSES, max_epochs=1, train_dataloaders=loader, val_dataloaders=loader, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, **trainer,
     )  # fmt: skip
 
