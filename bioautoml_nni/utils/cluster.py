@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import IO, Any, TextIO, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
@@ -178,14 +178,29 @@ def joined(address: str) -> Iterator[Cluster]:
         settings = {"address": _answering(address)} if own is None else own
         stack.enter_context(redirect_stdout(_WithoutRay(sys.stdout)))
         stack.callback(ray.shutdown)
-        try:
-            ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
-            cluster = Cluster(ray, address)
-        except ClusterError:
-            raise
-        except (Exception, SystemExit) as error:  # Ray exits where it gives up
-            raise ClusterError(f"--cluster {address}: Ray says: {_last_line(error)}") from error
-        yield cluster
+        with tempfile.TemporaryFile() as heard:
+            try:
+                with _errors_into(heard):
+                    ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
+            except (Exception, SystemExit) as error:  # Ray exits where it gives up
+                heard.seek(0)
+                token = b"InvalidAuthToken" in heard.read() or isinstance(error, ray.exceptions.AuthenticationError)
+                told = "; RAY_AUTH_TOKEN must be the cluster's token, see `ray get-auth-token`" if token else ""
+                raise ClusterError(f"--cluster {address}: Ray says: {_last_line(error)}{told}") from error
+        yield Cluster(ray, address)
+
+
+@contextmanager
+def _errors_into(file: IO[bytes]) -> Iterator[None]:
+    """Let what Ray's libraries write to the process's error output go into a file: the exception comes after it."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 class _WithoutRay(io.TextIOBase):

@@ -219,8 +219,9 @@ def test_a_prediction_that_is_interrupted_goes_on(head: Head, asked: tuple[Path,
     output, parts = tmp_path / "shared.csv", tmp_path / "shared.csv.parts"
     command = ["predict", model, table, "-o", output, "--logits", "--cluster", head.address]
     started = subprocess.Popen(
-        [*COMMAND, *map(str, command), "--shards", "3"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        [*COMMAND, *map(str, command), "--shards", "3"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which jobs in the background ignore
+    )  # fmt: skip
     until = time.monotonic() + SECONDS
     while not any(parts.glob("0*.parquet")):
         assert started.poll() is None and time.monotonic() < until
@@ -248,6 +249,18 @@ def test_a_prediction_from_outside_of_a_cluster(head: Head, asked: tuple[Path, P
     done = forked("predict", model, table, "-o", output, "--logits", "--cluster", head.outside)
     assert done.returncode == 0, done.stderr
     assert output.read_bytes() == expected
+
+
+@needs_ray
+@pytest.mark.nightly
+def test_another_token_than_the_clusters_is_one_sentence(
+    head: Head, asked: tuple[Path, Path, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "7" * 64)
+    model, table, _ = asked
+    done = forked("predict", model, table, "-o", tmp_path / "shared.csv", "--cluster", head.address)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert "RAY_AUTH_TOKEN must be the cluster's token" in done.stderr
 
 
 @pytest.mark.parametrize(
