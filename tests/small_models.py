@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from bioautoml_nni.artifacts.calibration import Calibration
 from bioautoml_nni.runtime import Model
-from bioautoml_nni.runtime.model import DESCRIPTIONS, FORMAT
+from bioautoml_nni.runtime.export_files import DESCRIPTIONS, FORMAT
 from bioautoml_nni.utils.atomic import write_json
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from . import shared
-from .shared import DEPLOY, Overrides, RunPath, app, console, given_place
+from . import options
+from .shared import DEPLOY, Overrides, RunPath, app, console, given_place, require_apart
 
 if TYPE_CHECKING:
     from ..runtime.request import Outcome
@@ -102,8 +102,8 @@ def predict(
         typer.Option("--shard", help="Make only this share, such as 2/8, for a cluster; all share --output's folder."),
     ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Put the shards together, once all are there.")] = False,
-    cluster: shared.ClusterAddress = None,
-    shards: shared.ClusterShards = None,
+    cluster: options.Cluster = None,
+    shards: options.Shards = None,
     missing: Annotated[
         list[str] | None, typer.Option(help="Text that means that a value is missing, such as NA; may be repeated.")
     ] = None,
@@ -129,7 +129,7 @@ def predict(
 
     if shard is not None and merge:
         raise DataError("--merge: puts shards together that are there; give it without --shard.")
-    shared.require_apart(cluster, shards, {"--shard": shard is not None, "--merge": merge})
+    require_apart(cluster, shards, {"--shard": shard is not None, "--merge": merge})
     names = None if species_list is None else tuple(read_names(species_list))
     request = Request(
         source, output, image_column, image_root, group, logits, sort_into, link, names, threshold, coverage,

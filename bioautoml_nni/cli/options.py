@@ -65,3 +65,17 @@ SshKey = Annotated[str, typer.Option("--ssh-key", help="File of the private key.
 RemotePython = Annotated[
     str | None, typer.Option("--remote-python", help="Folder of the machines' python that has this package.")
 ]
+
+# On which machines Ray makes the shards of a piece of work.
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="local|ADDRESS",
+        help="Let Ray make the shards: on the cores of this machine, or on the cluster at ADDRESS.",
+    ),
+]
+Shards = Annotated[
+    int | None,
+    typer.Option("--shards", min=1, help="Number of shards of --cluster.", show_default="one for each CPU"),
+]

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .shared import STAGES, ClusterAddress, ClusterShards, NewRun, Overrides, app, console, require_apart
+from . import options
+from .shared import STAGES, NewRun, Overrides, app, console, require_apart
 
 
 @app.command(rich_help_panel=STAGES)
@@ -21,8 +22,8 @@ def prepare(
             "--shard", help="Only put this share of the images, such as 2/8, into the cache; all share cache.folder."
         ),
     ] = None,
-    cluster: ClusterAddress = None,
-    shards: ClusterShards = None,
+    cluster: options.Cluster = None,
+    shards: options.Shards = None,
     overrides: Overrides = None,
 ) -> None:
     """Prepare the data of an experiment; --cluster or --shard let many machines fill the caches.

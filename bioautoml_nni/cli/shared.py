@@ -65,18 +65,6 @@ RunPath = Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a dotted key; may be repeated.")
 ]
-ClusterAddress = Annotated[
-    str | None,
-    typer.Option(
-        "--cluster",
-        metavar="local|ADDRESS",
-        help="Let Ray make the shards: on the cores of this machine, or on the cluster at ADDRESS.",
-    ),
-]
-ClusterShards = Annotated[
-    int | None,
-    typer.Option("--shards", min=1, help="Number of shards of --cluster.", show_default="one for each CPU"),
-]
 
 
 def require_apart(cluster: str | None, shards: int | None, alone: dict[str, bool]) -> None:
