@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..utils.errors import ConfigError
+from .options import Machines, RemotePython, SshKey
 from .shared import LOOK, Overrides, app, console
 
 if TYPE_CHECKING:
@@ -39,14 +40,9 @@ def compare(
         str | None, typer.Option("--on", help="nni: every run is a trial of NNI, on --machine or this one.")
     ] = None,
     gpus_per_trial: Annotated[int, typer.Option(help="GPUs of each trial of NNI; 0 is without.")] = 0,
-    machines: Annotated[
-        list[str] | None,
-        typer.Option("--machine", help="Trials run on USER@HOST[:PORT] by SSH; repeat it for several.", metavar="HOST"),
-    ] = None,
-    ssh_key: Annotated[str, typer.Option("--ssh-key", help="File of the private key.")] = "~/.ssh/id_ed25519",
-    remote_python: Annotated[
-        str | None, typer.Option("--remote-python", help="Folder of the machines' python that has this package.")
-    ] = None,
+    machines: Machines = None,
+    ssh_key: SshKey = "~/.ssh/id_ed25519",
+    remote_python: RemotePython = None,
     overrides: Overrides = None,
 ) -> None:
     """Compare the experiment with other searches and baselines under one protocol; resumes where it stopped.

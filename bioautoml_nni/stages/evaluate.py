@@ -212,12 +212,7 @@ def _metrics(
         most_confused=most_confused(target, scored.predicted, data.classes),
         confusion=confusion,
         ablations=answers.ablations,
-        calibration={
-            "temperature": calibration.temperature,
-            "fitted_on": splits.VALIDATION,
-            "before": trust(scored.probabilities, target),
-            "after": trust(shipped, target),
-        },
+        calibration=_trust(calibration, scored),
         prediction_sets={
             coverage: prediction_sets(shipped, target, level) for coverage, level in calibration.prediction_sets.items()
         },
@@ -226,6 +221,16 @@ def _metrics(
         parameters=answers.parameters,
         flops=answers.flops,
     )
+
+
+def _trust(calibration: Calibration, scored: _Scored) -> dict[str, Any]:
+    """Return how far probabilities can be trusted, before and after calibration."""
+    return {
+        "temperature": calibration.temperature,
+        "fitted_on": splits.VALIDATION,
+        "before": trust(scored.probabilities, scored.target),
+        "after": trust(scored.shipped, scored.target),
+    }
 
 
 def _open_set(data: PreparedData, answers: Answers, scored: _Scored, calibration: Calibration) -> dict[str, Any] | None:

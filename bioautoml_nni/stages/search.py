@@ -149,21 +149,7 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
     strategy = get("strategies", experiment.strategy.name).target(**strategy_arguments(run))
     taught = distillation(run, data, console, "search")
     train, validation, steps = _loaders(run, data, strategy, taught)
-    module = SpecimenModule(
-        num_classes=len(data.classes),
-        loss=data.loss(),
-        images=data.image_transform(settings.augmentation),
-        optimizer="sgd",
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        warmup_steps=settings.warmup_steps,
-        total_steps=steps * settings.epochs // _processes(),
-        epochs=settings.epochs,
-    )
-    module.distillation = taught
-    module.rate_factor = rate_factor
-    module.trunk_rate, module.layer_decay = settings.trunk_rate, settings.layer_decay
-    module.frozen_batch_norm = settings.frozen_batch_norm
+    module = _module(run, data, steps, taught, rate_factor)
     sizes = [ImageSizes(module.images, settings.image_size_at)] if isinstance(module.images, ImageTransform) else []
     ends = [EndsAtOnce()] if within_group() else []
     checkpoint = CheckpointCallback(folder)
@@ -189,6 +175,29 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
         console.print("search: continues after the newest whole epoch.")
     own = folder / ("nni" if is_rank_zero() else f"nni-{os.environ['RANK']}")
     return SearchParts(evaluator, strategy, own, resume)
+
+
+def _module(
+    run: RunDirectory, data: PreparedData, steps: int, taught: Distillation | None, rate_factor: float
+) -> SpecimenModule:
+    """Return what trains the supernet by the search's settings, in epochs of so many steps."""
+    settings = run.experiment.search
+    module = SpecimenModule(
+        num_classes=len(data.classes),
+        loss=data.loss(),
+        images=data.image_transform(settings.augmentation),
+        optimizer="sgd",
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup_steps=settings.warmup_steps,
+        total_steps=steps * settings.epochs // _processes(),
+        epochs=settings.epochs,
+    )
+    module.distillation = taught
+    module.rate_factor = rate_factor
+    module.trunk_rate, module.layer_decay = settings.trunk_rate, settings.layer_decay
+    module.frozen_batch_norm = settings.frozen_batch_norm
+    return module
 
 
 def _loaders(run: RunDirectory, data: PreparedData, strategy: Any, taught: Distillation | None) -> tuple[Any, Any, int]:
