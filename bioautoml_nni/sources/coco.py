@@ -25,12 +25,8 @@ from ._segmentation import around, is_length
 
 TAXA = ("kingdom", "supercategory", "phylum", "class", "order", "family", "genus", "specific_epithet", "common_name")
 IMAGE_ROLES: dict[str, Role] = {
-    "latitude": "latitude",
-    "longitude": "longitude",
-    "date": "date",
-    "datetime": "date",
-    "seq_id": "group",
-}
+    "latitude": "latitude", "longitude": "longitude", "date": "date", "datetime": "date", "seq_id": "group",
+}  # fmt: skip
 NOT_METADATA = {
     "id", "file_name", "width", "height", "license", "rights_holder", "coco_url", "flickr_url", "seq_num_frames",
     "frame_num",

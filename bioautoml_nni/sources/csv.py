@@ -94,40 +94,22 @@ class CsvSource:
         raw = self._with_given_names(raw, notes)
         self._require_columns(raw, path, notes)
         raw = self._without_our_names(raw, notes)
+        raw = self._usable(raw, file, notes)
         labels = as_strings(raw[self.label])
-        images = pd.Series("", index=raw.index) if self.image is None else as_strings(raw[self.image])
-        usable = labels.notna() & images.notna()
-        if not usable.any():
-            raise DataError(
-                f"{path}: no row has both an image ({self.image!r}) and a label ({self.label!r}); fill these columns."
-            )
-        if (~usable).any():
-            first = file.lines[int((~usable).to_numpy().argmax())]
-            notes.append(
-                Lost(f"{int((~usable).sum())} rows without image or label left out (the first is {file.unit} {first}).")
-            )
-            raw, labels = raw[usable], labels[usable]
-        if self.image is not None:
-            finder = ImageFinder(image_root, self.links)
-            images = pd.Series(finder.find_all(raw[self.image].astype(str)), index=raw.index, dtype="str")
-            notes += finder.notes()
+        images = self._images(raw, image_root, notes)
         padded = int((raw[self.label].astype(str) != labels).sum())
         if padded:
             notes.append(f"{padded} labels have spaces around them, which are no part of them.")
         table = raw.drop(columns=[name for name in (self.image, self.label, self.id) if name in raw])
         table.insert(0, LABEL, labels)
-        table.insert(0, IMAGE, images[usable])
+        table.insert(0, IMAGE, images)
         table.insert(0, ID, as_strings(raw[self.id]) if self.id else [str(row) for row in raw.index])
         own, told = {ID, IMAGE, LABEL, *self.identifiers}, {*self.date_order, *self.hour_form}
         typed = with_types(table.reset_index(drop=True), own, self.columns, told)
         table = typed.table
         notes += [note.replace(repr(LABEL), repr(self.label)) for note in typed.notes]
-        typed.forms.update(
-            {name: self._ordered(order, typed.forms.get(name)) for name, order in self.date_order.items()}
-        )
-        typed.forms.update(
-            {name: self._with_clock(clock, typed.forms.get(name)) for name, clock in self.hour_form.items()}
-        )
+        typed.forms |= {name: self._ordered(order, typed.forms.get(name)) for name, order in self.date_order.items()}
+        typed.forms |= {name: self._with_clock(clock, typed.forms.get(name)) for name, clock in self.hour_form.items()}
         self._require_unique_ids(table, path, notes)
         self._require_places_in_pairs()
         return Manifest(
@@ -141,6 +123,33 @@ class CsvSource:
             forms=typed.forms,
             unread=typed.unread,
         )
+
+    def _usable(self, raw: pd.DataFrame, file: TableFile, notes: list[str]) -> pd.DataFrame:
+        """Return the rows with a label and, unless there are none, an image; say how many are left out."""
+        usable = as_strings(raw[self.label]).notna()
+        if self.image is not None:
+            usable &= as_strings(raw[self.image]).notna()
+        if not usable.any():
+            raise DataError(
+                f"{file.path}: no row has both an image ({self.image!r}) and a label ({self.label!r}); fill these "
+                "columns."
+            )
+        if usable.all():
+            return raw
+        first = file.lines[int((~usable).to_numpy().argmax())]
+        notes.append(
+            Lost(f"{int((~usable).sum())} rows without image or label left out (the first is {file.unit} {first}).")
+        )
+        return raw[usable]
+
+    def _images(self, raw: pd.DataFrame, image_root: Path, notes: list[str]) -> pd.Series:
+        """Return the references of the images, empty for a table without images."""
+        if self.image is None:
+            return pd.Series("", index=raw.index)
+        finder = ImageFinder(image_root, self.links)
+        found = finder.find_all(raw[self.image].astype(str))
+        notes += finder.notes()
+        return pd.Series(found, index=raw.index, dtype="str")
 
     @staticmethod
     def _ordered(order: Order, form: dict[str, str] | None) -> dict[str, str]:
