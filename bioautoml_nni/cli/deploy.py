@@ -8,8 +8,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from . import options
-from .shared import DEPLOY, Overrides, RunPath, app, console, given_place, require_apart
+from .options import (
+    Answers,
+    ByGroup,
+    Cluster,
+    Coverage,
+    EightBits,
+    Embeddings,
+    Encoding,
+    ExportPath,
+    FollowLinks,
+    HeaderRow,
+    ImageColumn,
+    ImageRoot,
+    Link,
+    Logits,
+    Merge,
+    Missing,
+    ShardOf,
+    Shards,
+    Sheet,
+    SortInto,
+    SpeciesList,
+    Specimens,
+    Threshold,
+)
+from .shared import DEPLOY, Overrides, RunPath, app, console, require_apart
 
 if TYPE_CHECKING:
     from ..runtime.request import Outcome
@@ -64,56 +88,29 @@ def export(
 
 @app.command(rich_help_panel=DEPLOY)
 def predict(
-    model: Annotated[Path, typer.Argument(help="An export, or a run that has one.", metavar="MODEL")],
-    source: Annotated[
-        Path,
-        typer.Argument(
-            help="A table, an image, or a folder of images; or its URL.", metavar="TABLE_OR_FOLDER", parser=given_place
-        ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File: .csv or .parquet.")],
-    image_column: Annotated[
-        str | None, typer.Option(help="Column with image paths.", show_default="as in training")
-    ] = None,
-    image_root: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder or URL below which images lie.", show_default="the table's", metavar="PATH", parser=given_place
-        ),
-    ] = None,
-    threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Below this confidence: a coarser taxon, or no answer.")
-    ] = 0.0,
-    coverage: Annotated[float | None, typer.Option(help="Add sets that hold the truth with this probability.")] = None,
-    species_list: Annotated[Path | None, typer.Option(help="File with the names that can occur, one a line.")] = None,
-    group: Annotated[str | None, typer.Option(help="Column: one more table with an answer for each value.")] = None,
-    logits: Annotated[bool, typer.Option("--logits", help="Add the logits of all classes.")] = False,
-    embeddings: Annotated[
-        bool, typer.Option("--embeddings", help="Add the image encoder's embedding: a list in Parquet, columns in CSV.")
-    ] = False,
-    sort_into: Annotated[Path | None, typer.Option(help="Copy images into folders by answer.")] = None,
-    follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Read images through links that lead out of their folder.")
-    ] = False,
-    link: Annotated[bool, typer.Option("--link", help="Link instead of copying.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="Use the model of eight bits.")] = False,
-    shard: Annotated[
-        str | None,
-        typer.Option("--shard", help="Make only this share, such as 2/8, for a cluster; all share --output's folder."),
-    ] = None,
-    merge: Annotated[bool, typer.Option("--merge", help="Put the shards together, once all are there.")] = False,
-    cluster: options.Cluster = None,
-    shards: options.Shards = None,
-    missing: Annotated[
-        list[str] | None, typer.Option(help="Text that means that a value is missing, such as NA; may be repeated.")
-    ] = None,
-    sheet: Annotated[
-        str | None, typer.Option(help="Of a spreadsheet, or table of a database.", show_default="the first")
-    ] = None,
-    header_row: Annotated[
-        int | None, typer.Option(min=1, help="Row with the names of the columns.", show_default="found")
-    ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of a text file.", show_default="found")] = None,
+    model: ExportPath,
+    source: Specimens,
+    output: Answers,
+    image_column: ImageColumn = None,
+    image_root: ImageRoot = None,
+    threshold: Threshold = 0.0,
+    coverage: Coverage = None,
+    species_list: SpeciesList = None,
+    group: ByGroup = None,
+    logits: Logits = False,
+    embeddings: Embeddings = False,
+    sort_into: SortInto = None,
+    follow_links: FollowLinks = False,
+    link: Link = False,
+    int8: EightBits = False,
+    shard: ShardOf = None,
+    merge: Merge = False,
+    cluster: Cluster = None,
+    shards: Shards = None,
+    missing: Missing = None,
+    sheet: Sheet = None,
+    header_row: HeaderRow = None,
+    encoding: Encoding = None,
 ) -> None:
     """Name the specimens of a table or a folder with an exported model; the same command continues a stopped one.
 
@@ -149,6 +146,10 @@ def predict(
         task = progress.add_task("predict", total=None, note="")
         outcome = predict_all(loaded, request, lambda count: progress.advance(task, count))
     _tell_prediction(outcome, output, shard)
+    _tell_next(model, threshold, shard)
+
+
+def _tell_next(model: Path, threshold: float, shard: str | None) -> None:
     if shard is not None:
         console.print("Next: when all shards are there, the same command with --merge in place of --shard.")
         return
@@ -179,7 +180,7 @@ def _tell_prediction(outcome: Outcome, output: Path, shard: str | None) -> None:
 
 @app.command(rich_help_panel=DEPLOY)
 def serve(
-    model: Annotated[Path, typer.Argument(help="An export, or a run that has one.", metavar="MODEL")],
+    model: ExportPath,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     allow_host: Annotated[
@@ -193,7 +194,7 @@ def serve(
     images: Annotated[int, typer.Option(min=1, help="Most images of one request.")] = 64,
     queue: Annotated[int, typer.Option(min=1, help="Most specimens worked on at once; more are told to wait.")] = 256,
     threads: Annotated[int, typer.Option(min=0, help="Of the model; 0 is onnxruntime's choice.")] = 0,
-    int8: Annotated[bool, typer.Option("--int8", help="Use the model of eight bits.")] = False,
+    int8: EightBits = False,
 ) -> None:
     """Answer by HTTP and on a page in the browser, on this machine alone unless --host says otherwise.
 

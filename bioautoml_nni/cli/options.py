@@ -79,3 +79,45 @@ Shards = Annotated[
     int | None,
     typer.Option("--shards", min=1, help="Number of shards of --cluster.", show_default="one for each CPU"),
 ]
+
+# What to name, by which rules, and how the answers are written.
+ExportPath = Annotated[Path, typer.Argument(help="An export, or a run that has one.", metavar="MODEL")]
+Specimens = Annotated[
+    Path,
+    typer.Argument(
+        help="A table, an image, or a folder of images; or its URL.", metavar="TABLE_OR_FOLDER", parser=given_place
+    ),
+]
+Answers = Annotated[Path, typer.Option("--output", "-o", help="File: .csv or .parquet.")]
+ImageColumn = Annotated[str | None, typer.Option(help="Column with image paths.", show_default="as in training")]
+ImageRoot = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder or URL below which images lie.", show_default="the table's", metavar="PATH", parser=given_place
+    ),
+]
+Threshold = Annotated[float, typer.Option(min=0, max=1, help="Below this confidence: a coarser taxon, or no answer.")]
+Coverage = Annotated[float | None, typer.Option(help="Add sets that hold the truth with this probability.")]
+SpeciesList = Annotated[Path | None, typer.Option(help="File with the names that can occur, one a line.")]
+ByGroup = Annotated[str | None, typer.Option(help="Column: one more table with an answer for each value.")]
+Logits = Annotated[bool, typer.Option("--logits", help="Add the logits of all classes.")]
+Embeddings = Annotated[
+    bool, typer.Option("--embeddings", help="Add the image encoder's embedding: a list in Parquet, columns in CSV.")
+]
+SortInto = Annotated[Path | None, typer.Option(help="Copy images into folders by answer.")]
+FollowLinks = Annotated[
+    bool, typer.Option("--follow-links", help="Read images through links that lead out of their folder.")
+]
+Link = Annotated[bool, typer.Option("--link", help="Link instead of copying.")]
+EightBits = Annotated[bool, typer.Option("--int8", help="Use the model of eight bits.")]
+ShardOf = Annotated[
+    str | None,
+    typer.Option("--shard", help="Make only this share, such as 2/8, for a cluster; all share --output's folder."),
+]
+Merge = Annotated[bool, typer.Option("--merge", help="Put the shards together, once all are there.")]
+Missing = Annotated[
+    list[str] | None, typer.Option(help="Text that means that a value is missing, such as NA; may be repeated.")
+]
+Sheet = Annotated[str | None, typer.Option(help="Of a spreadsheet, or table of a database.", show_default="the first")]
+HeaderRow = Annotated[int | None, typer.Option(min=1, help="Row with the names of the columns.", show_default="found")]
+Encoding = Annotated[str | None, typer.Option(help="Of a text file.", show_default="found")]
