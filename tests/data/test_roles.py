@@ -181,3 +181,29 @@ def test_days_without_signs_between_are_dates_by_their_name():
     days = pd.Series([20160601, 20160602, 20160713] * 2)
     assert infer_role("date", days)[0] == "date" and infer_role("key", days)[0] == "numeric"
     assert infer_role("date", days + 40)[0] == "numeric", "no month has 41 days"
+
+
+def test_remarks_say_what_they_are_about_and_the_line_that_answers_them():
+    *_, place = decide({"lat": "pass", "mass": "pass"}, {"mass": "size"}).remarks
+    assert place.topic == "columns" and place.answer.line == "data.columns: {lat: ignored}" and not place.answer.sure
+    (unknown,) = decide({"mass": "pass"}, {"mass": "size"}, allow={"mas": "because"}).remarks
+    assert (unknown.level, unknown.topic, unknown.answer) == ("refused", "columns", None)
+    (refused,) = decide({"mass": "refuse", "site": "pass"}, {"mass": "size", "site": "categorical"}).remarks
+    assert refused.topic == "columns"
+    with pytest.raises(NoMetadataError) as caught:
+        decide({"mass": "pass"}, infer=False)
+    assert str(caught.value) == (
+        "data.modalities names metadata, but no usable metadata column is left; give roles under data.columns or set "
+        "data.modalities to [image]."
+    )
+
+
+def test_a_group_that_gives_the_label_away_is_a_group_all_the_same():
+    found = decide({"site": "refuse", "mass": "pass"}, {"site": "group", "mass": "size"})
+    assert found.manifest.roles["site"] == "group" and not found.remarks
+
+
+def test_the_second_longitude_is_not_used():
+    roles = {"y": "latitude", "a": "longitude", "b": "longitude"}
+    assert pair_places(roles) == {"b": "'a' is the longitude, and there can be one"}
+    assert roles == {"y": "latitude", "a": "longitude", "b": "ignored"}
