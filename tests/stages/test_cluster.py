@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -27,6 +27,7 @@ from small_models import write_colour_model
 from bioautoml_nni.data.caches import with_shards
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.prepared import PreparedData
+from bioautoml_nni.stages import prepare_cluster
 from bioautoml_nni.utils import cluster
 from bioautoml_nni.utils.errors import ClusterError, DataError
 from bioautoml_nni.utils.shard import Shard
@@ -177,10 +178,25 @@ def test_what_fails_is_named_and_the_others_are_done(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "5"]
 
 
-@needs_ray
+class InThisProcess:
+    """In place of a cluster: shards one after the other, without Ray."""
+
+    cpus, gpus, machines = 2, 0, 1
+
+    def cpus_each(self, count: int) -> int:
+        """One."""
+        return 1
+
+    def run(self, work: str, task: Callable[[Shard], object], shards: list[Shard], *others: object) -> list[object]:
+        """Do a task for each shard."""
+        return [task(shard) for shard in shards]
+
+
+@pytest.mark.parametrize("by_ray", [False, pytest.param(True, marks=[needs_ray, pytest.mark.nightly])])
 def test_images_and_features_by_a_cluster_of_this_machine_are_those_of_one_process(
-    table_root: Path, tmp_path: Path
+    by_ray: bool, table_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(prepare_cluster, "joined", lambda address: nullcontext(InThisProcess()))
     trunk = {"encoder": "timm:test_resnet@random", "stage": 2, "embedding": True, "views": 1}
     space = {"name": "multimodal", "channels": 4, "cells": 1, "fusion_features": 8, "trunk": trunk}
     (table_root / "images" / "7.png").write_bytes(b"no image")
@@ -192,7 +208,7 @@ def test_images_and_features_by_a_cluster_of_this_machine_are_those_of_one_proce
         path = write_experiment(
             tmp_path / name, table_root, data=data, space=space, cache={"folder": str(tmp_path / f"cache-{name}")}
         )
-        done = forked("prepare", path, "--output", tmp_path / name / "run", *options)
+        done = (forked if by_ray else here)("prepare", path, "--output", tmp_path / name / "run", *options)
         assert done.returncode == 0, done.stdout + done.stderr
         found.append(PreparedData.load(RunDirectory.open(tmp_path / name / "run")))
     said = " ".join(done.stdout.split())
