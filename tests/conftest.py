@@ -22,12 +22,16 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from hypothesis import settings
 from PIL import Image
 
 from bioautoml_nni.utils.quiet import quiet
 
 quiet()
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+
+settings.register_profile("suite", deadline=None)  # on a busy machine an example may take long
+settings.load_profile("suite")
 
 LONGEST = (
     "test_manager.py", "test_nni_spaces.py", "test_from_table_to_prediction.py", "test_command_line.py",

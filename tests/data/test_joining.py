@@ -16,7 +16,7 @@ IDS = st.lists(st.text(st.characters(codec="utf-8"), max_size=8), min_size=1, ma
 
 @given(ids=IDS, data=st.data())
 @example(ids=["a\rb", "a\nb", "a\r\nb", ' "', ",", "#"], data=None)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_rows_come_in_the_order_asked_for_whatever_the_ids_are(tmp_path_factory, ids, data):
     file = tmp_path_factory.mktemp("joined") / "splits.csv"
     order = data.draw(st.permutations(range(len(ids)))) if data else range(len(ids))[::-1]

@@ -46,7 +46,7 @@ def test_parts_are_disjoint_complete_and_stratified():
         assert (table[LABEL][part == name] == "c").mean() == pytest.approx(0.1, abs=0.03)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_no_group_is_ever_divided(seed):
     table = make_table()
@@ -136,7 +136,7 @@ def dense_group_subset(labels, groups, fraction, seed):
     return best[group_codes]
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(
     st.integers(0, 2**31), st.integers(2, 60), st.integers(1, 40), st.integers(2, 200), st.floats(0.05, 0.6)
 )  # fmt: skip
@@ -147,7 +147,7 @@ def test_sparse_counts_choose_what_the_dense_matrix_would(seed, groups, classes,
     assert (_group_subset(label, group, fraction, seed) == dense_group_subset(label, group, fraction, seed)).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31), st.integers(1, 30), st.integers(2, 200))
 def test_rows_of_classes_are_drawn_as_class_by_class(seed, classes, rows):
     labels = pd.Series(np.random.default_rng(seed).integers(classes, size=rows).astype(str))

@@ -19,7 +19,7 @@ from bioautoml_nni.runs.prepared import PreparedData
 
 
 @given(st.integers(0, 2**31), st.integers(1, 60), st.integers(1, 60), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_detection_agrees_with_the_roc_curve(seed, knowns, unknowns, ties):
     rng = np.random.default_rng(seed)
     known, unknown = rng.normal(1, 1, knowns), rng.normal(0, 1, unknowns)

@@ -16,7 +16,7 @@ from bioautoml_nni.evaluation.probabilities import Probabilities
 from bioautoml_nni.runtime.decisions import in_prediction_set
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.integers(1, 60), st.integers(2, 12), st.sampled_from([0.3, 1.0, 4.0]), st.booleans())
 def test_blocks_of_any_size_give_what_the_whole_matrix_gives(seed, rows, classes, temperature, ties):
     rng = np.random.default_rng(seed)
@@ -54,7 +54,7 @@ def test_areas_come_from_columns_alone():
     assert by_columns["auc"].notna().tolist() == [True, True, True, False, False]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.integers(1, 80), st.integers(1, 9))
 def test_pairs_are_the_confusion_matrix(seed, rows, classes):
     rng = np.random.default_rng(seed)

@@ -13,7 +13,7 @@ ANSWERS = st.lists(st.tuples(CLASSES, CLASSES, st.floats(0, 1)), min_size=1, max
 
 
 @given(ANSWERS, st.integers(0, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_error_has_an_example_before_any_has_two(rows, wanted):
     answers = pd.DataFrame(rows, columns=["label", "predicted", "confidence"])
     answers["right"] = answers["label"] == answers["predicted"]

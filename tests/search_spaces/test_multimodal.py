@@ -71,7 +71,7 @@ def test_metadata_without_a_specification_is_refused():
         MultimodalSpace(num_classes=3)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000), nodes=st.integers(1, 3))
 def test_fixed_network_equals_the_frozen_space(seed, nodes):
     """The compact network, the space frozen by NNI and the frozen supernet compute the same."""
@@ -92,7 +92,7 @@ def test_fixed_network_equals_the_frozen_space(seed, nodes):
     torch.testing.assert_close(fresh(batch), frozen(batch), rtol=1e-5, atol=1e-6)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 10_000))
 def test_a_fixed_network_has_no_dead_code(seed):
     space = MultimodalSpace(**ARGUMENTS)

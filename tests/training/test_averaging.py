@@ -14,7 +14,7 @@ NUMBERS = st.lists(st.floats(-3, 3), min_size=1, max_size=6)
 
 
 @given(NUMBERS, st.floats(-3, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_an_average_joins_only_where_it_is_no_worse_and_so_never_loses(values, optimum):
     states = [{"weight": torch.tensor([value]), "count": torch.tensor(7)} for value in values]
 
@@ -34,7 +34,7 @@ def test_an_average_joins_only_where_it_is_no_worse_and_so_never_loses(values, o
 @given(
     st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4]), min_size=1, max_size=12), st.sampled_from(["val_f1", "val_loss"])
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_best_single_epochs_are_candidates_also_after_a_resume(values, monitor):
     whole = CheckpointCallback(None, monitor, candidates=3)
     for epoch, value in enumerate(values):

@@ -17,7 +17,7 @@ from bioautoml_nni.training.mixing import Mix, Mixing
 
 
 @given(st.integers(0, 2**31), st.floats(0.05, 4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_mixup_averages_with_the_larger_share_for_the_specimen_itself(seed, alpha):
     torch.manual_seed(seed)
     images = torch.randn(6, 3, 8, 8)
@@ -27,7 +27,7 @@ def test_mixup_averages_with_the_larger_share_for_the_specimen_itself(seed, alph
 
 
 @given(st.integers(0, 2**31), st.floats(0.05, 4), st.integers(5, 17), st.integers(5, 17))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_cutmix_pastes_one_rectangle_and_counts_its_pixels(seed, alpha, height, width):
     torch.manual_seed(seed)
     images = torch.arange(1.0, 6).view(5, 1, 1, 1).expand(5, 3, height, width).clone()

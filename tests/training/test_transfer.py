@@ -41,7 +41,7 @@ def test_patience_needs_a_best_epoch():
         parse_experiment({**BASE, "training": {"keep": "last", "patience": 3}})
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(0.1, 5), min_size=1, max_size=12))
 def test_the_lowest_mean_loss_is_the_best(losses):
     callback = CheckpointCallback(None, monitor="val_loss")
