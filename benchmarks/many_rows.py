@@ -52,7 +52,7 @@ class Steps:
         self.found: list[dict[str, Any]] = []
 
     def run(self, name: str, action: Callable[[], Any]) -> Any:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins again
         start = time.process_time()
         value = action()
         seconds = time.process_time() - start

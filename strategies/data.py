@@ -28,7 +28,7 @@ class SearchLoader:
 
     An epoch is one pass over the weight batches and ends with one, because epoch-wise schedulers advance on the
     last batch. The architecture loader starts again when it is exhausted before. Every epoch's order depends on the
-    seed and the epoch's number only: generators of loaders and samplers are seeded anew in every epoch, and what has a
+    seed and the epoch's number only: generators of loaders and samplers are reseeded in every epoch, and what has a
     `set_epoch` is told its number. Where several processes search together, each takes its share of every batch of
     the common order: W processes with batches of N see together what one process with batches of W * N sees.
 

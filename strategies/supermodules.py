@@ -40,7 +40,7 @@ class _Native:
         return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
     def freeze(self, sample: dict[str, Any]) -> nn.Module:
-        """Return the chosen layer in the precision, on the device and in the mode of this one; NNI's is made anew."""
+        """Return the chosen layer in the precision, on the device and in the mode of this one; NNI makes a new one."""
         own: Any = self
         made: nn.Module = super().freeze(sample)  # type: ignore[misc]
         like = next((tensor for tensor in own.state_dict().values() if tensor.is_floating_point()), None)

@@ -53,7 +53,7 @@ def longest_sides(indices: Iterable[Path], wanted: Collection[str]) -> np.ndarra
             with closing(read_only(file)) as index:
                 entries = index.execute("SELECT reference, max(width, height) FROM images")
                 found |= {text: side for text, side in entries if text in wanted}
-        except sqlite3.DatabaseError:  # there is none, or it is built anew
+        except sqlite3.DatabaseError:  # there is none, or it is rebuilt
             continue
     if len(found) < len(wanted):
         return None

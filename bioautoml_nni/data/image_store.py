@@ -218,7 +218,7 @@ class ImageStore:
                 with closing(read_only(folder / "index.sqlite")) as index:
                     entries = index.execute(query, (0 if keeps_pixels else -1,))
                     known |= {text: tuple(stamp) for text, *stamp in entries}
-            except sqlite3.DatabaseError:  # there is none, or it is built anew
+            except sqlite3.DatabaseError:  # there is none, or it is rebuilt
                 continue
         wanted = [text for text in dict.fromkeys(references) if text in known]
         stamps = self._stamps({text: ImageReference.parse(text) for text in wanted})

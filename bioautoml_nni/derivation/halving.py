@@ -51,7 +51,7 @@ def halving(count: int, first: int, score: Callable[[int, int], float]) -> tuple
 def best_by_training(
     run: RunDirectory, data: PreparedData, candidates: Sequence[Architecture], console: Console
 ) -> int:
-    """Return the number of the winner and write derive/halving.json; resumes from the newest whole epoch."""
+    """Return the number of the winner and write derive/halving.json; resumes from the last completed epoch."""
     folder, settings = run.work_folder("derive"), run.experiment.derivation
     longest = run.experiment.training.epochs
     parameters: dict[int, int] = {}

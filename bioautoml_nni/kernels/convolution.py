@@ -56,7 +56,7 @@ class Convolution:
         return functional.conv2d(features, kernel, None, self.stride, self.padding, self.dilation, self.groups)
 
     def by_kernel(self, gradient: Tensor, features: Tensor, kernel: Tensor) -> Tensor:
-        """Return the gradient by the kernel."""
+        """Return the gradient w.r.t. the kernel."""
         if self.is_product:
             return (pixels(gradient).t() @ pixels(features)).view_as(kernel)
         if self.is_depthwise and kernel.shape[2] >= 5:
@@ -64,7 +64,7 @@ class Convolution:
         return self._gradients(gradient, features, kernel, [False, True, False])[1]
 
     def by_features(self, gradient: Tensor, features: Tensor, kernel: Tensor) -> Tensor:
-        """Return the gradient by the input."""
+        """Return the gradient w.r.t. the input."""
         if self.is_product:
             return as_map(pixels(gradient) @ kernel[:, :, 0, 0], features)
         if self.is_depthwise:
@@ -72,13 +72,15 @@ class Convolution:
             return functional.conv2d(gradient, turned, None, self.stride, self.padding, self.dilation, self.groups)
         return self._gradients(gradient, features, kernel, [True, False, False])[0]
 
-    def add_by_features(self, slope: GradientAccumulator, gradient: Tensor, features: Tensor, kernel: Tensor) -> None:
-        """Add the gradient by the input to `slope`."""
-        if self.is_product and slope.first is not None:
-            slope.first = arranged(slope.first)
-            pixels(slope.first).addmm_(pixels(gradient), kernel[:, :, 0, 0])
+    def add_by_features(
+        self, accumulated: GradientAccumulator, gradient: Tensor, features: Tensor, kernel: Tensor
+    ) -> None:
+        """Add the gradient w.r.t. the input to `accumulated`."""
+        if self.is_product and accumulated.first is not None:
+            accumulated.first = arranged(accumulated.first)
+            pixels(accumulated.first).addmm_(pixels(gradient), kernel[:, :, 0, 0])
         else:
-            slope.add(self.by_features(gradient, features, kernel))
+            accumulated.add(self.by_features(gradient, features, kernel))
 
     def _gradients(self, gradient: Tensor, features: Tensor, kernel: Tensor, wanted: list[bool]) -> Any:
         return aten.convolution_backward(
@@ -113,12 +115,12 @@ class _MixedChannels(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         kernel, *states = ctx.saved_tensors
-        slope, matrices = pixels(gradient), _matrices(kernel, states)
+        outgoing, matrices = pixels(gradient), _matrices(kernel, states)
         by_kernel: Tensor | None = None
         if ctx.needs_input_grad[0]:
-            by_kernel = torch.cat([slope.t() @ pixels(state) for state in states], dim=1).view_as(kernel)
+            by_kernel = torch.cat([outgoing.t() @ pixels(state) for state in states], dim=1).view_as(kernel)
         by_state = [
-            as_map(slope @ matrix, state) if wanted else None
+            as_map(outgoing @ matrix, state) if wanted else None
             for matrix, state, wanted in zip(matrices, states, ctx.needs_input_grad[1:], strict=True)
         ]
         return by_kernel, *by_state

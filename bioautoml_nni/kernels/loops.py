@@ -147,67 +147,67 @@ def norm_relu(
 
 
 @_compiled
-def gradient_sums(start: int, stop: int, rows: Any, slopes: Any, vectors: Any, sums: Any) -> None:
+def gradient_sums(start: int, stop: int, rows: Any, grads: Any, vectors: Any, sums: Any) -> None:
     """Sums of g and of g * (x - mean), where g is the gradient where the result was above zero (2, k C)."""
     width, zero = rows.shape[1], rows.dtype.type(0)
     scale, shift, mean = vectors[0], vectors[1], vectors[2]
-    of_slope, of_product = np.empty(width, rows.dtype), np.empty(width, rows.dtype)
+    of_grad, of_product = np.empty(width, rows.dtype), np.empty(width, rows.dtype)
     for begin in range(start, stop, 256):
-        of_slope[:] = 0
+        of_grad[:] = 0
         of_product[:] = 0
         for number in range(begin, min(begin + 256, stop)):
-            row, slope = rows[number], slopes[number]
+            row, grad = rows[number], grads[number]
             for i in range(width):
-                passed = zero if row[i] * scale[i] + shift[i] <= zero else slope[i]
-                of_slope[i] += passed
+                passed = zero if row[i] * scale[i] + shift[i] <= zero else grad[i]
+                of_grad[i] += passed
                 of_product[i] += passed * (row[i] - mean[i])
         for i in range(width):
-            sums[0, i] += of_slope[i]
+            sums[0, i] += of_grad[i]
             sums[1, i] += of_product[i]
 
 
 @_compiled
 def gradient_vectors(sums: Any, vectors: Any, pixels: int, training: bool, by_norm: Any, factors: Any) -> None:
-    """Gradients by gamma and beta (2, C), and p, q so that the gradient by the map is scale * g + p * x + q."""
+    """Gradients w.r.t. gamma and beta (2, C), and p, q so that that w.r.t. the map is scale * g + p * x + q."""
     parts, _, width = sums.shape
     channels = by_norm.shape[1]
     for channel in range(channels):
-        of_slope, of_product = 0.0, 0.0
+        of_grad, of_product = 0.0, 0.0
         for part in range(parts):
             for i in range(channel, width, channels):
-                of_slope += sums[part, 0, i]
+                of_grad += sums[part, 0, i]
                 of_product += sums[part, 1, i]
         scale, mean, inverse = vectors[0, channel], vectors[2, channel], vectors[3, channel]
         by_gamma = of_product * inverse
-        by_norm[0, channel], by_norm[1, channel] = by_gamma, of_slope
+        by_norm[0, channel], by_norm[1, channel] = by_gamma, of_grad
         by_value = -scale * inverse * by_gamma / pixels if training else 0.0
-        constant = -scale * of_slope / pixels - by_value * mean if training else 0.0
+        constant = -scale * of_grad / pixels - by_value * mean if training else 0.0
         for i in range(channel, width, channels):
             factors[0, i], factors[1, i] = by_value, constant
 
 
 @_compiled
-def gradient_by_map(start: int, stop: int, rows: Any, slopes: Any, vectors: Any, factors: Any, result: Any) -> None:
+def gradient_by_map(start: int, stop: int, rows: Any, grads: Any, vectors: Any, factors: Any, result: Any) -> None:
     zero = rows.dtype.type(0)
     scale, shift, by_value, constant = vectors[0], vectors[1], factors[0], factors[1]
     for number in range(start, stop):
-        row, slope, target = rows[number], slopes[number], result[number]
+        row, grad, target = rows[number], grads[number], result[number]
         for i in range(len(row)):
-            passed = zero if row[i] * scale[i] + shift[i] <= zero else slope[i]
+            passed = zero if row[i] * scale[i] + shift[i] <= zero else grad[i]
             target[i] = scale[i] * passed + by_value[i] * row[i] + constant[i]
 
 
 @_compiled
 def norm_relu_gradients(
-    rows: Any, slopes: Any, vectors: Any, training: bool, sums: Any, by_norm: Any, factors: Any, result: Any
+    rows: Any, grads: Any, vectors: Any, training: bool, sums: Any, by_norm: Any, factors: Any, result: Any
 ) -> None:
-    gradient_sums(0, len(rows), rows, slopes, vectors, sums[0])
+    gradient_sums(0, len(rows), rows, grads, vectors, sums[0])
     gradient_vectors(sums, vectors, rows.size // by_norm.shape[1], training, by_norm, factors)
-    gradient_by_map(0, len(rows), rows, slopes, vectors, factors, result)
+    gradient_by_map(0, len(rows), rows, grads, vectors, factors, result)
 
 
 @_compiled
-def depthwise_sums(start: int, stop: int, images: Any, slopes: Any, size: int, channels: int, sums: Any) -> None:
+def depthwise_sums(start: int, stop: int, images: Any, grads: Any, size: int, channels: int, sums: Any) -> None:
     """Sums of gradient * shifted input over images and rows, for every place in the kernel (size**2, W C).
 
     Four images at a time, so that a sum is read and written once for them.
@@ -223,9 +223,9 @@ def depthwise_sums(start: int, stop: int, images: Any, slopes: Any, size: int, c
                     _copy(images[image + i, source], padded[i, edge * channels :])
             for down in range(max(0, source + edge - height + 1), min(size, source + edge + 1)):
                 row = source + edge - down
-                first, second = slopes[image, row], slopes[image + 1, row] if image + 1 < stop else zeros
-                third = slopes[image + 2, row] if image + 2 < stop else zeros
-                fourth = slopes[image + 3, row] if image + 3 < stop else zeros
+                first, second = grads[image, row], grads[image + 1, row] if image + 1 < stop else zeros
+                third = grads[image + 2, row] if image + 2 < stop else zeros
+                fourth = grads[image + 3, row] if image + 3 < stop else zeros
                 for right in range(size):
                     begin = right * channels
                     _add_products(
@@ -270,12 +270,12 @@ def max_pool(start: int, stop: int, images: Any, channels: int, values: Any, pla
 
 @_compiled
 def max_pool_gradients(
-    start: int, stop: int, images: Any, slopes: Any, places: Any, channels: int, weight: Any, adds: bool, result: Any,
+    start: int, stop: int, images: Any, grads: Any, places: Any, channels: int, weight: Any, adds: bool, result: Any,
     sums: Any,
 ) -> None:  # fmt: skip
     """The gradient of each window goes to its maximum; with it, the inner product of these sums and the input."""
     _, height, width = images.shape
-    slope = np.zeros(width + 2 * channels, images.dtype)
+    grad = np.zeros(width + 2 * channels, images.dtype)
     place = np.full(width + 2 * channels, np.uint8(255), np.uint8)
     total, products = np.empty(width, images.dtype), np.empty(width, images.dtype)
     for image in range(start, stop):
@@ -286,12 +286,12 @@ def max_pool_gradients(
                 window = number + 1 - down
                 if window < 0 or window >= height:
                     continue
-                _copy(slopes[image, window], slope[channels:])
+                _copy(grads[image, window], grad[channels:])
                 _copy(places[image, window], place[channels:])
                 for right in range(3):
                     first = (2 - right) * channels
-                    its_slope, its_place = slope[first : first + width], place[first : first + width]
-                    _add_where(total, its_slope, its_place, np.uint8(3 * down + right))
+                    its_grad, its_place = grad[first : first + width], place[first : first + width]
+                    _add_where(total, its_grad, its_place, np.uint8(3 * down + right))
             source = images[image, number]
             for i in range(width):
                 products[i] += total[i] * source[i]
@@ -337,7 +337,7 @@ def window_sums(
 
 @_compiled
 def scaling_gradients(
-    start: int, stop: int, images: Any, slopes: Any, factors: Any, adds: bool, result: Any, by_factor: Any
+    start: int, stop: int, images: Any, grads: Any, factors: Any, adds: bool, result: Any, by_factor: Any
 ) -> None:
     _, height, width = images.shape
     channels = factors.shape[1]
@@ -347,15 +347,15 @@ def scaling_gradients(
         for first in range(0, width, channels):
             _copy(factors[image], factor[first : first + channels])
         for number in range(height):
-            row, slope, target = images[image, number], slopes[image, number], result[image, number]
+            row, grad, target = images[image, number], grads[image, number], result[image, number]
             if adds:
                 for i in range(width):
-                    products[i] += slope[i] * row[i]
-                    target[i] += factor[i] * slope[i]
+                    products[i] += grad[i] * row[i]
+                    target[i] += factor[i] * grad[i]
             else:
                 for i in range(width):
-                    products[i] += slope[i] * row[i]
-                    target[i] = factor[i] * slope[i]
+                    products[i] += grad[i] * row[i]
+                    target[i] = factor[i] * grad[i]
         for first in range(0, width, channels):
             for i in range(channels):
                 by_factor[image, i] += products[first + i]

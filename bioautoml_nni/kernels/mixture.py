@@ -16,7 +16,7 @@ Arrangement = Callable[[Tensor], Tensor]
 
 
 class GradientAccumulator:
-    """The gradient by a feature map, which terms add to.
+    """The gradient w.r.t. a feature map, which terms add to.
 
     Args:
         wanted: whether anybody needs it.
@@ -64,10 +64,10 @@ class Term:
         raise NotImplementedError
 
     def gradients(
-        self, slope: GradientAccumulator, gradient: Tensor, features: Tensor, parameters: Sequence[Tensor],
+        self, accumulated: GradientAccumulator, gradient: Tensor, features: Tensor, parameters: Sequence[Tensor],
         kept: Sequence[Tensor | None], wanted: Sequence[bool],
     ) -> Sequence[Tensor | None]:  # fmt: skip
-        """Add the gradient by the features to `slope`, and return those by the parameters that are wanted.
+        """Add the gradient w.r.t. the features to `accumulated`, and return those of the wanted parameters.
 
         Args:
             kept: the tensors that `add` returned.
@@ -80,8 +80,8 @@ class LinearTerm(Term):
 
     Args:
         value: features -> (map(features), what the gradients need or None).
-        back: (slope or None, gradient, features, what `value` said, weight) -> (slope + weight * gradient by the
-            features, gradient by the weight); `slope` is written into.
+        back: (accumulated or None, gradient, features, what `value` said, weight) -> (accumulated + weight * gradient
+            w.r.t. the features, gradient w.r.t. the weight); `accumulated` is written into.
         weight: what can be broadcast to (N, C, 1, 1).
     """
 
@@ -101,11 +101,11 @@ class LinearTerm(Term):
         return value * weight if total is None else total.addcmul_(value, weight), (extra,)
 
     def gradients(
-        self, slope: GradientAccumulator, gradient: Tensor, features: Tensor, parameters: Sequence[Tensor],
+        self, accumulated: GradientAccumulator, gradient: Tensor, features: Tensor, parameters: Sequence[Tensor],
         kept: Sequence[Tensor | None], wanted: Sequence[bool],
     ) -> Sequence[Tensor | None]:  # fmt: skip
         (weight,), (extra,) = parameters, kept
-        slope.first, by_weight = self.back(slope.first, gradient, features, extra, weight)
+        accumulated.first, by_weight = self.back(accumulated.first, gradient, features, extra, weight)
         return [by_weight.to(weight.dtype) if wanted[0] else None]
 
 
@@ -222,13 +222,13 @@ class _Terms(torch.autograd.Function):
         features, *rest = ctx.saved_tensors
         count = sum(len(term.parameters) for term in ctx.terms)
         parameters, saved = rest[:count], rest[count:]
-        slope = GradientAccumulator(ctx.needs_input_grad[1])
+        accumulated = GradientAccumulator(ctx.needs_input_grad[1])
         by_parameters: list[Tensor | None] = []
         each = _each(ctx.terms, parameters, ctx.needs_input_grad[3:])
         for (term, own, wanted), number in zip(each, ctx.kept, strict=True):
             kept, saved = saved[:number], saved[number:]
-            by_parameters += term.gradients(slope, gradient, features, own, kept, wanted)
-        return gradient if ctx.adds else None, slope.total(), None, *by_parameters
+            by_parameters += term.gradients(accumulated, gradient, features, own, kept, wanted)
+        return gradient if ctx.adds else None, accumulated.total(), None, *by_parameters
 
 
 def _each(
@@ -246,14 +246,14 @@ def _itself(features: Tensor) -> tuple[Tensor, None]:
 
 
 def _scaling_gradients(
-    slope: Tensor | None, gradient: Tensor, features: Tensor, _: Tensor | None, factor: Tensor
+    accumulated: Tensor | None, gradient: Tensor, features: Tensor, _: Tensor | None, factor: Tensor
 ) -> tuple[Tensor, Tensor]:
     if passes.usable(features) and factor.dtype == features.dtype:
-        slope, by_channel = passes.scaling_gradients(slope, passes.arranged(gradient), features, factor)
-        return slope, by_channel.sum_to_size(factor.shape)
+        accumulated, by_channel = passes.scaling_gradients(accumulated, passes.arranged(gradient), features, factor)
+        return accumulated, by_channel.sum_to_size(factor.shape)
     by_factor = product_sum(gradient, features, factor.shape)
     factor = factor.to(features.dtype)
-    return gradient * factor if slope is None else slope.addcmul_(gradient, factor), by_factor
+    return gradient * factor if accumulated is None else accumulated.addcmul_(gradient, factor), by_factor
 
 
 def product_sum(first: Tensor, second: Tensor, shape: tuple[int, ...] = ()) -> Tensor:

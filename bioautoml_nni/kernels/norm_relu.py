@@ -70,7 +70,7 @@ class NormReLU(Term):
         return result.clone() if total is None else total.add_(result), kept  # what is kept must not be written into
 
     def gradients(
-        self, slope: GradientAccumulator, gradient: Tensor, features: Tensor, parameters: Sequence[Tensor],
+        self, accumulated: GradientAccumulator, gradient: Tensor, features: Tensor, parameters: Sequence[Tensor],
         kept: Sequence[Tensor | None], wanted: Sequence[bool],
     ) -> Sequence[Tensor | None]:  # fmt: skip
         weight, gamma, beta, *kernels = parameters
@@ -88,10 +88,10 @@ class NormReLU(Term):
                 by_kernel[index] = _as(convolution.by_kernel(inner, maps[index], kernel), kernels[index])
             if index:
                 inner = convolution.by_features(inner, maps[index], kernel)
-            elif slope.wanted:
-                convolution.add_by_features(slope, inner, features, kernel)
+            elif accumulated.wanted:
+                convolution.add_by_features(accumulated, inner, features, kernel)
         if not kernels:
-            slope.add(inner)
+            accumulated.add(inner)
         return by_weight, *by_affine, *by_kernel
 
     def _gradients_by_torch(

@@ -103,7 +103,7 @@ def norm_relu(
 def norm_relu_gradients(
     gradient: Tensor, features: Tensor, vectors: np.ndarray, training: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of ReLU(batch norm) by the map, and by weight * gamma and weight * beta (C,).
+    """Return the gradients of ReLU(batch norm) w.r.t. the map, weight * gamma and weight * beta (C,).
 
     Args:
         gradient: by the result, `arranged`.
@@ -112,16 +112,16 @@ def norm_relu_gradients(
     """
     result = torch.empty_like(features)
     rows, channels = _rows(features), features.shape[1]
-    slopes, target = _flat(gradient).reshape(rows.shape), _flat(result).reshape(rows.shape)
+    grads, target = _flat(gradient).reshape(rows.shape), _flat(result).reshape(rows.shape)
     parts = _parts(rows)
     sums = np.zeros((len(parts), 2, rows.shape[1]))
     by_norm, factors = np.empty((2, channels), rows.dtype), np.empty((2, rows.shape[1]), rows.dtype)
     if len(parts) == 1:
-        loops.norm_relu_gradients(rows, slopes, vectors, training, sums, by_norm, factors, target)
+        loops.norm_relu_gradients(rows, grads, vectors, training, sums, by_norm, factors, target)
     else:
-        _in_parallel(loops.gradient_sums, parts, rows, slopes, vectors, sums=sums)
+        _in_parallel(loops.gradient_sums, parts, rows, grads, vectors, sums=sums)
         loops.gradient_vectors(sums, vectors, rows.size // channels, training, by_norm, factors)
-        _in_parallel(loops.gradient_by_map, parts, rows, slopes, vectors, factors, target)
+        _in_parallel(loops.gradient_by_map, parts, rows, grads, vectors, factors, target)
     by_gamma, by_beta = torch.from_numpy(by_norm).unbind()
     return result, by_gamma, by_beta
 
@@ -135,10 +135,10 @@ def depthwise_gradient(features: Tensor, gradient: Tensor, size: int) -> Tensor:
         features: the convolution's input.
         gradient: by its output, `arranged`.
     """
-    images, slopes, channels = _images(features), _images(gradient), features.shape[1]
+    images, grads, channels = _images(features), _images(gradient), features.shape[1]
     parts = _parts(images)
     sums = np.zeros((len(parts), size * size, images.shape[2]), images.dtype)
-    _in_parallel(loops.depthwise_sums, parts, images, slopes, size, channels, sums=sums)
+    _in_parallel(loops.depthwise_sums, parts, images, grads, size, channels, sums=sums)
     by_kernel = sums.sum(0).reshape(size, size, -1, channels).sum(2)
     return torch.from_numpy(np.ascontiguousarray(by_kernel.transpose(2, 0, 1))[:, None])
 
@@ -152,20 +152,28 @@ def max_pool(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def max_pool_gradients(
-    slope: Tensor | None, gradient: Tensor, where: Tensor, features: Tensor, weight: Tensor
+    accumulated: Tensor | None, gradient: Tensor, where: Tensor, features: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return weight times the gradient of `max_pool` by its input, and the inner product <gradient, max_pool>.
 
     Args:
-        slope: what the first result is added to, in place where it is `arranged`.
+        accumulated: what the first result is added to, in place where it is `arranged`.
         gradient: by the pooled map, `arranged`.
         weight: a scalar.
     """
-    result = torch.empty_like(features) if slope is None else arranged(slope)
+    result = torch.empty_like(features) if accumulated is None else arranged(accumulated)
     images, channels = _images(features), features.shape[1]
     parts = _parts(images)
     sums = np.zeros((len(parts), 1))
-    maps = (images, _images(gradient), _images(where), channels, _flat(weight), slope is not None, _images(result))
+    maps = (
+        images,
+        _images(gradient),
+        _images(where),
+        channels,
+        _flat(weight),
+        accumulated is not None,
+        _images(result),
+    )
     _in_parallel(loops.max_pool_gradients, parts, *maps, sums=sums)
     return result, torch.from_numpy(sums).sum()
 
@@ -182,40 +190,40 @@ def average_pool(features: Tensor) -> Tensor:
 
 
 def average_pool_gradients(
-    slope: Tensor | None, gradient: Tensor, features: Tensor, weight: Tensor
+    accumulated: Tensor | None, gradient: Tensor, features: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return weight times the gradient of `average_pool` by its input, and <gradient, average_pool>.
 
     Args:
-        slope: what the first result is added to, in place where it is `arranged`.
+        accumulated: what the first result is added to, in place where it is `arranged`.
         gradient: by the pooled map, `arranged`.
         weight: a scalar.
     """
-    result, images = torch.empty_like(features) if slope is None else arranged(slope), _images(features)
+    result, images = torch.empty_like(features) if accumulated is None else arranged(accumulated), _images(features)
     shares, (by_row, by_column) = _window_shares(*features.shape[1:], images.dtype)
     parts = _parts(images)
     sums = np.zeros((len(parts), 1))
     after = (by_row * _flat(weight), by_column)
-    maps = (_images(gradient), features.shape[1], *shares, *after, images, slope is not None, _images(result))
+    maps = (_images(gradient), features.shape[1], *shares, *after, images, accumulated is not None, _images(result))
     _in_parallel(loops.window_sums, parts, *maps, sums=sums)
     return result, torch.from_numpy(sums).sum()
 
 
 def scaling_gradients(
-    slope: Tensor | None, gradient: Tensor, features: Tensor, factor: Tensor
+    accumulated: Tensor | None, gradient: Tensor, features: Tensor, factor: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of features * factor by the features, and by the factor of every channel (N, C, 1, 1).
+    """Return the gradients of features * factor w.r.t. the features, and the factor of every channel (N, C, 1, 1).
 
     Args:
-        slope: what the first result is added to, in place where it is `arranged`.
+        accumulated: what the first result is added to, in place where it is `arranged`.
         gradient: by the product, `arranged`.
         factor: what can be broadcast to (N, C, 1, 1).
     """
-    result = torch.empty_like(features) if slope is None else arranged(slope)
+    result = torch.empty_like(features) if accumulated is None else arranged(accumulated)
     count, channels = features.shape[:2]
     factors = np.broadcast_to(factor.detach().numpy(), (count, channels, 1, 1)).reshape(count, channels)
     by_factor, images = np.zeros((count, channels), factors.dtype), _images(features)
-    maps = (images, _images(gradient), factors, slope is not None, _images(result), by_factor)
+    maps = (images, _images(gradient), factors, accumulated is not None, _images(result), by_factor)
     _in_parallel(loops.scaling_gradients, _parts(images), *maps)
     return result, torch.from_numpy(by_factor).view(count, channels, 1, 1)
 

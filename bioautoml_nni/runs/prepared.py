@@ -39,7 +39,7 @@ from .trunk_features import trunk_features
 NORMALISATION_REVISION = 2
 """From 2 on, a pretrained timm network sees images as it was trained; runs prepared before keep what they learned."""
 
-UNLEARNED = -1
+NO_CLASS = -1
 """Target of specimens whose label is not a class."""
 
 
@@ -83,7 +83,7 @@ class PreparedData:
         preprocessor = MetadataPreprocessor.from_dict(state["metadata"])
         image_root = moved(place(state["image_root"]), run.first_root, run.experiment.data.root)
         index = {name: position for position, name in enumerate(state["classes"])}
-        targets = table[LABEL].map(index).fillna(UNLEARNED).to_numpy(dtype=np.int64)
+        targets = table[LABEL].map(index).fillna(NO_CLASS).to_numpy(dtype=np.int64)
         image = {**state["image"], **_own_normalisation(run, state["image"])}
         return cls(
             run, table, part, state["classes"], state["rank"], image, image_root, state["brand"], preprocessor,

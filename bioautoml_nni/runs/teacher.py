@@ -148,7 +148,7 @@ def teacher_experiment(run: RunDirectory, teacher: str, key: str) -> Experiment:
     if changes:
         raise RunDirectoryError(
             f"{teacher}: has changed since its network was trained ({'; '.join(changes[:4])}); remove {folder} to "
-            "train it anew, or undo the change."
+            "train it again, or undo the change."
         )
     return begun
 

@@ -64,7 +64,7 @@ def train(
         callbacks: of this training, beside those that every one has.
 
     Raises:
-        KeyboardInterrupt: if the user stops it; the newest whole epoch is kept.
+        KeyboardInterrupt: if the user stops it; the last completed epoch is kept.
         DataError: if a group has more processes than a batch or the validation split can be shared by.
     """
     settings, group = run.experiment.training, current_group()
@@ -85,7 +85,7 @@ def train(
     trainer = _trainer(settings, epochs, [*own, *callbacks], folder, devices)
     resume = _checkpoint(checkpoint, group)
     if resume and (epochs is None or refit):
-        console.print(f"{task}: continues after the newest whole epoch.")
+        console.print(f"{task}: resumes from the last completed epoch.")
     with interruptible(lambda: trainer.interrupted):
         trainer.fit(module, batches, validation, ckpt_path=str(resume) if resume else None, weights_only=True)
     if group is not None:

@@ -37,7 +37,7 @@ SLACK = 1.25
 
 
 def retrain(run: RunDirectory, console: Console) -> None:
-    """Write retrain/model.pt and retrain/network.json; resumes from the newest whole epoch.
+    """Write retrain/model.pt and retrain/network.json; resumes from the last completed epoch.
 
     In a group every process trains, and what is written is written by the first.
     """

@@ -46,7 +46,7 @@ MAX_SCORED = 5000
 
 
 def search(run: RunDirectory, console: Console) -> None:
-    """Write search/ with the final architecture weights and the supernet; resumes from the newest whole epoch."""
+    """Write search/ with the final architecture weights and the supernet; resumes from the last completed epoch."""
     data = PreparedData.load(run).as_searched()
     experiment = run.experiment
     keep_freed_memory()
@@ -95,7 +95,7 @@ def _launch_group(run: RunDirectory, processes: int) -> None:
 
 
 def _one_shot(run: RunDirectory, data: PreparedData, console: Console) -> Any:
-    """Search; a loss that is not finite goes back to the newest whole epoch, with half the learning rate."""
+    """Search; a loss that is not finite goes back to the last completed epoch, with half the learning rate."""
     outcome = run.work_folder("search") / "outcome.json"
     factor = run.outcome().rate_factor
     lowest = 0.5**run.experiment.search.max_restarts
@@ -108,7 +108,7 @@ def _one_shot(run: RunDirectory, data: PreparedData, console: Console) -> Any:
             factor /= 2
             if is_rank_zero():  # a killed search continues with it too
                 SearchOutcome(stopped=None, rate_factor=factor).write(outcome)
-            console.print(f"[yellow]search: {error}; back to the newest whole epoch with half the learning rate.")
+            console.print(f"[yellow]search: {error}; back to the last completed epoch with half the learning rate.")
     outcome.unlink(missing_ok=True)
     raise DataError(
         f"search: the loss was not finite in {run.experiment.search.max_restarts + 1} attempts; lower "
@@ -117,7 +117,7 @@ def _one_shot(run: RunDirectory, data: PreparedData, console: Console) -> Any:
 
 
 def _attempt(run: RunDirectory, data: PreparedData, console: Console, rate_factor: float) -> Any:
-    """Search from the first weights, which the seed decides, or from the newest whole epoch."""
+    """Search from the first weights, which the seed decides, or from the last completed epoch."""
     seed_everything(derive_seed(run.experiment.seed, "search"))
     space = data.search_space()
     parts = search_parts(run, data, console, rate_factor)
@@ -172,7 +172,7 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
     evaluator = Lightning(module, trainer, train_dataloaders=train, val_dataloaders=validation)
     resume = checkpoint_to_resume(checkpoint.last)
     if resume:
-        console.print("search: continues after the newest whole epoch.")
+        console.print("search: resumes from the last completed epoch.")
     own = folder / ("nni" if is_rank_zero() else f"nni-{os.environ['RANK']}")
     return SearchParts(evaluator, strategy, own, resume)
 

@@ -332,7 +332,7 @@ class EndsAtOnce(pl.Callback):
     """Lets SIGTERM, which torchrun sends when another process has failed, end this process.
 
     Lightning's own handler broadcasts the signal to all processes first, and waits for those that are gone.
-    Nothing is lost: the newest whole epoch is on the disk.
+    Nothing is lost: the last completed epoch is on the disk.
     """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -42,7 +42,7 @@ class RunDirectoryError(BioAutoMLError):
 
 
 class DivergenceError(BioAutoMLError):
-    """A loss that is not finite; the search goes back to its newest whole epoch with a lower rate."""
+    """A loss that is not finite; the search goes back to its last completed epoch with a lower rate."""
 
 
 class ArchitectureError(BioAutoMLError):

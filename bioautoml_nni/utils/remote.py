@@ -1,8 +1,8 @@
 """Places elsewhere: a path that is a URL, of any kind that fsspec reads (s3, gs, http, ssh, ...).
 
 A `RemotePath` answers what a path of this machine does (`/`, `is_file`, `glob`, `stat`), but asks the host. Whoever
-opens it gets a copy in the user's cache, which is fetched anew when the file there has changed. Images are read without
-copies, see `data.remote_images`. Credentials stand where the protocol's own package looks for them.
+opens it gets a copy in the user's cache, which is fetched again when the file there has changed. Images are read
+without copies, see `data.remote_images`. Credentials stand where the protocol's own package looks for them.
 """
 
 from __future__ import annotations

@@ -69,11 +69,11 @@ def unrolled_gradient(
     directions: Sequence[Tensor],
     epsilon: Positive = 0.01,
 ) -> tuple[list[Tensor], Tensor]:
-    """Return the gradient of L_val(w - rate * (dL_train/dw + direction), alpha) by alpha, and that loss.
+    """Return the gradient of L_val(w - rate * (dL_train/dw + direction), alpha) w.r.t. alpha, and that loss.
 
     With w' the weights after the look-ahead step, the chain rule gives dL_val(w')/dalpha minus rate times the mixed
     second derivative of L_train along dL_val/dw'. The latter is (g(w + r d) - g(w - r d)) / (2 r) with g the gradient
-    of L_train by alpha, d = rate * dL_val/dw' and r = epsilon / |d|. Every gradient is the mean over all processes.
+    of L_train w.r.t. alpha, d = rate * dL_val/dw' and r = epsilon / |d|. Every gradient is the mean over all processes.
 
     Args:
         train_loss, validation_loss: recomputed from the present values of the parameters.
@@ -96,8 +96,8 @@ def unrolled_gradient(
         return whole
 
     try:
-        slopes = gradients(train_loss(), weights)
-        set_weights([w - r * (g + d) for w, r, g, d in zip(backup, rates, slopes, directions, strict=True)])
+        grads = gradients(train_loss(), weights)
+        set_weights([w - r * (g + d) for w, r, g, d in zip(backup, rates, grads, directions, strict=True)])
         value = validation_loss()
         both = gradients(value, [*alphas, *weights])
         by_alpha, by_weight = both[: len(alphas)], both[len(alphas) :]

@@ -127,7 +127,7 @@ def test_a_worker_that_the_system_kills_ends_the_run_with_one_sentence(tmp_path)
     assert 1 <= epochs < 8
     again = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert again.returncode == 0, again.stderr
-    assert "search: continues after the newest whole epoch" in again.stdout
+    assert "search: resumes from the last completed epoch" in again.stdout
 
 
 def children(pid: int) -> list[int]:

@@ -43,11 +43,11 @@ def test_value_and_gradients_equal_those_of_torch(name, layout):
     torch.testing.assert_close(ours(plain, kernel.detach()), expected)
     torch.testing.assert_close(ours.by_kernel(gradient, plain, kernel.detach()), by_kernel)
     torch.testing.assert_close(ours.by_features(gradient, plain, kernel.detach()), by_features)
-    slope = GradientAccumulator(wanted=True)
+    accumulated = GradientAccumulator(wanted=True)
     for _ in range(2):
-        ours.add_by_features(slope, gradient, plain, kernel.detach())
-    slope.add(plain.clone())
-    torch.testing.assert_close(slope.total(), 2 * by_features + plain)
+        ours.add_by_features(accumulated, gradient, plain, kernel.detach())
+    accumulated.add(plain.clone())
+    torch.testing.assert_close(accumulated.total(), 2 * by_features + plain)
 
 
 def test_forms_are_chosen_by_what_the_module_declares():
@@ -56,13 +56,13 @@ def test_forms_are_chosen_by_what_the_module_declares():
     assert [name for name, own in chosen.items() if own.is_depthwise] == ["depth-wise 3x3", "depth-wise 5x5"]
 
 
-def test_an_empty_slope_has_no_total():
-    slope = GradientAccumulator(wanted=False)
-    assert slope.total() is None and slope.first is None
-    slope.first = torch.ones(1)
-    slope.add(torch.ones(1))
-    slope.first = slope.first * 2
-    assert float(slope.total()) == 3
+def test_an_empty_accumulator_has_no_total():
+    accumulated = GradientAccumulator(wanted=False)
+    assert accumulated.total() is None and accumulated.first is None
+    accumulated.first = torch.ones(1)
+    accumulated.add(torch.ones(1))
+    accumulated.first = accumulated.first * 2
+    assert float(accumulated.total()) == 3
 
 
 def test_channels_of_several_maps_are_mixed_as_if_they_were_concatenated():

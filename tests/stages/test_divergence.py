@@ -1,4 +1,4 @@
-"""A search whose loss is not finite goes back to its newest whole epoch, with a lower rate."""
+"""A search whose loss is not finite goes back to its last completed epoch, with a lower rate."""
 
 from __future__ import annotations
 

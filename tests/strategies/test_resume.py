@@ -35,7 +35,7 @@ def killed(tmp_path_factory):
 @pytest.mark.parametrize("number", range(len(PARTS)), ids=["-".join(map(str, parts.values())) for parts in PARTS])
 def test_resuming_is_exact(number, killed, tmp_path):
     checkpoint = torch.load(killed(number), weights_only=True)
-    assert checkpoint["epoch"] == 1, "the newest whole epoch is the second"
+    assert checkpoint["epoch"] == 1, "the last completed epoch is the second"
     folders = [tmp_path / name for name in ("whole", "again")]
     for folder in folders:
         folder.mkdir()

@@ -43,8 +43,8 @@ def test_the_unrolled_gradient_is_that_of_autograd_through_one_sgd_step(seed):
         hidden = torch.tanh(data[part] @ first) * torch.softmax(a, 0)
         return ((hidden @ second - targets[part]) ** 2).mean()
 
-    slopes = torch.autograd.grad(loss(0, w1, w2), [w1, w2], create_graph=True)
-    ahead = [w - r * (g + d) for w, r, g, d in zip((w1, w2), rates, slopes, directions, strict=True)]
+    grads = torch.autograd.grad(loss(0, w1, w2), [w1, w2], create_graph=True)
+    ahead = [w - r * (g + d) for w, r, g, d in zip((w1, w2), rates, grads, directions, strict=True)]
     exact = torch.autograd.grad(loss(1, *ahead), a)[0]
     found, _ = unrolled_gradient(
         lambda: loss(0, w1, w2), lambda: loss(1, w1, w2), [w1, w2], [a], rates, directions, epsilon=1e-3

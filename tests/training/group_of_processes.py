@@ -36,7 +36,7 @@ from bioautoml_nni.training.inference import Inference
 from bioautoml_nni.training.retraining import RetrainModule
 from bioautoml_nni.utils.errors import DataError
 
-for package in ("gcsfs", "s3fs"):  # Lightning imports them to save a checkpoint, in each process anew if not here
+for package in ("gcsfs", "s3fs"):  # Lightning imports them to save a checkpoint, in each process again if not here
     with suppress(ImportError):
         importlib.import_module(package)
 

@@ -107,7 +107,7 @@ def test_a_training_that_failed_and_was_killed_ends_like_one_that_was_not(scenar
     assert "Traceback" not in said(folder / "killed")
     assert codes(folder / "whole") == [0], said(folder / "whole")
     assert "retrain: in 2 processes on 1 machine" in said(folder / "whole")
-    assert said(folder / "whole").count("continues after the newest whole epoch") == 1
+    assert said(folder / "whole").count("resumes from the last completed epoch") == 1
     for name in ("history.jsonl", "network.json", "refit/history.jsonl"):
         assert (folder / "run/retrain" / name).read_bytes() == (whole / name).read_bytes(), name
     own, others = (np.load(place / "validation_logits.npy") for place in (folder / "run/retrain", whole))
