@@ -55,12 +55,12 @@ def _average(features: Tensor, stride: int) -> tuple[Tensor, None]:
 
 
 def _average_gradients(
-    slope: Tensor | None, gradient: Tensor, features: Tensor, _: None, weight: Tensor, stride: int
+    accumulated: Tensor | None, gradient: Tensor, features: Tensor, _: None, weight: Tensor, stride: int
 ) -> tuple[Tensor, Tensor]:
     if stride == 1 and usable(features):
-        return average_pool_gradients(slope, arranged(gradient), features, weight)
+        return average_pool_gradients(accumulated, arranged(gradient), features, weight)
     back = aten.avg_pool2d_backward(gradient, features, [3], [stride], [1], False, False, None)
-    return _weighted(slope, back, features, weight)
+    return _weighted(accumulated, back, features, weight)
 
 
 def _maximum(features: Tensor, stride: int) -> tuple[Tensor, Tensor]:
@@ -73,20 +73,20 @@ def _maximum(features: Tensor, stride: int) -> tuple[Tensor, Tensor]:
 
 
 def _maximum_gradients(
-    slope: Tensor | None, gradient: Tensor, features: Tensor, where: Tensor, weight: Tensor, stride: int
+    accumulated: Tensor | None, gradient: Tensor, features: Tensor, where: Tensor, weight: Tensor, stride: int
 ) -> tuple[Tensor, Tensor]:
     if stride == 1 and usable(features):
-        return max_pool_gradients(slope, arranged(gradient), where, features, weight)
+        return max_pool_gradients(accumulated, arranged(gradient), where, features, weight)
     places = where.to(torch.int64)
     back = aten.max_pool2d_with_indices_backward(gradient, features, [3], [stride], [1], [1], False, places)
-    return _weighted(slope, back, features, weight)
+    return _weighted(accumulated, back, features, weight)
 
 
-def _weighted(slope: Tensor | None, back: Tensor, features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return slope + weight * back and <back, features>."""
+def _weighted(accumulated: Tensor | None, back: Tensor, features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return accumulated + weight * back and <back, features>."""
     by_weight = product_sum(back, features)
     weight = weight.to(back.dtype)
-    return back.mul_(weight) if slope is None else slope.addcmul_(back, weight), by_weight
+    return back.mul_(weight) if accumulated is None else accumulated.addcmul_(back, weight), by_weight
 
 
 _AVERAGE, _MAXIMUM = (
