@@ -20,12 +20,13 @@ from bioautoml_nni.search_spaces.candidates import (
 )
 
 CASES = {
-    "station": ("majority", "fine_tuned", "searched", "searched_fine_tuned"),
+    "station": ("majority", "searched", "searched_fine_tuned"),
     "trap": ("majority", "probe", "searched", "ensemble_student"),
+    "pi": ("majority", "fine_tuned"),
 }
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=["station", "trap", pytest.param("pi", marks=pytest.mark.nightly)])
 def tried(request, tmp_path_factory):
     """A finished portfolio for a device: the device, its folder, its table, and what it said."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -35,6 +36,7 @@ def tried(request, tmp_path_factory):
         patch.setattr("bioautoml_nni.search_spaces.candidates.SIZE", 64)
         patch.setattr(FineTunedCandidate, "epochs", 1)
         patch.setattr(TrunkCandidate, "search_epochs", 1)
+        patch.setattr(TunedTrunkCandidate, "search_epochs", 1)
         patch.setattr(TunedTrunkCandidate, "training_epochs", 1)
         patch.setattr(StudentCandidate, "training_epochs", 2)
         only(patch, *CASES[request.param])
