@@ -121,13 +121,14 @@ def as_annotated(kind: str, name: Any, arguments: Mapping[str, Any]) -> dict[str
             model = create_model("Argument", __config__=config, value=(known, ...))
         except TypeError:
             continue
-        for given in (value, [value]):  # a single text where a list is wanted, as --set has it
+        # Of a source, a single text where a list is wanted is one of the list, as for keys of `data` itself.
+        single = kind == "sources" and isinstance(value, (str, int, float)) and not isinstance(value, bool)
+        for given in (value, [value]) if single else (value,):
             try:
                 result[key] = _settled(given, model(value=given).value)  # type: ignore[attr-defined]
                 break
             except (ValidationError, TypeError):
-                if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-                    break
+                continue
     for key, part_kind in plugin.attribute("parts", {}).items():
         part = result.get(key)
         if isinstance(part, Mapping) and "name" in part:
