@@ -43,12 +43,16 @@ REFUSED = {
 """What our strategies do not search, with the sentence before the first batch."""
 LARGE = [name for name in spaces_of_nni.HUB if name != "hub NasBench201"]
 """Spaces that take seconds each: every day one is searched by one of our strategies, every night by both."""
+MIXED = (
+    "hub NasBench101", "hub ENAS", "hub DARTS", "hub MobileNetV3Space", "hub ShuffleNetSpace, open channels",
+)  # fmt: skip
+"""Those whose candidates are mixed by day; of the others, paths are sampled."""
 HARD = "alternating_darts, gumbel_hard"
 
 
 def nightly(name, strategy):
-    """Whether a large space is left to the other strategy by day; they take turns."""
-    return name in LARGE and strategy != ("alternating_darts", "random_paths")[LARGE.index(name) % 2]
+    """Whether a large space is left to the other strategy by day."""
+    return name in LARGE and (strategy == "random_paths") == (name in MIXED)
 
 
 CELLS = [
