@@ -20,7 +20,7 @@ from bioautoml_nni.search_spaces.candidates import (
 )
 
 CASES = {
-    "station": ("majority", "searched", "searched_fine_tuned"),
+    "station": ("majority", "searched_fine_tuned"),
     "trap": ("majority", "probe", "searched", "ensemble_student"),
     "pi": ("majority", "fine_tuned"),
 }

@@ -163,7 +163,7 @@ def test_a_stage_runs_alone_with_other_settings(finished, tmp_path, capsys):
         "cache.max_gb=0",
         "space.cell_sharing=none",
         "search.precision=bf16-mixed",
-        "search.devices=2",
+        pytest.param("search.devices=2", marks=pytest.mark.nightly),  # by day: test_group.py, test_processes.py
     ],
 )
 def test_variants_of_the_job_run_to_the_end(override, table_root, tmp_path, capsys):
