@@ -23,10 +23,10 @@ from ..utils.atomic import write_json
 from ..utils.errors import DataError
 from ..utils.own_files import read_json
 from ..utils.progress import duration
-from ._base import Candidate
+from ._base import Candidate, Work
 from .attempt import adopt_prepared, scores_of
 from .ensemble import MIN_PROBABILITY
-from .plan import Clock, missing, slowness, work_of
+from .plan import UNLIMITED, Clock, missing, slowness, work_of
 
 CHEAP = ("probe", "metadata_boosting")
 """Candidates that `evaluation.baselines: auto` asks for."""
@@ -109,7 +109,15 @@ def _line(name: str, data: PreparedData, console: Console) -> Line | None:
         note = " ".join(f"{type(error).__name__}: {error}".split())
         console.print(f"[yellow]warning:[/] baseline {name} failed: {escape(note)}", highlight=False, soft_wrap=True)
         return {**line, "failed": True, "note": f"failed: {note}"}
-    return {**line, "test": scores_of(data.targets_of(splits.TEST), logits), "note": ""}
+    note = _too_large(candidate, work, plugin.description)
+    return {**line, "test": scores_of(data.targets_of(splits.TEST), logits), "note": note}
+
+
+def _too_large(candidate: Candidate, work: Work, description: str) -> str:
+    """Return that a baseline is larger than the network was allowed to be, or an empty text."""
+    budget, cost = work.experiment.derivation.budget, candidate.cost(work)
+    excess = budget.excess(round(cost[0]), round(cost[1])) if budget and cost else []
+    return f"{description} Too large for the device: {'; '.join(excess)}." if excess else ""
 
 
 def _affordable(run: RunDirectory) -> float:
@@ -127,7 +135,7 @@ def _test_logits(candidate: Candidate, name: str, data: PreparedData) -> np.ndar
     seed = run.experiment.seed
     if isinstance(method, PredictingMethod):
         return np.log(np.maximum(predicted(data, method, seed)[0].probabilities, MIN_PROBABILITY))
-    settings = {**method.settings(seed), **candidate.settings(work_of(data), 1.0)}
+    settings = {**method.settings(seed), **candidate.settings(work_of(data), 1.0), **UNLIMITED}
     if "probe" in get("search_spaces", settings.get("space", {}).get("name", run.experiment.space.name)).capabilities:
         settings["space.refit"] = run.experiment.retrain.refit  # validation specimens only where the network has them
         settings["retrain.refit"] = False

@@ -206,7 +206,8 @@ def sensible_minutes(seconds: float) -> float:
 
 
 UNLIMITED = dict.fromkeys(("derivation.target", "derivation.max_parameters", "derivation.max_mflops"))
-"""Keys without which a network may be as large as it is: one that only teaches does not go to the device."""
+"""Keys without which a network may be as large as it is: one that only teaches, or that others are compared with, does
+not go to the device."""
 
 
 def plan_settings(candidate: Candidate, work: Work, slot: Slot, teaches: bool = False) -> Mapping[str, Any]:

@@ -24,7 +24,8 @@ def beside(tmp_path_factory):
     """A run with its default baselines, and what it said."""
     folder = tmp_path_factory.mktemp("beside")
     write_table(folder / "data")
-    experiment = write_experiment(folder, folder / "data", **QUICK, evaluation={"examples": 0})
+    limited = {**QUICK, "derivation": {**QUICK["derivation"], "max_mflops": 20}}  # the probe has more
+    experiment = write_experiment(folder, folder / "data", **limited, evaluation={"examples": 0})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(baselines, "CHEAP_SECONDS", 1e6)  # however busy this machine is
         done = here("run", experiment, "--output", folder / "run")
@@ -36,6 +37,8 @@ def test_the_report_tells_of_probe_and_boosting_on_the_same_split(beside):
     folder, _, done = beside
     lines = {line["name"]: line for line in json.loads((folder / FILE).read_text())["lines"]}
     assert set(lines) == {"probe", "metadata_boosting"} and all(line["test"] for line in lines.values())
+    assert lines["probe"]["note"].endswith("Too large for the device: 0.195 GMACs, at most 0.01.")
+    assert not lines["metadata_boosting"]["note"]
     data = PreparedData.load(RunDirectory.open(folder))
     train, test = data.in_training, (data.part == "test").to_numpy()
     encoded = data.metadata
