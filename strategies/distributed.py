@@ -46,23 +46,34 @@ def all_ranks(holds: Tensor) -> bool:
     return bool(holds)
 
 
-class ProcessSampler(Sampler[int]):
-    """Every W-th index of another sampler, beginning with this process's rank; all processes get equally many."""
+class DerivedSampler(Sampler[int]):
+    """What another sampler draws, changed; its generator and its epochs are those of the other one.
 
-    def __init__(self, sampler: Any, rank: int, processes: int) -> None:
+    Args:
+        sampler: the other one.
+    """
+
+    def __init__(self, sampler: Any) -> None:
         self.sampler = sampler
-        self.rank = rank
-        self.processes = processes
 
     @property
     def generator(self) -> torch.Generator | None:
-        """The other sampler's generator, to be seeded alike in all processes."""
+        """The other sampler's generator, which decides this one's order too."""
         return getattr(self.sampler, "generator", None)
 
     def set_epoch(self, epoch: int) -> None:
         """Tell a sampler that wants to know."""
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(epoch)
+
+
+class ProcessSampler(DerivedSampler):
+    """Every W-th index of another sampler, beginning with this process's rank; all processes get equally many."""
+
+    def __init__(self, sampler: Any, rank: int, processes: int) -> None:
+        super().__init__(sampler)
+        self.rank = rank
+        self.processes = processes
 
     def __len__(self) -> int:
         return len(self.sampler) // self.processes

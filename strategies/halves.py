@@ -22,7 +22,7 @@ from torch.utils.data import (
 
 from bioautoml_nni.utils.seeding import derive_seed
 
-from .distributed import loader_like, sampler_of
+from .distributed import DerivedSampler, loader_like, sampler_of
 
 WAYS_OUT = "pass loaders named weights and alpha, or choose alpha_data='shared' or 'validation'"
 """What a user can do whose loader cannot be halved."""
@@ -30,7 +30,7 @@ PATIENCE = 1000
 """Draws that a sampler may make in a row, beyond three rounds, without one of a half."""
 
 
-class PickedSampler(Sampler[int]):
+class PickedSampler(DerivedSampler):
     """Those of some indices whose positions another sampler draws.
 
     Args:
@@ -39,18 +39,8 @@ class PickedSampler(Sampler[int]):
     """
 
     def __init__(self, sampler: Any, indices: Sequence[int]) -> None:
-        self.sampler = sampler
+        super().__init__(sampler)
         self.indices = indices
-
-    @property
-    def generator(self) -> torch.Generator | None:
-        """The other sampler's generator, which decides this one's order too."""
-        return getattr(self.sampler, "generator", None)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Tell a sampler that wants to know."""
-        if hasattr(self.sampler, "set_epoch"):
-            self.sampler.set_epoch(epoch)
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -59,7 +49,7 @@ class PickedSampler(Sampler[int]):
         return (self.indices[position] for position in self.sampler)
 
 
-class HalvedSampler(Sampler[int]):
+class HalvedSampler(DerivedSampler):
     """What another sampler draws of one half of the data, in its order and with its odds.
 
     The other sampler goes round until the half has its number of draws.
@@ -71,21 +61,11 @@ class HalvedSampler(Sampler[int]):
     """
 
     def __init__(self, sampler: Any, half: Collection[int], length: int) -> None:
-        self.sampler = copy.copy(sampler)
+        super().__init__(copy.copy(sampler))
         if isinstance(getattr(self.sampler, "generator", None), torch.Generator):
             self.sampler.generator = torch.Generator()  # of its own, to be seeded in every epoch
         self.half = frozenset(half)
         self.length = length
-
-    @property
-    def generator(self) -> torch.Generator | None:
-        """The other sampler's generator, which decides this one's order too."""
-        return getattr(self.sampler, "generator", None)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Tell a sampler that wants to know."""
-        if hasattr(self.sampler, "set_epoch"):
-            self.sampler.set_epoch(epoch)
 
     def __len__(self) -> int:
         return self.length

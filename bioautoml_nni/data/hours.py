@@ -15,6 +15,7 @@ import pandas as pd
 
 from ..utils.yaml_files import flow
 from .moments import NUMBER, Clock, DateForm, clock_seconds, parse_moment
+from .remark import Answerable
 from .roles import HOUR, plain_name
 from .tables import cell_text
 from .times import SHARE, decide_form, texts_of, time_share
@@ -56,14 +57,17 @@ class HourReport:
         if self.other:
             told = "times (21:30)" if self.other == "clock" else "times without their colon (21:30)"
             return [
-                f"Column {name!r}: {self.count} values such as {self.example} can be hours or {told}, and no value "
-                "says which; they are read as hours. If they are times, write data.hour_form: "
-                f"{flow({name: self.other})}."
+                Answerable(
+                    f"Column {name!r}: {self.count} values such as {self.example} can be hours or {told}, and no value "
+                    "says which; they are read as hours.",
+                    f"If they are times, write data.hour_form: {flow({name: self.other})}.",
+                )
             ]
         if not self.form.clock:
             return []
         told = MEANT[self.form.clock].format(n=self.count, example=self.example, why=self.why)
-        return [f"Column {name!r}: {told}. If they are hours, write data.hour_form: {flow({name: 'decimal'})}."]
+        answer = f"If they are hours, write data.hour_form: {flow({name: 'decimal'})}."
+        return [Answerable(f"Column {name!r}: {told}.", answer)]
 
 
 def is_hour(name: str, column: pd.Series) -> bool:

@@ -17,6 +17,8 @@ Dots = Literal["day_first", "month_first"]
 Serial = Literal["", "excel", "unix", "unix_ms"]
 
 Clock = Literal["", "clock", "compact", "day_part"]
+HourForm = Literal["decimal", "clock", "compact", "day_part"]
+"""What a plain number in a column of times of day means, as a user says it."""
 """What a plain number means in a column of times of day: hours, or else half past nine as 21.30, as 2130, as 0.8958."""
 
 RANGES: Mapping[Serial, tuple[float, float]] = {

@@ -74,6 +74,22 @@ class Rounded(str):
     """A note on numbers that lost digits before they were read."""
 
 
+class Answerable(str):
+    """A note that ends with the line of a table's experiment that answers it.
+
+    Attributes:
+        fact: the note without that line, which other sources have no key for.
+    """
+
+    fact: str
+
+    def __new__(cls, fact: str, answer: str) -> Answerable:
+        """Join the two."""
+        note = super().__new__(cls, f"{fact} {answer}")
+        note.fact = fact
+        return note
+
+
 def of_kind(notes: Sequence[str], *kinds: type[str]) -> list[str]:
     """Return the notes of a source that are of one of these kinds; a note that is a plain text is of none."""
     return [note for note in notes if isinstance(note, kinds)]

@@ -225,8 +225,9 @@ def _nearly_numbers(values: pd.Series) -> str:
 
 def _numeric_role(name: str, values: pd.Series, notation: str) -> tuple[Role, str]:
     name = plain_name(name)
-    if (axis := notation.partition("_")[0]) in ("latitude", "longitude"):
-        return axis, "its values are degrees with a hemisphere"  # type: ignore[return-value]
+    axes: tuple[Role, Role] = ("latitude", "longitude")
+    if axis := next((axis for axis in axes if notation.startswith(axis)), None):
+        return axis, "its values are degrees with a hemisphere"
     if DATE.search(name) and (serial := decide_form(values).form.serial):
         return "date", f"its name, and its values count {COUNTED[serial]}"
     if DATE.search(name) and values.map(_is_compact_day).all():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -14,12 +13,12 @@ from .coordinates import DECIMAL, Axis, parse_angle
 from .hours import decide_hours
 from .manifest import Role, Unread
 from .numerals import NumberReport, decide_numbers, gap_words, parse_numbers
+from .remark import Answerable
 from .roles import HOUR, LATITUDE, LONGITUDE, plain_name
 from .tables import cell_text
 from .times import SHARE, FormReport, decide_form
 
 NUMBERS: tuple[Role, ...] = ("numeric", "size", "fraction", "latitude", "longitude")
-ANSWER = re.compile(r" If [^.]*, write data\.(?:hour_form|date_order): \{.*\}\.$")
 TEXTS: tuple[Role, ...] = ("categorical", "text", "group", "taxonomy", "date", "hour")
 
 
@@ -42,7 +41,7 @@ class Typed:
     @property
     def facts(self) -> list[str]:
         """The notes without the lines that answer them, which only tables of one's own have keys for."""
-        return [ANSWER.sub("", note) for note in self.notes]
+        return [note.fact if isinstance(note, Answerable) else note for note in self.notes]
 
 
 def with_types(
@@ -195,20 +194,15 @@ def _dates(name: str, report: FormReport, result: Typed) -> None:
         return
     if not report.ambiguous:
         return
-    both = f"{report.ambiguous} dates such as {report.example} fit day first and month first"
+    both = f"Column {name!r}: {report.ambiguous} dates such as {report.example} fit day first and month first"
     if report.day_first and report.month_first:
-        why = (
-            f"{report.day_first} others are day first and {report.month_first} month first, so that these count as "
-            "missing; write the year first"
+        result.notes.append(
+            f"{both}, and {report.day_first} others are day first and {report.month_first} month first, so that these "
+            "count as missing; write the year first."
         )
-    elif report.day_first or report.month_first:
-        return
-    else:
-        why = (
-            "no other says which; they are read day first. If the month comes first, write data.date_order: "
-            f"{flow({name: 'month_first'})}"
-        )
-    result.notes.append(f"Column {name!r}: {both}, and {why}.")
+    elif not report.day_first and not report.month_first:
+        answer = f"If the month comes first, write data.date_order: {flow({name: 'month_first'})}."
+        result.notes.append(Answerable(f"{both}, and no other says which; they are read day first.", answer))
 
 
 def _ask_about_gaps(name: str, column: pd.Series, result: Typed) -> None:

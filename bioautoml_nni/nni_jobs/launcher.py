@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,13 @@ EVERYWHERE = ("0.0.0.0", "::", "")
 def listening_host() -> str:
     """Return the address on which NNI's manager is to listen: this machine only, unless the user names another."""
     return os.environ.get(HOST_VARIABLE, LOCAL)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nothing listens on."""
+    with socket.socket() as found:
+        found.bind((LOCAL, 0))
+        return int(found.getsockname()[1])
 
 
 def patch_environment(path: str, host: str = LOCAL) -> dict[str, str]:

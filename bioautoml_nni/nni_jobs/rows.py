@@ -18,7 +18,7 @@ from ..config.schema import Experiment
 from ..utils.atomic import write_json, write_text
 from ..utils.errors import BioAutoMLError, RunDirectoryError
 from ..utils.own_files import read_json
-from .launcher import LOCAL, listening_host, nnictl
+from .launcher import LOCAL, free_port, listening_host, nnictl
 from .template import ROW, Remote, rows_files
 
 CONFIG, RUNNING, ERROR = "experiment.yml", "running.json", "error"
@@ -54,7 +54,7 @@ class RowsOnNni:
             ConfigError: for options that no experiment can have, and machines that cannot run trials.
             BioAutoMLError: if NNI's manager does not start, or is gone before the end.
         """
-        config, port = self._written(experiment, rows), _free_port()
+        config, port = self._written(experiment, rows), free_port()
         running = config.with_name(RUNNING)
         _stop_left_over(running)
         if nnictl(["create", "--config", str(config), "--port", str(port)], listening_host()):
@@ -168,9 +168,3 @@ def _asked(port: int, path: str) -> Any:
 def _answer(port: int, path: str) -> Any:
     with urllib.request.urlopen(f"http://{LOCAL}:{port}/api/v1/nni/{path}", timeout=20) as answer:
         return json.load(answer)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind((LOCAL, 0))
-        return int(found.getsockname()[1])

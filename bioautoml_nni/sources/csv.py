@@ -12,7 +12,7 @@ from ..data.column_names import same_names
 from ..data.finding import ImageFinder
 from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, as_strings
-from ..data.moments import Clock, DateForm, Dots, Order, restore_form
+from ..data.moments import DateForm, Dots, HourForm, Order, restore_form
 from ..data.remark import Lost, Rounded, TableAt, of_kind
 from ..data.tables import TableFile, read_file
 from ..data.typed import with_types
@@ -60,7 +60,7 @@ class CsvSource:
         encoding: str | None = None,
         sheet: str | None = None,
         date_order: dict[str, Literal["day_first", "month_first", "year_first"]] | None = None,
-        hour_form: dict[str, Literal["decimal", "clock", "compact", "day_part"]] | None = None,
+        hour_form: dict[str, HourForm] | None = None,
         header_row: int | None = None,
     ) -> None:
         self.root = root
@@ -159,11 +159,10 @@ class CsvSource:
         return replace(found, order=order, dots=dots).state()
 
     @staticmethod
-    def _with_clock(told: str, form: dict[str, str] | None) -> dict[str, str]:
+    def _with_clock(told: HourForm, form: dict[str, str] | None) -> dict[str, str]:
         """Return the form of a column whose plain numbers' meaning is told."""
         found = restore_form(form) if form and "order" in form else DateForm()
-        clock: Clock = "" if told == "decimal" else told  # type: ignore[assignment]
-        return replace(found, clock=clock).state()
+        return replace(found, clock="" if told == "decimal" else told).state()
 
     def _without_our_names(self, raw: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
         """Give columns that bear a name of a manifest's own another one, unless they are the id, image or label."""

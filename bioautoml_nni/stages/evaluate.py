@@ -71,7 +71,10 @@ def evaluate(run: RunDirectory, console: Console) -> None:
     changed = altered_metadata(data) if set(run.experiment.data.modalities) == {"image", "metadata"} else {}
     asked = {splits.TEST: (data, splits.TEST), **{name: (other, splits.TEST) for name, other in changed.items()}}
     unseen = validation_logits(run)
-    if unseen is None if group is None else group.gather(unseen is None)[0]:
+    lacks = unseen is None
+    if group is not None:  # the first process's word, since another machine may not see the file yet
+        lacks = group.gather(lacks)[0]
+    if lacks:
         asked[splits.VALIDATION] = data, splits.VALIDATION
     if data.mask_of(splits.UNKNOWN).any():
         asked[splits.UNKNOWN] = data, splits.UNKNOWN

@@ -9,7 +9,30 @@ from typing import Any
 import pytorch_lightning as pl
 
 
-class TimeLimit(pl.Callback):
+class _Timed(pl.Callback):
+    """Counts the seconds of whole epochs.
+
+    Args:
+        minutes: for all epochs together, validation included.
+        clock: returns seconds.
+    """
+
+    def __init__(self, minutes: float, clock: Callable[[], float]) -> None:
+        self.minutes = minutes
+        self.clock = clock
+        self.elapsed = 0.0
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Look at the clock."""
+        self._started = self.clock()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Add the epoch, by the clock of the first process."""
+        self.elapsed = trainer.strategy.broadcast(self.elapsed + self.clock() - self._started)
+
+
+class TimeLimit(_Timed):
     """Plans after each epoch how many fit into the time, and shortens the schedule to that many.
 
     The time of earlier attempts counts, that of an epoch which was cut short does not. One epoch is always trained.
@@ -20,23 +43,16 @@ class TimeLimit(pl.Callback):
     """
 
     def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.minutes = minutes
-        self.clock = clock
-        self.elapsed = 0.0
+        super().__init__(minutes, clock)
         self.planned: int | None = None
-        self._started = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Go on with the plan of an earlier attempt."""
         self._follow(trainer, pl_module)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Look at the clock."""
-        self._started = self.clock()
-
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Plan again."""
-        self.elapsed = trainer.strategy.broadcast(self.elapsed + self.clock() - self._started)  # one clock decides
+        super().on_train_epoch_end(trainer, pl_module)
         done = trainer.current_epoch + 1
         fitting = int(60 * self.minutes * done / max(self.elapsed, 1e-9))
         self.planned = max(done, min(pl_module.max_epochs, fitting))
@@ -56,7 +72,7 @@ class TimeLimit(pl.Callback):
         self.elapsed, self.planned = state_dict["elapsed"], state_dict["planned"]
 
 
-class Deadline(pl.Callback):
+class Deadline(_Timed):
     """Ends a training that would take longer than it may, rather than shortening it.
 
     What it would take is told from `FIRST_SHARE` of its batches on, by the time that those took; the time of earlier
@@ -74,20 +90,13 @@ class Deadline(pl.Callback):
     FIRST_SHARE = 0.1
 
     def __init__(self, minutes: float, epochs: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.minutes = minutes
+        super().__init__(minutes, clock)
         self.epochs = epochs
-        self.clock = clock
-        self.elapsed = 0.0
         self.missed = False
-        self._started = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Stay with what an earlier attempt decided."""
         trainer.should_stop = trainer.should_stop or self.missed
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Look at the clock."""
-        self._started = self.clock()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Judge within the epoch, but for processes that share batches: they decide together."""
@@ -99,7 +108,7 @@ class Deadline(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Judge by the first process's clock."""
-        self.elapsed = trainer.strategy.broadcast(self.elapsed + self.clock() - self._started)
+        super().on_train_epoch_end(trainer, pl_module)
         self._judge(trainer, self.elapsed, trainer.current_epoch + 1)
 
     def _judge(self, trainer: pl.Trainer, seconds: float, epochs: float) -> None:

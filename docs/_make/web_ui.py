@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,8 @@ from typing import Any
 
 import yaml
 from playwright.sync_api import Page, sync_playwright
+
+from bioautoml_nni.nni_jobs.launcher import free_port
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs/images"
@@ -56,12 +57,6 @@ def node_inputs(page: Page, port: int) -> None:
     page.get_by_role("tab", name="Hyper-parameter").click()
     page.wait_for_timeout(3000)
     page.screenshot(path=IMAGES / "node_inputs.png", clip={"x": 60, "y": 65, "width": 2140, "height": 520})
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
 
 
 def bioautoml(home: Path, *arguments: object) -> None:
