@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 
 class BioAutoMLError(Exception):
@@ -78,13 +78,21 @@ KILLED_WORKER = (
 )
 
 
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an error and those behind it, each once: a chain may lead back to where it began."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def place_cause(error: BaseException | None) -> str | None:
     """Return a sentence if an error, or one behind it, is that the system does not let us read or write a file."""
-    while error is not None:
-        if isinstance(error, OSError) and isinstance(error.filename, str | bytes) and error.strerror:
-            name = os.fsencode(error.filename).decode("utf-8", "replace")
-            return f"{name}: {error.strerror}; check that it may be read or written, or name another place."
-        error = error.__cause__ or error.__context__
+    for found in causes(error):
+        if isinstance(found, OSError) and isinstance(found.filename, str | bytes) and found.strerror:
+            name = os.fsencode(found.filename).decode("utf-8", "replace")
+            return f"{name}: {found.strerror}; check that it may be read or written, or name another place."
     return None
 
 
@@ -94,13 +102,12 @@ def outside_cause(error: BaseException | None) -> str | None:
     The system says by a number that there is no room to write; SQLite and torch's writer of checkpoints say it only in
     words, and so does torch's loader of a worker that is gone.
     """
-    while error is not None:
-        said = str(error)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    for found in causes(error):
+        said = str(found)
+        if isinstance(found, OSError) and found.errno in (errno.ENOSPC, errno.EDQUOT):
             return FULL_DISK
         if any(words in said for words in FULL_DISK_WORDS):
             return FULL_DISK
         if "DataLoader worker" in said and ("killed by signal" in said or "exited unexpectedly" in said):
             return KILLED_WORKER
-        error = error.__cause__ or error.__context__
     return None

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,13 +88,18 @@ def wait_for_trials(port: int) -> None:
 
 
 @contextmanager
-def experiment(folder: Path, *options: str) -> Iterator[int]:
-    """Run an NNI experiment to its end, and yield the port of its web UI."""
+def experiment(folder: Path, space: Mapping[str, Any], *options: str) -> Iterator[int]:
+    """Run an NNI experiment to its end, and yield the port of its web UI.
+
+    Args:
+        space: arguments of the search space that differ from the example's.
+    """
     folder.mkdir()
     home = folder / "home"
     home.mkdir()
     raw = yaml.safe_load((ROOT / "examples/sample/experiment.yml").read_text(encoding="utf-8"))
-    (folder / "experiment.yml").write_text(yaml.safe_dump({**raw, **SHORT}, sort_keys=False), encoding="utf-8")
+    short = {**raw, **SHORT, "space": {**raw["space"], **space}}
+    (folder / "experiment.yml").write_text(yaml.safe_dump(short, sort_keys=False), encoding="utf-8")
     bioautoml(home, "nni-config", folder / "experiment.yml", "--max-trials", TRIALS, *options)
     port = free_port()
     bioautoml(home, "nnictl", "create", "--config", folder / "nni.yml", "--port", port)
@@ -107,11 +112,13 @@ def experiment(folder: Path, *options: str) -> Iterator[int]:
 
 def main() -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    shown: list[tuple[Callable[[Page, int], None], list[str]]] = [(stages, []), (node_inputs, ["--architectures"])]
+    shown: list[tuple[Callable[[Page, int], None], dict[str, int], list[str]]] = [
+        (stages, {}, []), (node_inputs, {"nodes": 3, "cells": 3}, ["--architectures"]),
+    ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        for show, options in shown:
-            with experiment(Path(folder) / show.__name__, *options) as port:
+        for show, space, options in shown:
+            with experiment(Path(folder) / show.__name__, space, *options) as port:
                 page = browser.new_page(viewport={"width": 1200, "height": 860})
                 page.set_default_timeout(90_000)
                 show(page, port)
