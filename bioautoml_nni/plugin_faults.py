@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from traceback import walk_tb
 from types import FrameType
 
 from .registry import KINDS, Plugin, plugins
-from .utils.errors import PluginError, in_one_line
+from .utils.errors import PluginError, causes, in_one_line
 
 
 def plugin_fault(error: BaseException) -> PluginError | None:
     """Return the sentence for an error that came through the code of another package's plug-in, or None."""
     others = foreign_plugins()
     packages = {plugin.package for plugin in others}
-    for each in reversed(list(_chain(error))):
+    for each in reversed(list(causes(error))):
         frames = [frame for frame, _ in walk_tb(each.__traceback__) if _top(frame) in packages]
         if frames:
             return PluginError(_sentence(others, frames, each))
@@ -55,12 +54,6 @@ def _found(others: list[Plugin], frames: list[FrameType]) -> tuple[Plugin, str]:
     module = last.f_globals.get("__name__")
     ranked = sorted(others, key=lambda own: (own.entry_point.module != module, own.package != _top(last)))
     return ranked[0], f"{last.f_code.co_qualname}()"
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _top(frame: FrameType) -> str:

@@ -82,9 +82,10 @@ class RetrainModule(SpecimenModule):
         """Whether a pass of a batch gives some parameters that are trained no gradient; everything stays as it was."""
         state = {name: value.clone() for name, value in self.state_dict().items()}
         with isolate_rng():
-            self.model(self.inputs(batch)).float().sum().backward()
-            if self.auxiliary is not None:
-                self.auxiliary().float().sum().backward()
+            total = self.model(self.inputs(batch)).float().sum()
+            if self.auxiliary is not None:  # whose layers are the network's, too: one pass back for both
+                total = total + self.auxiliary().float().sum()
+            total.backward()
         heads = [] if self.auxiliary is None else list(self.auxiliary.parameters())
         trained = [*self.model.parameters(), *heads]
         found = any(parameter.requires_grad and parameter.grad is None for parameter in trained)

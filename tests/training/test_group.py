@@ -21,7 +21,7 @@ from bioautoml_nni.utils.errors import RunDirectoryError
 
 TRAINING = {
     "epochs": 3, "batch_size": 8, "warmup_steps": 2, "accumulate": 2, "ema_decay": 0.9, "mixup": 0.2,
-    "sampler": "balanced", "keep": "greedy",
+    "sampler": "balanced", "keep": "greedy", "auxiliary_weight": 0.4,
 }  # fmt: skip
 
 
