@@ -7,6 +7,7 @@ has them. A layer that takes their sum would then read other channels than in th
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
@@ -29,11 +30,11 @@ def without_concatenations(supernet: nn.Module) -> None:
     """
     given = {_course(width) for _, _, width in _widths(supernet, GIVEN)}
     for name, layer, width in _widths(supernet, TAKEN):
-        added = _added(width)
+        added = _added(width) or _doubled(width)
         if added and _course(width) not in given:
-            labels = " and ".join(repr(label) for label in added)
+            which = f"choices {added[0]!r} and {added[1]!r}" if len(added) == 2 else f"choice {added[0]!r}, twice,"
             raise PluginError(
-                f"choices {labels} ({type(layer).__name__} at {name}) cannot be searched: it reads channels of several "
+                f"{which} ({type(layer).__name__} at {name}) cannot be searched: it reads channels of several "
                 "open widths side by side, which a supernet keeps at other places than the derived network; "
                 "random_paths can sample them, or add the layers' outputs instead of concatenating them."
             )
@@ -74,4 +75,18 @@ def _added(width: Any) -> tuple[str, ...]:
             continue
         if left != none and right != none and both - left == right - none:
             return first, second
+    return ()
+
+
+def _doubled(width: Any) -> tuple[str, ...]:
+    """Return a choice that is added to itself, or nothing; a multiple, as of a map that is flattened, is no sum."""
+    waiting = [width]
+    while waiting:
+        part = waiting.pop()
+        parts = [each for each in getattr(part, "arguments", ()) if isinstance(each, MutableExpression)]
+        if getattr(part, "function", None) is operator.add and len(parts) == 2:
+            both = set(_values(parts[0])) & set(_values(parts[1]))
+            if both:
+                return (min(both),)
+        waiting += parts
     return ()

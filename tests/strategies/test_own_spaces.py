@@ -96,6 +96,13 @@ def concatenated(p):
     return lambda p, x: p.c(torch.cat([p.a(x), p.b(x)], 1))
 
 
+def concatenated_with_itself(p):
+    width = nni.choice("width", [2, 4])
+    p.a, p.b = MutableConv2d(WIDTH, width, 1), MutableConv2d(WIDTH, width, 3, padding=1)
+    p.c = MutableConv2d(width + width, WIDTH, 1)
+    return lambda p, x: p.c(torch.cat([p.a(x), p.b(x)], 1))
+
+
 def any_inputs_concatenated(p):
     p.i = InputChoice(2, n_chosen=None, reduction="concat", label="i")
     return lambda p, x: p.i([x, x])
@@ -120,6 +127,7 @@ BOTH = [AlternatingDARTS, RandomPaths]
     ("make", "strategies", "sentence"),
     [
         (concatenated, [AlternatingDARTS], "choices 'first' and 'second' .*parts.c. cannot .*open widths side by side"),
+        (concatenated_with_itself, [AlternatingDARTS], "choice 'width', twice, .*parts.c. cannot .*side by side"),
         (any_inputs_concatenated, [AlternatingDARTS], "choice 'i' .*n_chosen=None leaves the width"),
         (
             even_kernels,
