@@ -141,6 +141,13 @@ def _needs(step: Step, what: str) -> bool:
     return step.candidate is not None and what in step.candidate.needs
 
 
+def may_be_sent(step: Step) -> bool:
+    """Whether a candidate is a run that waits for no other: a fit takes seconds, and a teacher is made here."""
+    if step.candidate is None or step.seconds is None or _needs(step, "teacher"):
+        return False
+    return not isinstance(find_method(step.candidate.row), PredictingMethod)
+
+
 def _order(step: Step) -> tuple[bool, bool, int, float]:
     priority = 0 if step.candidate is None else step.candidate.priority
     return step.seconds is None, _needs(step, "teacher"), priority, step.seconds or 0.0

@@ -29,15 +29,15 @@ from ..utils.own_files import read_array, read_json
 from ..utils.progress import duration
 from .attempt import candidate_logits, doubt_unit, validation_groups, validation_target
 from .choice import Choice, Scored, choose, resampled_macro_f1
+from .elsewhere import Elsewhere
 from .ensemble import MIN_PROBABILITY
 from .halving import FILE, Halving, finalists, halved_kinds
 from .joining import CROSS_FITTED, ENSEMBLE
 from .limits import Limits
 from .plan import Clock, Step, fit_into, make_plan, sensible_minutes, slowness, work_of
-from .records import Record, load_record
-from .trying import CANDIDATES, Trying
+from .records import CANDIDATES, DATA, Record, load_record
+from .trying import Trying
 
-DATA = "data"
 MARKER = "auto.json"
 INPUT = "input"
 """Folder of a data frame that was fitted on."""
@@ -70,6 +70,7 @@ def auto(
     max_latency_ms: float | None = None,
     text: str | None = None,
     guesses: Sequence[str] = (),
+    elsewhere: Elsewhere | None = None,
 ) -> Finished:
     """Try all candidates that fit, choose one, and leave its export, a leaderboard and a report; resumes what stopped.
 
@@ -80,6 +81,8 @@ def auto(
         max_latency_ms: of one specimen in onnxruntime on one thread of this machine.
         text: the experiment as a file with comments, by default as plain YAML.
         guesses: what was guessed, in sentences, for the report.
+        elsewhere: has those candidates tried by trials of NNI that wait for no other; by default all are tried here,
+            one after the other.
 
     Raises:
         DataError: for data on which no result could be trusted.
@@ -93,7 +96,7 @@ def auto(
         for run in sorted((folder / CANDIDATES).glob("*/experiment.yml")):
             with locked(run.parent):  # a process of an earlier call may still be at work
                 pass
-        portfolio = _Portfolio(experiment, folder, console, limits, max_latency_ms, list(guesses))
+        portfolio = _Portfolio(experiment, folder, console, limits, max_latency_ms, list(guesses), elsewhere)
         portfolio.open(text)
         portfolio.plan(minutes)
         portfolio.try_all()
@@ -168,12 +171,12 @@ class _Portfolio(Trying):
         self.spent_before += sum(
             state.seconds(name) for state in begun.values() for name in state.candidates if name not in self.records
         )
-        whole = sum(step.seconds or 0.0 for step in self.steps)
+        whole = self._whole_seconds()
         given = minutes is not None
         self.minutes = minutes if minutes is not None else sensible_minutes(whole)
         self.halved = {kind: state.candidates for kind, state in begun.items()}
         pending = [step for step in self.steps if step.name not in self.records and not self._halved_kind(step)]
-        decided = halved_kinds(pending, self.estimate, self.left)
+        decided = halved_kinds(pending, self.estimate, self.left) if self.elsewhere is None else {}
         self.halved |= {kind: names for kind, names in decided.items() if kind not in begun}
         self._tell_plan(given)
         if not any(self._could_win(step) for step in self.steps):
@@ -186,6 +189,15 @@ class _Portfolio(Trying):
                 f"--minutes {self.minutes:g}: is not enough for any candidate; the quickest, {quickest.name}, needs "
                 f"about {duration(max(1.0, quickest.seconds or 0.0))} after the data are prepared."
             )
+
+    def _whole_seconds(self) -> float:
+        """Return what all candidates take at full length; those that are tried elsewhere stand side by side."""
+        sent = [step.seconds or 0.0 for step in self.sent_steps()]
+        whole = sum(step.seconds or 0.0 for step in self.steps)
+        if self.elsewhere is None or not sent:
+            return whole
+        workers = self.elsewhere.workers
+        return whole - sum(sent) + workers.beside * max(max(sent), sum(sent) / workers.concurrency)
 
     def _halved_kind(self, step: Step) -> str | None:
         return next((kind for kind, names in self.halved.items() if step.name in names), None)
@@ -205,6 +217,7 @@ class _Portfolio(Trying):
         table.add_column("candidate", no_wrap=True)
         table.add_column("about", justify="right")
         table.add_column("", overflow="fold")
+        sent = self.sent_steps()
         for step in self.steps:
             if step.name in self.records:
                 note = "done before"
@@ -215,6 +228,7 @@ class _Portfolio(Trying):
                 note = f"{kind}: all {count} begin, the better {finalists(count)} on validation are trained to the end"
             else:
                 note = "for comparison, never chosen" if step.candidate.baseline else step.reason
+                note = "; ".join(filter(None, [note, "a trial of NNI" if step in sent else ""]))
             table.add_row(step.name, "" if step.seconds is None else duration(step.seconds), escape(note))
         self.console.print(table)
         if not given:

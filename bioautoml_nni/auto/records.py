@@ -13,6 +13,9 @@ import pandas as pd
 from ..utils.atomic import write_json
 from ..utils.own_files import read_json
 
+DATA, CANDIDATES = "data", "candidates"
+"""Folders of a portfolio: the prepared data, and a run for each candidate with its record beside it."""
+
 Status = Literal[
     "planned", "done", "failed", "left out", "out of time", "over the limits", "baseline", "winner", "stopped early"
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,14 +23,14 @@ from ..utils.errors import BioAutoMLError
 from ..utils.progress import duration
 from ._base import Candidate, Work
 from .attempt import LAST, attempt, begin, cut_short
+from .elsewhere import Elsewhere, Lanes, Task
 from .halving import FILE, START, Halving, halving_seconds, whole_slot
 from .joining import ENSEMBLE, join
 from .limits import Limits
-from .plan import Clock, Step, plan_settings, slot_of
-from .records import Record, leaderboard, load_record
+from .plan import Clock, Step, may_be_sent, plan_settings, slot_of
+from .records import CANDIDATES, Record, leaderboard, load_record
 from .teaching import TEACHER, is_network, write_teacher
 
-CANDIDATES = "candidates"
 GRACE = 1.2
 """Times the seconds that are left, after which a candidate is ended."""
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class Trying:
 
     def __init__(
         self, experiment: Experiment, folder: Path, console: Console, limits: Limits, latency: float | None,
-        guesses: list[str],
+        guesses: list[str], elsewhere: Elsewhere | None = None,
     ) -> None:  # fmt: skip
         self.experiment = experiment
         self.folder = folder
@@ -50,6 +50,7 @@ class Trying:
         self.limits = limits
         self.latency = latency
         self.guesses = guesses
+        self.elsewhere = elsewhere
         self.started = time.monotonic()
         self.spent_before = 0.0
         self.minutes = 0.0
@@ -73,12 +74,58 @@ class Trying:
         """Try every candidate that is not done, in the plan's order; those that are halved when the first is met."""
         kinds = {name: kind for kind, names in self.halved.items() for name in names}
         told: set[str] = set()
+        sent = [step for step in self.sent_steps() if step.name not in kinds]
         for step in self.steps:
             if step.name in kinds and step.name not in told:
                 told |= self._halve(kinds[step.name])
+            elif step in sent and step.name not in told:
+                told |= self._spread(sent)
             if step.name not in told:
                 self._note(self.records.get(step.name) or self._one(step))
         self._join()
+
+    def sent_steps(self) -> list[Step]:
+        """Return the candidates that are tried elsewhere: the runs among them, but those that wait for a teacher."""
+        if self.elsewhere is None:
+            return []
+        return [step for step in self.steps if step.name not in self.records and may_be_sent(step)]
+
+    def _spread(self, steps: Sequence[Step]) -> set[str]:
+        """Have candidates tried elsewhere, side by side, as far as there is time, and return the names of all."""
+        assert self.elsewhere is not None  # the caller has looked
+        lanes, slower = Lanes.of(self.elsewhere.workers.concurrency), self.elsewhere.workers.beside
+        planned: dict[str, tuple[Candidate, Record]] = {}
+        tasks: dict[str, Task] = {}
+        for step in steps:
+            assert step.candidate is not None  # it may be sent
+            left = self.left - lanes.start
+            learning, overhead = self.estimate(step.candidate)
+            slot = slot_of(step, slower * learning, slower * overhead, left)
+            record = Record(step.name, step.candidate.row, "left out", slot.note, round(slot.estimate, 1))
+            if slot.share is None:
+                self._note(record)
+                continue
+            values = self._guarded(record, partial(plan_settings, step.candidate, self.work, slot, step.teaches))
+            if isinstance(values, Record):
+                self._note(values)
+                continue
+            planned[step.name] = step.candidate, dataclasses.replace(record, status="planned", settings=values)
+            tasks[step.name] = Task(record.row, values, max(60.0, GRACE * left))
+            lanes.take(slot.estimate)
+        failed = self.elsewhere(self.experiment, tasks, self.folder, self.console) if tasks else {}
+        for name, (candidate, record) in planned.items():
+            if name in failed:
+                self._note(self._stopped(record, "failed", failed[name], time.monotonic()))
+            else:
+                self._note(self._arrived(candidate, record, self.elsewhere.seconds[name]))
+        return {step.name for step in steps}
+
+    def _arrived(self, candidate: Candidate, record: Record, seconds: float) -> Record:
+        """Measure what was tried elsewhere and lies here as if it had been tried here."""
+        folder, threads = self.candidates / record.name, torch.get_num_threads()
+        action = partial(attempt, candidate.row, record.settings, self.data, folder, threads, 60.0)
+        found = self._guarded(record, action)
+        return found if isinstance(found, Record) else self._judged(candidate, record, found, seconds)
 
     def _one(self, step: Step) -> Record:
         """Try one candidate as far as there is time for it."""
@@ -129,10 +176,15 @@ class Trying:
             return found
         seconds = time.monotonic() - started
         self.clock.learn(reference, seconds - overhead)
+        return self._judged(candidate, record, found, before + seconds)
+
+    def _judged(self, candidate: Candidate, record: Record, found: Mapping[str, Any], seconds: float) -> Record:
+        """Keep what was measured of a candidate, and whether it may be chosen."""
         broken = self.limits.broken(found["parameters"], found["flops"], found["latency_ms"])
         status: Any = "baseline" if candidate.baseline else "over the limits" if broken else "done"
-        note = "; ".join(part for part in (record.note, *cut_short(folder), *broken) if part)
-        took = round(before + seconds, 1)
+        cut = cut_short(self.candidates / record.name)
+        note = "; ".join(part for part in (record.note, *cut, *broken) if part)
+        took = round(seconds, 1)
         return dataclasses.replace(record, **found, status=status, note=note, seconds=took).save(self.candidates)
 
     def _guarded(self, record: Record, action: Callable[[], T]) -> T | Record:

@@ -10,12 +10,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ..utils.errors import ConfigError
+from .on_nni import Gpus, On, workers_on
 from .options import Machines, RemotePython, SshKey
 from .shared import LOOK, Overrides, app, console
 
 if TYPE_CHECKING:
     from ..compare.protocol import Sender
+    from ..nni_jobs.template import Workers
 
 WIDE = 150
 """Columns of a terminal that all of the table needs; below it, `NARROW_COLUMNS` are shown."""
@@ -36,10 +37,8 @@ def compare(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder.", show_default="comparisons/NAME")
     ] = None,
-    on: Annotated[
-        str | None, typer.Option("--on", help="nni: every run is a trial of NNI, on --machine or this one.")
-    ] = None,
-    gpus_per_trial: Annotated[int, typer.Option(help="GPUs of each trial of NNI; 0 is without.")] = 0,
+    on: On = None,
+    gpus_per_trial: Gpus = 0,
     machines: Machines = None,
     ssh_key: SshKey = "~/.ssh/id_ed25519",
     remote_python: RemotePython = None,
@@ -58,7 +57,8 @@ def compare(
     loaded = load_experiment(experiment, overrides or [])
     wanted = list(dict.fromkeys(part.strip() for part in BETWEEN_ROWS.split(rows) if part.strip()))
     folder = output or Path("comparisons") / loaded.name
-    send = _sender(on, folder, jobs, gpus_per_trial, machines, ssh_key, remote_python)
+    workers = workers_on(on, "compare", jobs, gpus_per_trial, machines, ssh_key, remote_python)
+    send = None if workers is None else _sender(folder, workers)
     runs = run_comparison(loaded, wanted, seeds, folder, jobs, console, send)
     shown = [name for name in HEADINGS if console.width >= WIDE or name in NARROW_COLUMNS]
     table = Table(title=f"{loaded.name}: comparison", title_justify="left")
@@ -70,27 +70,9 @@ def compare(
     console.print(f"[dim]Written: {escape(str(folder))}/compare.csv, compare.md, compare.html")
 
 
-def _sender(
-    on: str | None,
-    output: Path,
-    jobs: int,
-    gpus: int,
-    machines: list[str] | None,
-    key: str,
-    python: str | None,
-) -> Sender | None:
-    """Return what has the rows done by NNI, None for processes of this machine.
+def _sender(output: Path, workers: Workers) -> Sender:
+    """Return what has the rows done by NNI."""
+    from ..nni_jobs.named_trials import NamedTrials
+    from ..nni_jobs.template import ROW_TRIALS
 
-    Raises:
-        ConfigError: for another place, and options of NNI without it.
-    """
-    if on not in (None, "nni"):
-        raise ConfigError([f"--on {on}: is unknown; there is nni, and without it processes of this machine"], "compare")
-    if on is None:
-        if gpus or machines or python:
-            raise ConfigError(["--machine, --remote-python and --gpus-per-trial: are of --on nni; add it"], "compare")
-        return None
-    from ..nni_jobs.rows import RowsOnNni
-    from ..nni_jobs.template import Remote
-
-    return RowsOnNni(output, jobs, gpus, Remote(machines, key, python) if machines else None, console)
+    return NamedTrials(ROW_TRIALS, output, workers, console)

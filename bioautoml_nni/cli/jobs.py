@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -13,6 +13,9 @@ from rich.table import Table
 from ..utils.errors import BioAutoMLError, ConfigError
 from .options import Machines, RemotePython, SshKey
 from .shared import NNI, Overrides, app, console
+
+if TYPE_CHECKING:
+    from ..config import Experiment
 
 
 @app.command(rich_help_panel=NNI)
@@ -26,7 +29,11 @@ def trial(
         Path | None,
         typer.Option("--rows-in", help="The trial is a row of `bioautoml compare`, whose runs lie in this folder."),
     ] = None,
-    beside: Annotated[int, typer.Option("--beside", min=1, help="Of rows: trials of a machine at one time.")] = 1,
+    candidates_in: Annotated[
+        Path | None,
+        typer.Option("--candidates-in", help="The trial is a candidate of `bioautoml auto`, in whose folder it runs."),
+    ] = None,
+    beside: Annotated[int, typer.Option("--beside", min=1, help="Of both: trials of a machine at one time.")] = 1,
 ) -> None:
     """Run an experiment as a trial of NNI, with the tuner's settings; `bioautoml nni-config` writes who calls this.
 
@@ -38,7 +45,9 @@ def trial(
 
     try:
         if rows_in is not None:
-            return _row(config, overrides or [], rows_in.expanduser(), beside)
+            return _named(_row, config, overrides or [], rows_in.expanduser(), beside)
+        if candidates_in is not None:
+            return _named(_candidate, config, overrides or [], candidates_in.expanduser(), beside)
         parameters = None
         if portfolio:
             from ..auto.tuned import drawn_settings
@@ -53,26 +62,47 @@ def trial(
         raise
 
 
-def _row(config: Path, overrides: Sequence[str], folder: Path, beside: int) -> None:
-    """Do the row of a comparison that NNI gives, and report its line, or why there is none."""
-    import json
+def _named(
+    action: Callable[[Path, Experiment, Mapping[str, Any], Path, int], Mapping[str, Any]],
+    config: Path, overrides: Sequence[str], folder: Path, beside: int,
+) -> None:  # fmt: skip
+    """Do what NNI names, and report its result, or why there is none."""
     import os
 
-    from ..compare.protocol import row_result
     from ..config import load_experiment
-    from ..nni_jobs.rows import ERROR
-    from ..nni_jobs.template import ROW
+    from ..nni_jobs.named_trials import ERROR
     from ..nni_jobs.trial import Reporter
 
     reporter = Reporter()
     threads = max(1, (os.cpu_count() or 1) // beside)
     try:
-        found = row_result(load_experiment(config, overrides), str(reporter.parameters[ROW]), folder, threads)
+        found = action(config, load_experiment(config, overrides), reporter.parameters, folder, threads)
     except BioAutoMLError as error:
         reporter.final({"default": 0.0, ERROR: str(error)})
         raise
-    plain = json.loads(json.dumps(found, default=float))  # without numbers of numpy
-    reporter.final({"default": plain["macro_f1"], **plain})
+    reporter.final(found)
+
+
+def _row(config: Path, experiment: Experiment, given: Mapping[str, Any], folder: Path, threads: int) -> dict[str, Any]:
+    """Do a row of a comparison, and return its line."""
+    import json
+
+    from ..compare.protocol import row_result
+    from ..nni_jobs.template import ROW_TRIALS
+
+    found = row_result(experiment, str(given[ROW_TRIALS.key]), folder, threads)
+    plain: dict[str, Any] = json.loads(json.dumps(found, default=float))  # without numbers of numpy
+    return {"default": plain["macro_f1"], **plain}
+
+
+def _candidate(
+    config: Path, experiment: Experiment, given: Mapping[str, Any], folder: Path, threads: int
+) -> dict[str, float]:
+    """Try a candidate of a portfolio, and return its validation score and its seconds."""
+    from ..auto.elsewhere import try_there
+    from ..nni_jobs.template import CANDIDATE_TRIALS
+
+    return try_there(config, experiment, str(given[CANDIDATE_TRIALS.key]), folder, threads)
 
 
 @app.command("nni-config", rich_help_panel=NNI)

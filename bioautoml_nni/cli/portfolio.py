@@ -5,22 +5,28 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
+from .on_nni import Gpus, On, workers_on
 from .options import (
     Data,
     Folder,
     Group,
     ImagePaths,
     Label,
+    Machines,
     MaxLatency,
     MaxMflops,
     MaxParameters,
     Minutes,
     Rank,
+    RemotePython,
     Seed,
+    SshKey,
     Target,
 )
 from .shared import START, Overrides, app, console
@@ -46,19 +52,37 @@ def auto(
     minutes: Minutes = None,
     output: Folder = None,
     seed: Seed = None,
+    on: On = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", min=1, help="Trials of NNI at a time.", show_default="one on each machine"),
+    ] = None,
+    gpus_per_trial: Gpus = 0,
+    machines: Machines = None,
+    ssh_key: SshKey = "~/.ssh/id_ed25519",
+    remote_python: RemotePython = None,
     overrides: Overrides = None,
 ) -> None:
     """From a table to the best model for its device: try candidates, choose one, export it; resumes where it stopped.
 
     Example: bioautoml auto specimens.csv --label species --target pi --minutes 30
+
+    On other machines: bioautoml auto my-data/experiment.yml --on nni --machine ana@lab1 --machine ana@lab2
     """
     from ..auto.launch import launch
+
+    elsewhere = None
+    workers = workers_on(on, "auto", jobs, gpus_per_trial, machines, ssh_key, remote_python)
+    if workers is not None:
+        from ..auto.elsewhere import Elsewhere
+
+        elsewhere = Elsewhere(workers)
 
     finished = launch(
         source, console, image=image, label=label, group=group, rank=rank, target=target,
         max_parameters=max_parameters, max_mflops=max_mflops, max_latency_ms=max_latency_ms, minutes=minutes,
         output=output, seed=seed, overrides=overrides or [],
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), elsewhere=elsewhere,
     )  # fmt: skip
     table = Table(title=f"{finished.folder.name}: leaderboard", title_justify="left")
     for name, heading in SHOWN.items():

@@ -1,4 +1,4 @@
-"""Machines of NNI's remote training service, looked at before an experiment starts.
+"""Machines of NNI's remote training service: looked at before an experiment starts, and asked for what they made.
 
 NNI's manager starts first and connects later; what is wrong then stands in its log alone.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import tarfile
+import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,11 +16,14 @@ from typing import Any
 
 import yaml
 
+from ..utils.atomic import replacing_folder
 from ..utils.encodings import read_text
-from ..utils.errors import ConfigError
+from ..utils.errors import ConfigError, RunDirectoryError
 
 SECONDS = 15
 """A machine that does not answer for so long counts as not reachable."""
+LACKS = 66
+"""Exit code of a machine that has not what is asked for."""
 HINTS = {
     "Host key verification failed": "connect to it once with ssh, and accept its key if it is right",
     "Permission denied": "put the public half of sshKeyFile into ~/.ssh/authorized_keys there",
@@ -62,11 +67,52 @@ def config_of(arguments: Sequence[str]) -> Path | None:
     return None
 
 
-def _problem(machine: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with a machine, or None; those with a password instead of a key are left to NNI."""
-    if machine.get("password"):
-        return None
-    name = f"{machine['user']}@{machine['host']}"
+def bring(machine: Mapping[str, Any], place: str, name: str, target: Path) -> bool:
+    """Copy a folder of a machine, without checkpoints, and the log beside it.
+
+    Args:
+        place: the folder on the machine that has it; a leading ``~`` is the user's home there.
+        name: of the folder, and of its log without ``.log``.
+        target: the folder here that gets both.
+
+    Returns:
+        Whether the machine has it.
+
+    Raises:
+        RunDirectoryError: if the machine does not answer, or half of it came.
+    """
+    home, _, rest = place.partition("/") if place.startswith("~/") else ("", "", place)
+    folder = f"{home}/{shlex.quote(rest)}" if home else shlex.quote(rest)
+    both = f"{shlex.quote(name)} $(ls -d {shlex.quote(name + '.log')} 2>/dev/null)"
+    there = (
+        f"cd {folder} 2>/dev/null && test -d {shlex.quote(name)} || exit {LACKS}; tar --exclude='*.ckpt' -cf - {both}"
+    )
+    with tempfile.TemporaryFile() as archive:
+        command = [*_ssh(machine), "--", _name(machine), there]
+        done = subprocess.run(command, stdout=archive, stderr=subprocess.PIPE, text=False, check=False)
+        if done.returncode == LACKS:
+            return False
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines() or [f"code {done.returncode}"]
+            raise RunDirectoryError(f"{_name(machine)}: {name} has not come back ({said[-1]}).")
+        archive.seek(0)
+        with tarfile.open(fileobj=archive) as members, replacing_folder(target / name) as temporary:
+            members.extractall(temporary, filter="data")
+            log = temporary / f"{name}.log"
+            if log.is_file():
+                log.replace(target / log.name)
+            for part in list((temporary / name).iterdir()):
+                part.replace(temporary / part.name)
+            (temporary / name).rmdir()
+    return True
+
+
+def _name(machine: Mapping[str, Any]) -> str:
+    return f"{machine['user']}@{machine['host']}"
+
+
+def _ssh(machine: Mapping[str, Any]) -> list[str]:
+    """Return the command that reaches a machine, up to its name."""
     options = {
         "BatchMode": "yes",
         "StrictHostKeyChecking": "yes",
@@ -76,13 +122,20 @@ def _problem(machine: Mapping[str, Any]) -> str | None:
     }
     key = Path(str(machine.get("sshKeyFile", "~/.ssh/id_rsa"))).expanduser()
     command = ["ssh", "-p", str(machine.get("port", 22)), "-i", str(key)]
-    command += [word for option, value in options.items() for word in ("-o", f"{option}={value}")]
+    return command + [word for option, value in options.items() for word in ("-o", f"{option}={value}")]
+
+
+def _problem(machine: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a machine, or None; those with a password instead of a key are left to NNI."""
+    if machine.get("password"):
+        return None
+    name = _name(machine)
     own = f"PATH={shlex.quote(str(machine['pythonPath']))}:$PATH; " if machine.get("pythonPath") else ""
     python = "$(command -v python || command -v python3 || echo python)"
     there = f'{own}{python} -c "import nni, bioautoml_nni.nni_jobs"'
     try:
         done = subprocess.run(
-            [*command, "--", name, there], capture_output=True, text=True, timeout=4 * SECONDS, check=False
+            [*_ssh(machine), "--", name, there], capture_output=True, text=True, timeout=4 * SECONDS, check=False
         )
     except FileNotFoundError:
         return f"{name}: there is no ssh on this machine to reach it with; install OpenSSH's client"

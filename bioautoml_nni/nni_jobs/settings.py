@@ -16,6 +16,8 @@ PORTFOLIO = "--portfolio"
 """Option of `bioautoml trial` whose search space has candidates, and no settings."""
 ROWS_IN = "--rows-in"
 """Option of `bioautoml trial` whose search space has rows of a comparison, and no settings."""
+CANDIDATES_IN = "--candidates-in"
+"""Option of `bioautoml trial` whose search space has candidates of a portfolio that waits for them."""
 BETWEEN = frozenset({"uniform", "quniform", "loguniform", "qloguniform", "randint"})
 """Types of a search space with a lowest and a highest value."""
 
@@ -65,7 +67,8 @@ def check_nni_file(config: Path) -> None:
             space = yaml.safe_load((config.parent / content["searchSpaceFile"]).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         return
-    if words[:2] != ["bioautoml", "trial"] or {PORTFOLIO, ROWS_IN} & set(words) or not isinstance(space, Mapping):
+    is_ours = words[:2] == ["bioautoml", "trial"] and isinstance(space, Mapping)
+    if not is_ours or {PORTFOLIO, ROWS_IN, CANDIDATES_IN} & set(words):
         return
     experiment = _option(words, "--config", "-c")
     if experiment:

@@ -16,7 +16,7 @@ from ..registry import get
 from ..utils.atomic import write_text
 from ..utils.errors import ConfigError
 from .candidates import GIVEN, choice_keys
-from .settings import PORTFOLIO, ROWS_IN, check_settings
+from .settings import CANDIDATES_IN, PORTFOLIO, ROWS_IN, check_settings
 
 TUNERS = {"TPE": True, "Random": False, "Evolution": True, "GridSearch": False}
 """Tuners that work here, and whether they take optimize_mode."""
@@ -38,10 +38,6 @@ BROKEN = {
     "RegularizedEvolutionTuner": "it is for NNI's own architecture search",
 }
 
-
-ROW = "row"
-"""Key of a search space whose values are rows of a comparison."""
-
 MACHINE = re.compile(r"(?P<user>[^@:\s]+)@(?P<host>\[[0-9a-fA-F:.]+\]|[^@:\s]+)(:(?P<port>\d{1,5}))?")
 
 
@@ -58,6 +54,47 @@ class Remote:
     machines: Sequence[str]
     key: str = "~/.ssh/id_ed25519"
     python: str | None = None
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does the trials.
+
+    Attributes:
+        concurrency: trials at the same time.
+        gpus: of each trial.
+        remote: machines for the trials; None is this one.
+    """
+
+    concurrency: int = 1
+    gpus: int = 0
+    remote: Remote | None = None
+
+    @property
+    def beside(self) -> int:
+        """Return how many trials a machine does at one time."""
+        return -(-self.concurrency // (len(self.remote.machines) if self.remote else 1))
+
+
+@dataclass(frozen=True)
+class TrialKind:
+    """What trials with names are.
+
+    Attributes:
+        command: whose trials they are.
+        key: of the search space whose values are their names.
+        option: of `bioautoml trial`, for the folder of their runs.
+        runs: the folder of other machines that has such folders.
+    """
+
+    command: str
+    key: str
+    option: str
+    runs: str
+
+
+ROW_TRIALS = TrialKind("compare", "row", ROWS_IN, "comparisons")
+CANDIDATE_TRIALS = TrialKind("auto", "candidate", CANDIDATES_IN, "portfolios")
 
 
 def nni_files(
@@ -111,41 +148,34 @@ tuner:
     return {"nni.yml": yaml, "search_space.json": json.dumps(space, indent=2) + "\n"}
 
 
-def rows_files(
-    experiment: Experiment,
-    config_name: str,
-    rows: Sequence[str],
-    place: str,
-    concurrency: int,
-    gpus: int,
-    remote: Remote | None,
+def named_files(
+    kind: TrialKind, experiment: Experiment, config_name: str, names: Sequence[str], place: str, workers: Workers
 ) -> dict[str, str]:
-    """Return the texts of nni.yml and search_space.json whose trials are rows of a comparison, each one once.
+    """Return the texts of nni.yml and search_space.json whose trials have names, each one once.
 
     Args:
         config_name: name of the experiment's file in the same folder.
-        rows: their names.
         place: folder in which their machine keeps their runs.
 
     Raises:
         ConfigError: see `nni_files`.
     """
-    problems = _mistakes("GridSearch", None, len(rows), concurrency, gpus, remote)
+    concurrency, gpus, remote = workers.concurrency, workers.gpus, workers.remote
+    problems = _mistakes("GridSearch", None, len(names), concurrency, gpus, remote)
     if problems:
-        raise ConfigError(problems, "compare")
-    beside = -(-concurrency // (len(remote.machines) if remote else 1))
-    yaml = f"""# Rows of a comparison of {experiment.name} as trials of NNI, written by bioautoml compare.
-experimentName: {experiment.name}-comparison
+        raise ConfigError(problems, kind.command)
+    yaml = f"""# Each {kind.key} of {experiment.name} as a trial of NNI, written by bioautoml {kind.command}.
+experimentName: {experiment.name}-{kind.command}
 searchSpaceFile: search_space.json
-trialCommand: bioautoml trial --config {config_name} {ROWS_IN} {shlex.quote(place)} --beside {beside}
+trialCommand: bioautoml trial --config {config_name} {kind.option} {shlex.quote(place)} --beside {workers.beside}
 trialCodeDirectory: .
 trialConcurrency: {concurrency}
-maxTrialNumber: {len(rows)}
+maxTrialNumber: {len(names)}
 trialGpuNumber: {gpus}
 tuner:
   name: GridSearch
 {_training_service(remote, gpus)}"""
-    space = {ROW: {"_type": "choice", "_value": list(rows)}}
+    space = {kind.key: {"_type": "choice", "_value": list(names)}}
     return {"nni.yml": yaml, "search_space.json": json.dumps(space, indent=2) + "\n"}
 
 

@@ -5,96 +5,19 @@ from __future__ import annotations
 import json
 import shlex
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from http.server import ThreadingHTTPServer
 
 import pandas as pd
 import pytest
 import yaml
 from conftest import COMMAND, in_process, write_experiment, write_table
+from stand_in_manager import Manager
 
-import bioautoml_nni.nni_jobs.trial
-from bioautoml_nni.cli import jobs as trial_commands
 from bioautoml_nni.compare.protocol import _plan, _require_one_table
 from bioautoml_nni.config import load_experiment
-from bioautoml_nni.nni_jobs import rows as on_nni
-from bioautoml_nni.nni_jobs.settings import check_nni_file
-from bioautoml_nni.nni_jobs.template import Remote
-from bioautoml_nni.utils.errors import BioAutoMLError, RunDirectoryError
-
-
-class Manager:
-    """Stands in for NNI's manager: does every trial when the experiment is created, and answers about them.
-
-    Attributes:
-        broken: rows whose trials are killed before they answer.
-        sent: the rows of each experiment.
-    """
-
-    def __init__(self, patch):
-        self.broken, self.sent, self.state = set(), [], "RUNNING"
-        self.patch = patch
-        patch.setattr(on_nni, "nnictl", self.nnictl)
-        patch.setattr(on_nni, "PAUSE", 0.05)
-
-    def nnictl(self, arguments, host):
-        if arguments[0] == "stop":
-            self.server.shutdown()
-            self.server.server_close()
-            return 0
-        config, port = Path(arguments[2]), int(arguments[4])
-        check_nni_file(config)
-        self.config = yaml.safe_load(config.read_text())
-        rows = json.loads((config.parent / self.config["searchSpaceFile"]).read_text())["row"]["_value"]
-        assert self.config["maxTrialNumber"] == len(rows)
-        self.sent.append(rows)
-        self.trials = [self.trial(number, row, config.parent) for number, row in enumerate(rows)]
-        self.server = ThreadingHTTPServer(("127.0.0.1", port), self.answers())
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return 0
-
-    def trial(self, number, row, folder):
-        words = shlex.split(self.config["trialCommand"])
-        assert words[:2] == ["bioautoml", "trial"]
-        final = []
-
-        class Reporter:
-            parameters = {"row": row}
-
-            def final(self, values):
-                final.append({"data": json.dumps(json.dumps(values))})
-
-        self.patch.setattr(bioautoml_nni.nni_jobs.trial, "Reporter", Reporter)
-        given = [word for word in words if word != "~"]
-        status = "FAILED"
-        if row not in self.broken:
-            try:
-                place = Path(given[given.index("--rows-in") + 1])
-                trial_commands._row(folder / given[given.index("--config") + 1], [], place, 1)
-                status = "SUCCEEDED"
-            except BioAutoMLError:
-                pass
-        given = [json.dumps({"parameters": {"row": row}})]
-        return {
-            "trialJobId": f"t{number}", "status": status, "hyperParameters": given, "finalMetricData": final,
-            "logPath": "file://localhost:/trial.log",
-        }  # fmt: skip
-
-    def answers(self):
-        manager = self
-
-        class Answers(BaseHTTPRequestHandler):
-            def do_GET(self):
-                found = {"status": manager.state, "errors": [], "id": "abc"}
-                body = json.dumps(manager.trials if self.path.endswith("trial-jobs") else found).encode()
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *arguments):
-                pass
-
-        return Answers
+from bioautoml_nni.nni_jobs import named_trials as on_nni
+from bioautoml_nni.nni_jobs.template import ROW_TRIALS, Remote, Workers
+from bioautoml_nni.utils.errors import RunDirectoryError
 
 
 @pytest.fixture
@@ -167,7 +90,8 @@ def broken_run(*arguments):
 def test_what_nni_is_told_for_machines(experiment, tmp_path):
     remote = Remote(["ana@lab1:2222", "ana@lab2"], "~/.ssh/key", "/opt/bin")
     loaded = load_experiment(experiment)
-    config = yaml.safe_load(on_nni.RowsOnNni(tmp_path / "out", 4, 1, remote, None)._written(loaded, ["a"]).read_text())
+    trials = on_nni.NamedTrials(ROW_TRIALS, tmp_path / "out", Workers(4, 1, remote), None)
+    config = yaml.safe_load(trials._written(loaded, ["a"], {}).read_text())
     assert [each["host"] for each in config["trainingService"]["machineList"]] == ["lab1", "lab2"]
     words = shlex.split(config["trialCommand"])
     assert words[words.index("--beside") + 1] == "2" and config["trialGpuNumber"] == 1
