@@ -83,13 +83,14 @@ def bring(machine: Mapping[str, Any], place: str, name: str, target: Path) -> bo
     """
     home, _, rest = place.partition("/") if place.startswith("~/") else ("", "", place)
     folder = f"{home}/{shlex.quote(rest)}" if home else shlex.quote(rest)
-    both = f"{shlex.quote(name)} $(ls -d {shlex.quote(name + '.log')} 2>/dev/null)"
+    own, log = shlex.quote(name), shlex.quote(f"{name}.log")
     there = (
-        f"cd {folder} 2>/dev/null && test -d {shlex.quote(name)} || exit {LACKS}; tar --exclude='*.ckpt' -cf - {both}"
+        f"cd {folder} 2>/dev/null && test -d {own} || exit {LACKS}; "
+        f"set -- {own}; test -f {log} && set -- \"$@\" {log}; tar --exclude='*.ckpt' -cf - \"$@\""
     )
     with tempfile.TemporaryFile() as archive:
         command = [*_ssh(machine), "--", _name(machine), there]
-        done = subprocess.run(command, stdout=archive, stderr=subprocess.PIPE, text=False, check=False)
+        done = subprocess.run(command, stdout=archive, stderr=subprocess.PIPE, check=False)
         if done.returncode == LACKS:
             return False
         if done.returncode:
@@ -98,9 +99,9 @@ def bring(machine: Mapping[str, Any], place: str, name: str, target: Path) -> bo
         archive.seek(0)
         with tarfile.open(fileobj=archive) as members, replacing_folder(target / name) as temporary:
             members.extractall(temporary, filter="data")
-            log = temporary / f"{name}.log"
-            if log.is_file():
-                log.replace(target / log.name)
+            beside = temporary / f"{name}.log"
+            if beside.is_file():
+                beside.replace(target / beside.name)
             for part in list((temporary / name).iterdir()):
                 part.replace(temporary / part.name)
             (temporary / name).rmdir()
