@@ -15,6 +15,7 @@ import numpy as np
 from filelock import FileLock
 from rich.console import Console
 
+from ..artifacts.speed import Speed
 from ..data import splits
 from ..data.tables import csv_text
 from ..evaluation.metrics import answer_metrics, by_training_size, per_class_table
@@ -25,7 +26,6 @@ from ..runs.prepared import PreparedData
 from ..stages.launch import ALONE
 from ..stages.prepare import prepare
 from ..utils.errors import PluginError, RunDirectoryError
-from ..utils.own_files import read_json
 from ._base import PredictingMethod, Prediction, RunMethod
 
 
@@ -99,14 +99,13 @@ class Scores:
 def run_scores(run: RunDirectory) -> dict[str, Any]:
     """Return the scores and costs of a finished run."""
     metrics = run.metrics()
-    speed = read_json(run / "evaluation/speed.json")
     stages = run.provenance()["stages"]
     found = Scores(
         **metrics.headline.model_dump(),
         tail_f1=metrics.by_training_size["tail"].f1,
         parameters=metrics.parameters,
         flops=metrics.flops,
-        latency_ms=round(speed["latency_ms"], 3),
+        latency_ms=round(Speed.read(run / "evaluation/speed.json").latency_ms, 3),
         search_seconds=stages["search"]["seconds"] if "search" in stages else 0.0,
         train_seconds=stages["retrain"]["seconds"],
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any, get_args
 
@@ -25,6 +25,16 @@ CODE = re.compile(r"^[+-]?0\d|^\d+[eE]\d+$|^\+?\d{16,}$")
 """Digits that are no quantity: zeros in front, a code such as 12E3, more digits than a double holds."""
 TWO_WAYS = re.compile(r"^[+-]?[1-9]\d{0,2}[.,]\d{3}$")
 WHOLE = re.compile(r"^[+-]?\d+$")
+UNITS = (
+    *("nm", "um", "mm", "cm", "dm", "m", "km"), *("ug", "mg", "g", "kg"), *("ul", "ml", "cl", "dl", "l"),
+    *("mm2", "cm2", "m2", "km2", "ha"), *("mm3", "cm3", "m3"), *("°C", "°F", "px"),
+)  # fmt: skip
+"""Units that may stand behind the numbers of a column: one of them behind all that have any.
+
+A percentage is none, since 35 % is 0.35, and hours are times of day (`data/hours.py`)."""
+_UNIT = "|".join(sorted(UNITS, key=len, reverse=True))
+WITH_UNIT = re.compile(rf"^(?P<number>[+-]?[\d.,' ]*\d[.,]?(?:[eE][+-]?\d+)?)\s*(?P<unit>{_UNIT})\.?$")
+SAME_UNIT = str.maketrans("µμ²³ℓ", "uu23l")
 SIGNS = str.maketrans("−–\u00a0\u202f\u2009’", "--   '")
 
 
@@ -34,17 +44,20 @@ class NumberForm:
 
     Attributes:
         notation: of a column of angles in degrees, minutes and seconds, what its letters mean.
+        unit: that may stand behind its numbers.
     """
 
     decimal: str = "."
     thousands: str = ""
     notation: Notation = ""
+    unit: str = ""
 
     def state(self) -> dict[str, str]:
-        """Return what the constructor needs, ready for JSON; of the notation what earlier versions would not do."""
+        """Return what the constructor needs, ready for JSON; of the last two what earlier versions would not do."""
         found = {name: str(value) for name, value in asdict(self).items()}
-        if not self.notation:
-            del found["notation"]
+        for name in ("notation", "unit"):
+            if not found[name]:
+                del found[name]
         return found
 
 
@@ -70,6 +83,8 @@ class NumberReport:
         examples: up to three values that are no numbers.
         whole: whether all are whole numbers.
         codes: whether some look like an identifier, such as 007.
+        measured: values with the form's unit behind them.
+        measure: one of these.
     """
 
     form: NumberForm
@@ -80,6 +95,8 @@ class NumberReport:
     examples: tuple[str, ...]
     whole: bool
     codes: bool
+    measured: int = 0
+    measure: str = ""
 
 
 def decide_numbers(column: pd.Series, axis: Axis = "") -> NumberReport:
@@ -96,6 +113,46 @@ def decide_numbers(column: pd.Series, axis: Axis = "") -> NumberReport:
             texts[text] = texts.get(text, 0) + int(count)
     del counts
     gaps = sum(texts.pop(word) for word in [text for text in texts if text.lower() in GAP_WORDS])
+    report = _decided(texts, axis, gaps)
+    unit, measured, example = _unit_of(texts) if report.unreadable else ("", 0, "")
+    if not unit:
+        return report
+    bare: dict[str, int] = {}
+    for text, count in texts.items():
+        number, _ = without_unit(text)
+        bare[number] = bare.get(number, 0) + count
+    without = _decided(bare, "", gaps)
+    if without.read <= report.read:
+        return report
+    return replace(without, form=replace(without.form, unit=unit), measured=measured, measure=example)
+
+
+def without_unit(text: str) -> tuple[str, str]:
+    """Return a text without the unit behind its number, and the unit as `UNITS` writes it; empty if it has none.
+
+    Example:
+        >>> without_unit("12,5 µm"), without_unit("12.5")
+        (('12,5', 'um'), ('12.5', ''))
+    """
+    found = WITH_UNIT.match(text.translate(SAME_UNIT))
+    return (found["number"].strip(), found["unit"]) if found else (text, "")
+
+
+def _unit_of(texts: Mapping[str, int]) -> tuple[str, int, str]:
+    """Return the one unit that stands behind numbers of a column, how often, and a text with it; empty without one."""
+    unit, count, example = "", 0, ""
+    for text, times in texts.items():
+        _, own = without_unit(text)
+        if not own:
+            continue
+        if unit and own != unit:
+            return "", 0, ""
+        unit, count, example = own, count + times, example or text
+    return unit, count, example
+
+
+def _decided(texts: dict[str, int], axis: Axis, gaps: int) -> NumberReport:
+    """Decide how texts without words for a gap, of which there are so many, write numbers."""
     others = texts  # of as many texts as rows there is one dictionary only
     begun = {text: count for text, count in others.items() if text[0] in STARTS or text[0].isdecimal()}
     readings = {form: sum(count for text, count in begun.items() if _pattern(form).match(text)) for form in FORMS}
@@ -150,6 +207,9 @@ def parse_number(value: Any, form: NumberForm) -> float:
     text = clean(cell_text(value) or "")
     if form.notation:
         return parse_degrees(text, form.notation)
+    if form.unit and not _pattern(form).match(text):
+        number, unit = without_unit(text)
+        text = number if unit == form.unit else text
     if _pattern(form).match(text):
         return _float(text, form)
     other = NumberForm("," if form.decimal == "." else ".")
@@ -182,9 +242,11 @@ def restore_number_form(state: Mapping[str, Any]) -> NumberForm:
     Raises:
         ValueError: for a state that no form has.
     """
-    for form in (*FORMS, *ANGLES):
-        if isinstance(state, Mapping) and form.state() == dict(state):
-            return form
+    if isinstance(state, Mapping) and state.get("unit", "") in ("", *UNITS):
+        plain = {name: value for name, value in state.items() if name != "unit"}
+        for form in (*FORMS, *ANGLES):
+            if form.state() == plain:
+                return replace(form, unit=state.get("unit", ""))
     raise ValueError(f"form of numbers: {state!r:.60}")
 
 

@@ -166,6 +166,13 @@ def _numbers(name: str, column: pd.Series, report: NumberReport, result: Typed) 
         result.notes.append(f"Column {name!r}: {report.gaps} values {words} among numbers count as missing.")
     if report.form.notation:
         result.notes += _about_angles(name, column, report)
+    if report.form.unit:
+        bare = report.read - report.measured
+        more = f"; {bare} without a unit are taken to be in {report.form.unit}, too" if bare > 0 else ""
+        result.notes.append(
+            f"Column {name!r}: {report.measured} values such as {report.measure!r} are read as numbers in "
+            f"{report.form.unit}{more}."
+        )
     if report.ambiguous:
         signs = "decimal comma" if report.form.decimal == "," else "comma between thousands"
         result.notes.append(

@@ -86,7 +86,7 @@ def bring(machine: Mapping[str, Any], place: str, name: str, target: Path) -> bo
     own, log = shlex.quote(name), shlex.quote(f"{name}.log")
     there = (
         f"cd {folder} 2>/dev/null && test -d {own} || exit {LACKS}; "
-        f"set -- {own}; test -f {log} && set -- \"$@\" {log}; tar --exclude='*.ckpt' -cf - \"$@\""
+        f'set -- {own}; test -f {log} && set -- "$@" {log}; tar --exclude=\'*.ckpt\' -cf - "$@"'
     )
     with tempfile.TemporaryFile() as archive:
         command = [*_ssh(machine), "--", _name(machine), there]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..artifacts.calibration import Calibration
 from ..artifacts.metrics import MajorityBaseline, Metrics, SplitSummary
+from ..artifacts.speed import Speed
 from ..data import splits
 from ..data.manifest import ID
 from ..data.tables import csv_text
@@ -49,7 +50,7 @@ from ..runs.networks import load_model, shared_logits
 from ..runs.prepared import PreparedData
 from ..runs.probe import validation_logits
 from ..training.group import current_group, is_rank_zero
-from ..utils.atomic import replacing, write_json, write_text
+from ..utils.atomic import replacing, write_text
 from ..utils.progress import make_progress
 from ..utils.seeding import derive_seed
 
@@ -180,8 +181,7 @@ def write_evaluation(folder: Path, data: PreparedData, answers: Answers) -> None
     _write_tables(folder, data, scored)
     confusion_figure(folder / "confusion.png", matrix, names, data.brand)
     _write_curves(folder, data, scored)
-    # Apart from the metrics, which are the same whenever the run is made again.
-    write_json(folder / "speed.json", {"latency_ms": answers.latency_ms, "threads": 1})
+    Speed(latency_ms=answers.latency_ms, threads=1).write(folder / "speed.json")
     with replacing(folder / LOGITS) as temporary, temporary.open("wb") as file:
         np.savez(file, validation=answers.validation, test=answers.test)
     calibration.write(folder / "calibration.json")

@@ -9,12 +9,13 @@ from bioautoml_nni.artifacts.history import Epoch, read_history, write_history
 from bioautoml_nni.artifacts.metrics import Metrics
 from bioautoml_nni.artifacts.network import NetworkRecord
 from bioautoml_nni.artifacts.outcome import SearchOutcome
+from bioautoml_nni.artifacts.speed import Speed
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.utils.errors import ExportError, RunDirectoryError
 
 OF_A_RUN = {
     "evaluation/metrics.json": Metrics, "evaluation/calibration.json": Calibration,
-    "retrain/network.json": NetworkRecord, "search/outcome.json": SearchOutcome,
+    "retrain/network.json": NetworkRecord, "search/outcome.json": SearchOutcome, "evaluation/speed.json": Speed,
 }  # fmt: skip
 
 

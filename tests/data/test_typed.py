@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bioautoml_nni.data.numerals import NumberForm, parse_number
+from bioautoml_nni.data.numerals import NumberForm, parse_number, restore_number_form
 from bioautoml_nni.data.typed import with_types
 
 
@@ -25,6 +25,10 @@ def typed(values, role=None):
         (["1e-05", "2.0"], [1e-5, 2]),
         (["NA", "1.5", "n/a", "2"], [np.nan, 1.5, np.nan, 2]),
         (["inf", "2"], [np.inf, 2]),
+        (["12 mm", "7,5mm", "1.234,5 mm", None], [12, 7.5, 1234.5, np.nan]),
+        (["3 µm", "4 μm", "5 um.", "6"], [3, 4, 5, 6]),
+        (["-4 °C", "n/a", "1.5e1 °C"], [-4, np.nan, 15]),
+        (["20 mm²", "3 mm2"], [20, 3]),
     ],
 )
 def test_numbers_as_people_write_them(texts, numbers):
@@ -33,8 +37,12 @@ def test_numbers_as_people_write_them(texts, numbers):
 
 
 @pytest.mark.parametrize(
-    "texts", [["007", "12"], ["1E3", "2E4"], ["12345678901234567", "3"], ["NA", "DE"], ["True", "False"], ["0x10", "1"]]
-)
+    "texts",
+    [
+        ["007", "12"], ["1E3", "2E4"], ["12345678901234567", "3"], ["NA", "DE"], ["True", "False"], ["0x10", "1"],
+        ["12 mm", "1 cm"], ["12 mm", "mm"], ["5 m", "pond"], ["35 %", "40 %"], ["12-14 mm", "3 mm"], ["007 m", "8 m"],
+    ],
+)  # fmt: skip
 def test_identifiers_and_words_stay_text(texts):
     column, _, _ = typed(texts)
     assert column.tolist() == texts
@@ -55,6 +63,22 @@ def test_what_is_decided_is_said():
     assert typed(["03/04/2016", "15/06/2016"])[1:] == ({"order": "day_first", "serial": ""}, "")
     assert "count as missing" in typed(["03/04/2016", "15/06/2016", "06/15/2016"])[2]
     assert "dots are read month first" in typed(["03.04.2016", "06.15.2016"])[2]
+
+
+def test_a_unit_is_read_where_it_is_one_and_said():
+    column, form, said = typed(["12 mm", "7 mm", "9"], "size")
+    assert column.tolist() == [12, 7, 9] and form == {"decimal": ".", "thousands": "", "unit": "mm"}
+    assert said == (
+        "Column 'x': 2 values such as '12 mm' are read as numbers in mm; 1 without a unit are taken to be in mm, too."
+    )
+    restored = restore_number_form(form)
+    assert [parse_number(text, restored) for text in ("3 mm", "3", "3,5mm", 4)] == [3, 3, 3.5, 4]
+    assert np.isnan(parse_number("3 cm", restored)) and np.isnan(parse_number("3 mm", NumberForm()))
+    for broken in ({**form, "unit": "parsec"}, {**form, "unit": None}, {**form, "decimal": ""}):
+        with pytest.raises(ValueError, match="form of numbers"):
+            restore_number_form(broken)
+    several = with_types(pd.DataFrame({"x": ["12 mm", "1.2 cm", "3 mm"]}, dtype="str"), roles={"x": "size"})
+    assert several.unread["x"].count == 3
 
 
 def test_another_form_is_read_where_it_has_one_meaning():
