@@ -64,9 +64,10 @@ def is_rank(name: str) -> str | None:
     return normal if normal in RANKS else None
 
 
+_BOTH = "coordinates?|coords|gps|koordinaten?|coordenadas|coordonnees"
 _PLACE_TIME = (
     "site|plot|transect|locality|location|habitat|country|province|state|county|region|municipality|island|lat|"
-    "latitude|lon|long|lng|longitude|elevation|altitude|date|year|month|day|week|season|event_date|"
+    f"latitude|lon|long|lng|longitude|{_BOTH}|elevation|altitude|date|year|month|day|week|season|event_date|"
     "fundort|standort|ort|gemeinde|lieu|localite|commune|localidad|lugar|sitio|local|parcelle|parcela|habitat|"
     "hohe|hoehe|[a-z]*datum|jahr|monat|tag|jour|annee|mois|fecha|dia|ano|mes|data"
 )
@@ -74,8 +75,8 @@ _CATCH = "event|sample|sampling|batch|deployment|session|visit|field_number|nigh
 """What is caught at one place and time."""
 _COLLECTING = f"{_CATCH}|trap|station|tray|plate|falle|piege|trampa|armadilha"
 _ONE_PLACE = (
-    r"(^|_)(site|plot|locality|location|lat|latitude|lon|lng|longitude|fundort|standort|lieu|localite|localidad|lugar|"
-    r"sitio|parcelle|parcela)(_|$)"
+    rf"(^|_)(site|plot|locality|location|lat|latitude|lon|lng|longitude|{_BOTH}|fundort|standort|lieu|localite|"
+    r"localidad|lugar|sitio|parcelle|parcela)(_|$)"
 )
 _ONE_DAY = r"(^|_)(date|day|datetime|time|timestamp|night|[a-z]*datum|tag|jour|fecha|dia)(_|$)"
 _PLACE_OR_TIME = re.compile(rf"(^|_)({_PLACE_TIME})(_|$)")

@@ -10,74 +10,26 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import pandas as pd
 
+from ._field import Field, column_of, numbers_of
+from .coordinate_pairs import Order
 from .hours import parse_hours
 from .manifest import as_strings
 from .moments import DateForm, restore_form
-from .numerals import NumberForm, parse_number, parse_numbers, restore_number_form
+from .numerals import NumberForm, parse_number, restore_number_form
+from .place_fields import GeoField, PairField
 from .tables import cell_text
 from .times import DAYS, parse_times
 
-EARTH_RADIUS_KM = 6371.0
 LIMIT = 10.0
 """Largest absolute value of a standardised number; outliers are clipped to it."""
 
 
 TRUTH = ("true", "false")
-
-
-class Field:
-    """One field of the metadata.
-
-    Attributes:
-        columns: the columns it reads.
-        kind: name in preprocessing.json.
-    """
-
-    kind: ClassVar[str]
-
-    def __init__(self, columns: list[str]) -> None:
-        self.columns = list(columns)
-
-    @property
-    def categories(self) -> int:
-        """Number of values of a categorical field, 0 for a numeric one."""
-        return 0
-
-    def fit(self, table: pd.DataFrame) -> None:
-        """Learn from training rows."""
-
-    def names(self) -> list[str]:
-        """Names of the numbers (or of the one category) that the field gives."""
-        return list(self.columns)
-
-    def encode(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Return values (N, len(names)) and what is present (N,) bool."""
-        raise NotImplementedError
-
-    def doubts(self, table: pd.DataFrame) -> list[tuple[str, str, str]]:
-        """Return column, what is wrong and text of each value that is there and cannot be read."""
-        return [
-            (name, "cannot be read and count as missing", text)
-            for name in self.columns
-            if name in table
-            for text in self._unread(table, name)
-        ]
-
-    def _unread(self, table: pd.DataFrame, name: str) -> list[str]:
-        return self._texts(table[name], self.encode(table)[1])
-
-    @staticmethod
-    def _texts(column: pd.Series, present: np.ndarray) -> list[str]:
-        return [text for value in column[~present] if (text := (cell_text(value) or "").strip())]
-
-    def state(self) -> dict[str, Any]:
-        """Return everything that the constructor needs, ready for JSON."""
-        return {"kind": self.kind, **vars(self)}
 
 
 class NumberField(Field):
@@ -120,7 +72,7 @@ class NumberField(Field):
         return standard[:, None], present
 
     def _values(self, table: pd.DataFrame) -> np.ndarray:
-        values = _numbers(table, self.columns[0], self.form)
+        values = numbers_of(table, self.columns[0], self.form)
         with np.errstate(invalid="ignore", divide="ignore"):
             if self.transform == "log1p":
                 values = np.log1p(np.where(values >= 0, values, np.nan))
@@ -153,7 +105,7 @@ class CycleField(Field):
         return [f"{self.columns[0]}_{self.period}_{wave}" for wave in waves]
 
     def encode(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        phase = self.phase(_column(table, self.columns[0]))
+        phase = self.phase(column_of(table, self.columns[0]))
         present = np.isfinite(phase)
         angle = 2 * np.pi * np.where(present, phase, 0.0)
         waves = [wave(order * angle) for order in range(1, self.HARMONICS + 1) for wave in (np.sin, np.cos)]
@@ -168,61 +120,6 @@ class CycleField(Field):
         if self.form is None:  # exports of 0.1 took a date without a time for midnight
             hours = np.where(np.isnan(hours) & parse_times(column, form).notna().to_numpy(), 0.0, hours)
         return hours / 24
-
-
-class GeoField(Field):
-    """Latitude and longitude as a point on the unit sphere, on which neither date line nor pole is a border.
-
-    Args:
-        columns: latitude and longitude, in degrees.
-        resolution_km: 0 gives the three coordinates alone; otherwise sines and cosines of them are added, of
-            wavelengths that halve from the Earth's diameter down to this length. Finer resolutions tell neighbouring
-            sites apart, and let the network memorise them.
-        form, longitude_form: how texts write the two numbers; see `NumberForm`.
-    """
-
-    kind = "place"
-
-    def __init__(
-        self,
-        columns: list[str],
-        resolution_km: float = 0.0,
-        form: Mapping[str, str] | None = None,
-        longitude_form: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(columns)
-        self.form = dict(form) if form else None
-        self.longitude_form = dict(longitude_form) if longitude_form else None
-        self.resolution_km = resolution_km
-
-    @property
-    def scales(self) -> int:
-        """Number of wavelengths besides the coordinates."""
-        if self.resolution_km <= 0:
-            return 0
-        return max(0, int(np.ceil(np.log2(2 * EARTH_RADIUS_KM / self.resolution_km))))
-
-    def names(self) -> list[str]:
-        waves = [f"place_{axis}_{wave}{s}" for s in range(self.scales) for wave in ("sin", "cos") for axis in "xyz"]
-        return [*(f"place_{axis}" for axis in "xyz"), *waves]
-
-    def _unread(self, table: pd.DataFrame, name: str) -> list[str]:
-        first = name == self.columns[0]
-        numbers = _numbers(table, name, self.form if first else self.longitude_form)
-        return self._texts(table[name], np.isfinite(numbers) & ((np.abs(numbers) <= 90) | (not first)))
-
-    def encode(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        forms = (self.form, self.longitude_form)
-        latitude, longitude = (_numbers(table, name, form) for name, form in zip(self.columns, forms, strict=True))
-        present = np.isfinite(latitude) & np.isfinite(longitude) & (np.abs(latitude) <= 90)
-        latitude, longitude = (np.radians(np.where(present, degrees, 0.0)) for degrees in (latitude, longitude))
-        point = np.column_stack(
-            [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
-        )
-        parts = [point]
-        for scale in range(self.scales):
-            parts += [np.sin(np.pi * 2**scale * point), np.cos(np.pi * 2**scale * point)]
-        return np.concatenate(parts, axis=1) * present[:, None], present
 
 
 class CategoryField(Field):
@@ -257,7 +154,7 @@ class CategoryField(Field):
 
     def encode(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         index = {value: position + 2 for position, value in enumerate(self.values)}
-        codes, values = pd.factorize(_column(table, self.columns[0]))
+        codes, values = pd.factorize(column_of(table, self.columns[0]))
         known = np.array([*(self._place(value, index) for value in values), self.MISSING], dtype=np.int64)
         encoded = known[codes]  # -1, a gap, is the last entry
         return encoded[:, None], encoded != self.MISSING
@@ -305,7 +202,7 @@ class TextField(Field):
         return [f"{self.columns[0]}_{bucket}" for bucket in range(self.width)]
 
     def encode(self, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        codes, texts = pd.factorize(as_strings(_column(table, self.columns[0])))
+        codes, texts = pd.factorize(as_strings(column_of(table, self.columns[0])))
         bags = np.zeros((len(texts) + 1, self.width))
         for row, text in enumerate(texts):
             for word in self.WORD.findall(str(text).lower()):
@@ -316,7 +213,7 @@ class TextField(Field):
 
 
 KINDS: Mapping[str, type[Field]] = {
-    field.kind: field for field in (NumberField, CycleField, GeoField, CategoryField, TextField)
+    field.kind: field for field in (NumberField, CycleField, GeoField, PairField, CategoryField, TextField)
 }
 
 
@@ -365,14 +262,6 @@ LEARNED: Mapping[str, Callable[[Any], bool]] = {
     "width": lambda value: isinstance(value, int) and value > 0,
     "spelling": lambda value: value in ("text", "number"),
     "longitude_form": _is_form(restore_number_form),
+    "order": lambda value: value in get_args(Order),
 }
 """What the arguments of fields may be, where a file of somebody else's says them."""
-
-
-def _column(table: pd.DataFrame, name: str) -> pd.Series:
-    """Return a column; one that the table lacks counts as missing."""
-    return table[name] if name in table else pd.Series(np.nan, index=table.index, dtype=object)
-
-
-def _numbers(table: pd.DataFrame, name: str, form: Mapping[str, str] | None) -> np.ndarray:
-    return parse_numbers(_column(table, name), restore_number_form(form) if form else None)

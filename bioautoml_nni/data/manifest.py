@@ -15,11 +15,11 @@ from .naming import Naming
 from .remark import Lost
 
 Role = Literal[
-    "numeric", "size", "fraction", "categorical", "date", "hour", "latitude", "longitude", "text", "group", "taxonomy",
-    "ignored",
+    "numeric", "size", "fraction", "categorical", "date", "hour", "latitude", "longitude", "coordinates", "text",
+    "group", "taxonomy", "ignored",
 ]  # fmt: skip
 FEATURE_ROLES: tuple[Role, ...] = (
-    "numeric", "size", "fraction", "categorical", "date", "hour", "latitude", "longitude", "text",
+    "numeric", "size", "fraction", "categorical", "date", "hour", "latitude", "longitude", "coordinates", "text",
 )  # fmt: skip
 
 ID, IMAGE, LABEL, SPLIT = "_id", "_image", "_label", "_split"

@@ -2,7 +2,8 @@
 
 * numeric: standardised; size: log1p, then standardised; fraction: logit, then standardised;
 * date: day of the year and, where times of day are given, the hour, each as two harmonics; hour: the same alone;
-* latitude and longitude together: a point on the unit sphere, optionally with finer wavelengths;
+* latitude and longitude together, or coordinates that hold both: a point on the unit sphere, optionally with finer
+  wavelengths;
 * categorical: an index, 0 for missing (<na>), 1 for rare or unseen in training (<unk>);
 * text: a hashed bag of words.
 
@@ -18,12 +19,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ._field import Field
+from .coordinate_pairs import decide_pairs, order_of
 from .coordinates import Axis
-from .fields import CategoryField, CycleField, Field, GeoField, NumberField, TextField, restore
+from .fields import CategoryField, CycleField, NumberField, TextField, restore
 from .hours import HourReport, decide_hours
 from .manifest import Role
 from .moments import restore_form
 from .numerals import decide_numbers
+from .place_fields import GeoField, PairField
 from .times import FormReport, decide_form, parse_moments
 
 TRANSFORMS = {"numeric": "none", "size": "log1p", "fraction": "logit"}
@@ -46,7 +50,7 @@ class MetadataPreprocessor:
 
     Args:
         roles: role of each feature column; latitude and longitude must come as a pair.
-        place_resolution_km: see `GeoField`.
+        place_resolution_km: see `PlaceField`.
         rare_below: see `CategoryField`.
         text_width: see `TextField`.
         forms: how columns write numbers and dates, as `with_types` decides it; what is not there is decided from the
@@ -160,6 +164,9 @@ class MetadataPreprocessor:
                 fields.append(CycleField([name], "hour", form))
             elif role == "categorical":
                 fields.append(CategoryField([name], self.rare_below, spelling="text"))
+            elif role == "coordinates":
+                order = order_of(self.forms.get(name)) or decide_pairs(table[name]).order
+                fields.append(PairField([name], self.place_resolution_km, order))
             elif role == "text":
                 fields.append(TextField([name], self.text_width))
         latitude = [name for name, role in self.roles.items() if role == "latitude"]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
+from .coordinate_pairs import decide_pairs, order_of, parse_pairs
 from .hours import parse_hours
 from .manifest import FEATURE_ROLES, Manifest, Role, Unread
 from .moments import DateForm, restore_form
@@ -24,7 +25,11 @@ RANGES: Mapping[Role, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
     "size": (lambda values: values >= 0, "numbers that are not negative"),
     "numeric": (lambda values: np.isfinite(values), "numbers"),
 }
-WORDS: Mapping[Role, str] = {"date": "dates", "hour": "hours from 0 to 24 or times such as 23:30"}
+WORDS: Mapping[Role, str] = {
+    "date": "dates",
+    "hour": "hours from 0 to 24 or times such as 23:30",
+    "coordinates": "pairs of latitude and longitude such as 52.52, 13.40",
+}
 
 
 def misfit_remarks(manifest: Manifest, table: pd.DataFrame) -> list[Remark]:
@@ -72,6 +77,8 @@ def _outside(column: pd.Series, role: Role, form: Mapping[str, str] | None) -> l
         fits = parse_times(column, _date_form(form)).notna().to_numpy()
     elif role == "hour":
         fits = np.isfinite(parse_hours(column, _date_form(form)))
+    elif role == "coordinates":
+        fits = np.isfinite(parse_pairs(column, order_of(form) or decide_pairs(column).order)[0])
     else:
         return []
     return [cell_text(value) or "" for value in column[present & ~fits]]

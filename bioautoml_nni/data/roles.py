@@ -196,6 +196,8 @@ def infer_role(name: str, column: pd.Series, form: Mapping[str, str] | None = No
         return "ignored", "it has fewer than two different values"
     if form and form.get("clock"):
         return "hour", "its name, and its values are times of day"
+    if form and "pair" in form:
+        return "coordinates", "its values are pairs of latitude and longitude"
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return _numeric_role(name, values, (form or {}).get("notation", ""))
     if time_share(values) > SHARE:
@@ -266,5 +268,8 @@ def pair_places(roles: dict[str, Role]) -> dict[str, str]:
         if missing not in roles.values():
             alone = [name for name, value in roles.items() if value == role]
             reasons |= dict.fromkeys(alone, f"a {role} needs a {missing} beside it")
+    both = [name for name, value in roles.items() if value == "coordinates"]
+    place = [name for name, value in roles.items() if value == "latitude" and name not in reasons] or both[:1]
+    reasons |= {name: f"{place[0]!r} tells the place, and there can be one" for name in both if name not in place}
     roles.update(dict.fromkeys(reasons, "ignored"))
     return reasons

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..utils.yaml_files import flow
+from .coordinate_pairs import PairReport, decide_pairs
 from .coordinates import DECIMAL, Axis, parse_angle
 from .hours import decide_hours
 from .manifest import Role, Unread
@@ -75,6 +76,8 @@ def with_types(
         elif role in NUMBERS:
             axis: Axis = role if role in ("latitude", "longitude") else ""
             _numbers(name, column, decide_numbers(column, axis), result)
+        elif role == "coordinates":
+            _pairs(name, decide_pairs(column), result)
         elif role == "date":
             _dates(name, decide_form(column), result)
         elif role in TEXTS:
@@ -111,6 +114,10 @@ def _undeclared(name: str, column: pd.Series, result: Typed) -> None:
     numbers = decide_numbers(column, _axis(plain))
     if numbers.read and not numbers.unreadable and not numbers.codes and numbers.read >= numbers.gaps:
         _numbers(name, column, numbers, result)
+        return
+    pairs = decide_pairs(column) if numbers.unreadable else None
+    if pairs is not None and pairs.total and pairs.fine >= SHARE * pairs.total:
+        _pairs(name, pairs, result)
         return
     most = (1 - SHARE) * max(1, int(column.notna().sum()))
     dates = decide_form(column, most) if numbers.unreadable else None
@@ -210,6 +217,19 @@ def _dates(name: str, report: FormReport, result: Typed) -> None:
     elif not report.day_first and not report.month_first:
         answer = f"If the month comes first, write data.date_order: {flow({name: 'month_first'})}."
         result.notes.append(Answerable(f"{both}, and no other says which; they are read day first.", answer))
+
+
+def _pairs(name: str, report: PairReport, result: Typed) -> None:
+    result.forms[name] = report.state()
+    if not report.read:
+        return
+    first, second = "latitude", "longitude"
+    if report.order == "longitude_first":
+        first, second = second, first
+    doubt = "" if report.sure else ", the latitude first, as usual, since no value says it; else write two columns"
+    result.notes.append(
+        f"Column {name!r}: {report.read} values such as {report.example!r} are read as {first} and {second}{doubt}."
+    )
 
 
 def _ask_about_gaps(name: str, column: pd.Series, result: Typed) -> None:

@@ -4,7 +4,7 @@ const percent = (value) => `${(100 * value).toFixed(value > 0.995 || value < 0.1
 const PLACES = 5;
 const HINTS = {
   size: "number, as in the training table", numeric: "number", fraction: "from 0 to 1", date: "such as 2024-06-30",
-  hour: "0 to 24", latitude: "degrees, south is negative", longitude: "degrees, west is negative",
+  hour: "such as 21:30", coordinates: "latitude, longitude", latitude: "degrees, south is negative", longitude: "degrees, west is negative",
   categorical: "one of those known", text: "words",
 };
 let info = null;
@@ -60,10 +60,10 @@ function metadata() {
   for (const input of byId("fields").querySelectorAll("input")) {
     const text = input.value.trim();
     if (!text) continue;
-    const asNumber = !["categorical", "text", "date"].includes(input.dataset.role);
-    const value = asNumber ? Number(text.replace(",", ".")) : text;
-    if (Number.isNaN(value)) throw new Error(`${input.name}: ${text} is not a number.`);
-    row[input.name] = value;
+    const asNumber = !["categorical", "text", "date", "coordinates"].includes(input.dataset.role);
+    const number = asNumber ? Number(text.replace(",", ".")) : NaN;
+    if (asNumber && !/\d/.test(text)) throw new Error(`${input.name}: ${text} is not a number.`);
+    row[input.name] = Number.isNaN(number) ? text : number;  // the service reads 12 mm, 21:30 and 48° 12' N, or says that it cannot
   }
   return row;
 }
@@ -83,6 +83,7 @@ async function ask(item, asked) {
   item.error = answer.errors[0]?.error ?? null;
   item.found = answer.detections[0]?.classifications[0] ?? null;
   item.coverage = options.coverage;
+  item.doubts = answer.warnings.filter((text) => text !== info.brand);
   return true;
 }
 
@@ -151,6 +152,7 @@ function show() {
   const order = found.scores.map((score, index) => [score, found.labels[index]]).sort((one, other) => other[0] - one[0]);
   byId("bars").replaceChildren(...order.slice(0, PLACES).map(bar));
   byId("set").textContent = answer.set ? `With ${percent(chosen.coverage)} certainty it is ${answer.set.length === 1 ? "" : "one of "}${answer.set.join(", ")}.` : "";
+  byId("doubts").textContent = chosen.doubts.join(" ");
   const looked = explanation && byId("look").checked;
   byId("specimen").src = looked ? explanation.overlay : (explanation?.seen ?? chosen.url);
   byId("legend").textContent = !looked ? chosen.file.name

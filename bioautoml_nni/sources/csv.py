@@ -31,8 +31,8 @@ class CsvSource:
         label: column of labels; rows without a label are left out and counted.
         id: column that identifies specimens; the row number by default.
         image_root: folder below `root` that image paths start from, or a URL.
-        columns: role by column: numeric, size, fraction, categorical, date, hour, latitude, longitude, text, group,
-            taxonomy or ignored.
+        columns: role by column: numeric, size, fraction, categorical, date, hour, latitude, longitude, coordinates,
+            text, group, taxonomy or ignored.
         infer_columns: whether roles of the columns not named are inferred; otherwise they are ignored.
         missing: texts that mean that a value is missing, such as NA; an empty cell always does.
         encoding: of the table; found by itself by default.

@@ -7,11 +7,12 @@ import re
 from typing import Any
 
 from ..config.template import experiment_template
+from ..data.manifest import FEATURE_ROLES
 from ..utils.remote import RemotePath
 from ..utils.yaml_files import flow
 from ._guessed import Guess
 
-ROLES_TOLD = "numeric, size, fraction, categorical, date, hour, latitude, longitude, text, group, ignored"
+ROLES_TOLD = ", ".join([*FEATURE_ROLES, "group", "ignored"])
 
 
 def guessed_experiment(found: Guess, name: str) -> str:
