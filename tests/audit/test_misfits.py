@@ -19,7 +19,7 @@ def remarks(values, role, declared=True):
     ("role", "wrong"),
     [
         ("latitude", ["5820000", "5830000", "5840000"]), ("longitude", ["512000"]), ("fraction", ["35", "2"]),
-        ("fraction", ["35 %", "2 %"]), ("size", ["-3.5"]), ("numeric", ["inf"]), ("numeric", ["3 mm"]),
+        ("fraction", ["35 %", "2 %"]), ("size", ["-3.5"]), ("numeric", ["inf"]), ("numeric", ["3 mm", "1 cm"]),
         ("hour", ["2175", "9930"]), ("date", ["soon", "31/02/2016"]),
     ],
 )  # fmt: skip
@@ -34,7 +34,7 @@ def test_a_role_that_does_not_fit_is_refused_with_values(role, wrong):
     ("role", "right"),
     [
         ("latitude", ["-90", "52,5"]), ("longitude", ["359.9", "-180"]), ("fraction", ["0", "1", "0,5"]),
-        ("size", ["0", "1.5"]), ("hour", ["24", "23:30", "6 pm"]), ("hour", ["2100", "2230"]),
+        ("size", ["0", "1.5"]), ("size", ["3 mm", "4"]), ("hour", ["24", "23:30", "6 pm"]), ("hour", ["2100", "2230"]),
         ("date", ["2016-06-13", "13.6.16"]),
         ("categorical", ["x"]),
     ],
