@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..data.coordinate_pairs import decide_pairs
 from ..data.hours import is_hour
 from ..data.remark import ColumnFinding
 from ..data.times import is_time
@@ -146,7 +147,7 @@ def _judge(
         reason = f"it follows from the label: {_in_words(backward)}"
         return ColumnFinding(name, "warn" if is_place_or_time(name) else "refuse", "follows_label", reason)
     unique = different == int(present.sum()) and not pd.api.types.is_float_dtype(column)
-    if unique and not is_time(column) and not is_hour(name, column):
+    if unique and not (is_time(column) or is_hour(name, column) or decide_pairs(column).certain):
         return ColumnFinding(name, "drop", "identifier", "each of its values stands only once, as in an identifier")
     gaps = (~present).astype(np.int32)
     if 0.02 < gaps.mean() < 0.98 and associate(target, gaps).determines():

@@ -17,6 +17,7 @@ import pandas as pd
 
 from .coordinates import DECIMAL, LOOKED_AT, SIGNS, parse_angle
 from .tables import cell_text
+from .times import SHARE
 
 Order = Literal["latitude_first", "longitude_first"]
 """Of two numbers of which neither names its hemisphere."""
@@ -49,6 +50,11 @@ class PairReport:
     total: int
     example: str
     sure: bool
+
+    @property
+    def certain(self) -> bool:
+        """Whether the column holds places, whatever it is called."""
+        return self.total > 0 and self.fine >= SHARE * self.total
 
     def state(self) -> dict[str, str]:
         """Return how the column writes places, ready for JSON."""

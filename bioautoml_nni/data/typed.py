@@ -116,7 +116,7 @@ def _undeclared(name: str, column: pd.Series, result: Typed) -> None:
         _numbers(name, column, numbers, result)
         return
     pairs = decide_pairs(column) if numbers.unreadable else None
-    if pairs is not None and pairs.total and pairs.fine >= SHARE * pairs.total:
+    if pairs is not None and pairs.certain:
         _pairs(name, pairs, result)
         return
     most = (1 - SHARE) * max(1, int(column.notna().sum()))

@@ -217,3 +217,11 @@ def test_times_of_day_are_no_identifiers_though_each_stands_once(form):
     everywhere = np.ones(60, dtype=bool)
     (finding,) = screen(pd.DataFrame({"hour": times}), labels, everywhere, ~everywhere).findings
     assert finding.kind != "identifier"
+
+
+def test_places_are_no_identifiers_though_each_stands_once():
+    places = pd.Series([f"52.{n:03}, 13.{7 * n:03}" for n in range(60)])
+    labels = pd.Series(["abc"[n * n % 3] for n in range(60)])
+    everywhere = np.ones(60, dtype=bool)
+    (finding,) = screen(pd.DataFrame({"gps": places}), labels, everywhere, ~everywhere).findings
+    assert finding.kind != "identifier"
