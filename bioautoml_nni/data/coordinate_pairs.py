@@ -9,19 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-from .coordinates import DECIMAL, LOOKED_AT, SIGNS, parse_angle
+from .coordinates import DECIMAL, SIGNS, parse_angle
 from .tables import cell_text
 from .times import SHARE
 
 Order = Literal["latitude_first", "longitude_first"]
 """Of two numbers of which neither names its hemisphere."""
 
+LOOKED_AT = 200
+"""Values from all over a column, one of which must be a pair if it is to be read as pairs."""
 FINE = 3
 """Digits behind the point of two numbers that are coordinates, whatever their column is called: 110 metres."""
 BETWEEN = tuple(re.compile(pattern) for pattern in (r"\s*[;|/]\s*", r",\s+", r"\s*,\s*", r"\s+"))
@@ -66,11 +67,13 @@ def decide_pairs(column: pd.Series) -> PairReport:
 
     It is the first, as on maps, unless some first number is above 90 and no second one is.
     """
-    counts = column.dropna().astype(str).str.strip().value_counts()
-    texts: Mapping[str, int] = {str(text): int(count) for text, count in counts.items() if str(text)}
+    there = column.dropna()
+    some = there.iloc[:: max(1, len(there) // LOOKED_AT)].iloc[:LOOKED_AT]
+    if not any(_split(cell_text(value) or "") for value in some):  # most columns of text: nothing more is looked at
+        return PairReport("latitude_first", 0, 0, len(there), "", sure=True)
+    counts = there.value_counts()
+    texts = {cell_text(value) or "": int(count) for value, count in counts.items()}
     total = sum(texts.values())
-    if not any(_split(text) for text in islice(texts, LOOKED_AT)):
-        return PairReport("latitude_first", 0, 0, total, "", sure=True)
     plain = [pair for text in texts if (pair := _plain_pair(text)) is not None]
     large = [any(abs(pair[place]) > 90 for pair in plain) for place in (0, 1)]
     order: Order = "longitude_first" if large[0] and not large[1] else "latitude_first"
