@@ -41,7 +41,7 @@ class ImageFinder:
     Attributes:
         used: how many names were found by each rule.
         ambiguous: names that several files could mean; none of them is taken.
-        several: texts that are the names of several files; none of them is taken.
+        several: texts that are the names of several files, and how many of these are not taken: all but the first.
     """
 
     def __init__(self, root: Path, links: Links = "inside") -> None:
@@ -49,7 +49,7 @@ class ImageFinder:
         self.links = links
         self.used: Counter[str] = Counter()
         self.ambiguous: list[str] = []
-        self.several: list[str] = []
+        self.several: dict[str, int] = {}
         self._found: dict[str, str] = {}
         self._there: dict[str, bool] = {}
 
@@ -78,10 +78,12 @@ class ImageFinder:
                 )
             )
         if self.several:
+            example, others = next(iter(self.several)), sum(self.several.values())
             found.append(
                 Lost(
-                    f"{len(self.several)} cells name several images, and none is taken: {self.several[0]!r}. Give each "
-                    "image a row of its own."
+                    f"{len(self.several)} cells name several images, such as {example!r}: the first of each is taken, "
+                    f"and {others} others are not used. To use all of them, give each a row of its own, and let "
+                    "data.split.group keep the rows of a specimen together."
                 )
             )
         return found
@@ -116,8 +118,8 @@ class ImageFinder:
             return text  # outside of the root, and refused as such
         parts = [part for part in SEVERAL.split(text.strip()) if part]
         if len(parts) > 1 and all(map(self._is_file, parts)):
-            self.several.append(text)
-            return text
+            self.several[text] = len(parts) - 1
+            return parts[0]
         plain = unquote(name.strip().replace("\\", "/"))
         for rule, candidates in self._candidates(plain):
             if len(candidates) == 1:

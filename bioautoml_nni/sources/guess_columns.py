@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..audit.columns import screen
 from ..data.classes import RANK_WORDS
+from ..data.finding import SEVERAL
 from ..data.image_files import SUFFIXES
 from ..data.manifest import FEATURE_ROLES, Role
 from ..data.numerals import decide_numbers
@@ -255,10 +256,15 @@ def _image_share(values: pd.Series) -> float:
 
 
 def image_root_of(folder: Path, names: Sequence[str]) -> str | None:
-    """Return the folder below `folder` in which most of the named images are, None for the folder itself."""
+    """Return the folder below `folder` in which most of the named images are, None for the folder itself.
+
+    Args:
+        names: of one image each, or of several.
+    """
     names = names[:10] if isinstance(folder, RemotePath) else names
+    spelt = [{name.strip(), *SEVERAL.split(name.strip())} for name in names if "\0" not in name]
     for place in _places(folder):
-        there = sum((folder / place / name.strip()).is_file() for name in names if "\0" not in name)
+        there = sum(any((folder / place / name).is_file() for name in each) for each in spelt)
         if there > len(names) / 2:
             return None if place == "." else place
     return None

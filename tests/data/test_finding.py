@@ -66,7 +66,9 @@ def test_what_is_not_there_stays_as_it_is_written(root, name):
 
 
 @pytest.mark.parametrize("written", ["a/1.png;x#1.png", "a/1.png | x#1.png", "a/1.png, x#1.png;"])
-def test_a_cell_that_names_several_images_is_said_and_none_is_taken(root, written):
+def test_of_several_images_in_a_cell_the_first_is_taken_and_the_others_are_said(root, written):
     finder = ImageFinder(root)
-    assert finder.find(written) == written
-    assert "name several images" in finder.notes()[0] and "row of its own" in finder.notes()[0]
+    assert finder.find(written) == finder.find("a/1.png") == "a/1.png"
+    (note,) = finder.notes()
+    assert f"cells name several images, such as {written!r}" in note and "1 others are not used" in note
+    assert finder.find("a/1.png; none.png") == "a/1.png; none.png", "which is not known to be a list"
