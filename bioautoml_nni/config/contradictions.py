@@ -48,15 +48,25 @@ def _search_problems(experiment: Experiment) -> list[str]:
 
 
 def _space_problems(experiment: Experiment) -> list[str]:
-    """Return which arguments of the trained network the space lacks, and which of its candidates cannot be used."""
+    """Return what the space lacks: images, arguments of the trained network, candidates that can be used."""
     problems = []
     if experiment.space.name in plugins("search_spaces"):
+        capabilities = get("search_spaces", experiment.space.name).capabilities
+        if "needs_image" in capabilities and "image" not in experiment.data.modalities:
+            problems.append(f"data.modalities: space {experiment.space.name!r} needs images; add image.")
         known = constructor_arguments(get("search_spaces", experiment.space.name))
         problems += [
             f"retrain.{key}: space {experiment.space.name!r} has no {key} to change; remove it."
             for key in ("cells", "channels")
             if getattr(experiment.retrain, key) and key not in known
         ]
+        cells = experiment.space.arguments.get("cells", getattr(known.get("cells"), "default", None))
+        alone = experiment.space.arguments.get("cell_sharing") == "none"
+        if alone and experiment.retrain.cells not in (None, cells):
+            problems.append(
+                f"retrain.cells: each of the {cells} cells is searched by itself (space.cell_sharing: none), so that "
+                f"there are no {experiment.retrain.cells}; remove it."
+            )
     problems += [
         f"space.{kind}: {problem}"
         for kind in ("operations", "fusions")
@@ -155,6 +165,8 @@ def _recipe_problems(experiment: Experiment) -> list[str]:
             for key, capability in (("drop_path", "drop_path"), ("auxiliary_weight", "auxiliary"))
             if getattr(recipe, key) and capability not in capabilities
         ]
+        if "probe" in capabilities and recipe.distillation is not None:
+            problems.append("training.distillation: a probe is fitted to the labels, it has no teacher; remove it.")
     return problems
 
 

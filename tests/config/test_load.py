@@ -109,6 +109,34 @@ def test_several_processes_need_a_strategy_that_can():
         parse_experiment({**raw, "strategy": {"name": "nni_darts"}})
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"space": {"name": "multimodal", "cells": 2, "cell_sharing": "none"}, "retrain": {"cells": 3}},
+            "retrain.cells: each of the 2 cells is searched by itself",
+        ),
+        ({"space": {"name": "multimodal", "cell_sharing": "none"}, "retrain": {"cells": 3}}, "each of the 6 cells"),
+        (
+            {"space": {"name": "probe"}, "training": {"distillation": {"teacher": "efficientnet_lite0"}}},
+            "training.distillation: a probe is fitted to the labels, it has no teacher",
+        ),
+    ],
+)
+def test_what_the_space_cannot_do_is_said_before_anything_is_done(tmp_path, changes, message):
+    raw = {**tiny_experiment(tmp_path), **changes}
+    with pytest.raises(ConfigError, match=message):
+        parse_experiment(raw)
+
+
+@pytest.mark.parametrize("space", ["probe", "timm"])
+def test_a_space_that_needs_images_says_so(tmp_path, space):
+    raw = {**tiny_experiment(tmp_path), "space": {"name": space}}
+    raw["data"] = {**raw["data"], "modalities": ["metadata"]}
+    with pytest.raises(ConfigError, match=f"data.modalities: space '{space}' needs images; add image"):
+        parse_experiment(raw)
+
+
 @pytest.mark.parametrize("rows", [2, 300, 4_000, 60_000, 5_000_000])
 def test_the_template_for_a_table_parses_and_has_the_lengths_for_its_size(rows):
     experiment = parse_experiment(yaml.safe_load(experiment_template("/data/Käfer, it's: mine", "a.csv", rows)))

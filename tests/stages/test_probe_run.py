@@ -250,7 +250,7 @@ def test_what_cannot_be_is_said_at_once(tmp_path, probe):
         "space={name: multimodal}": "data.image_size: auto is the size of a pretrained encoder",
         "space.encoder=timm:resnet81": "timm has no model 'resnet81'",
         "cache.max_gb=0.00005": "cache.max_gb: the features of 72 images",
-        "data.modalities=[metadata]": "a probe needs images",
+        "data.modalities=[metadata]": "space 'probe' needs images",
     }.items():
         done = here(
             "run", experiment, "--output", tmp_path / setting[:12], "--set", "data.image_size=auto", "--set", setting
