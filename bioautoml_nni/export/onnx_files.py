@@ -17,6 +17,17 @@ from ..utils.quiet import quiet
 
 OPSET = 18
 TOLERANCE = 1e-4
+"""Largest difference of probabilities; of logits, that part of the largest one: single precision rounds by parts."""
+
+
+def logit_tolerance(reference: np.ndarray) -> float:
+    """Return by how much the logits of a file may differ from the network's own (N, K).
+
+    Example:
+        >>> logit_tolerance(np.array([[0.5, -0.2]])), logit_tolerance(np.array([[30.0, -50.0]]))
+        (0.0001, 0.005)
+    """
+    return TOLERANCE * max(1.0, float(np.abs(reference).max()))
 
 
 def write_onnx(

@@ -29,7 +29,15 @@ from ..evaluation.probabilities import Probabilities
 from ..export.deployable import METADATA_INPUTS, FusedModel, ImageModel, MappedImagePart, deployable
 from ..export.explain import write_gradcam
 from ..export.int8 import SENSED, Quality, Quantised, write_int8
-from ..export.onnx_files import OPSET, TOLERANCE, join_onnx, run_onnx, write_exported_program, write_onnx
+from ..export.onnx_files import (
+    OPSET,
+    TOLERANCE,
+    join_onnx,
+    logit_tolerance,
+    run_onnx,
+    write_exported_program,
+    write_onnx,
+)
 from ..registry import get
 from ..report.card import model_card
 from ..runs.directory import RunDirectory
@@ -253,13 +261,14 @@ def _parity(folder: Path, written: list[str], inputs: dict[str, Tensor], referen
         else:
             found = run_onnx(folder / name, arrays)
         differences[name] = float(np.abs(found - reference.numpy()).max())
+    tolerance = logit_tolerance(reference.numpy())
     for name, difference in differences.items():
-        if difference > TOLERANCE:
+        if difference > tolerance:
             raise ExportError(
-                f"{name}: its logits differ from the trained network's by {difference:.2g}, more than {TOLERANCE:g}; "
+                f"{name}: its logits differ from the trained network's by {difference:.2g}, more than {tolerance:.2g}; "
                 "an operation or fusion of the space is not exported faithfully, search without it."
             )
-    return {"tolerance": TOLERANCE, "specimens": len(reference), "largest_difference": differences}
+    return {"tolerance": tolerance, "specimens": len(reference), "largest_difference": differences}
 
 
 def _classes(data: PreparedData) -> pd.DataFrame:

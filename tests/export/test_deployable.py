@@ -12,6 +12,7 @@ from bioautoml_nni.export.explain import write_gradcam
 from bioautoml_nni.export.onnx_files import join_onnx, run_onnx, write_exported_program, write_onnx
 from bioautoml_nni.registry import plugins
 from bioautoml_nni.search_spaces import MultimodalSpace
+from bioautoml_nni.stages.export import _parity
 from bioautoml_nni.utils.errors import ExportError
 
 METADATA = {"numeric_fields": [0, 0, 1], "categories": [4, 5], "category_fields": [2, 3], "fields": 4}
@@ -147,3 +148,18 @@ def test_budgets_name_every_limit_that_is_broken():
     broken = BUDGETS["trap"].excess(3_000_001, 602_000_000)
     assert len(broken) == 2 and "3,000,001 parameters" in broken[0] and "at most 0.3" in broken[1]
     assert BUDGETS["station"].flops > BUDGETS["pi"].flops
+
+
+@pytest.mark.parametrize("scale", [1.0, 400.0])
+def test_logits_may_differ_by_a_part_of_the_largest_as_single_precision_rounds(tmp_path, scale):
+    torch.manual_seed(0)
+    layer, numeric = torch.nn.Linear(3, 4), {"numeric": torch.randn(16, 3)}
+    with torch.no_grad():
+        layer.weight.mul_(scale)
+        write_onnx(layer, numeric, "logits", tmp_path / "model.onnx")
+        logits = layer(numeric["numeric"])
+    largest = max(1.0, float(logits.abs().max()))
+    found = _parity(tmp_path, ["model.onnx"], numeric, logits + 0.9e-4 * largest)
+    assert found["tolerance"] == pytest.approx(1e-4 * largest, rel=1e-3)
+    with pytest.raises(ExportError, match="model.onnx: its logits differ"):
+        _parity(tmp_path, ["model.onnx"], numeric, logits + 1.2e-4 * largest)
