@@ -39,6 +39,12 @@ def _search_problems(experiment: Experiment) -> list[str]:
     several = experiment.search.devices > 1 and strategy in plugins("strategies")
     if several and "processes" not in get("strategies", strategy).capabilities:
         problems.append(f"search.devices: strategy {strategy!r} searches in one process only; remove it.")
+    equal = strategy in plugins("strategies") and "equal_shares" in get("strategies", strategy).capabilities
+    if equal and experiment.derivation.method == "perturbation":
+        problems.append(
+            f"derivation.method: strategy {strategy!r} gives all candidates the same weight, so that perturbation has "
+            "none to remove; choose evolution."
+        )
     if experiment.devices != "auto" and experiment.training.batch_size % (experiment.devices * experiment.nodes):
         problems.append(
             f"training.batch_size: {experiment.training.batch_size} specimens cannot be shared by devices x nodes = "

@@ -102,6 +102,13 @@ def test_the_template_is_valid():
     assert parse_experiment(yaml.safe_load(experiment_template())).name == "my-experiment"
 
 
+def test_a_search_that_prefers_nothing_cannot_be_perturbed():
+    raw = {"name": "x", "data": {"source": "sample"}, "strategy": {"name": "random_paths"}}
+    assert parse_experiment({**raw, "derivation": {"method": "evolution"}}).derivation.method == "evolution"
+    with pytest.raises(ConfigError, match=r"derivation\.method: strategy 'random_paths' gives all candidates the same"):
+        parse_experiment({**raw, "derivation": {"method": "perturbation"}})
+
+
 def test_several_processes_need_a_strategy_that_can():
     raw = {"name": "x", "data": {"source": "sample"}, "search": {"devices": 2}}
     assert parse_experiment(raw).search.devices == 2
