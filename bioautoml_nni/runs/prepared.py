@@ -230,10 +230,15 @@ class PreparedData:
         section = self.run.experiment.space
         return get("search_spaces", section.name).target(**self.space_inputs(), **section.arguments)
 
-    def topology(self) -> Topology:
-        """Return what the experiment's search space leaves open for this data; nothing of it is built."""
-        section = self.run.experiment.space
-        return topology_of(get("search_spaces", section.name).target, {**self.space_inputs(), **section.arguments})
+    def topology(self, trained: bool = False) -> Topology:
+        """Return what the experiment's search space leaves open for this data; nothing of it is built.
+
+        Args:
+            trained: with the arguments of the network that is trained, not with those of the search.
+        """
+        experiment = self.run.experiment
+        own = experiment.network_arguments() if trained else experiment.space.arguments
+        return topology_of(get("search_spaces", experiment.space.name).target, {**self.space_inputs(), **own})
 
     def taxa(self) -> dict[str, list[str]]:
         """Return the taxon of every class by coarser rank, as the training split states them."""

@@ -14,7 +14,7 @@ import torch
 from nni.nas.evaluator.pytorch import Lightning, Trainer
 from rich.console import Console
 
-from ..architecture import derive
+from ..architecture import Topology, derive
 from ..architecture.schema import SpaceRecord
 from ..architecture.weights import weight_statistics, with_positions
 from ..artifacts.outcome import SearchOutcome
@@ -52,6 +52,7 @@ def search(run: RunDirectory, console: Console) -> None:
     keep_freed_memory()
     quiet()
     topology = data.topology()
+    _require_same_cells(topology, data.topology(trained=True), experiment.retrain.cells)
     if topology.empty:
         console.print("search: the space leaves nothing open for these modalities; its only architecture is taken.")
         weights: Any = {label: {names[0]: 1.0} for label, names in topology.choices.items()}
@@ -63,6 +64,21 @@ def search(run: RunDirectory, console: Console) -> None:
         weights = _one_shot(run, data, console)
     if is_rank_zero():
         write_weights(run, weights)
+
+
+def _require_same_cells(searched: Topology, trained: Topology, cells: int | None) -> None:
+    """Check that the search decides the cells that the trained network has.
+
+    Raises:
+        ConfigError: if not.
+    """
+    if set(searched.cells) != set(trained.cells):
+        kinds = [", ".join(sorted(each.cells)) or "none" for each in (trained, searched)]
+        problem = (
+            f"retrain.cells: a network of {cells} cells has the kinds {kinds[0]}, and the search decides {kinds[1]}; "
+            "give space.cells and retrain.cells numbers with the same kinds, or remove retrain.cells."
+        )
+        raise ConfigError([problem], "experiment")
 
 
 def _launch_group(run: RunDirectory, processes: int) -> None:

@@ -278,6 +278,14 @@ def test_mistakes_in_the_configuration_are_all_shown_without_a_traceback(tmp_pat
     assert "Traceback" not in done.stderr
 
 
+def test_a_network_with_cells_that_no_search_decides_is_refused_before_the_search(table_root, tmp_path, capsys):
+    experiment = write_experiment(tmp_path, table_root)
+    settings = ["--set", "space.cells=3", "--set", "retrain.cells=1"]
+    code, output = in_process(capsys, "run", experiment, "--output", tmp_path / "run", *settings)
+    assert code == 2 and "retrain.cells: a network of 1 cells has the kinds normal, and the search decides" in output
+    assert not (tmp_path / "run/search").exists()
+
+
 def test_debug_shows_the_traceback(tmp_path):
     done = bioautoml("--debug", "run", tmp_path / "none.yml")
     assert "Traceback" in done.stderr and done.returncode == 1
