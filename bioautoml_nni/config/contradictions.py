@@ -171,8 +171,6 @@ def _recipe_problems(experiment: Experiment) -> list[str]:
             for key, capability in (("drop_path", "drop_path"), ("auxiliary_weight", "auxiliary"))
             if getattr(recipe, key) and capability not in capabilities
         ]
-        if "probe" in capabilities and recipe.distillation is not None:
-            problems.append("training.distillation: a probe is fitted to the labels, it has no teacher; remove it.")
     return problems
 
 

@@ -167,6 +167,10 @@ def _fit(
     run: RunDirectory, data: PreparedData, network: nn.Module, arguments: dict[str, Any], folder: Path, console: Console
 ) -> None:
     """Fit the classifier of a network whose other parts stay as they are; that takes seconds, so nothing resumes."""
+    if run.experiment.training.distillation is not None:
+        raise ConfigError(
+            ["training.distillation: a probe is fitted to the labels, it has no teacher; remove it."], "experiment"
+        )
     fitted, unseen = fit_classifier(data, network, console, refit=bool(arguments.get("refit", True)))
     (folder / "history.jsonl").unlink(missing_ok=True)  # of a network that was trained
     write_array(folder / VALIDATION_LOGITS, unseen)

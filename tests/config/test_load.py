@@ -124,10 +124,6 @@ def test_several_processes_need_a_strategy_that_can():
             "retrain.cells: each of the 2 cells is searched by itself",
         ),
         ({"space": {"name": "multimodal", "cell_sharing": "none"}, "retrain": {"cells": 3}}, "each of the 6 cells"),
-        (
-            {"space": {"name": "probe"}, "training": {"distillation": {"teacher": "efficientnet_lite0"}}},
-            "training.distillation: a probe is fitted to the labels, it has no teacher",
-        ),
     ],
 )
 def test_what_the_space_cannot_do_is_said_before_anything_is_done(tmp_path, changes, message):
