@@ -6,13 +6,14 @@ NNI's manager starts first and connects later; what is wrong then stands in its 
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -97,8 +98,11 @@ def bring(machine: Mapping[str, Any], place: str, name: str, target: Path) -> bo
             said = done.stderr.decode(errors="replace").strip().splitlines() or [f"code {done.returncode}"]
             raise RunDirectoryError(f"{_name(machine)}: {name} has not come back ({said[-1]}).")
         archive.seek(0)
-        with tarfile.open(fileobj=archive) as members, replacing_folder(target / name) as temporary:
-            members.extractall(temporary, filter="data")
+        with replacing_folder(target / name) as temporary:
+            try:
+                _unpack(archive, temporary)
+            except tarfile.TarError as error:
+                raise RunDirectoryError(f"{_name(machine)}: {name} has not come back whole ({error}).") from error
             beside = temporary / f"{name}.log"
             if beside.is_file():
                 beside.replace(target / beside.name)
@@ -106,6 +110,25 @@ def bring(machine: Mapping[str, Any], place: str, name: str, target: Path) -> bo
                 part.replace(temporary / part.name)
             (temporary / name).rmdir()
     return True
+
+
+def _unpack(archive: IO[bytes], folder: Path) -> None:
+    """Write the files of an archive below a folder.
+
+    Raises:
+        tarfile.TarError: for what is no plain file or folder, or would lie elsewhere, and for half an archive.
+    """
+    with tarfile.open(fileobj=archive) as members:
+        for member in members:
+            place = folder / tarfile.data_filter(member, str(folder)).name
+            if member.isdir():
+                place.mkdir(parents=True, exist_ok=True)
+                continue
+            content = members.extractfile(member) if member.isfile() else None
+            if content is None:
+                raise tarfile.ExtractError(f"{member.name} is no plain file")
+            with content, place.open("wb") as file:
+                shutil.copyfileobj(content, file)
 
 
 def _name(machine: Mapping[str, Any]) -> str:

@@ -113,6 +113,11 @@ def test_a_machine_is_asked_for_a_folder(tmp_path, far):
     assert found == ["a b", "a b.log", "a b/metrics.json", "a b/retrain"]
     assert not bring(MACHINE, "~/it's here/candidates", "c", tmp_path / "here")
     assert not bring(MACHINE, "~/nowhere", "a b", tmp_path / "here")
+    (run / "link").symlink_to("/etc/passwd")
+    with pytest.raises(RunDirectoryError, match=r"ana@lab1: a b has not come back whole"):
+        bring(MACHINE, "~/it's here/candidates", "a b", tmp_path / "here")
+    found = sorted(str(path.relative_to(tmp_path / "here")) for path in (tmp_path / "here").rglob("*"))
+    assert found == ["a b", "a b.log", "a b/metrics.json", "a b/retrain"], "what was there stays"
     Path(os.environ["PATH"].split(os.pathsep)[0], "ssh").write_text("#!/bin/sh\necho 'no route' >&2\nexit 255\n")
     with pytest.raises(RunDirectoryError, match=r"ana@lab1: a b has not come back \(no route\)"):
         bring(MACHINE, "~/it's here/candidates", "a b", tmp_path / "here")
