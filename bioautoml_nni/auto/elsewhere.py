@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -25,7 +25,8 @@ from .records import CANDIDATES, DATA
 
 TASKS = "tasks.json"
 """Beside the experiment of the trials: what each of them is to do."""
-SECONDS = "seconds"
+SECONDS, STOPPED = "seconds", "stopped"
+"""What a trial tells beside its score."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Lanes:
         return cls([0.0] * count)
 
     @property
+    def end(self) -> float:
+        """When all of them are free."""
+        return max(self.free)
+
+    @property
     def start(self) -> float:
         """When the first of them is free."""
         return min(self.free)
@@ -58,60 +64,66 @@ class Lanes:
         self.free[self.free.index(self.start)] += seconds
 
 
-@dataclass
-class Elsewhere:
-    """Has candidates tried by trials of NNI, and leaves their folders as if they had been tried here.
+@dataclass(frozen=True)
+class Tried:
+    """How the trial of a candidate has ended.
 
-    Args:
-        workers: who tries them.
+    Attributes:
+        status: of the leaderboard; the folder of one that is done lies here as if it had been tried here.
+        note: why it is not done.
+        seconds: that it took.
     """
 
-    workers: Workers
-    seconds: dict[str, float] = field(default_factory=dict)
-    """That the trials took, by name, of those that came to an end."""
-
-    def __call__(
-        self, experiment: Experiment, tasks: Mapping[str, Task], folder: Path, console: Console
-    ) -> dict[str, str]:
-        """Try all of them, and return why those failed that did, by name.
-
-        Args:
-            folder: of the portfolio.
-
-        Raises:
-            ConfigError: for machines that cannot run trials.
-            BioAutoMLError: if NNI does not start, or is gone before the end; what came back is kept.
-        """
-        trials = NamedTrials(CANDIDATE_TRIALS, folder, self.workers, console)
-        failed: dict[str, str] = {}
-
-        def tell(name: str, told: Told) -> None:
-            place = trials.place(experiment)
-            fault = told if isinstance(told, str) else self._arrived(name, told, place, folder)
-            if fault is not None:
-                failed[name] = fault
-            console.print(f"{name}: {escape(fault or 'has come to its end')}", highlight=False, soft_wrap=True)
-
-        tasks_text = json.dumps({name: asdict(task) for name, task in tasks.items()}, indent=2, default=str)
-        trials(experiment, list(tasks), tell, {TASKS: tasks_text})
-        return failed
-
-    def _arrived(self, name: str, told: dict[str, Any], place: str, folder: Path) -> str | None:
-        """Bring a candidate's folder here, and return why that failed, None if it did not."""
-        self.seconds[name] = float(told[SECONDS])
-        if self.workers.remote is None:
-            return None
-        try:
-            for machine in remote_machines(folder / "nni/nni.yml"):
-                if bring(machine, f"{place}/{CANDIDATES}", name, folder / CANDIDATES):
-                    return None
-        except RunDirectoryError as error:
-            return str(error)
-        return "no machine has its run."
+    status: Literal["done", "failed", "out of time"]
+    note: str = ""
+    seconds: float = 0.0
 
 
-def try_there(config: Path, experiment: Experiment, name: str, place: Path, threads: int) -> dict[str, float]:
-    """Try a candidate inside its trial, and return its validation macro-F1 and the seconds that it took.
+def try_elsewhere(
+    workers: Workers, experiment: Experiment, tasks: Mapping[str, Task], folder: Path, console: Console
+) -> dict[str, Tried]:
+    """Have candidates tried by trials of NNI, and return how each has ended, by name.
+
+    Args:
+        folder: of the portfolio.
+
+    Raises:
+        ConfigError: for machines that cannot run trials.
+        BioAutoMLError: if NNI does not start, or is gone before the end; what came back is kept.
+    """
+    trials = NamedTrials(CANDIDATE_TRIALS, folder, workers, console)
+    ended: dict[str, Tried] = {}
+
+    def tell(name: str, told: Told) -> None:
+        tried = _tried(name, told, f"{trials.place(experiment)}/{CANDIDATES}", folder, workers)
+        ended[name] = tried
+        console.print(f"{name}: {escape(tried.note or 'has come to its end')}", highlight=False, soft_wrap=True)
+
+    texts = {TASKS: json.dumps({name: asdict(task) for name, task in tasks.items()}, indent=2, default=str)}
+    trials(experiment, list(tasks), tell, texts)
+    return ended
+
+
+def _tried(name: str, told: Told, place: str, folder: Path, workers: Workers) -> Tried:
+    """Return how a trial has ended, and bring its folder here from the machine that has it."""
+    if isinstance(told, str):
+        return Tried("failed", told)
+    if STOPPED in told:
+        return Tried("out of time", told[STOPPED], told[SECONDS])
+    done = Tried("done", seconds=told[SECONDS])
+    if workers.remote is None:
+        return done
+    try:
+        machines = remote_machines(folder / "nni/nni.yml")
+        if any(bring(machine, place, name, folder / CANDIDATES) for machine in machines):
+            return done
+    except RunDirectoryError as error:
+        return Tried("failed", str(error))
+    return Tried("failed", "no machine has its run.")
+
+
+def try_there(config: Path, experiment: Experiment, name: str, place: Path, threads: int) -> dict[str, Any]:
+    """Try a candidate inside its trial, and return its validation macro-F1, its seconds, and why it was stopped.
 
     Args:
         config: of the experiment, beside which `TASKS` lies.
@@ -125,6 +137,7 @@ def try_there(config: Path, experiment: Experiment, name: str, place: Path, thre
     base = prepared(RunDirectory.create(place / DATA, experiment))
     try:
         found = attempt(task.row, task.settings, base, place / CANDIDATES / name, threads, task.seconds)
+        told = {"default": found["validation"]["macro_f1"]}
     except TimeoutError as error:
-        raise RunDirectoryError(str(error)) from error
-    return {"default": found["validation"]["macro_f1"], SECONDS: round(time.monotonic() - started, 1)}
+        told = {"default": 0.0, STOPPED: str(error)}
+    return {**told, SECONDS: round(time.monotonic() - started, 1)}

@@ -14,8 +14,8 @@ from rich.markup import escape
 from ..config import Experiment, load_experiment, parse_experiment
 from ..config.load import apply_overrides, changed, import_plugins
 from ..data.roles import NoMetadataError
+from ..nni_jobs.template import Workers
 from ..utils.errors import ConfigError
-from .elsewhere import Elsewhere
 from .guess import Guess, guess, require_column_source
 from .limits import all_places
 from .portfolio import MARKER, Finished, auto, forget
@@ -42,7 +42,7 @@ def launch(
     overrides: Sequence[str] = (),
     image_root: Path | None = None,
     command: str = "bioautoml auto",
-    elsewhere: Elsewhere | None = None,
+    workers: Workers | None = None,
 ) -> Finished:
     """Guess what was not said, and run the portfolio; see `bioautoml auto --help` for the arguments.
 
@@ -65,7 +65,7 @@ def launch(
         values = _plain(settled)
         guesses = Guess(values, found.reasons).sentences()
         text = experiment_text(values, found.reasons, command)
-        return auto(settled, folder, console, minutes, max_latency_ms, text, guesses, elsewhere)
+        return auto(settled, folder, console, minutes, max_latency_ms, text, guesses, workers)
 
     return _with_metadata_if_any(experiment, found, folder, console, go)
 

@@ -19,6 +19,7 @@ from rich.table import Table
 from ..compare.rows import prepared
 from ..config import Experiment
 from ..evaluation.calibration import fit_temperature, negative_log_likelihood
+from ..nni_jobs.template import Workers
 from ..runs.directory import RunDirectory
 from ..runs.lock import locked
 from ..runs.prepared import PreparedData
@@ -29,7 +30,7 @@ from ..utils.own_files import read_array, read_json
 from ..utils.progress import duration
 from .attempt import candidate_logits, doubt_unit, validation_groups, validation_target
 from .choice import Choice, Scored, choose, resampled_macro_f1
-from .elsewhere import Elsewhere
+from .elsewhere import Lanes
 from .ensemble import MIN_PROBABILITY
 from .halving import FILE, Halving, finalists, halved_kinds
 from .joining import CROSS_FITTED, ENSEMBLE
@@ -70,7 +71,7 @@ def auto(
     max_latency_ms: float | None = None,
     text: str | None = None,
     guesses: Sequence[str] = (),
-    elsewhere: Elsewhere | None = None,
+    workers: Workers | None = None,
 ) -> Finished:
     """Try all candidates that fit, choose one, and leave its export, a leaderboard and a report; resumes what stopped.
 
@@ -81,8 +82,8 @@ def auto(
         max_latency_ms: of one specimen in onnxruntime on one thread of this machine.
         text: the experiment as a file with comments, by default as plain YAML.
         guesses: what was guessed, in sentences, for the report.
-        elsewhere: has those candidates tried by trials of NNI that wait for no other; by default all are tried here,
-            one after the other.
+        workers: try those candidates as trials of NNI that wait for no other; by default all are tried here, one after
+            the other.
 
     Raises:
         DataError: for data on which no result could be trusted.
@@ -96,7 +97,7 @@ def auto(
         for run in sorted((folder / CANDIDATES).glob("*/experiment.yml")):
             with locked(run.parent):  # a process of an earlier call may still be at work
                 pass
-        portfolio = _Portfolio(experiment, folder, console, limits, max_latency_ms, list(guesses), elsewhere)
+        portfolio = _Portfolio(experiment, folder, console, limits, max_latency_ms, list(guesses), workers)
         portfolio.open(text)
         portfolio.plan(minutes)
         portfolio.try_all()
@@ -171,12 +172,12 @@ class _Portfolio(Trying):
         self.spent_before += sum(
             state.seconds(name) for state in begun.values() for name in state.candidates if name not in self.records
         )
+        self.halved = {kind: state.candidates for kind, state in begun.items()}
         whole = self._whole_seconds()
         given = minutes is not None
         self.minutes = minutes if minutes is not None else sensible_minutes(whole)
-        self.halved = {kind: state.candidates for kind, state in begun.items()}
         pending = [step for step in self.steps if step.name not in self.records and not self._halved_kind(step)]
-        decided = halved_kinds(pending, self.estimate, self.left) if self.elsewhere is None else {}
+        decided = halved_kinds(pending, self.estimate, self.left) if self.workers is None else {}
         self.halved |= {kind: names for kind, names in decided.items() if kind not in begun}
         self._tell_plan(given)
         if not any(self._could_win(step) for step in self.steps):
@@ -192,12 +193,11 @@ class _Portfolio(Trying):
 
     def _whole_seconds(self) -> float:
         """Return what all candidates take at full length; those that are tried elsewhere stand side by side."""
-        sent = [step.seconds or 0.0 for step in self.sent_steps()]
-        whole = sum(step.seconds or 0.0 for step in self.steps)
-        if self.elsewhere is None or not sent:
-            return whole
-        workers = self.elsewhere.workers
-        return whole - sum(sent) + workers.beside * max(max(sent), sum(sent) / workers.concurrency)
+        sent = self.sent_steps()
+        lanes = Lanes.of(self.workers.concurrency if self.workers else 1)
+        for step in sent:
+            lanes.take((self.workers.beside if self.workers else 1) * (step.seconds or 0.0))
+        return sum(step.seconds or 0.0 for step in self.steps if step not in sent) + lanes.end
 
     def _halved_kind(self, step: Step) -> str | None:
         return next((kind for kind, names in self.halved.items() if step.name in names), None)

@@ -17,13 +17,14 @@ from rich.markup import escape
 
 from ..config import Experiment
 from ..data.tables import csv_text
+from ..nni_jobs.template import Workers
 from ..runs.prepared import PreparedData
 from ..utils.atomic import write_text
 from ..utils.errors import BioAutoMLError
 from ..utils.progress import duration
 from ._base import Candidate, Work
 from .attempt import LAST, attempt, begin, cut_short
-from .elsewhere import Elsewhere, Lanes, Task
+from .elsewhere import Lanes, Task, try_elsewhere
 from .halving import FILE, START, Halving, halving_seconds, whole_slot
 from .joining import ENSEMBLE, join
 from .limits import Limits
@@ -41,7 +42,7 @@ class Trying:
 
     def __init__(
         self, experiment: Experiment, folder: Path, console: Console, limits: Limits, latency: float | None,
-        guesses: list[str], elsewhere: Elsewhere | None = None,
+        guesses: list[str], workers: Workers | None = None,
     ) -> None:  # fmt: skip
         self.experiment = experiment
         self.folder = folder
@@ -50,7 +51,7 @@ class Trying:
         self.limits = limits
         self.latency = latency
         self.guesses = guesses
-        self.elsewhere = elsewhere
+        self.workers = workers
         self.started = time.monotonic()
         self.spent_before = 0.0
         self.minutes = 0.0
@@ -74,26 +75,26 @@ class Trying:
         """Try every candidate that is not done, in the plan's order; those that are halved when the first is met."""
         kinds = {name: kind for kind, names in self.halved.items() for name in names}
         told: set[str] = set()
-        sent = [step for step in self.sent_steps() if step.name not in kinds]
+        sent = self.sent_steps()
         for step in self.steps:
             if step.name in kinds and step.name not in told:
                 told |= self._halve(kinds[step.name])
-            elif step in sent and step.name not in told:
-                told |= self._spread(sent)
+            elif self.workers is not None and step in sent and step.name not in told:
+                told |= self._spread(sent, self.workers)
             if step.name not in told:
                 self._note(self.records.get(step.name) or self._one(step))
         self._join()
 
     def sent_steps(self) -> list[Step]:
         """Return the candidates that are tried elsewhere: the runs among them, but those that wait for a teacher."""
-        if self.elsewhere is None:
+        if self.workers is None:
             return []
-        return [step for step in self.steps if step.name not in self.records and may_be_sent(step)]
+        begun = {name for names in self.halved.values() for name in names}  # by an earlier call, which halved here
+        return [step for step in self.steps if step.name not in {*self.records, *begun} and may_be_sent(step)]
 
-    def _spread(self, steps: Sequence[Step]) -> set[str]:
+    def _spread(self, steps: Sequence[Step], workers: Workers) -> set[str]:
         """Have candidates tried elsewhere, side by side, as far as there is time, and return the names of all."""
-        assert self.elsewhere is not None  # the caller has looked
-        lanes, slower = Lanes.of(self.elsewhere.workers.concurrency), self.elsewhere.workers.beside
+        lanes, slower = Lanes.of(workers.concurrency), workers.beside
         planned: dict[str, tuple[Candidate, Record]] = {}
         tasks: dict[str, Task] = {}
         for step in steps:
@@ -112,12 +113,14 @@ class Trying:
             planned[step.name] = step.candidate, dataclasses.replace(record, status="planned", settings=values)
             tasks[step.name] = Task(record.row, values, max(60.0, GRACE * left))
             lanes.take(slot.estimate)
-        failed = self.elsewhere(self.experiment, tasks, self.folder, self.console) if tasks else {}
-        for name, (candidate, record) in planned.items():
-            if name in failed:
-                self._note(self._stopped(record, "failed", failed[name], time.monotonic()))
+        ended = try_elsewhere(workers, self.experiment, tasks, self.folder, self.console) if tasks else {}
+        for name, tried in ended.items():
+            candidate, record = planned[name]
+            if tried.status == "done":
+                self._note(self._arrived(candidate, record, tried.seconds))
             else:
-                self._note(self._arrived(candidate, record, self.elsewhere.seconds[name]))
+                stopped = dataclasses.replace(record, status=tried.status, note=tried.note, seconds=tried.seconds)
+                self._note(stopped.save(self.candidates))
         return {step.name for step in steps}
 
     def _arrived(self, candidate: Candidate, record: Record, seconds: float) -> Record:

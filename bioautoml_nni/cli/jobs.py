@@ -97,7 +97,7 @@ def _row(config: Path, experiment: Experiment, given: Mapping[str, Any], folder:
 
 def _candidate(
     config: Path, experiment: Experiment, given: Mapping[str, Any], folder: Path, threads: int
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Try a candidate of a portfolio, and return its validation score and its seconds."""
     from ..auto.elsewhere import try_there
     from ..nni_jobs.template import CANDIDATE_TRIALS

@@ -71,18 +71,12 @@ def auto(
     """
     from ..auto.launch import launch
 
-    elsewhere = None
-    workers = workers_on(on, "auto", jobs, gpus_per_trial, machines, ssh_key, remote_python)
-    if workers is not None:
-        from ..auto.elsewhere import Elsewhere
-
-        elsewhere = Elsewhere(workers)
-
     finished = launch(
         source, console, image=image, label=label, group=group, rank=rank, target=target,
         max_parameters=max_parameters, max_mflops=max_mflops, max_latency_ms=max_latency_ms, minutes=minutes,
         output=output, seed=seed, overrides=overrides or [],
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), elsewhere=elsewhere,
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        workers=workers_on(on, "auto", jobs, gpus_per_trial, machines, ssh_key, remote_python),
     )  # fmt: skip
     table = Table(title=f"{finished.folder.name}: leaderboard", title_justify="left")
     for name, heading in SHOWN.items():

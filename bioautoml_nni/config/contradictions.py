@@ -66,13 +66,6 @@ def _space_problems(experiment: Experiment) -> list[str]:
             for key in ("cells", "channels")
             if getattr(experiment.retrain, key) and key not in known
         ]
-        cells = experiment.space.arguments.get("cells", getattr(known.get("cells"), "default", None))
-        alone = experiment.space.arguments.get("cell_sharing") == "none"
-        if alone and experiment.retrain.cells not in (None, cells):
-            problems.append(
-                f"retrain.cells: each of the {cells} cells is searched by itself (space.cell_sharing: none), so that "
-                f"there are no {experiment.retrain.cells}; remove it."
-            )
     problems += [
         f"space.{kind}: {problem}"
         for kind in ("operations", "fusions")

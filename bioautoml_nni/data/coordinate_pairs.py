@@ -7,19 +7,20 @@ is read by itself (`parse_pair`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-from .coordinates import DECIMAL, SIGNS, parse_angle
+from .coordinates import DECIMAL, SIGNS, Axis, parse_angle
 from .tables import cell_text
 from .times import SHARE
 
 Order = Literal["latitude_first", "longitude_first"]
 """Of two numbers of which neither names its hemisphere."""
+ORDERS: tuple[Order, ...] = get_args(Order)
 
 LOOKED_AT = 200
 """Values from all over a column, one of which must be a pair if it is to be read as pairs."""
@@ -62,6 +63,34 @@ class PairReport:
         return {"pair": self.order}
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """Two numbers or angles of a text.
+
+    Attributes:
+        degrees: of both, as they are written, south and west negative.
+        axes: which coordinate each is known to be; empty where nothing says it.
+        fine: whether they can be nothing else than a place.
+    """
+
+    degrees: tuple[float, float]
+    axes: tuple[Axis, Axis]
+    fine: bool
+
+    def place(self, order: Order) -> tuple[float, float] | None:
+        """Return latitude and longitude, None where there is no such place.
+
+        Args:
+            order: of two that do not say which they are.
+        """
+        first: Axis = "latitude" if order == "latitude_first" else "longitude"
+        axes = self.axes if any(self.axes) else (first, "")
+        if self.axes not in (("", ""), ("latitude", "longitude"), ("longitude", "latitude")):
+            return None
+        latitude, longitude = self.degrees if axes[0] == "latitude" else self.degrees[::-1]
+        return (latitude, longitude) if abs(latitude) <= 90 and -180 <= longitude <= 360 else None
+
+
 def decide_pairs(column: pd.Series) -> PairReport:
     """Decide from all values of a column which of two numbers is the latitude.
 
@@ -69,17 +98,19 @@ def decide_pairs(column: pd.Series) -> PairReport:
     """
     there = column.dropna()
     some = there.iloc[:: max(1, len(there) // LOOKED_AT)].iloc[:LOOKED_AT]
-    if not any(_split(cell_text(value) or "") for value in some):  # most columns of text: nothing more is looked at
+    if not any(_pair(cell_text(value) or "") for value in some):  # most columns of text: nothing more is looked at
         return PairReport("latitude_first", 0, 0, len(there), "", sure=True)
-    counts = there.value_counts()
-    texts = {cell_text(value) or "": int(count) for value, count in counts.items()}
-    total = sum(texts.values())
-    plain = [pair for text in texts if (pair := _plain_pair(text)) is not None]
-    large = [any(abs(pair[place]) > 90 for pair in plain) for place in (0, 1)]
+    counts = {cell_text(value) or "": int(count) for value, count in there.value_counts().items()}
+    pairs = {text: pair for text in counts if (pair := _pair(text)) is not None}
+    plain = [pair.degrees for pair in pairs.values() if not any(pair.axes)]
+    large = [any(abs(degrees[place]) > 90 for degrees in plain) for place in (0, 1)]
     order: Order = "longitude_first" if large[0] and not large[1] else "latitude_first"
-    read = {text: count for text, count in texts.items() if np.isfinite(parse_pair(text, order)[0])}
-    fine = sum(count for text, count in read.items() if _is_fine(text))
-    return PairReport(order, sum(read.values()), fine, total, next(iter(read), ""), sure=not plain or any(large))
+    read = {text: pair for text, pair in pairs.items() if pair.place(order) is not None}
+    fine = sum(counts[text] for text, pair in read.items() if pair.fine)
+    return PairReport(
+        order, sum(counts[text] for text in read), fine, sum(counts.values()), next(iter(read), ""),
+        sure=not plain or any(large),
+    )  # fmt: skip
 
 
 def parse_pair(text: str, order: Order) -> tuple[float, float]:
@@ -91,19 +122,8 @@ def parse_pair(text: str, order: Order) -> tuple[float, float]:
         >>> parse_pair("52°30' N 13°24' W", "longitude_first")
         (52.5, -13.4)
     """
-    found = _split(text)
-    if found is None:
-        return np.nan, np.nan
-    degrees, letters = zip(*(_read(part) for part in found), strict=True)
-    if POINT.match(text.strip()):
-        latitude, longitude = degrees[1], degrees[0]
-    elif letters[0] or letters[1]:
-        if letters not in (("latitude", "longitude"), ("longitude", "latitude")):
-            return np.nan, np.nan
-        latitude, longitude = degrees if letters[0] == "latitude" else degrees[::-1]
-    else:
-        latitude, longitude = degrees if order == "latitude_first" else degrees[::-1]
-    return (latitude, longitude) if abs(latitude) <= 90 and -180 <= longitude <= 360 else (np.nan, np.nan)
+    pair = _pair(text)
+    return (pair.place(order) if pair else None) or (np.nan, np.nan)
 
 
 def parse_pairs(column: pd.Series, order: Order) -> tuple[np.ndarray, np.ndarray]:
@@ -116,51 +136,46 @@ def parse_pairs(column: pd.Series, order: Order) -> tuple[np.ndarray, np.ndarray
 
 def order_of(form: Mapping[str, str] | None) -> Order | None:
     """Return the order that `PairReport.state` keeps, None where a column is none of pairs."""
-    found = (form or {}).get("pair")
-    return found if found in get_args(Order) else None  # type: ignore[return-value]
+    kept = (form or {}).get("pair")
+    return next((order for order in ORDERS if order == kept), None)
 
 
-def _split(text: str) -> tuple[str, str] | None:
+def _pair(text: str) -> _Pair | None:
     """Return the two numbers or angles of a text, None if there are not just two."""
     text = text.strip()
     if point := POINT.match(text):
-        return (point[1], point[2]) if DECIMAL.match(point[1]) and DECIMAL.match(point[2]) else None
+        first, second = (DECIMAL.match(part) and _number(part) for part in point.groups())
+        return None if first is None or second is None else _Pair((first, second), ("longitude", "latitude"), True)
     text = text.strip("()[] ")
     for pattern in HEMISPHERES:
         found = pattern.match(text)
         if found and all(parse_angle(part) for part in found.groups()):
-            return found[1], found[2]
+            return _of_parts(found.groups())
     for pattern in BETWEEN:
         parts = pattern.split(text)
         if len(parts) == 2 and all(DECIMAL.match(part) or parse_angle(part) for part in parts):
-            return parts[0], parts[1]
+            return _of_parts(parts)
     return None
 
 
-def _read(part: str) -> tuple[float, str]:
+def _of_parts(parts: Sequence[str]) -> _Pair:
+    (first, axis), (second, other) = (_read(part) for part in parts)
+    fine = all(not DECIMAL.match(part) or len(re.split("[.,]", part)[-1]) >= FINE for part in parts)
+    return _Pair((first, second), (axis, other), fine or bool(axis or other))
+
+
+def _read(part: str) -> tuple[float, Axis]:
     """Return the degrees of a part, and which coordinate its hemisphere says it is; empty without one."""
     if DECIMAL.match(part):
-        return float(part.replace(",", ".")), ""
+        return _number(part), ""
     angle = parse_angle(part)
     assert angle is not None  # it was split off as one
-    for name in ("latitude", "longitude_ost"):
-        if angle.hemisphere in SIGNS[name] and angle.hemisphere != "O":  # which is east or west
-            return SIGNS[name][angle.hemisphere] * angle.degrees, name.partition("_")[0]
-    return (np.nan, "longitude") if angle.hemisphere else (angle.degrees, "")
+    axes: tuple[Axis, Axis] = ("latitude", "longitude")
+    for axis in axes:
+        if angle.hemisphere in SIGNS[axis]:
+            return SIGNS[axis][angle.hemisphere] * angle.degrees, axis
+    return (np.nan, "longitude") if angle.hemisphere else (angle.degrees, "")  # an O is east or west
 
 
-def _plain_pair(text: str) -> tuple[float, float] | None:
-    """Return the numbers of a text that says of neither which it is."""
-    found = _split(text)
-    if found is None or POINT.match(text.strip()):
-        return None
-    (first, letter), (second, other) = (_read(part) for part in found)
-    return None if letter or other else (first, second)
-
-
-def _is_fine(text: str) -> bool:
-    found = _split(text)
-    assert found is not None  # it was read
-    if _plain_pair(text) is None:
-        return True
-    return all(len(re.split("[.,]", part)[-1]) >= FINE if DECIMAL.match(part) else True for part in found)
+def _number(part: str) -> float:
+    return float(part.replace(",", "."))

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from ._field import Field, column_of, numbers_of
-from .coordinate_pairs import Order
+from .coordinate_pairs import ORDERS
 from .hours import parse_hours
 from .manifest import as_strings
 from .moments import DateForm, restore_form
@@ -262,6 +262,6 @@ LEARNED: Mapping[str, Callable[[Any], bool]] = {
     "width": lambda value: isinstance(value, int) and value > 0,
     "spelling": lambda value: value in ("text", "number"),
     "longitude_form": _is_form(restore_number_form),
-    "order": lambda value: value in get_args(Order),
+    "order": lambda value: value in ORDERS,
 }
 """What the arguments of fields may be, where a file of somebody else's says them."""

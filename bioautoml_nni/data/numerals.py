@@ -142,7 +142,7 @@ def _unit_of(texts: Mapping[str, int]) -> tuple[str, int, str]:
     """Return the one unit that stands behind numbers of a column, how often, and a text with it; empty without one."""
     unit, count, example = "", 0, ""
     for text, times in texts.items():
-        _, own = without_unit(text)
+        _, own = without_unit(text) if text[0] in STARTS or text[0].isdecimal() else (text, "")
         if not own:
             continue
         if unit and own != unit:

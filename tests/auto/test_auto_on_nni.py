@@ -76,6 +76,18 @@ def test_one_that_fails_is_named_and_sent_again(table, tmp_path, monkeypatch):
     assert manager.sent == [["searched"], ["searched"]] and board(out).loc["searched", "status"] in ("done", "winner")
 
 
+def test_one_that_takes_too_long_is_out_of_time(table, tmp_path, monkeypatch):
+    def slow(*arguments):
+        raise TimeoutError("was ended after 60 s, see its log")
+
+    Manager(monkeypatch)
+    monkeypatch.setattr("bioautoml_nni.auto.elsewhere.attempt", slow)
+    done = here("auto", table, "--minutes", 20, *SMALL, "--on", "nni", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    line = board(tmp_path / "out").loc["searched"]
+    assert line["status"] == "out of time" and line["note"] == "was ended after 60 s, see its log"
+
+
 def test_what_another_machine_has_made_comes_back_without_its_checkpoints(table, tmp_path, monkeypatch, far):
     manager, out = Manager(monkeypatch, far), tmp_path / "out"
     command = ["auto", table, "--minutes", 20, *SMALL, "--on", "nni", *REMOTE, "--output", out]

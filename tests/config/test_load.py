@@ -116,22 +116,6 @@ def test_several_processes_need_a_strategy_that_can():
         parse_experiment({**raw, "strategy": {"name": "nni_darts"}})
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            {"space": {"name": "multimodal", "cells": 2, "cell_sharing": "none"}, "retrain": {"cells": 3}},
-            "retrain.cells: each of the 2 cells is searched by itself",
-        ),
-        ({"space": {"name": "multimodal", "cell_sharing": "none"}, "retrain": {"cells": 3}}, "each of the 6 cells"),
-    ],
-)
-def test_what_the_space_cannot_do_is_said_before_anything_is_done(tmp_path, changes, message):
-    raw = {**tiny_experiment(tmp_path), **changes}
-    with pytest.raises(ConfigError, match=message):
-        parse_experiment(raw)
-
-
 @pytest.mark.parametrize("space", ["probe", "timm"])
 def test_a_space_that_needs_images_says_so(tmp_path, space):
     raw = {**tiny_experiment(tmp_path), "space": {"name": space}}

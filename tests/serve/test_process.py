@@ -86,6 +86,11 @@ def test_a_person_drops_images_and_sees_names(served, exported, tmp_path):
         page.click("#again")
         page.locator("#again:enabled").wait_for()
         expect(page.locator("#problem")).to_contain_text("length_mm: long is not a number")
+        page.fill("input[name=length_mm]", "3 weeks")  # which the service is asked about, and cannot read
+        names.nth(0).click()
+        page.click("#again")
+        page.locator("#again:enabled").wait_for()
+        expect(page.locator("#doubts")).to_contain_text("3 weeks")
         page.fill("input[name=length_mm]", "")
         page.locator("#threshold").fill("0.99")  # which answers at once
         expect(names.nth(1)).to_have_text("not sure")

@@ -278,11 +278,29 @@ def test_mistakes_in_the_configuration_are_all_shown_without_a_traceback(tmp_pat
     assert "Traceback" not in done.stderr
 
 
-def test_a_network_with_cells_that_no_search_decides_is_refused_before_the_search(table_root, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("space", "cells", "kinds"),
+    [
+        ("{name: multimodal, cells: 3}", 1, "normal, and the search decides normal, reduction;"),
+        (
+            "{name: multimodal, cells: 2, cell_sharing: none}",
+            3,
+            "cell0, cell1, cell2, and the search decides cell0, cell1;",
+        ),
+        (
+            "{name: multimodal, cell_sharing: none}",
+            3,
+            "cell0, cell1, cell2, and the search decides cell0, cell1, cell2, cell3,",
+        ),
+    ],
+)
+def test_a_network_with_cells_that_no_search_decides_is_refused_before_the_search(
+    space, cells, kinds, table_root, tmp_path, capsys
+):
     experiment = write_experiment(tmp_path, table_root)
-    settings = ["--set", "space.cells=3", "--set", "retrain.cells=1"]
+    settings = ["--set", f"space={space}", "--set", f"retrain.cells={cells}"]
     code, output = in_process(capsys, "run", experiment, "--output", tmp_path / "run", *settings)
-    assert code == 2 and "retrain.cells: a network of 1 cells has the kinds normal, and the search decides" in output
+    assert code == 2 and f"retrain.cells: a network of {cells} cells has the kinds {kinds}" in output
     assert not (tmp_path / "run/search").exists()
 
 
