@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ..utils.errors import ConfigError
 from .on_nni import Gpus, On, workers_on
 from .options import (
     Data,
@@ -71,6 +72,8 @@ def auto(
     """
     from ..auto.launch import launch
 
+    if jobs is not None and on is None:
+        raise ConfigError(["--jobs: is of --on nni; add it"], "auto")
     finished = launch(
         source, console, image=image, label=label, group=group, rank=rank, target=target,
         max_parameters=max_parameters, max_mflops=max_mflops, max_latency_ms=max_latency_ms, minutes=minutes,

@@ -113,7 +113,7 @@ def experiment(folder: Path, space: Mapping[str, Any], *options: str) -> Iterato
 def main() -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     shown: list[tuple[Callable[[Page, int], None], dict[str, int], list[str]]] = [
-        (stages, {}, []), (node_inputs, {"nodes": 3, "cells": 3}, ["--architectures"]),
+        (stages, {}, []), (node_inputs, {"nodes": 3, "cells": 1}, ["--architectures"]),
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)

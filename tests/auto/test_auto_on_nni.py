@@ -148,6 +148,7 @@ def test_the_first_worker_that_is_free_takes_the_next():
     ("options", "words"),
     [
         (["--on", "slurm"], "--on slurm: is unknown"),
+        (["--jobs", 2], "--jobs: is of --on nni; add it"),
         (["--machine", "ana@lab1"], "--machine, --remote-python and --gpus-per-trial: are of --on nni"),
         (["--on", "nni", "--machine", "lab1", "--minutes", 20, *SMALL], "--machine lab1: write it as USER@HOST"),
     ],
