@@ -91,7 +91,23 @@ def judge_split(table: pd.DataFrame, part: pd.Series, split: SplitConfig, found:
             f"since {split.column or 'the official split'!r} divides groups."
         )
         remarks.append(Remark("warning", "split", text, Answer("data.split", {"method": "group", "group": group})))
-    return remarks
+    return remarks + _known_validation(table, part, split)
+
+
+def _known_validation(table: pd.DataFrame, part: pd.Series, split: SplitConfig) -> list[Remark]:
+    """Remark on validation specimens of groups that training has too, where a column says who is in which part."""
+    groups = splits.groups_of(table, split.group if split.group in table else None)
+    if groups is None:
+        return []
+    known = groups[part == splits.VALIDATION].isin(groups[part.isin([splits.WEIGHTS, splits.ALPHA])]).mean()
+    if not known > 0:
+        return []
+    text = (
+        f"data.split.group {split.group!r}: {known:.0%} of the validation specimens are of a group that training has "
+        f"too, since {split.column or 'the official split'!r} divides groups: choices, thresholds and calibration, "
+        "which go by validation, flatter. Leave data.split.validation out, so that it is drawn by group."
+    )
+    return [Remark("warning", "split", text)]
 
 
 def judge_images(images: Mapping[str, Any]) -> list[Remark]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..registry import get, plugins, suggestion
 from ..utils.errors import BioAutoMLError
 from .arguments import check_arguments, constructor_arguments
-from .schema import Experiment
+from .schema import DistillationConfig, Experiment
 
 
 def contradictions(experiment: Experiment) -> list[str]:
@@ -168,13 +169,16 @@ def _recipe_problems(experiment: Experiment) -> list[str]:
 
 
 def _teacher_problems(experiment: Experiment) -> list[str]:
-    """Return why a teacher cannot see the view that its student sees."""
-    problems = []
+    """Return why a teacher cannot see the view that its student sees, has no folds, or takes another one's place."""
+    problems = _namesakes(experiment)
     for section, arguments in (("search", experiment.space.arguments), ("training", experiment.network_arguments())):
         trunk = arguments.get("trunk")
         stored = isinstance(trunk, Mapping) and _stores_features(trunk) and experiment.cache.max_gb > 0
         settings = getattr(experiment, section).distillation
-        if settings is None or not settings.same_view:
+        if settings is None:
+            continue
+        problems += _fold_problems(f"{section}.distillation.folds", settings, stored)
+        if not settings.same_view:
             continue
         key = f"{section}.distillation.same_view"
         if "image" not in experiment.data.modalities:
@@ -184,3 +188,26 @@ def _teacher_problems(experiment: Experiment) -> list[str]:
         elif stored and isinstance(trunk, Mapping) and not trunk.get("views"):
             problems.append(f"{key}: maps of a frozen trunk are turned themselves; set space.trunk.views, such as 7.")
     return problems
+
+
+def _fold_problems(key: str, settings: DistillationConfig, stored: bool) -> list[str]:
+    """Return why a teacher's answers cannot be cross-fitted."""
+    if not settings.folds:
+        return []
+    if settings.teacher.partition(":")[0] not in plugins("encoders"):
+        return [f"{key}: heads are fitted to an encoder, which {settings.teacher} is not; remove it."]
+    if settings.same_view and not stored:
+        return [f"{key}: a teacher that sees the changed images of its student has one head; remove it, or same_view."]
+    return []
+
+
+def _namesakes(experiment: Experiment) -> list[str]:
+    """Return that two experiment files would be trained in the same folder of the run."""
+    sections = (experiment.search.distillation, experiment.training.distillation)
+    files = {Path(each.teacher) for each in sections if each and each.teacher.lower().endswith((".yml", ".yaml"))}
+    if len(files) < 2 or len({file.stem for file in files}) > 1:
+        return []
+    return [
+        f"training.distillation.teacher: is another file than search.distillation.teacher and called "
+        f"{sorted(files)[0].stem}, too, by which their runs are told apart; rename one of them."
+    ]

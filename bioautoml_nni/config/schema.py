@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from ..architecture.budgets import BUDGETS, Budget
 from .data_sections import (  # noqa: F401  (the schema is one to whoever imports from it)
@@ -74,6 +74,13 @@ class DistillationConfig(Section):
         description="largest logits that are kept of each answer; the other classes share the rest of its probability "
         "evenly; all by default up to 1,000 classes, else 64",
     )
+
+    @field_validator("folds")
+    @classmethod
+    def _none_or_several(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("one fold leaves nothing to learn from; give 2 at least, or 0 for one head")
+        return value
 
 
 class SearchDistillationConfig(DistillationConfig):

@@ -53,6 +53,7 @@ class Manifest:
         origin: where the data come from, for whoever cites them: ``doi``, ``title``, ``citation``, ``rights``, and
             ``image_licences`` with the number of images by licence, as far as they are known.
         naming: how labels became classes, once that is decided.
+        missing: texts that meant a gap in the source's columns, and will in those of a prediction.
     """
 
     table: pd.DataFrame
@@ -66,6 +67,7 @@ class Manifest:
     unread: dict[str, Unread] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
     naming: Naming | None = None
+    missing: tuple[str, ...] = ()
 
     def features(self) -> dict[str, Role]:
         """Columns that are metadata features, in the table's order."""

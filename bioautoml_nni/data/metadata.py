@@ -12,7 +12,7 @@ Every field has one mask bit. A missing value is encoded as 0 with its bit off; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,11 @@ import numpy as np
 import pandas as pd
 
 from ._field import Field
+from .column_names import with_names
 from .coordinate_pairs import decide_pairs, order_of
 from .coordinates import Axis
 from .fields import CategoryField, CycleField, NumberField, TextField, restore
+from .gaps import without_gaps
 from .hours import HourReport, decide_hours
 from .manifest import Role
 from .moments import restore_form
@@ -55,6 +57,7 @@ class MetadataPreprocessor:
         text_width: see `TextField`.
         forms: how columns write numbers and dates, as `with_types` decides it; what is not there is decided from the
             training rows.
+        missing: texts that mean a gap in tables as they come, which `readable` takes out.
     """
 
     def __init__(
@@ -64,8 +67,10 @@ class MetadataPreprocessor:
         rare_below: int = 3,
         text_width: int = 64,
         forms: Mapping[str, Mapping[str, str]] | None = None,
+        missing: Sequence[str] = (),
     ) -> None:
         self.roles = dict(roles)
+        self.missing = tuple(missing)
         self.place_resolution_km = place_resolution_km
         self.rare_below = rare_below
         self.text_width = text_width
@@ -92,6 +97,12 @@ class MetadataPreprocessor:
         return EncodedMetadata(
             _join(numeric, rows, np.float32), _join(categorical, rows, np.int64), _join(masks, rows, np.float32)
         )
+
+    def readable(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table as it comes from a user with the names of columns and the gaps that training saw."""
+        named = with_names(table, self.roles)
+        own = [name for name in self.roles if name in named] if self.missing else []
+        return named.assign(**{name: without_gaps(named[name], self.missing) for name in own})
 
     def fit_transform(self, table: pd.DataFrame) -> EncodedMetadata:
         """Fit, then encode the same rows."""
@@ -133,7 +144,8 @@ class MetadataPreprocessor:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fitted state, ready for JSON; a prediction elsewhere needs nothing else."""
-        return {"version": VERSION, "roles": self.roles, "fields": [field.state() for field in self.fields_]}
+        told = {"missing": list(self.missing)} if self.missing else {}
+        return {"version": VERSION, "roles": self.roles, "fields": [field.state() for field in self.fields_], **told}
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> MetadataPreprocessor:
@@ -144,7 +156,7 @@ class MetadataPreprocessor:
         """
         if state.get("version") not in READABLE:
             raise ValueError(f"preprocessing of version {state.get('version')!r} cannot be read; this is {VERSION}")
-        restored = cls(state["roles"])
+        restored = cls(state["roles"], missing=[str(text) for text in state.get("missing", [])])
         restored.fields_ = [restore(field) for field in state["fields"]]
         return restored
 

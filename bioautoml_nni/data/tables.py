@@ -29,6 +29,7 @@ from ..utils.encodings import encoding_of, is_unicode, read_text
 from ..utils.errors import BioAutoMLError, DataError, RunDirectoryError
 from ..utils.own_files import WAY_OUT, reading, require_last_line
 from .delimited import SEPARATORS, find_form, require_text
+from .gaps import without_gaps
 from .headers import Header, from_header, with_row_names
 from .remark import Lost
 from .table_formats import (
@@ -171,9 +172,9 @@ class TableFile:
         self.notes += shape.notes()
 
     def _cells(self, column: pd.Series) -> pd.Series:
-        """Return numbers and truth values as they are, everything else as text."""
+        """Return numbers, but those that mean a gap, and everything else as text."""
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-            return column
+            return without_gaps(column, self.missing)
         texts = [cell_text(value) for value in column]
         return pd.Series([None if self._is_gap(text) else text for text in texts], dtype="str")
 

@@ -11,6 +11,7 @@ import pandas as pd
 from ..utils.yaml_files import flow
 from .coordinate_pairs import PairReport, decide_pairs
 from .coordinates import DECIMAL, Axis, parse_angle
+from .gaps import without_gaps
 from .hours import decide_hours
 from .manifest import Role, Unread
 from .numerals import NumberReport, decide_numbers, gap_words, parse_numbers
@@ -90,19 +91,14 @@ def with_types(
 
 
 def without_texts(table: pd.DataFrame, missing: Collection[str], keep: Collection[str] = ()) -> pd.DataFrame:
-    """Return a table without texts that mean that a value is missing.
+    """Return a table without what means that a value is missing; see `without_gaps`.
 
     Args:
         keep: columns in which they stay.
     """
     if not missing:
         return table
-    gaps = {
-        name: column.map(lambda value: isinstance(value, str) and value.strip() in missing).astype(bool)
-        for name, column in table.items()
-        if name not in keep
-    }
-    return table.assign(**{str(name): table[name].mask(places) for name, places in gaps.items()})
+    return table.assign(**{name: without_gaps(table[name], missing) for name in table if name not in keep})
 
 
 def _undeclared(name: str, column: pd.Series, result: Typed) -> None:

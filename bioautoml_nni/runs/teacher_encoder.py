@@ -11,8 +11,9 @@ from sklearn.model_selection import GroupKFold
 from torch import Tensor, nn
 
 from ..data.load import image_store
-from ..data.manifest import IMAGE
+from ..data.manifest import ID, IMAGE
 from ..data.sizing import natural_size
+from ..data.splits import groups_of
 from ..features.encoder import Encoder, load_encoder
 from ..features.probe import LinearProbe, fit_probe
 from ..features.request import FeatureRequest
@@ -48,10 +49,32 @@ class EncoderTeacher:
                 f"{asked.key}: {reference} looks at images, which data.modalities does not name; choose a run."
             )
         self.asked = asked
+        self._require_folds()
         self.encoder: Encoder = load_encoder(reference, asked.key)
         references = data.table[IMAGE][data.in_training].tolist()
         facts = data.image_store().verified(references)
         self.size = natural_size(self.encoder.image_size, facts[["width", "height"]].max(axis=1).to_numpy(float))
+
+    def _training_groups(self) -> np.ndarray:
+        """Return what each training specimen belongs to (n,); each to itself where nothing says it."""
+        data = self.asked.data
+        group = self.asked.run.experiment.data.split.group
+        groups = groups_of(data.table, group if group in data.table else None)
+        own = data.table[ID] if groups is None else groups
+        return own[data.in_training].to_numpy(str)
+
+    def _require_folds(self) -> None:
+        """Check that no fold is empty.
+
+        Raises:
+            DataError: if there are more folds than groups.
+        """
+        groups = len(np.unique(self._training_groups())) if self.asked.folds else 0
+        if self.asked.folds > groups:
+            raise DataError(
+                f"{self.asked.key.removesuffix('teacher')}folds: {self.asked.folds} folds need as many groups, and the "
+                f"training split has {groups}; lower it."
+            )
 
     def teacher(self) -> KnownLogits | TopLogits:
         """Return what it says under the training prior of the rows that are asked for."""
@@ -118,10 +141,9 @@ class EncoderTeacher:
         A head's answers about what it has learned from are nearly the labels (Dao et al., arXiv 2104.09732, section 4).
         """
         data, rows = self.asked.data, self.asked.rows
-        group = self.asked.run.experiment.data.split.group
         learned = np.flatnonzero(data.in_training[rows])
         target = data.targets[data.in_training]
-        groups = data.table[group][data.in_training].astype(str).to_numpy() if group in data.table else learned
+        groups = self._training_groups()
         positions = np.flatnonzero(data.in_training)
         for left, out in GroupKFold(self.asked.folds).split(learned, target, groups):
             features = views[0][learned[left]]

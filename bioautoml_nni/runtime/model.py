@@ -196,7 +196,7 @@ class Model:
             inputs["image"] = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         if self.uses_metadata:
             self.missing_columns = self.lacking(table)
-            encoded = self.preprocessor.transform(with_names(table, self.preprocessor.roles))
+            encoded = self.preprocessor.transform(self.preprocessor.readable(table))
             inputs.update(numeric=encoded.numeric, categorical=encoded.categorical, mask=encoded.mask)
         return inputs
 
@@ -209,7 +209,7 @@ class Model:
 
     def doubts(self, table: pd.DataFrame) -> list[tuple[str, str, str]]:
         """Return column, what is wrong and text of each value that cannot be read or is not a category of training."""
-        return self.preprocessor.doubts(with_names(table, self.preprocessor.roles)) if self.uses_metadata else []
+        return self.preprocessor.doubts(self.preprocessor.readable(table)) if self.uses_metadata else []
 
     @property
     def embeds(self) -> bool:

@@ -118,7 +118,10 @@ class CocoSource:
         notes += [note for note in typed.facts if repr(LABEL) not in note]
         if ("latitude" in roles) != ("longitude" in roles):
             roles = {name: role for name, role in roles.items() if role not in ("latitude", "longitude")}
-        return Manifest(typed.table, folder, roles, rank=self.rank, notes=notes, forms=typed.forms, unread=typed.unread)
+        return Manifest(
+            typed.table, folder, roles, rank=self.rank, notes=notes, forms=typed.forms, unread=typed.unread,
+            missing=tuple(sorted(self.missing)),
+        )  # fmt: skip
 
     def _read(self, path: Path, notes: list[str]) -> pd.DataFrame:
         counts = LeftOut()

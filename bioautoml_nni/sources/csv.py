@@ -122,6 +122,7 @@ class CsvSource:
             notes=notes,
             forms=typed.forms,
             unread=typed.unread,
+            missing=tuple(sorted(self.missing)),
         )
 
     def _usable(self, raw: pd.DataFrame, file: TableFile, notes: list[str]) -> pd.DataFrame:

@@ -143,4 +143,5 @@ class DarwinCoreSource:
             notes=notes,
             forms=typed.forms,
             unread=typed.unread,
+            missing=tuple(sorted(self.missing)),
         )

@@ -85,6 +85,7 @@ class WebDatasetSource:
         return Manifest(
             typed.table, self.root, self.columns, rank=self.label, declared=frozenset(self.columns),
             notes=[*notes, *typed.facts], forms=typed.forms, unread=typed.unread,
+            missing=tuple(sorted(self.missing)),
         )  # fmt: skip
 
     def _files(self) -> list[Path]:

@@ -44,8 +44,9 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
         raise DataError("\n".join([*found.refusals, f"All findings are in {run / 'audit.json'}."]))
     _tell(found, run, console)
     preprocessor = MetadataPreprocessor(
-        data.manifest.features(), **settings.encoding.model_dump(), forms=data.manifest.forms
-    )
+        data.manifest.features(), **settings.encoding.model_dump(), forms=data.manifest.forms,
+        missing=data.manifest.missing,
+    )  # fmt: skip
     preprocessor.fit(data.table[data.in_training])
     with replacing(run / "manifest.parquet") as temporary:
         _parquet_ready(data.table).to_parquet(temporary, index=False)

@@ -77,3 +77,26 @@ def test_what_was_left_out_before_stands_in_the_sentence_that_ends_it(experiment
     with pytest.raises(DataError, match=r"two classes at least are needed\. Before that: 7 image names") as caught:
         examine(experiment, QUIET, manifest)
     assert "separated" not in str(caught.value) and "taken as text" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_groups_that_validation_shares_with_training_are_said(tmp_path, mixed):
+    """The column that divides the data leaves test alone, and cuts a group in two: choices by validation flatter."""
+    rows = range(60)
+    part = ["test" if row < 12 else "val" if (row < 24 or (mixed and row % 3 == 0)) else "train" for row in rows]
+    table = {
+        "label": list("ab") * 30,
+        "w": [row * 7 % 11 for row in rows],
+        "g": [row // 3 for row in rows],
+        "part": part,
+    }
+    pd.DataFrame(table).to_csv(tmp_path / "metadata.csv", index=False)
+    split = {"method": "column", "column": "part", "train": "train", "validation": "val", "test": "test", "group": "g"}
+    data = {"source": "csv", "root": str(tmp_path), "image": None, "modalities": ["metadata"], "split": split}
+    found = examine(parse_experiment({"name": "t", "data": data}), QUIET)
+    said = [
+        remark.text for remark in found.judged.remarks if "of the validation specimens are of a group" in remark.text
+    ]
+    assert len(said) == mixed
+    if mixed:
+        assert "50% of the validation" in said[0] and "data.split.validation" in said[0]

@@ -2,11 +2,14 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from bioautoml_nni.data.metadata import MetadataPreprocessor
+from bioautoml_nni.data.tables import TableFile
+from bioautoml_nni.sources.csv import CsvSource
 
 ROLES = {
     "weight": "numeric",
@@ -169,3 +172,27 @@ def test_truth_values_are_one_however_they_are_written():
     places = fitted.transform(asked).categorical[:, 0].tolist()
     known = fitted.transform(train).categorical[:, 0].tolist()
     assert places == [known[0], known[0], known[0], known[1], 1]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_what_meant_a_gap_in_training_means_one_in_every_later_table(tmp_path, suffix):
+    """A cell of -999 is no number of a specimen, be it text or number, in training, a table, a frame or a request."""
+    weights = [float(number % 7) if number % 4 else -999.0 for number in range(60)]
+    table = pd.DataFrame({"label": list("ab") * 30, "weight": weights, "site": ["oak", "NA", "elm"] * 20})
+    path = tmp_path / f"table.{suffix}"
+    table.to_csv(path, index=False) if suffix == "csv" else table.to_parquet(path)
+    columns = {"weight": "numeric", "site": "categorical"}
+    missing = ["-999", "-999.0", "NA"]
+    manifest = CsvSource(tmp_path, path.name, image=None, columns=columns, missing=missing).load()
+    fitted = MetadataPreprocessor(manifest.features(), missing=manifest.missing).fit(manifest.table)
+    own = fitted.transform(manifest.table)
+    assert own.mask[:, 0].tolist() == [number % 4 > 0 for number in range(60)] and abs(own.numeric).max() < 3
+    kept = MetadataPreprocessor.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    (raw,) = TableFile(path).blocks(99)
+    for later in (raw, table, table.astype(object), raw.iloc[:1]):
+        read = kept.readable(later)
+        again = kept.transform(read)
+        for found, wanted in zip(vars(again).values(), vars(own).values(), strict=True):
+            assert np.array_equal(found, wanted[: len(later)])
+        assert not kept.doubts(read)
+    assert "missing" not in MetadataPreprocessor({}).to_dict()  # as releases before it wrote

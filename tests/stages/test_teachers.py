@@ -223,6 +223,38 @@ def test_views_that_a_teacher_cannot_see_are_refused_at_once(tmp_path, capsys):
         load_experiment(path, ["data.modalities=[metadata]", "space={name: multimodal}"])
 
 
+def test_folds_that_would_be_none_are_refused_at_once(tmp_path):
+    write_table(tmp_path / "data")
+    path = write_experiment(tmp_path, tmp_path / "data")
+
+    def said(teacher, folds, **more):
+        lessons = {"teacher": teacher, "folds": folds, **more}
+        with pytest.raises(ConfigError) as refused:
+            load_experiment(path, [f"training.distillation={json.dumps(lessons)}"])
+        return str(refused.value)
+
+    assert "training.distillation.folds: heads are fitted to an encoder, which" in said("logits.parquet", 3)
+    assert "training.distillation.folds: a teacher that sees the changed images" in said(ENCODER, 3, same_view=True)
+    assert "training.distillation.folds: one fold leaves nothing to learn from" in said(ENCODER, 1)
+
+
+def test_more_folds_than_groups_are_refused_before_anything_is_fitted(student):
+    run = RunDirectory.open(student)
+    lessons = {"training.distillation": {"teacher": ENCODER, "folds": 40}}
+    own = RunDirectory(run.path, changed(run.experiment, lessons, "test"))
+    with pytest.raises(DataError, match=r"training.distillation.folds: 40 folds need as many groups, and the training"):
+        distillation(own, PreparedData.load(run), SILENT)
+
+
+def test_teachers_of_one_name_are_refused_since_they_would_share_a_folder(tmp_path):
+    write_table(tmp_path / "data")
+    path = write_experiment(tmp_path, tmp_path / "data")
+    named = ["search.distillation={teacher: one/teacher.yml}", "training.distillation={teacher: two/teacher.yml}"]
+    with pytest.raises(ConfigError, match="is another file than search.distillation.teacher and called teacher, too"):
+        load_experiment(path, named)
+    assert load_experiment(path, [named[0], "training.distillation={teacher: one/teacher.yml}"])
+
+
 @pytest.fixture
 def taught_by_a_file(tmp_path):
     """An experiment whose teacher is another one, which sees larger images and has not been trained."""
