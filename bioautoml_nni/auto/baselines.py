@@ -18,6 +18,7 @@ from ..report.baselines import FILE, beaten_by
 from ..runs.directory import STAGES, RunDirectory
 from ..runs.networks import load_model, predict_logits
 from ..runs.prepared import PreparedData
+from ..runs.probe import learned_parts
 from ..stages.run import run_stages
 from ..utils.atomic import write_json
 from ..utils.errors import DataError
@@ -58,6 +59,7 @@ def add_baselines(run: RunDirectory, console: Console) -> bool:
         "wanted": wanted,
     }
     facts["seed"] = run.experiment.seed
+    facts["learned_validation"] = splits.VALIDATION in learned_parts(run)
     if _known(run, facts):
         return False
     if not wanted:
@@ -78,7 +80,7 @@ def _known(run: RunDirectory, facts: dict[str, Any]) -> bool:
     """Whether the file holds these baselines, all of them tried with success or left out."""
     if not (run / FILE).is_file():
         return False
-    record = read_json(run / FILE)
+    record = {"learned_validation": facts["learned_validation"], **read_json(run / FILE)}  # older ones do not say it
     return all(record.get(key) == value for key, value in facts.items()) and not any(
         line["failed"] for line in record["lines"]
     )
@@ -137,7 +139,7 @@ def _test_logits(candidate: Candidate, name: str, data: PreparedData) -> np.ndar
         return np.log(np.maximum(predicted(data, method, seed)[0].probabilities, MIN_PROBABILITY))
     settings = {**method.settings(seed), **candidate.settings(work_of(data), 1.0), **UNLIMITED}
     if "probe" in get("search_spaces", settings.get("space", {}).get("name", run.experiment.space.name)).capabilities:
-        settings["space.refit"] = run.experiment.retrain.refit  # validation specimens only where the network has them
+        settings["space.refit"] = splits.VALIDATION in learned_parts(run)  # only where the network has seen them
         settings["retrain.refit"] = False
     own = RunDirectory.create(run / "baselines" / name, changed(run.experiment, settings, f"baseline {name}"))
     adopt_prepared(run, own)

@@ -15,6 +15,7 @@ from bioautoml_nni.config.load import changed
 from bioautoml_nni.report.baselines import FILE, beaten_by
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.prepared import PreparedData
+from bioautoml_nni.utils.errors import DataError
 
 QUICK = {"derivation": {"method": "random"}, "training": {"epochs": 1, "batch_size": 32, "warmup_steps": 1}}
 
@@ -90,6 +91,22 @@ def test_a_baseline_that_takes_long_is_left_out_and_an_unknown_one_refused(besid
     assert line["test"] is None and "evaluation.baselines: [probe] asks for it" in line["note"]
     done = here("run", experiment, "--output", folder, "--set", "evaluation.baselines=[prob]")
     assert done.returncode == 2 and "did you mean 'probe'?" in " ".join(done.stderr.split())
+
+
+def test_a_probe_learns_from_validation_only_where_the_network_has(beside, monkeypatch):
+    """A refit that was asked for may have had no time (retrain.max_minutes); its settings alone do not tell."""
+    run = RunDirectory.open(beside[0])
+    run.experiment = changed(run.experiment, {"retrain.refit": True, "evaluation.baselines": ["probe"]}, "test")
+    asked = []
+
+    def stages(own, *rest):
+        asked.append(own.experiment.space.arguments["refit"])
+        raise DataError("enough")
+
+    monkeypatch.setattr(baselines, "run_stages", stages)
+    assert baselines.add_baselines(run, Console(quiet=True)) and asked == [False]
+    monkeypatch.setattr(baselines, "learned_parts", lambda run: ["weights_train", "alpha_train", "validation"])
+    assert baselines.add_baselines(run, Console(quiet=True)) and asked == [False, True]
 
 
 def test_the_warning_names_the_best_baseline_that_is_better():
