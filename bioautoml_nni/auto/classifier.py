@@ -260,7 +260,7 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
             y = table[self.label_].tolist()
         answers = self.predict(X).reset_index(drop=True)
         labels = pd.Series(as_labels(y, len(answers), "evaluate"), dtype=object)
-        return scores_on(labels, answers, self.classes_)
+        return scores_on(labels, answers, self.classes_, self.model_.naming)
 
     def score(self, X: str | Path | pd.DataFrame, y: Sequence[Any] | None = None) -> float:
         """Return the accuracy on labelled specimens; see `evaluate`."""
