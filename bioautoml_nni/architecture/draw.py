@@ -17,6 +17,8 @@ LABELS = {
     "max_pool_3x3": "max pool 3×3",
     "skip_connect": "skip",
 }
+CHOICES = {"stage": "Encoder stage that the cells read", "embedding": "Embedding of the encoder"}
+"""Labels of choices outside of cells, for people."""
 WIDTH, NODE, LANE, MARGIN, ARC = 760, 60, 74, 70, 12
 
 
@@ -41,7 +43,7 @@ def draw(architecture: Architecture) -> str:
         parts.append(drawing)
         top += height
     for label, record in architecture.choices.items():
-        text = f"{label.capitalize()}: {readable(record.choice)} (share {record.share:.0%})"
+        text = f"{CHOICES.get(label, label.capitalize())}: {readable(record.choice)} (share {record.share:.0%})"
         parts.append(f'<text x="20" y="{top + 24}" class="title">{escape(text)}</text>')
         top += 40
     if not parts:

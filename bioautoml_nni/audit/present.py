@@ -54,6 +54,10 @@ def _present_lines(remarks: list[dict[str, Any]], console: Console) -> None:
         console.print(f"{'*' if sure else ' '} {escape(line)}", highlight=False, soft_wrap=True)
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title or None, title_justify="left", title_style="bold", box=None, header_style="dim")
     for number, name in enumerate(columns):
@@ -65,7 +69,8 @@ def _classes(audit: dict[str, Any]) -> tuple[str, Table]:
     sizes = audit["split_sizes"]
     tail = audit["tail"]
     title = (
-        f"[bold]{audit['specimens']:,} specimens, {len(audit['class_counts'])} classes by {escape(audit['rank'])}[/]: "
+        f"[bold]{_counted(audit['specimens'], 'specimen')}, {len(audit['class_counts'])} classes by "
+        f"{escape(audit['rank'])}[/]: "
         f"{len(tail['head'])} with more than 100 training images, {len(tail['medium'])} with 20 to 100, "
         f"{len(tail['tail'])} with fewer"
     )
@@ -114,12 +119,17 @@ def _columns(audit: dict[str, Any]) -> Table:
 def _images(audit: dict[str, Any]) -> Table:
     images = audit["images"]
     table = _table("images", "", "")
+    table.show_header = False
     table.add_row("readable", f"{images['checked']:,}")
     table.add_row("unreadable", f"{audit['unreadable_images']:,}")
     side = images["longest_side"]
     table.add_row("longest side (least, median, most)", f"{side['least']}, {side['median']}, {side['most']} px")
     for kind in ("exact_duplicates", "near_duplicates"):
         found = images[kind]
-        text = f"{found['pairs']:,} pairs, {found['pairs_across_train_and_test']:,} of them across training and test"
+        text = "none"
+        if found["pairs"]:
+            text = (
+                f"{_counted(found['pairs'], 'pair')}, {found['pairs_across_train_and_test']:,} across training and test"
+            )
         table.add_row(kind.replace("_", " "), text)
     return table

@@ -76,8 +76,14 @@ def choose(candidates: Sequence[Scored], unit: str) -> Choice:
     names = tuple(candidate.name for candidate in within)
     reason = _reason(candidates, winner, best, unit)
     if len(alike) > 1:
-        others = ", ".join(candidate.name for candidate in alike if candidate is not winner)
-        reason += f" Of about the same size and not told apart from it are {others}, whose log-loss is larger."
+        *before, last = [candidate.name for candidate in alike if candidate is not winner]
+        others = f"{', '.join(before)} and {last}" if before else last
+        ending = (
+            "are about as small and score no differently, but have"
+            if before
+            else "is about as small and scores no differently, but has"
+        )
+        reason += f" {others} {ending} a larger log-loss."
     return Choice(winner.name, best.name, names, reason)
 
 

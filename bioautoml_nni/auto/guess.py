@@ -24,6 +24,8 @@ from ..utils.errors import ConfigError, DataError
 
 SAMPLED = 300
 """Rows whose images are looked for."""
+BARE = re.compile(r"its (name|values)($|[;,])")
+"""A reason that is no sentence of its own."""
 
 
 @dataclass
@@ -155,7 +157,7 @@ def _experiment(found: sources.Guess, named: Path) -> Guess:
     values["strategy"] = {"name": "alternating_darts", "alpha_learning_rate": 0.01}
     values["strategy"]["warmup_epochs"] = min(3, int(values["search"]["epochs"]) - 1)
     values["loss"] = {"name": "logit_adjusted", "tau": 0.5}
-    reasons = {f"data.{key}": f"by {why}" if why.startswith("its ") else why for key, why in found.reasons.items()}
+    reasons = {f"data.{key}": f"by {why}" if BARE.match(why) else why for key, why in found.reasons.items()}
     reasons = {key: why for key, why in reasons.items() if why and why != "as you said"}
     reasons |= {"training.epochs": f"for {found.rows:,} rows"} if found.rows else {}
     return Guess(values, reasons, found.rows)

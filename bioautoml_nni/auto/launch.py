@@ -107,7 +107,11 @@ def _experiment(
 
 
 def _tell(experiment: Experiment, found: Guess, console: Console) -> None:
-    for sentence in Guess(experiment.model_dump(mode="json"), found.reasons).sentences():
+    values = experiment.model_dump(mode="json")
+    split = _plain(experiment)["data"].get("split")
+    if split:  # without the fractions that nobody spoke of
+        values["data"]["split"] = ", ".join(f"{key} {value}" for key, value in split.items())
+    for sentence in Guess(values, found.reasons).sentences():
         console.print(f"[dim]guessed:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
 
 

@@ -108,7 +108,7 @@ def make_plan(work: Work, limits: Limits, clock: Clock) -> list[Step]:
     outgrown = any(step.teaches for step in steps)
     for step in steps:
         if step.candidate is not None and "outgrown" in step.candidate.needs and not outgrown:
-            step.seconds, step.reason = None, "is for devices that have no room for other candidates"
+            step.seconds, step.reason = None, "only for devices without room for other candidates"
     learns = any(_needs(step, "outgrown") for step in steps if step.seconds is not None)
     for step in steps:
         if step.teaches and not learns:
@@ -190,7 +190,9 @@ def fit_into(candidate: Candidate, learning: float, overhead: float, left: float
     if share < min(1.0, candidate.least):
         shortest = overhead + candidate.least * learning
         return Slot(
-            None, whole, f"takes {duration(shortest)} at least, and {duration(max(0.0, left))} of the time were left"
+            None,
+            whole,
+            f"needs at least {duration(shortest)}, and only {duration(max(0.0, left))} of the time were left",
         )
     note = "" if share == 1 else f"shortened to {share:.0%} of its full length to fit into the time"
     tight = whole > left / 2

@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from ..artifacts.metrics import Metrics
+from ..registry import plugins
 from ..report.charts import Axis, Series, line_chart
 from ..report.page import render
 from ..report.words import counted, thousands
@@ -37,7 +38,7 @@ def write_report(
     finished: Finished, data: PreparedData, records: Sequence[Record], limits: Limits, guesses: Sequence[str]
 ) -> None:
     """Write report.html beside the leaderboard. Whatever came out of a table is escaped."""
-    folder, choice = finished.folder, finished.choice
+    folder, choice, known = finished.folder, finished.choice, plugins("candidates")
     metrics = Metrics.read(folder / f"candidates/{choice.winner}/evaluation/metrics.json").shown()
     baseline = next((record for record in records if record.status == "baseline"), None)
     html = render(
@@ -52,6 +53,7 @@ def write_report(
         lines=table_lines(finished.leaderboard),
         halved=[sentence for state in Halving.load(folder / FILE).values() for sentence in state.sentences()],
         notes=[(record.name, record.note) for record in records if record.note],
+        described=[(record.name, known[record.name].description) for record in records if record.name in known],
         metrics=metrics,
         beats_baseline=None if baseline is None else _beats(records, choice.winner, baseline),
         sizes=data.sizes(),

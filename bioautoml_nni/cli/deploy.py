@@ -33,7 +33,7 @@ from .options import (
     Specimens,
     Threshold,
 )
-from .shared import DEPLOY, Overrides, RunPath, app, console, require_apart
+from .shared import DEPLOY, Overrides, RunPath, app, console, new_specimens, require_apart
 
 if TYPE_CHECKING:
     from ..runtime.request import Outcome
@@ -48,9 +48,9 @@ def export(
     target: Annotated[
         str | None, typer.Option("--target", help="Refuse what does not fit: trap, pi or station.")
     ] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="Also write a model of eight bits.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Also write an 8-bit model.")] = False,
     int8_loss: Annotated[
-        float, typer.Option(min=0, help="Most of the validation split's macro-F1 that it may lose.")
+        float, typer.Option(min=0, help="Largest loss in validation macro-F1 that --int8 may cost.")
     ] = 0.02,
     overrides: Overrides = None,
 ) -> None:
@@ -80,7 +80,7 @@ def export(
             highlight=False,
         )
     console.print(
-        f"Wrote {escape(str(folder))}. Next: bioautoml predict {escape(str(folder))} TABLE_OR_FOLDER --output "
+        f"Wrote {escape(str(folder))}. Next: bioautoml predict {escape(str(folder))} {new_specimens(folder)} --output "
         "predictions.csv",
         soft_wrap=True,
     )
@@ -196,7 +196,7 @@ def serve(
     threads: Annotated[int, typer.Option(min=0, help="Of the model; 0 is onnxruntime's choice.")] = 0,
     int8: EightBits = False,
 ) -> None:
-    """Answer by HTTP and on a page in the browser, on this machine alone unless --host says otherwise.
+    """Answer over HTTP and on a page in the browser; only this machine can reach it unless --host opens it.
 
     Example: bioautoml serve runs/sample/export
     """

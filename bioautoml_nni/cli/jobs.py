@@ -35,7 +35,7 @@ def trial(
     ] = None,
     beside: Annotated[int, typer.Option("--beside", min=1, help="Of both: trials of a machine at one time.")] = 1,
 ) -> None:
-    """Run an experiment as a trial of NNI, with the tuner's settings; `bioautoml nni-config` writes who calls this.
+    """Run an experiment as a trial, with the tuner's settings; NNI calls it by what `bioautoml nni-config` writes.
 
     Example: bioautoml trial --config my-data/experiment.yml
     """
@@ -174,7 +174,7 @@ def ui(
     experiment: Annotated[str, typer.Argument(help="An NNI experiment: its id, folder or name.", metavar="EXPERIMENT")],
     port: Annotated[int, typer.Option(help="Of the web UI of an experiment that has ended.")] = 8080,
 ) -> None:
-    """Say where NNI's web UI of an experiment is; that of one that has ended is opened for this machine only.
+    """Show the address of an experiment's web UI; if the experiment has ended, open it again for this machine.
 
     Example: bioautoml ui my-experiment
     """

@@ -57,7 +57,7 @@ def doctor(directory: RunPath) -> None:
 def list_plugins(
     kind: Annotated[str | None, typer.Argument(help="one kind, such as sources")] = None,
 ) -> None:
-    """List plug-ins, all or of one kind; one that cannot be used stands there as broken, with the reason.
+    """List plug-ins, all or of one kind; broken ones are shown with the reason.
 
     Example: bioautoml ls operations
     """

@@ -30,13 +30,18 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-FIRST_STEPS = """BioAutoML-NNI finds a small classifier for your specimen images and their metadata. Three first steps:
+FIRST_STEPS = """BioAutoML-NNI finds a small classifier for your specimen images and their
+metadata. Three first steps:
 
-  bioautoml init my-data/table.csv                          guesses what your columns are, and writes experiment.yml
-  bioautoml check my-data/experiment.yml                    says what is wrong with the data, before anything is trained
-  bioautoml auto my-data/experiment.yml --minutes 30        tries candidates and keeps the best that fits
+  bioautoml init my-data/table.csv
+      guesses what your columns are, and writes experiment.yml
+  bioautoml check my-data/experiment.yml
+      says what is wrong with the data, before anything is trained
+  bioautoml auto my-data/experiment.yml --minutes 30
+      tries candidates, and keeps the best that fits
 
-No data at hand? bioautoml run examples/sample/experiment.yml, or make demo. All commands: bioautoml --help"""
+No data at hand? Run `make demo` in the checkout.
+All commands: bioautoml --help"""
 
 
 @app.callback()
@@ -62,15 +67,13 @@ def run(
         bool, typer.Option("--quick", help="A few epochs, to see that everything works; scores say little.")
     ] = False,
     overrides: Overrides = None,
-    baselines: Annotated[
-        bool, typer.Option("--baselines/--no-baselines", help="Whether evaluation.baselines are tried.")
-    ] = True,
+    baselines: Annotated[bool, typer.Option("--baselines/--no-baselines", help="Also score the baselines.")] = True,
     first_epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Stop after so many epochs of the final training; without it the run goes on."),
+        typer.Option(min=1, help="Stop after so many epochs of the final training; the command without it continues."),
     ] = None,
 ) -> None:
-    """Do everything from data to report; a killed run continues when the command is given again.
+    """Do everything from data to report; repeat the command to continue a run that was killed.
 
     Example: bioautoml run examples/sample/experiment.yml --set training.epochs=3
     """
@@ -139,7 +142,7 @@ def estimate(
     experiment: Annotated[Path, typer.Argument(help="An experiment.yml.", metavar="EXPERIMENT")],
     overrides: Overrides = None,
 ) -> None:
-    """Say what a run will take in time, memory and disk on this machine, from a dry run on a few specimens.
+    """Estimate the time, memory and disk of a run on this machine, from a dry run on a few specimens.
 
     Nothing is kept of it. Times err upwards, the more so the smaller the data.
 
@@ -169,7 +172,7 @@ def _stage_command(name: str, text: str, before: tuple[str, ...]) -> None:
 
 _stage_command(
     "search",
-    "Search an architecture on a run directory (data are prepared if need be).\n\n"
+    "Search the architecture of a run, after preparing the data if necessary.\n\n"
     "Example: bioautoml search runs/moths --set search.epochs=30",
     (),
 )

@@ -47,7 +47,7 @@ def media(
     contact: Contact = "",
     allow_private_addresses: PrivateAddresses = False,
 ) -> None:
-    """Download the images that an archive lists, with a table of their licences; given again it goes on.
+    """Download the images that an archive lists, and a table of their licences; repeat it to continue.
 
     Exit code 0: every image is there, 1: some are not; media.csv in the folder says why. Hosts are asked at their pace
     and as their robots.txt allows, and only those that you confirm.

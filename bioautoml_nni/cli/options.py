@@ -21,20 +21,22 @@ Data = Annotated[
 ImagePaths = Annotated[str | None, typer.Option("--image", help="Column of image paths.", show_default="guessed")]
 Label = Annotated[str | None, typer.Option("--label", help="Column to learn.", show_default="guessed")]
 Group = Annotated[
-    str | None, typer.Option("--group", help="Column whose rows stay together, or none.", show_default="guessed")
+    str | None, typer.Option("--group", help="Column whose equal rows stay together, or none.", show_default="guessed")
 ]
-Rank = Annotated[str | None, typer.Option("--rank", help="Rank to learn, of an archive or a column.")]
+Rank = Annotated[str | None, typer.Option("--rank", help="Rank or column to learn, of an archive.")]
 Target = Annotated[
     str | None, typer.Option("--target", help="Where the model will run: trap, pi or station.", show_default="station")
 ]
-MaxParameters = Annotated[int | None, typer.Option(min=1, help="Hard limit of the model.")]
-MaxMflops = Annotated[float | None, typer.Option(help="Hard limit, of one specimen.")]
+MaxParameters = Annotated[int | None, typer.Option(min=1, help="Largest number of parameters.")]
+MaxMflops = Annotated[float | None, typer.Option(help="Largest arithmetic for one specimen.")]
 MaxLatency = Annotated[
-    float | None, typer.Option(help="Hard limit, of one specimen in onnxruntime on one thread of this machine.")
+    float | None, typer.Option(help="Largest time for one specimen, by onnxruntime on one thread here.")
 ]
-Minutes = Annotated[float | None, typer.Option("--minutes", help="For everything.", show_default="what the plan says")]
-Folder = Annotated[Path | None, typer.Option("--output", "-o", help="Folder.", show_default="runs/NAME")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Of split and training.", show_default="0")]
+Minutes = Annotated[
+    float | None, typer.Option("--minutes", help="Time for everything.", show_default="what the plan says")
+]
+Folder = Annotated[Path | None, typer.Option("--output", "-o", help="Folder for results.", show_default="runs/NAME")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of split and training.", show_default="0")]
 
 # Which images of an archive to download, from whom, and how politely.
 Archive = Annotated[
@@ -43,17 +45,17 @@ Archive = Annotated[
 ImageFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the images.")]
 Hosts = Annotated[
     list[str] | None,
-    typer.Option(help="Host that may be asked, also by a redirection; *.example.org for many; may be repeated."),
+    typer.Option(help="Host to download from, redirections included; *.example.org for many; may be repeated."),
 ]
-AllHosts = Annotated[bool, typer.Option("--yes", "-y", help="All hosts that the archive names may be asked.")]
-FileMegabytes = Annotated[float, typer.Option(min=0.001, help="Most of one image.")]
-TotalGigabytes = Annotated[float, typer.Option(min=0.000001, help="Most of the whole folder.")]
-PerSecond = Annotated[float, typer.Option(min=0.001, max=100, help="Most requests a second to one host.")]
-Connections = Annotated[int, typer.Option(min=1, max=32, help="Most images at once from one host.")]
-Attempts = Annotated[int, typer.Option(min=1, max=20, help="How often an image is tried.")]
+AllHosts = Annotated[bool, typer.Option("--yes", "-y", help="Download from every host that the archive names.")]
+FileMegabytes = Annotated[float, typer.Option(min=0.001, help="Largest size of one image.")]
+TotalGigabytes = Annotated[float, typer.Option(min=0.000001, help="Largest size of the whole folder.")]
+PerSecond = Annotated[float, typer.Option(min=0.001, max=100, help="Requests per second to one host, at most.")]
+Connections = Annotated[int, typer.Option(min=1, max=32, help="Images from one host at a time, at most.")]
+Attempts = Annotated[int, typer.Option(min=1, max=20, help="How often to try an image.")]
 Contact = Annotated[str, typer.Option(help="E-mail or page where hosts can reach you; sent with requests.")]
 PrivateAddresses = Annotated[
-    bool, typer.Option("--allow-private-addresses", help="Connect to addresses that are not public, too.")
+    bool, typer.Option("--allow-private-addresses", help="Also connect to addresses that are not public.")
 ]
 
 # On which machines NNI runs trials.
@@ -98,8 +100,8 @@ ImageRoot = Annotated[
 ]
 Threshold = Annotated[float, typer.Option(min=0, max=1, help="Below this confidence: a coarser taxon, or no answer.")]
 Coverage = Annotated[float | None, typer.Option(help="Add sets that hold the truth with this probability.")]
-SpeciesList = Annotated[Path | None, typer.Option(help="File with the names that can occur, one a line.")]
-ByGroup = Annotated[str | None, typer.Option(help="Column: one more table with an answer for each value.")]
+SpeciesList = Annotated[Path | None, typer.Option(help="File with the names that can occur, one per line.")]
+ByGroup = Annotated[str | None, typer.Option(help="Column: write a second table, with one answer per value.")]
 Logits = Annotated[bool, typer.Option("--logits", help="Add the logits of all classes.")]
 Embeddings = Annotated[
     bool, typer.Option("--embeddings", help="Add the image encoder's embedding: a list in Parquet, columns in CSV.")
@@ -109,15 +111,15 @@ FollowLinks = Annotated[
     bool, typer.Option("--follow-links", help="Read images through links that lead out of their folder.")
 ]
 Link = Annotated[bool, typer.Option("--link", help="Link instead of copying.")]
-EightBits = Annotated[bool, typer.Option("--int8", help="Use the model of eight bits.")]
+EightBits = Annotated[bool, typer.Option("--int8", help="Use the 8-bit model.")]
 ShardOf = Annotated[
     str | None,
-    typer.Option("--shard", help="Make only this share, such as 2/8, for a cluster; all share --output's folder."),
+    typer.Option("--shard", help="Do only this share, such as 2/8, on one of several machines; all see --output."),
 ]
-Merge = Annotated[bool, typer.Option("--merge", help="Put the shards together, once all are there.")]
+Merge = Annotated[bool, typer.Option("--merge", help="Put the finished shards together.")]
 Missing = Annotated[
-    list[str] | None, typer.Option(help="Text that means that a value is missing, such as NA; may be repeated.")
+    list[str] | None, typer.Option(help="Text that stands for a missing value, such as NA; may be repeated.")
 ]
-Sheet = Annotated[str | None, typer.Option(help="Of a spreadsheet, or table of a database.", show_default="the first")]
+Sheet = Annotated[str | None, typer.Option(help="Sheet, or table of a database.", show_default="the first")]
 HeaderRow = Annotated[int | None, typer.Option(min=1, help="Row with the names of the columns.", show_default="found")]
-Encoding = Annotated[str | None, typer.Option(help="Of a text file.", show_default="found")]
+Encoding = Annotated[str | None, typer.Option(help="Encoding of a text file.", show_default="found")]

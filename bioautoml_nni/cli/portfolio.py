@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ..utils.command_line import command_line
 from ..utils.errors import ConfigError
 from .on_nni import Gpus, On, workers_on
 from .options import (
@@ -30,7 +28,7 @@ from .options import (
     SshKey,
     Target,
 )
-from .shared import START, Overrides, app, console
+from .shared import START, Overrides, app, console, new_specimens
 
 SHOWN = {
     "candidate": "candidate", "status": "status", "validation_macro_f1": "macro-F1, validation",
@@ -78,7 +76,7 @@ def auto(
         source, console, image=image, label=label, group=group, rank=rank, target=target,
         max_parameters=max_parameters, max_mflops=max_mflops, max_latency_ms=max_latency_ms, minutes=minutes,
         output=output, seed=seed, overrides=overrides or [],
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=command_line(),
         workers=workers_on(on, "auto", jobs, gpus_per_trial, machines, ssh_key, remote_python),
     )  # fmt: skip
     table = Table(title=f"{finished.folder.name}: leaderboard", title_justify="left")
@@ -90,9 +88,10 @@ def auto(
         table.add_row(*texts, style="bold" if row["status"] == "winner" else None)
     console.print(table)
     console.print(f"{escape(finished.choice.reason)}", highlight=False, soft_wrap=True)
+    folder, specimens = escape(str(finished.folder)), new_specimens(finished.folder / "export")
     console.print(
-        f"Wrote {finished.folder}: leaderboard.csv, report.html, export. Next: bioautoml predict {finished.folder} "
-        "TABLE_OR_FOLDER --output predictions.csv",
+        f"Wrote {folder}: leaderboard.csv, export, and report.html, which shows how far to trust it. Next: "
+        f"bioautoml predict {folder} {specimens} --output predictions.csv, or bioautoml serve {folder}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
 

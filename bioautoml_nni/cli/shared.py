@@ -81,6 +81,14 @@ def require_apart(cluster: str | None, shards: int | None, alone: dict[str, bool
         raise DataError("--shards: is the number of shards of --cluster; give both, or one share by --shard.")
 
 
+def new_specimens(export: Path) -> str:
+    """Return what the model of an export takes, as the next command names it."""
+    from ..utils.own_files import read_json
+
+    modalities = read_json(export / "export.json")["modalities"]
+    return "TABLE" if "image" not in modalities else "FOLDER" if modalities == ["image"] else "TABLE_OR_FOLDER"
+
+
 def tell_renamed() -> None:
     """Print what was renamed as a sentence, without the place in our source that other warnings name."""
     otherwise = warnings.showwarning

@@ -67,7 +67,8 @@ class Axis:
 
     def ticks(self, low: float, high: float) -> list[float]:
         """Return round numbers within the limits."""
-        locator = LogLocator(subs=(1.0, 2.0, 5.0)) if self.log else MaxNLocator(5, integer=self.whole)
+        steps = (1.0,) if self.log and high > 200 * low else (1.0, 2.0, 5.0)  # more would overlap
+        locator = LogLocator(subs=steps) if self.log else MaxNLocator(5, integer=self.whole)
         return [float(tick) for tick in locator.tick_values(low, high) if low - 1e-9 <= tick <= high + 1e-9]
 
 

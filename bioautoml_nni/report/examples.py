@@ -75,12 +75,14 @@ def read_answers(run: RunDirectory, data: PreparedData) -> pd.DataFrame:
 
 
 def choose_examples(answers: pd.DataFrame, wanted: int) -> pd.DataFrame:
-    """Return rows of `answers` for each kind, the surest of each first and classes in turn."""
+    """Return rows of `answers` for each kind, the surest first, of unsure ones the least sure, and classes in turn."""
     chosen = []
     for kind in KINDS:
-        pool = answers[answers["kind"] == kind].sort_values("confidence", ascending=False)
+        upwards = kind == "unsure"
+        pool = answers[answers["kind"] == kind].sort_values("confidence", ascending=upwards)
         pool = pool.assign(turn=pool.groupby("label").cumcount())
-        chosen.append(pool.sort_values(["turn", "confidence"], ascending=[True, False]).head(-(-wanted // len(KINDS))))
+        ordered = pool.sort_values(["turn", "confidence"], ascending=[True, upwards])
+        chosen.append(ordered.head(-(-wanted // len(KINDS))))
     return pd.concat(chosen, ignore_index=True)
 
 

@@ -107,7 +107,7 @@ def summary_sentences(metrics: dict[str, Any], per_class: pd.DataFrame) -> list[
     sentences += _rough(per_class)
     group = metrics["split"]["group"]
     if group:
-        sentences.append(f"Test specimens come from values of '{group}' that training never saw.")
+        sentences.append(f"No value of '{group}' occurs in both the training and the test split.")
     elif metrics["split"]["method"] == "stratified":
         sentences.append(
             "The test specimens were drawn at random: if several images show one specimen, trap or site, expect "
@@ -124,10 +124,12 @@ def _rough(per_class: pd.DataFrame) -> list[str]:
     if few:
         sentences.append(
             f"The test split holds fewer than ten specimens of {listed(few)}; "
-            f"{'its score is' if len(few) == 1 else 'their scores are'} rough."
+            f"{'its score is' if len(few) == 1 else 'their scores are'} only a rough guide."
         )
     if none:
-        sentences.append(f"It holds none of {listed(none)}, of which nothing is known.")
+        sentences.append(
+            f"It holds no specimen of {listed(none)}, so nothing is known about {'it' if len(none) == 1 else 'them'}."
+        )
     return sentences
 
 

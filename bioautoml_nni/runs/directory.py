@@ -7,9 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
-import shlex
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +29,7 @@ from ..config import Experiment, parse_experiment
 from ..config.load import ENCODERS, apply_overrides, read_experiment
 from ..config.renamed import with_former_names
 from ..utils.atomic import write_json, write_text
+from ..utils.command_line import command_line
 from ..utils.errors import RunDirectoryError
 from ..utils.own_files import read_json, reading
 from ..utils.places import require_folder
@@ -295,7 +294,7 @@ class RunDirectory:
             "key": self.key(name),
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - clock, 1),
-            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "command": command_line(),
         }
         self.record(stages=stages, **environment(), seed=self.experiment.seed)
 

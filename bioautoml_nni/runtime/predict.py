@@ -164,7 +164,10 @@ def _places(model: Model, request: Request) -> tuple[Path, str | None]:
         raise DataError(f"{request.source}: there is no such table or folder.")
     if not request.is_table:
         if not model.uses_images:
-            raise DataError(f"{request.source}: holds images, but this model reads metadata alone.")
+            columns = ", ".join(model.preprocessor.roles)
+            raise DataError(
+                f"{request.source}: holds images, but this model reads metadata alone; give it a table with: {columns}."
+            )
         return request.source if request.source.is_dir() else request.source.parent, OWN_IMAGE
     if not is_table(request.source):
         raise DataError(f"{request.source}: unknown kind of table; use {', '.join(KINDS)}.")

@@ -143,15 +143,14 @@ def _groups(found: Guess, free: dict[str, pd.Series], ask: Ask | None) -> list[s
         if wanted is not None and wanted in free:
             _split_by(found, free, wanted, {**found.values["split"], "group": wanted}, found.reasons["split"])
         return []
-    different = {name: values.nunique() for name, values in free.items()}
     group = _choose(found, "group", free, lambda values: 5 <= values.nunique() <= len(values) / 2, ask, by_name=True)
     if group is None:
         return []
     if group not in free:
         raise DataError(f"--group {group}: is read as the label, image or id already; name another column, or none.")
     found.values.pop("group")
-    reason = f"{found.reasons.pop('group')}; specimens of one stay on one side"
-    _split_by(found, free, group, {"method": "group", "group": group}, f"{reason}, {different[group]} of them")
+    reason = f"{found.reasons.pop('group')}; specimens with the same value stay on one side"
+    _split_by(found, free, group, {"method": "group", "group": group}, reason)
     others = found.unsure.pop("group", [])
     if others:
         found.unsure["split"] = others

@@ -6,7 +6,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioautoml_nni.report.examples import choose_for_cells
+from bioautoml_nni.report.examples import choose_examples, choose_for_cells
 
 CLASSES = st.sampled_from(["ant", "bee", "cicada", "dragonfly"])
 ANSWERS = st.lists(st.tuples(CLASSES, CLASSES, st.floats(0, 1)), min_size=1, max_size=60)
@@ -33,3 +33,12 @@ def test_the_surest_of_a_cell_come_first_and_the_fullest_cells():
     answers["right"] = answers["label"] == answers["predicted"]
     chosen = choose_for_cells(answers, 4)
     assert chosen["confidence"].tolist() == [0.9, 0.8, 1.0, 0.5]
+
+
+def test_right_and_wrong_show_the_surest_and_unsure_the_least_sure_of_every_class():
+    rows = [("ant", kind, confidence) for kind in ("right", "wrong", "unsure") for confidence in (0.5, 0.9, 0.7)]
+    rows += [("bee", "unsure", 0.1), ("bee", "unsure", 0.2)]
+    answers = pd.DataFrame(rows, columns=["label", "kind", "confidence"])
+    chosen = choose_examples(answers, 9)
+    shown = {kind: found["confidence"].tolist() for kind, found in chosen.groupby("kind")}
+    assert shown == {"right": [0.9, 0.7, 0.5], "wrong": [0.9, 0.7, 0.5], "unsure": [0.1, 0.5, 0.2]}

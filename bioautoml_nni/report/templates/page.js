@@ -66,8 +66,8 @@ for (const box of all("[popover]")) box.addEventListener("toggle", (event) => {
 // Tables: sorting by the whole header, and a hint where they are wider than the screen.
 const worth = (cell) => {
   const text = cell.dataset.value ?? cell.textContent.trim();
-  const number = parseFloat(text.replace(/[\s\u202f]/g, ""));
-  return text === "–" ? null : /^[-+\d]/.test(text) && !Number.isNaN(number) ? number : text.toLowerCase();
+  const number = parseFloat(text.replace(/[\s\u202f]/g, "").replace("−", "-"));
+  return text === "–" ? null : /^[-−+\d]/.test(text) && !Number.isNaN(number) ? number : text.toLowerCase();
 };
 // A table that is too long for a page: its further rows lie in a list, and as many are shown at once as stand in it.
 const pagers = new Map();
