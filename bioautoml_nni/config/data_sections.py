@@ -51,21 +51,21 @@ class SplitConfig(Section):
     method: Literal["stratified", "group", "column", "official"] = Field(
         "stratified", description="at random by class or by group, or by the values of a column or of the source"
     )
-    column: str | None = Field(None, description="of method column: the column that says which split a row is in")
-    group: str | None = Field(None, description="column whose rows with one value stay on one side")
+    column: str | None = Field(None, description="for method column: the column that says which split a row is in")
+    group: str | None = Field(None, description="column whose rows with the same value stay on one side")
     train: list[str] = Field(default_factory=list, description="values that mean training")
     validation: list[str] = Field(
         default_factory=list, description="values that mean validation; drawn from training without them"
     )
     test: list[str] = Field(default_factory=list, description="values that mean test")
-    test_fraction: float = Field(0.2, gt=0, lt=1, description="of all specimens, where the test split is drawn")
-    validation_fraction: float = Field(0.15, gt=0, lt=1, description="of the others, where validation is drawn")
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="share of all specimens, if the test split is drawn")
+    validation_fraction: float = Field(0.15, gt=0, lt=1, description="share of the others, if validation is drawn")
     alpha_fraction: float = Field(
-        0.5, gt=0, lt=1, description="of the training split: what trains the architecture in the search"
+        0.5, gt=0, lt=1, description="share of the training split that trains the architecture in the search"
     )
     seed: int | None = Field(
         None,
-        description="of the parts that are drawn; the experiment's by default",
+        description="of the splits that are drawn; the experiment's by default",
     )
 
     @field_validator("train", "validation", "test", mode="before")
@@ -91,9 +91,9 @@ class SplitConfig(Section):
 class EncodingConfig(Section):
     """How metadata become numbers."""
 
-    place_resolution_km: float = Field(0.0, ge=0, description="0: coordinates on the sphere alone")
+    place_resolution_km: float = Field(0.0, ge=0, description="0: only coordinates on the sphere")
     rare_below: int = Field(3, ge=1, description="categories with fewer training rows count as unknown")
-    text_width: int = Field(64, ge=2, description="numbers that a text becomes")
+    text_width: int = Field(64, ge=2, description="length of the vector that a text becomes")
 
 
 LabelWay = Literal["case", "spaces", "unicode", "authors", "qualifiers"]
@@ -163,7 +163,7 @@ class DataConfig(BaseModel):
     )
     hold_out: list[str] = Field(
         default_factory=list,
-        description="labels that are not learned; their specimens tell whether it notices what it does not know",
+        description="labels that are not learned; their specimens test whether the network notices unknown ones",
     )
 
     @field_validator("hold_out", "modalities", mode="before")

@@ -40,7 +40,7 @@ class _Optimisation(Section):
     weight_decay: float = Field(ge=0)
     warmup_steps: int = Field(0, ge=0)
     augmentation: Augmentation = Augmentation()
-    trunk_rate: float = Field(1.0, gt=0, description="of a pretrained trunk that is trained: factor of learning_rate")
+    trunk_rate: float = Field(1.0, gt=0, description="for a pretrained trunk that is trained: factor of learning_rate")
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="factor from each layer's rate to that of the layer before it"
     )
@@ -55,7 +55,7 @@ class DistillationConfig(Section):
         "directory of a run with the same classes, retrained at least; or an encoder, such as efficientnet_lite0; or a "
         ".parquet of logits or embeddings by specimen id"
     )
-    weight: float = Field(0.5, gt=0, le=1, description="of the distillation loss; the label loss has weight 1 - weight")
+    weight: float = Field(0.5, gt=0, le=1, description="of the distillation loss; the label loss has 1 - weight")
     temperature: float = Field(2.0, ge=1)
     folds: int = Field(
         0,
@@ -87,7 +87,8 @@ class SearchDistillationConfig(DistillationConfig):
     """What the supernet learns from a teacher besides the labels."""
 
     steps: Literal["both", "weights", "architecture"] = Field(
-        "both", description="the steps in which it teaches; strategies that update all by one batch know both only"
+        "both",
+        description="the steps in which it teaches; strategies that update everything by one batch take only both",
     )
 
 
@@ -95,9 +96,9 @@ class SearchConfig(_Optimisation):
     """Training of the supernet: SGD with momentum and a cosine schedule over all steps, as in DARTS."""
 
     epochs: int = Field(20, ge=1)
-    batch_size: int = Field(32, ge=2, description="times devices: specimens of one step")
+    batch_size: int = Field(32, ge=2, description="times devices: specimens in one step")
     learning_rate: float = Field(
-        0.025, gt=0, description="of the weights; the architecture's is an argument of strategy"
+        0.025, gt=0, description="of the weights; the architecture's rate is an argument of strategy"
     )
     weight_decay: float = Field(3e-4, ge=0)
     max_restarts: int = Field(3, ge=0, description="after a loss that is not finite, each time with half the rate")
@@ -163,22 +164,23 @@ class TrainingConfig(_Optimisation):
     batch_size: int = Field(64, ge=2)
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.02, ge=0)
-    warmup_steps: int = Field(100, ge=0, description="over which the rate rises from 0")
-    gradient_clip: float = Field(5.0, ge=0, description="largest norm of all gradients together; 0 is off")
+    warmup_steps: int = Field(100, ge=0, description="steps over which the rate rises from 0")
+    gradient_clip: float = Field(5.0, ge=0, description="largest norm of all gradients together; 0 turns it off")
     accumulate: int = Field(1, ge=1, description="batches whose gradients make one step")
-    ema_decay: float = Field(0.0, ge=0, lt=1, description="exponential moving average of the weights; 0 is off")
+    ema_decay: float = Field(0.0, ge=0, lt=1, description="exponential moving average of the weights; 0 turns it off")
     precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="bf16-mixed is for GPUs")
     sampler: Literal["shuffled", "square_root", "balanced"] = Field(
-        "shuffled", description="resampled by the square root of the class's size, or every class alike"
+        "shuffled",
+        description="square_root draws by the square root of class sizes, balanced draws every class equally often",
     )
-    mixup: float = Field(0.0, ge=0, description="parameter of the Beta distribution of shares; 0 is off")
-    cutmix: float = Field(0.0, ge=0, description="parameter of the Beta distribution of areas; 0 is off")
+    mixup: float = Field(0.0, ge=0, description="parameter of the Beta distribution of shares; 0 turns it off")
+    cutmix: float = Field(0.0, ge=0, description="parameter of the Beta distribution of areas; 0 turns it off")
     drop_path: float = Field(0.0, ge=0, lt=1, description="probability at the end; it grows from 0")
-    auxiliary_weight: float = Field(0.0, ge=0, description="of a second classifier at two thirds of the depth")
+    auxiliary_weight: float = Field(0.0, ge=0, description="weight of a second classifier at two thirds of the depth")
     compile: bool = Field(
-        False, description="by torch.compile, where a compiler is at hand; meant for GPUs (docs/training.md)"
+        False, description="use torch.compile, if there is a compiler; meant for GPUs (docs/training.md)"
     )
-    patience: int | None = Field(None, ge=1, description="epochs without a better one, after which training ends")
+    patience: int | None = Field(None, ge=1, description="training stops after this many epochs without a better one")
     keep: Literal["best", "last", "greedy"] = Field(
         "best",
         description="the best epoch on validation; the last one, where few groups make validation a poor judge; or the "
@@ -186,7 +188,7 @@ class TrainingConfig(_Optimisation):
         "moving average",
     )
     monitor: Literal["val_macro_f1", "val_loss"] = Field(
-        "val_macro_f1", description="what says which epoch is best, as the mean of five epochs"
+        "val_macro_f1", description="the score, as a mean of five epochs, that says which epoch is best"
     )
     distillation: DistillationConfig | None = None
 
@@ -223,17 +225,19 @@ class DerivationConfig(Section):
     method: Literal["strongest", "perturbation", "successive_halving", "evolution", "random", "given"] = "strongest"
     choices: dict[str, str] = Field(
         default_factory=dict,
-        description="of given: a candidate for every label; for a node its inputs, such as 0+2",
+        description="for given: a candidate for every label; for a node its inputs, such as 0+2",
     )
-    seed: int = Field(0, ge=0, description="of method random, and of what other methods draw")
-    proposals: Literal["sampled", "random"] = Field("sampled", description="of successive_halving")
-    candidates: int = Field(8, ge=2, description="of successive_halving")
-    first_epochs: int = Field(4, ge=1, description="of successive_halving: of the first round; every next has twice")
-    evaluations: int = Field(200, ge=2, description="of evolution: candidates in all")
-    population: int = Field(24, ge=2, description="of evolution")
-    target: Target | None = Field(None, description="hard limits of the place where the model will run")
-    max_parameters: int | None = Field(None, ge=1, description="hard limit of one's own")
-    max_mflops: float | None = Field(None, gt=0, description="of one specimen; a multiply-add counts as two")
+    seed: int = Field(0, ge=0, description="for random, and for whatever other methods draw")
+    proposals: Literal["sampled", "random"] = Field("sampled", description="for successive_halving")
+    candidates: int = Field(8, ge=2, description="for successive_halving")
+    first_epochs: int = Field(
+        4, ge=1, description="for successive_halving: epochs of the first round; each further round has twice as many"
+    )
+    evaluations: int = Field(200, ge=2, description="for evolution: number of candidates")
+    population: int = Field(24, ge=2, description="for evolution")
+    target: Target | None = Field(None, description="hard limits of the device where the model will run")
+    max_parameters: int | None = Field(None, ge=1, description="your own hard limit")
+    max_mflops: float | None = Field(None, gt=0, description="for one specimen; a multiply-add counts as two")
 
     @property
     def searched(self) -> bool:
@@ -266,27 +270,27 @@ class RetrainTrunkConfig(Section):
     found can then afford to train its trunk along.
     """
 
-    frozen: bool | None = Field(None, description="whether the trunk stays as it is; as searched by default")
+    frozen: bool | None = Field(None, description="whether the trunk stays fixed; as in the search by default")
     frozen_stages: int | None = Field(
-        None, ge=0, description="the last stage that stays as it is when others are trained; as searched by default"
+        None, ge=0, description="the last stage that stays fixed while others are trained; as in the search by default"
     )
     views: int | None = Field(
-        None, ge=0, le=7, description="mirrored and turned views that are stored of what stays as it is"
+        None, ge=0, le=7, description="mirrored and turned views of the fixed part that are stored"
     )
-    embedding_dropout: float | None = Field(None, ge=0, lt=1, description="as searched by default")
-    path_dropout: float | None = Field(None, ge=0, le=1, description="as searched by default")
+    embedding_dropout: float | None = Field(None, ge=0, lt=1, description="as in the search by default")
+    path_dropout: float | None = Field(None, ge=0, le=1, description="as in the search by default")
 
 
 class RetrainConfig(Section):
     """The derived network: its size, if it differs from the search's, and where its weights start."""
 
-    cells: int | None = Field(None, ge=1, description="as searched by default")
-    channels: int | None = Field(None, ge=1, description="as searched by default")
+    cells: int | None = Field(None, ge=1, description="as in the search by default")
+    channels: int | None = Field(None, ge=1, description="as in the search by default")
     trunk: RetrainTrunkConfig = Field(
-        RetrainTrunkConfig(), description="settings of space.trunk for the derived network, where they differ"
+        RetrainTrunkConfig(), description="settings of space.trunk that differ for the derived network"
     )
     initial_weights: Literal["scratch", "supernet"] = Field(
-        "scratch", description="supernet: the weights that the search has trained, by name"
+        "scratch", description="supernet: start from the weights that the search has trained"
     )
     refit: bool = Field(
         False,
@@ -320,7 +324,7 @@ class AuditConfig(Section):
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
-    allow: dict[str, str] = Field(default_factory=dict, description="column: the reason, in three words at least")
+    allow: dict[str, str] = Field(default_factory=dict, description="a column and the reason, in at least three words")
 
     @model_validator(mode="after")
     def _with_reason(self) -> AuditConfig:
@@ -351,14 +355,14 @@ class Experiment(Section):
     """One experiment, from data to report."""
 
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
-    seed: int = Field(0, ge=0, description="of everything that is drawn")
-    threads: int | None = Field(None, ge=1, description="of the CPU; all cores by default")
+    seed: int = Field(0, ge=0, description="of everything random")
+    threads: int | None = Field(None, ge=1, description="CPU threads; all cores by default")
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto",
         description="processes of a run on each machine, which search, train and evaluate together, each on a GPU of "
         "its own or on the CPU; auto is one for each GPU, or one",
     )
-    nodes: int = Field(1, ge=1, description="machines of a run; above one each starts it by torchrun")
+    nodes: int = Field(1, ge=1, description="machines of a run; above one, start it on each with torchrun")
     data: DataConfig
     audit: AuditConfig = AuditConfig()
     cache: CacheConfig = CacheConfig()

@@ -192,13 +192,14 @@ class Service:
 def _algorithm(model: Model, labels: list[str]) -> dict[str, Any]:
     name = str(model.info["name"])
     digest = str(model.info["sha256"]["model.onnx"])[:12]
+    ranked = "" if model.info["rank"] == "label" else f" by {model.info['rank']}"
     return {
         "name": name,
         "key": f"{_slug(name)}-{digest}",
         "task_type": "classification",
         "version": 1,
         "version_name": digest,
-        "description": f"{len(labels)} classes of rank {model.info['rank']}, {model.info['parameters']:,} parameters",
+        "description": f"{len(labels)} classes{ranked}, {model.info['parameters']:,} parameters",
         "category_map": {
             "data": json.loads(model.classes.to_json(orient="records")),
             "labels": labels,

@@ -147,7 +147,7 @@ function show() {
   byId("name").textContent = sure ? answer.prediction : "Not sure";
   byId("name").dataset.prediction = answer.prediction;
   byId("meaning").textContent = sure
-    ? `${answer.rank}, confidence ${percent(answer.confidence)}${answer.prediction === found.classification ? "" : `; no ${info.pipelines[0].algorithms[0].category_map.data[0].rank} is sure enough`}`
+    ? `${answer.rank === "label" ? "" : `${answer.rank}, `}confidence ${percent(answer.confidence)}${answer.prediction === found.classification ? "" : `; no ${info.pipelines[0].algorithms[0].category_map.data[0].rank} is sure enough`}`
     : "No taxon reaches the confidence that you ask for; the likeliest are below.";
   const order = found.scores.map((score, index) => [score, found.labels[index]]).sort((one, other) => other[0] - one[0]);
   byId("bars").replaceChildren(...order.slice(0, PLACES).map(bar));
