@@ -22,6 +22,7 @@ from ..runtime.request import Request
 from ..utils.errors import DataError, RunDirectoryError
 from ..utils.given import as_path, as_texts
 from ..utils.own_files import read_json
+from ..utils.quiet import quiet
 from .frames import as_in_files, as_labels, as_table, write_frame
 from .labelled import scores_on
 from .packing import packed, unpacked
@@ -37,24 +38,24 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
     """The best model for specimen images and their metadata within minutes and a device's budget.
 
     Args:
-        label: column to learn; guessed by default, as everything else that is None.
+        label: column to learn. Whatever is None is guessed, here and below.
         image: column of image paths, PIL images or arrays.
-        group: column whose rows stay in one part of the split, or "none".
-        rank: of an archive or a column.
-        target: "trap", "pi" or "station", where the model will run.
-        minutes: for all candidates together; by default what the plan calls sensible.
-        max_parameters, max_mflops, max_latency_ms: further limits.
+        group: column whose equal rows stay on one side of the split, or "none".
+        rank: rank to learn from an archive, such as "family".
+        target: device that the model will run on: "trap", "pi" or "station".
+        minutes: time for all candidates together; by default what the plan calls sensible.
+        max_parameters, max_mflops, max_latency_ms: limits beside those of the target.
         image_root: folder from which image paths of data frames start; by default the working directory.
         output: folder of the candidates, leaderboard and report; ``fit`` with the same data resumes there. By default a
-            temporary one that goes with the object.
-        seed: of split and training.
-        overrides: ``dotted.key=value`` texts of experiment.yml.
-        verbose: whether plan and progress are shown.
+            temporary one, which goes with the object.
+        seed: seed of split and training.
+        overrides: settings of experiment.yml, as ``dotted.key=value`` texts.
+        verbose: whether to show plan and progress.
 
     Attributes:
         classes_: names (K,), in the order of probabilities.
         leaderboard_: see `leaderboard`.
-        choice_: which candidate won, and why.
+        choice_: the candidate that won, and why.
         model_: the exported model.
         folder_: of candidates, leaderboard and report.
 
@@ -112,6 +113,7 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             BioAutoMLError: with the sentence that `bioautoml auto` says.
         """
+        quiet()  # before NNI is imported
         from .launch import launch
 
         temporary = None

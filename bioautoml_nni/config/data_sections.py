@@ -100,7 +100,7 @@ LabelWay = Literal["case", "spaces", "unicode", "authors", "qualifiers"]
 
 
 class LabelsConfig(Section):
-    """Which labels are one, what they belong to, and how few specimens of one are too few."""
+    """Which labels to merge, what they belong to, and how few specimens make one rare."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 

@@ -264,7 +264,7 @@ class DerivationConfig(Section):
 
 
 class RetrainTrunkConfig(Section):
-    """What is done otherwise with the trunk under searched cells when the derived network is trained.
+    """What changes for the trunk under searched cells when the derived network is trained.
 
     A search on a frozen trunk takes a minute, since the trunk's features are computed once. The one network that it
     found can then afford to train its trunk along.
@@ -313,7 +313,7 @@ class RetrainConfig(Section):
 
 
 class CacheConfig(Section):
-    """Where decoded images are kept between runs, and how much room they may take together."""
+    """Where decoded images are kept between runs, and how much disk they may take."""
 
     folder: Path | None = Field(None, description="the user's cache folder by default")
     max_gb: float = Field(20.0, ge=0, description="0 decodes every image whenever it is needed")
@@ -354,7 +354,9 @@ class EvaluationConfig(Section):
 class Experiment(Section):
     """One experiment, from data to report."""
 
-    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+    name: str = Field(
+        min_length=1, pattern=r"^[\w.-]+$", description="names the run directory and the model: letters, digits, _ . -"
+    )
     seed: int = Field(0, ge=0, description="of everything random")
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores by default")
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(

@@ -16,6 +16,7 @@ from bioautoml_nni.config import Experiment
 from bioautoml_nni.registry import KINDS, plugins
 
 ROOT = Path(__file__).parents[2]
+PLUGINS = {"space": "search_spaces", "strategy": "strategies", "loss": "losses"}
 LANGUAGES = {".py": "python", ".yml": "yaml", ".json": "json", ".cfg": "ini", ".toml": "toml"}
 
 
@@ -82,13 +83,21 @@ class ConfigurationKeys(Generated):
             yield from ("", f"## {title}", "", (model.__doc__ or "").strip().replace("\n    ", "\n"), "")
             if not schema.get("properties"):
                 continue
-            yield from ("| key | type, default | |", "|---|---|---|")
+            yield from ("| key | type, default | what it does |", "|---|---|---|")
             required = schema.get("required", [])
             for name, entry in schema["properties"].items():
                 kind = _type(entry, schema.get("$defs", {}))
                 default = "required" if name in required else self._default(model, name)
-                text = _cell(model.model_fields[name].description or "")
+                text = _cell(model.model_fields[name].description or self._section(model, name))
                 yield f"| `{name}` | {kind}{', ' if default else ''}{default} | {text} |"
+
+    @staticmethod
+    def _section(model: type[BaseModel], name: str) -> str:
+        """Return the first line of what a section says of itself."""
+        kind = model.model_fields[name].annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and name not in PLUGINS:
+            return (kind.__doc__ or "").strip().partition("\n")[0]
+        return f"a plug-in (`bioautoml ls {PLUGINS[name]}`) and its arguments" if name in PLUGINS else ""
 
     @staticmethod
     def _default(model: type[BaseModel], name: str) -> str:

@@ -105,15 +105,15 @@ def test_reports_of_the_experiment_show_the_comparison(compared, tmp_path, capsy
     table = json.loads((out / "compare.json").read_text())
     for seed in (0, 1):
         html = (out / f"as_configured/seed-{seed}/report.html").read_text()
-        assert "Beside other ways" in html and html.count('<tr class="own">') == 1
+        assert "Beside other methods" in html and html.count('<tr class="own">') == 1
         assert all(f"<td>{text}</td>" in html for line in table["lines"] for text in line)
         assert all(f"<code>{row}</code>" in html for row in ROWS.split(","))
     other = out / "random/seed-0"
-    assert "Beside other ways" not in (other / "report.html").read_text()
+    assert "Beside other methods" not in (other / "report.html").read_text()
     shutil.copytree(other, tmp_path / "run")
     code, said = in_process(capsys, "report", tmp_path / "run", "--comparison", out)
     assert code == 0, said
-    assert "Beside other ways" in (tmp_path / "run/report.html").read_text()
+    assert "Beside other methods" in (tmp_path / "run/report.html").read_text()
 
 
 def test_a_comparison_on_other_data_is_not_shown(compared, finished, tmp_path, capsys):
