@@ -36,11 +36,11 @@ def write_tables(runs: pd.DataFrame, experiment: Experiment, output: Path, data_
     split = experiment.data.split
     by = split.group or split.column
     caption = (
-        f"{experiment.name}: test split of split '{split.method}'{f' by {by}' if by else ''}, seeds "
+        f"{experiment.name}: test split (split: {split.method}{f' by {by}' if by else ''}), seeds "
         f"{', '.join(map(str, sorted(runs['seed'].unique())))}; mean ± standard deviation over seeds. Tail: classes "
         "with fewer than 20 training specimens. p: paired t-test of macro-F1 over seeds against random architectures "
-        "of the same space, where both have at least two. Latency: one specimen, one CPU thread. Times are of runs "
-        "side by side where --jobs is above one."
+        "of the same space, if both have at least two. Latency: one specimen, one CPU thread. With --jobs above one, "
+        "times are of runs side by side."
     )
     headings = list(HEADINGS.values())
     rows = ["| " + " | ".join(headings) + " |", "|---|" + "---:|" * (len(headings) - 1)]
