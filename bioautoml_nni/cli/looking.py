@@ -69,7 +69,8 @@ def list_plugins(
             title=f"{name}: {KINDS[name]}", title_justify="left", title_style="bold", box=None, pad_edge=False
         )
         figures = ENCODER_FIGURES if name == "encoders" else {}
-        for column in ("name", "description", *(figures or ["capabilities"])):
+        capable = any(plugin.problem or plugin.capabilities for plugin in found.values())
+        for column in ("name", "description", *(figures or ["capabilities"] * capable)):
             table.add_column(column, overflow="fold", no_wrap=column == "name")
         for plugin in found.values():
             problem = plugin.problem
@@ -77,7 +78,7 @@ def list_plugins(
                 table.add_row(plugin.name, f"[red]{escape(problem)}[/]", "broken")
                 continue
             last = [_figure(plugin.target, figure) for figure in figures.values()] or [", ".join(plugin.capabilities)]
-            table.add_row(plugin.name, escape(plugin.description), *last)
+            table.add_row(plugin.name, escape(plugin.description), *(last if figures or capable else []))
         console.print(table)
         console.print()
 

@@ -90,6 +90,8 @@ def _write_guessed(file: Path, found: Guess, target: Path) -> None:
     write_text(file, guessed_experiment(found, target.resolve().name.partition(".")[0]))
     for key, reason in found.reasons.items():
         value = found.values.get(key, found.values.get("columns", {}).get(key.removeprefix("columns."), ""))
+        if isinstance(value, dict):
+            value = ", ".join(f"{name} {entry}" for name, entry in value.items())
         console.print(
             f"{escape(key)}: {escape(str(value))} [dim]({escape(reason)})[/]", highlight=False, soft_wrap=True
         )

@@ -94,8 +94,11 @@ def _skips(epochs: Sequence[ArchWeights], skips: frozenset[str]) -> list[Diagnos
                 "strategy.max_skips: 2, which keeps the last architecture before the collapse.",
             )
         ]
-    edges = "edge of a cell prefers" if count == 1 else "edges of a cell prefer"
-    return [Diagnosis("ok", "skip connections", f"At most {count} {edges} a skip connection.")]
+    seen = "No edge prefers a skip connection."
+    if count:
+        edges = "edge of a cell prefers" if count == 1 else "edges of a cell prefer"
+        seen = f"At most {count} {edges} a skip connection."
+    return [Diagnosis("ok", "skip connections", seen)]
 
 
 def _zero(epochs: Sequence[ArchWeights], zeros: frozenset[str]) -> list[Diagnosis]:
@@ -103,7 +106,7 @@ def _zero(epochs: Sequence[ArchWeights], zeros: frozenset[str]) -> list[Diagnosi
     if not values:
         return []
     mean, gone = sum(values) / len(values), sum(value > 0.5 for value in values)
-    seen = f"The zero operation holds {mean:.0%} of the share on average and removes {gone} of {len(values)} edges."
+    seen = f"Zero has {mean:.0%} of an edge's weight on average, and removes {gone} of {len(values)} edges."
     if gone == len(values):
         return [
             Diagnosis(
