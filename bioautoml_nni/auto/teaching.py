@@ -18,11 +18,11 @@ from ..data.manifest import ID
 from ..evaluation.calibration import calibrated
 from ..registry import get
 from ..runs.directory import RunDirectory
+from ..runs.greedy import kept_weights
 from ..runs.networks import load_model, predict_logits, starting_network
 from ..runs.prepared import PreparedData
 from ..runs.probe import fit_classifier, learned_parts
 from ..runs.teacher_table import LEARNED, LOGIT
-from ..training.weights import load_weights
 from ..utils.atomic import replacing
 from .attempt import candidate_logits, validation_groups, validation_target
 from .ensemble import MIN_PROBABILITY, mix, promising, weigh
@@ -70,7 +70,7 @@ def _training_probabilities(folder: Path) -> np.ndarray:
         if "probe" in get("search_spaces", run.experiment.space.name).capabilities:
             fit_classifier(data, network, Console(quiet=True), refit=False)
         else:
-            network.load_state_dict(load_weights(folder / "retrain/best.pt"))
+            network.load_state_dict(kept_weights(run))
         network.eval()
     loss = data.loss()
     logits = [loss.prior_logits(predict_logits(data, network, part)[0]).double().numpy() for part in TRAINED]

@@ -10,11 +10,20 @@ from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
 from ..data import splits
-from ..training.averaging import greedy_average
+from ..training.averaging import greedy_average, mean
 from ..training.history import CheckpointCallback
 from ..training.weights import load_weights
+from .directory import RunDirectory
 from .networks import predict_logits
 from .prepared import PreparedData
+
+
+def kept_weights(run: RunDirectory) -> dict[str, Tensor]:
+    """Return what a run's training kept before it was repeated with the validation split: an epoch, or an average."""
+    folder, epochs = run / "retrain", run.network().averaged_epochs
+    if not epochs:
+        return load_weights(folder / "best.pt")
+    return mean([load_weights(folder / f"epoch-{epoch}.pt") for epoch in epochs])
 
 
 def averaged_weights(

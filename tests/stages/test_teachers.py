@@ -16,6 +16,7 @@ from bioautoml_nni.config.load import changed
 from bioautoml_nni.data import splits
 from bioautoml_nni.data.metadata import EncodedMetadata
 from bioautoml_nni.runs.directory import STAGES, RunDirectory
+from bioautoml_nni.runs.greedy import kept_weights
 from bioautoml_nni.runs.networks import load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
 from bioautoml_nni.runs.teacher import distillation
@@ -115,10 +116,11 @@ def test_the_greedy_average_is_what_is_kept(student):
     run = RunDirectory.open(student)
     data = PreparedData.load(run)
     members = [load_weights(student / f"retrain/epoch-{epoch}.pt") for epoch in network["averaged_epochs"]]
+    average = {name: sum(each[name] for each in members) / len(members) for name in members[0]}
+    for name, value in kept_weights(run).items():
+        assert not value.is_floating_point() or torch.allclose(value, average[name], rtol=1e-5, atol=1e-7)
     model = load_model(run, data)
-    model.load_state_dict(
-        {name: sum(each[name] for each in members) / len(members) for name in members[0]}, strict=False
-    )
+    model.load_state_dict(average, strict=False)
     logits, _ = predict_logits(data, model, splits.VALIDATION)
     np.testing.assert_allclose(np.load(student / "retrain/validation_logits.npy"), logits.numpy(), rtol=1e-3, atol=1e-3)
 
