@@ -146,6 +146,17 @@ class AlternatingDARTS(DARTS):
         """Whether weights and architecture get loaders of their own, or one joined training loader is wanted."""
         return "separate" if self.alpha_data == "disjoint" and self.schedule.form != "same" else "joined"
 
+    def weight_steps(self, batches: int) -> int:
+        """Return in how many steps of an epoch with so many training batches weights are updated.
+
+        Example:
+            >>> AlternatingDARTS(alpha_data="shared").weight_steps(9), AlternatingDARTS().weight_steps(9)
+            (5, 9)
+        """
+        if self.alpha_data != "shared" or self.schedule.form == "same":
+            return batches
+        return -(-batches // 2) if self.schedule.form == "alternate" else batches // 2
+
     def default_mutation_hooks(self) -> list[Any]:
         """Our super-modules first, then NNI's."""
         return [MixedOperation.mutate, MixedInput.mutate, *DIFFERENTIABLE, *super().default_mutation_hooks()]

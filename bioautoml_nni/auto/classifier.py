@@ -14,9 +14,11 @@ from rich.console import Console
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
+from ..data.finding import ImageFinder
 from ..data.image_files import SUFFIXES, list_images
 from ..data.tables import read_table
 from ..runtime.model import Model
+from ..runtime.predict import image_names
 from ..runtime.predict import predict as predict_source
 from ..runtime.request import Request
 from ..utils.errors import DataError, RunDirectoryError
@@ -363,6 +365,9 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
         if not len(frame):
             raise DataError("predict: there is nothing to predict.")
         rows = as_in_files(frame.reset_index(drop=True))
+        if model.uses_images:  # as training and `predict` of a file find them
+            found = ImageFinder(root, model.links).find_all(image_names(rows[column]))
+            rows = rows.assign(**{column: found})
         logits, failures = model.predict_rows(rows, root, column if model.uses_images else None)
         self._warn(missing)
         return logits, failures, frame

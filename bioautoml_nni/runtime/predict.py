@@ -136,7 +136,7 @@ class _Work:
         column, literal = self.column, not self.request.is_table
         given = block
         if self.finder is not None:
-            given = block.assign(**{str(column): self.finder.find_all(_names(block[column]))})
+            given = block.assign(**{str(column): self.finder.find_all(image_names(block[column]))})
         embeddings = None
         if self.request.embeddings:
             assert column is not None  # a model that embeds looks at images
@@ -200,7 +200,7 @@ def _require_places(model: Model, request: Request) -> None:
         require_folder(request.sort_into, "--sort-into")
 
 
-def _names(column: pd.Series) -> pd.Series:
+def image_names(column: pd.Series) -> pd.Series:
     """Return the names of images, which a table may hold as numbers."""
     return column.map(cell_text).astype("str") if pd.api.types.is_numeric_dtype(column) else column
 

@@ -242,7 +242,8 @@ def _loaders(run: RunDirectory, data: PreparedData, strategy: Any, taught: Disti
     validation = make_loader(data.dataset([splits.VALIDATION]), share, shuffle=False)
     if not separate:
         train: Any = loader("both", splits.WEIGHTS, splits.ALPHA)
-        return train, validation, len(train)
+        count = getattr(strategy, "weight_steps", None)  # not all, where one loader serves both groups in turn
+        return train, validation, count(len(train)) if callable(count) else len(train)
     weights, alpha = loader("weights", splits.WEIGHTS), loader("architecture", splits.ALPHA)
     if "validation" in getattr(strategy, "capabilities", ()):
         return {"weights": weights, "alpha": alpha}, validation, len(weights)

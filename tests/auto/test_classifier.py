@@ -129,6 +129,16 @@ def test_after_fit_there_are_classes_a_leaderboard_and_a_report(fitted):
         fitted.architecture()
 
 
+def test_images_of_a_frame_are_found_by_their_names_as_training_finds_them(of_images):
+    model, folder = copy.copy(of_images[0]), of_images[1]
+    model.image_root = folder
+    table = pd.read_csv(folder / "metadata.csv")[:4]
+    odd = table.assign(image=["images/0", "IMAGES/1.PNG", "images\\2.png", "images/3.png|images/4.png"])
+    pd.testing.assert_frame_equal(model.predict_proba(odd), model.predict_proba(table))
+    answers = model.predict(odd.set_index(pd.Index(list("abcd"))))
+    assert (answers["error"] == "").all() and list(answers.index) == list("abcd")
+
+
 def test_predictions_and_probabilities_keep_the_index(fitted, frame):
     some = frame.sample(9, random_state=0)
     answers, probabilities = fitted.predict(some), fitted.predict_proba(some)
