@@ -337,6 +337,7 @@ class Trying:
         if len(members) < 2:
             return
         if known is not None and known.scored and known.settings.get("members") == [m.name for m in members]:
+            self._weigh(known.settings["weights"])
             self._note(known)
             return
         started = time.monotonic()
@@ -350,8 +351,7 @@ class Trying:
             return
         if found is None:
             return
-        for name, weight in weights.items():
-            self.records[name] = dataclasses.replace(self.records[name], weight=round(weight, 4))
+        self._weigh(weights)
         told = ", ".join(f"{weight:.2f} {name}" for name, weight in weights.items() if weight)
         broken = self.limits.broken(found["parameters"], found["flops"], found["latency_ms"])
         status: Any = "over the limits" if broken else "done"
@@ -360,3 +360,8 @@ class Trying:
             settings={"members": [member.name for member in members], "weights": weights}, **found,
         )  # fmt: skip
         self._note(record.save(self.candidates))
+
+    def _weigh(self, weights: Mapping[str, float]) -> None:
+        """Show what candidates weigh in the ensemble."""
+        for name, weight in weights.items():
+            self.records[name] = dataclasses.replace(self.records[name], weight=round(weight, 4))
