@@ -12,6 +12,7 @@ import pandas as pd
 from ..data.coordinate_pairs import decide_pairs
 from ..data.hours import is_hour
 from ..data.remark import ColumnFinding
+from ..data.roles import infer_role, nearly_numbers
 from ..data.times import is_time
 from .association import Association, associate, encode
 from .events import Event, find_event, join, shared_share
@@ -147,14 +148,23 @@ def _judge(
         reason = f"it follows from the label: {_in_words(backward)}"
         return ColumnFinding(name, "warn" if is_place_or_time(name) else "refuse", "follows_label", reason)
     unique = different == int(present.sum()) and not pd.api.types.is_float_dtype(column)
-    if unique and not (is_time(column) or is_hour(name, column) or decide_pairs(column).certain):
-        return ColumnFinding(name, "drop", "identifier", "each of its values stands only once, as in an identifier")
+    if unique and not _is_quantity(name, column):
+        told = "" if numeric else nearly_numbers(column.dropna())
+        reason = f"each of its values stands only once, as in an identifier{told}"
+        return ColumnFinding(name, "drop", "identifier", reason)
     gaps = (~present).astype(np.int32)
     if 0.02 < gaps.mean() < 0.98 and associate(target, gaps).determines():
         return ColumnFinding(name, "warn", "gaps", "which rows lack it follows from the label")
     if forward.determines(min_accuracy=0.9, min_skill=0.75, min_coverage=0.2):
         return ColumnFinding(name, "warn", "names_label", f"its values nearly name the label: {_in_words(forward)}")
     return ColumnFinding(name, "pass")
+
+
+def _is_quantity(name: str, column: pd.Series) -> bool:
+    """Whether values that stand once each are a time, a place or a measurement for all that."""
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        return infer_role(name, column)[0] not in ("ignored", "numeric")
+    return is_time(column) or is_hour(name, column) or decide_pairs(column).certain
 
 
 def _in_words(association: Association) -> str:

@@ -25,7 +25,7 @@ from .bounds import is_bounded
 from .file_names import on_disk
 from .guarded import decode_apart
 from .image_files import Links
-from .pixel_modes import MAX_SCANS, as_rgb, kind_refused, open_image
+from .pixel_modes import MAX_SCANS, as_rgb, kind_of_other, kind_refused, open_image
 from .remote_images import images_at, require_names_below
 
 cv2.setNumThreads(1)  # loaders have processes; OpenCV's own threads would not survive their fork
@@ -265,7 +265,7 @@ def decode_here(
 def _in_words(error: OSError, data: bytes) -> str:
     """Return why an image cannot be read, in words that say which file it is to be replaced by."""
     if isinstance(error, UnidentifiedImageError):
-        return "cannot identify it as an image of a kind that is read"
+        return kind_of_other(data)
     return str(error)
 
 

@@ -99,6 +99,9 @@ def _separator(head: Sequence[str], preferred: str) -> str:
     """Return the separator of the lines of a table."""
     fits = _fits_of(head, preferred)
     best = max(fits, key=lambda candidate: fits[candidate])  # the first of equals
+    tabs, width = fits["\t"]
+    if tabs == 1 and width >= fits[preferred][1] and width > 1:
+        return "\t"  # which stands within texts far more rarely than others
     if (fits[preferred][0] >= fits[best][0] - 0.05 and fits[preferred][1] > 1) or fits[best][1] < 2:
         best = preferred
     exact = {candidate: _width(head[:-1] or head, candidate) for candidate in RARE}

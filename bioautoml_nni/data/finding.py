@@ -23,8 +23,13 @@ ABSOLUTE = re.compile(r"^(?:[A-Za-z]:)?[\\/]")
 
 SEVERAL = re.compile(r"\s*[;|,\n]\s*")
 
+QUOTED = re.compile(r"""^\s*(["'])(?P<name>.*)\1\s*$""", re.DOTALL)
+"""As Windows copies a path."""
+ABOVE = re.compile(r"^.*(?:^|/)\.\./")
+
 RULES: dict[str, Callable[[str], str]] = {
     "without the space around it": str.strip,
+    "without the quotes around it": lambda name: found["name"] if (found := QUOTED.match(name)) else name,
     "with slashes for backslashes": lambda name: name.strip().replace("\\", "/"),
     "with %20 and the like as letters": lambda name: unquote(name.strip()),
     "without what follows ?": lambda name: unquote(name.strip().partition("?")[0]),
@@ -52,6 +57,7 @@ class ImageFinder:
         self.several: dict[str, int] = {}
         self._found: dict[str, str] = {}
         self._there: dict[str, bool] = {}
+        self._ends: dict[str, dict[str, set[str]]] = {}
 
     def find(self, text: str) -> str:
         """Return a reference as the image store reads it; the text itself where no rule finds a file."""
@@ -66,9 +72,29 @@ class ImageFinder:
             self._look(self.root, dict.fromkeys(text for text in texts if isinstance(text, str)))
         return [self.find(text) if isinstance(text, str) else text for text in texts]
 
+    def find_apart(self, texts: Iterable[str]) -> list[str]:
+        """Return the references of all texts of a table, in their order, as `find_all` does; but of several paths that
+        lead to one file by their ends alone, as on cards whose numbers begin again, none is taken."""
+        texts = list(texts)
+        found = self.find_all(texts)
+        names = {file: len({_plain(text) for text in ends}) for file, ends in self._ends.items()}
+        claims = [ends.values() for file, ends in self._ends.items() if names[file] > 1]
+        contested = {text for named in claims for same in named for text in same}
+        for text in contested:
+            self._found[text] = text
+        self._ends = {file: ends for file, ends in self._ends.items() if names[file] == 1}
+        self.used["by the end of its path"] -= len(contested)
+        self.ambiguous += sorted(contested)
+        return [text if text in contested else reference for text, reference in zip(texts, found, strict=True)]
+
     def notes(self) -> list[str]:
         """Say how names were found, in sentences."""
         found = [f"{count} images found {rule}." for rule, count in self.used.items() if count]
+        if shared := [list(ends) for ends in self._ends.values() if len({_plain(name) for name in ends}) > 1]:
+            found.append(
+                f"{len(shared)} images are found by the end of several paths, such as {shared[0][0]!r} and "
+                f"{shared[0][1]!r}: if these are different images, write their paths below the image root."
+            )
         if self.ambiguous:
             shown = ", ".join(repr(name) for name in self.ambiguous[:3])
             found.append(
@@ -120,10 +146,15 @@ class ImageFinder:
         if len(parts) > 1 and all(map(self._is_file, parts)):
             self.several[text] = len(parts) - 1
             return parts[0]
-        plain = unquote(name.strip().replace("\\", "/"))
+        bare = found["name"] if (found := QUOTED.match(name)) else name.strip()
+        plain = unquote(bare.replace("\\", "/"))
+        if ABOVE.match(plain) and not os.path.lexists(on_disk(self.root, plain)):
+            plain = ABOVE.sub("/", plain)
         for rule, candidates in self._candidates(plain):
             if len(candidates) == 1:
                 self.used[rule] += candidates[0] != name  # itself is a link that leads nowhere, or a pipe
+                if ABSOLUTE.match(plain):
+                    self._ends.setdefault(candidates[0], {}).setdefault(plain, set()).add(text)
                 return candidates[0] + end
             if candidates:
                 self.ambiguous.append(text)

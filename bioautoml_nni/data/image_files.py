@@ -24,13 +24,19 @@ SUFFIXES = frozenset(
 """Of files that are decoded."""
 STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
 """First bytes of JPEG, PNG, GIF and TIFF."""
+UNREAD = frozenset(
+    (".jxl", ".psd", ".svg", ".eps", ".exr", ".dcm", ".czi", ".nd2", ".lif", ".vsi", ".ndpi", ".svs", ".j2k", ".jpx")
+)
+"""Of images of other kinds."""
+MOVING = frozenset((".mp4", ".mov", ".avi", ".mts", ".m4v", ".mkv", ".webm", ".wmv", ".3gp"))
 RAW = frozenset(
     (".nef", ".cr2", ".cr3", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw", ".nrw", ".3fr", ".iiq")
 )
 """Of cameras' own formats, which hold no finished image."""
 NOT_SPECIMENS = frozenset(
-    ("$recycle.bin", "system volume information", "__macosx", "@eadir", "lost+found", "thumbnails", "recycler")
-)
+    ("$recycle.bin", "#recycle", "@recycle", "recycler", "network trash folder", "system volume information",
+     "__macosx", "@eadir", "lost+found", "temporaryitems", "thumbnails", "_thumbs")
+)  # fmt: skip
 """Folders, in small letters, in which systems keep companions, thumbnails and what was thrown away."""
 RUN = frozenset(("experiment.yml", "provenance.json"))
 """Files that a run directory has; its figures are no specimens."""
@@ -89,6 +95,8 @@ class Listing:
         for kinds, what in (
             (HEIC, "pip install 'bioautoml-nni[heif]' reads them"),
             (RAW, "a camera's raw data; develop them to JPEG or TIFF"),
+            (UNREAD, "of no kind that is read; save them as JPEG, PNG or TIFF"),
+            (MOVING, "videos; save still images of them"),
         ):
             several = [suffix for suffix in sorted(self.skipped) if suffix in kinds]
             if several:

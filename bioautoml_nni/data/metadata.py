@@ -189,8 +189,10 @@ class MetadataPreprocessor:
         return fields
 
     def _number_form(self, table: pd.DataFrame, name: str) -> dict[str, str]:
-        form = self.forms.get(name, {})
-        return form if "decimal" in form else decide_numbers(table[name], _axis(self.roles[name])).form.state()
+        form, role = self.forms.get(name, {}), self.roles[name]
+        if "decimal" in form:
+            return form
+        return decide_numbers(table[name], _axis(role), share=role == "fraction").form.state()
 
     def _date_form(
         self, table: pd.DataFrame, name: str, decide: Callable[[pd.Series], FormReport | HourReport] = decide_form

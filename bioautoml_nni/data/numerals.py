@@ -6,6 +6,7 @@ What `1,234` means is decided once for a column, from all of it, and applied to 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -16,6 +17,7 @@ import pandas as pd
 
 from .coordinates import Axis, Notation, decide_notation, parse_degrees
 from .tables import cell_text
+from .units import KIND_OF, SHARES, converted, is_unit, same_kind, without_unit
 
 GAP_WORDS = frozenset(
     ("na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "—", "?", ".", "n.a.", "k.a.", "missing", "unknown")
@@ -25,16 +27,8 @@ CODE = re.compile(r"^[+-]?0\d|^\d+[eE]\d+$|^\+?\d{16,}$")
 """Digits that are no quantity: zeros in front, a code such as 12E3, more digits than a double holds."""
 TWO_WAYS = re.compile(r"^[+-]?[1-9]\d{0,2}[.,]\d{3}$")
 WHOLE = re.compile(r"^[+-]?\d+$")
-UNITS = (
-    *("nm", "um", "mm", "cm", "dm", "m", "km"), *("ug", "mg", "g", "kg"), *("ul", "ml", "cl", "dl", "l"),
-    *("mm2", "cm2", "m2", "km2", "ha"), *("mm3", "cm3", "m3"), *("°C", "°F", "px"),
-)  # fmt: skip
-"""Units that may stand behind the numbers of a column: one of them behind all that have any.
-
-A percentage is none, since 35 % is 0.35, and hours are times of day (`data/hours.py`)."""
-_UNIT = "|".join(sorted(UNITS, key=len, reverse=True))
-WITH_UNIT = re.compile(rf"^(?P<number>[+-]?[\d.,' ]*\d[.,]?(?:[eE][+-]?\d+)?)\s*(?P<unit>{_UNIT})\.?$")
-SAME_UNIT = str.maketrans("µμ²³ℓ", "uu23l")
+WITHOUT_UNIT = re.compile(r"^[+-]?(?=.*[1-9])[\d.,' ]+$")
+"""A number, other than 0, which is the same in every unit of a kind."""
 SIGNS = str.maketrans("−–\u00a0\u202f\u2009’", "--   '")
 
 
@@ -44,7 +38,7 @@ class NumberForm:
 
     Attributes:
         notation: of a column of angles in degrees, minutes and seconds, what its letters mean.
-        unit: that may stand behind its numbers.
+        unit: that its numbers are in; others of the kind are converted. "share" is a unit: 35 % is 0.35 of it.
     """
 
     decimal: str = "."
@@ -83,8 +77,9 @@ class NumberReport:
         examples: up to three values that are no numbers.
         whole: whether all are whole numbers.
         codes: whether some look like an identifier, such as 007.
-        measured: values with the form's unit behind them.
+        units: numbers of values with a unit behind them, by unit.
         measure: one of these.
+        unclear: why values with a unit behind them are not read, in words.
     """
 
     form: NumberForm
@@ -95,15 +90,17 @@ class NumberReport:
     examples: tuple[str, ...]
     whole: bool
     codes: bool
-    measured: int = 0
+    units: tuple[tuple[str, int], ...] = ()
     measure: str = ""
+    unclear: str = ""
 
 
-def decide_numbers(column: pd.Series, axis: Axis = "") -> NumberReport:
+def decide_numbers(column: pd.Series, axis: Axis = "", share: bool = False) -> NumberReport:
     """Decide from all values of a column how it writes numbers; the plain form wins where several read all.
 
     Args:
         axis: whether it is known to hold coordinates, which may be written in degrees, minutes and seconds.
+        share: whether it is known to hold shares, so that 35 % is 0.35.
     """
     counts = column.dropna().value_counts()
     texts: dict[str, int] = {}
@@ -114,41 +111,47 @@ def decide_numbers(column: pd.Series, axis: Axis = "") -> NumberReport:
     del counts
     gaps = sum(texts.pop(word) for word in [text for text in texts if text.lower() in GAP_WORDS])
     report = _decided(texts, axis, gaps)
-    unit, measured, example = _unit_of(texts) if report.unreadable else ("", 0, "")
-    if not unit:
-        return report
-    bare: dict[str, int] = {}
+    return _with_units(report, texts, share) if report.unreadable else report
+
+
+def _with_units(report: NumberReport, texts: dict[str, int], share: bool) -> NumberReport:
+    """Decide how texts write numbers, some of which have a unit behind them."""
+    units, bare, odd = Counter[str](), Counter[str](), 0
+    examples: dict[str, str] = {}
     for text, count in texts.items():
-        number, _ = without_unit(text)
-        bare[number] = bare.get(number, 0) + count
-    without = _decided(bare, "", gaps)
+        number, unit = without_unit(text) if text[0] in STARTS or text[0].isdecimal() else (text, "")
+        bare[number] += count
+        if unit:
+            units[unit] += count
+            examples.setdefault(unit, text)
+        elif WITHOUT_UNIT.match(text):
+            odd += count
+    if not units:
+        return report
+    if unclear := _unclear(examples, odd, share):
+        return replace(report, units=tuple(units.most_common()), unclear=unclear)
+    unit = max(units, key=lambda unit: (units[unit], unit))
+    unit = SHARES if share and KIND_OF[unit] == SHARES else unit
+    without = _decided(dict(bare), "", report.gaps)
     if without.read <= report.read:
         return report
-    return replace(without, form=replace(without.form, unit=unit), measured=measured, measure=example)
+    form = replace(without.form, unit=unit)
+    return replace(without, form=form, units=tuple(units.most_common()), measure=next(iter(examples.values())))
 
 
-def without_unit(text: str) -> tuple[str, str]:
-    """Return a text without the unit behind its number, and the unit as `UNITS` writes it; empty if it has none.
-
-    Example:
-        >>> without_unit("12,5 µm"), without_unit("12.5")
-        (('12,5', 'um'), ('12.5', ''))
-    """
-    found = WITH_UNIT.match(text.translate(SAME_UNIT))
-    return (found["number"].strip(), found["unit"]) if found else (text, "")
-
-
-def _unit_of(texts: Mapping[str, int]) -> tuple[str, int, str]:
-    """Return the one unit that stands behind numbers of a column, how often, and a text with it; empty without one."""
-    unit, count, example = "", 0, ""
-    for text, times in texts.items():
-        _, own = without_unit(text) if text[0] in STARTS or text[0].isdecimal() else (text, "")
-        if not own:
-            continue
-        if unit and own != unit:
-            return "", 0, ""
-        unit, count, example = own, count + times, example or text
-    return unit, count, example
+def _unclear(examples: Mapping[str, str], bare: int, share: bool) -> str:
+    """Say why units behind numbers cannot be read, of which there is an example each, beside so many without one."""
+    shown = " and ".join(repr(text) for text in list(examples.values())[:3])
+    if not same_kind(examples):
+        return f"values such as {shown} are in units of different kinds; write one unit behind all"
+    if bare and len(examples) > 1:
+        return f"{bare} values without a unit stand beside {shown} and could be in either; write the unit behind each"
+    if bare and not share and KIND_OF[next(iter(examples))] == SHARES:
+        return (
+            f"{bare} values without a % stand beside {shown} and could be per cent or shares; write the % behind each "
+            "or behind none"
+        )
+    return ""
 
 
 def _decided(texts: dict[str, int], axis: Axis, gaps: int) -> NumberReport:
@@ -209,7 +212,8 @@ def parse_number(value: Any, form: NumberForm) -> float:
         return parse_degrees(text, form.notation)
     if form.unit and not _pattern(form).match(text):
         number, unit = without_unit(text)
-        text = number if unit == form.unit else text
+        if unit and KIND_OF[unit] == KIND_OF.get(form.unit, form.unit):
+            return converted(parse_number(number, replace(form, unit="")), unit, form.unit)
     if _pattern(form).match(text):
         return _float(text, form)
     other = NumberForm("," if form.decimal == "." else ".")
@@ -242,7 +246,7 @@ def restore_number_form(state: Mapping[str, Any]) -> NumberForm:
     Raises:
         ValueError: for a state that no form has.
     """
-    if isinstance(state, Mapping) and state.get("unit", "") in ("", *UNITS):
+    if isinstance(state, Mapping) and is_unit(state.get("unit", "")):
         plain = {name: value for name, value in state.items() if name != "unit"}
         for form in (*FORMS, *ANGLES):
             if form.state() == plain:

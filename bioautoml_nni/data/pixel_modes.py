@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -29,6 +30,39 @@ RAW_STARTS = {
     b"FOVb": "Sigma's raw data (X3F)",
 }
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+
+
+AS_IMAGE = "save it as JPEG, PNG or TIFF"
+NO_IMAGE: Mapping[bytes, str] = {
+    b"version https://git-lfs": "it is a pointer of Git LFS, not the image; fetch that with git lfs pull",
+    b"PK\x03\x04": "it is a ZIP file; unpack it",
+    b"\x1aE\xdf\xa3": "it is a video; save still images of it",
+    b"%PDF-": f"it is a PDF; {AS_IMAGE}",
+    b"%!PS": f"it is PostScript; {AS_IMAGE}",
+    b"8BPS": f"it is a Photoshop file; {AS_IMAGE}",
+    b"\xff\x0a": f"it is a JPEG XL image; {AS_IMAGE}",
+    b"\0\0\0\x0cJXL ": f"it is a JPEG XL image; {AS_IMAGE}",
+}
+"""What files are by their first bytes that are often called like images."""
+VIDEOS = (b"mp4", b"iso", b"M4V", b"qt ", b"avc", b"3gp")
+PAGES = (b"<!doctype html", b"<html")
+
+
+def kind_of_other(data: bytes) -> str:
+    """Return what a file is that is no image of a kind that is read, and the way out."""
+    for start, what in NO_IMAGE.items():
+        if data.startswith(start):
+            return what
+    if data[4:8] == b"ftyp" and data[8:11] in VIDEOS:
+        return "it is a video; save still images of it"
+    if data[128:132] == b"DICM":
+        return f"it is a DICOM image; {AS_IMAGE}"
+    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith(PAGES):
+        return "it is a web page, as a server sends it in place of an image; download the image again"
+    if head.startswith(b"<svg") or (head.startswith(b"<?xml") and b"<svg" in head):
+        return f"it is a drawing (SVG); {AS_IMAGE}"
+    return "cannot identify it as an image of a kind that is read"
 
 
 def kind_refused(data: bytes) -> str | None:

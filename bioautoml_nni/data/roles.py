@@ -20,6 +20,7 @@ from .moments import COMPACT, DateForm, parse_moment
 from .remark import Answer, ColumnFinding, Level, Remark
 from .tables import cell_text
 from .times import SHARE, decide_form, is_time, time_share
+from .units import without_unit
 
 DATE = re.compile(
     r"(^|_)(date|event_?date|day|collected|datetime|time|timestamp|tag|jour|dia|fecha|data|recoltee?|zeit|zeitpunkt)(_|$)"
@@ -48,9 +49,10 @@ FRACTION = re.compile(r"(^|_)(fraction|share|ratio|proportion|cover|anteil|propo
 """Names of columns as `plain_name` gives them, in English, German, French, Spanish and Portuguese."""
 MAX_CATEGORIES = 50
 MEASURED = re.compile(
-    r"^\s*[~<>≈]?\s*(?:ca\.?|circa)?\s*[+-]?\d+(?:[.,]\d+)?\s*(?:[nmcdkµμu]?m|[kmµμu]?g|[cm]?l|mm[²2³3]|m[²2³3]|%|°C?|\?)?\s*$"
+    r"^\s*(?:[~<>≈≤≥]|ca\.?|circa|approx\.?|about|etwa|env\.?)?\s*[+-]?\d+(?:[.,]\d+)?"
+    r"(?:\s*(?:±|\+/-)\s*\d+(?:[.,]\d+)?)?\s*\??$"
 )
-"""A number, perhaps with a unit or a doubt."""
+"""A number, perhaps with a doubt, behind which a unit may stand."""
 PLAIN_NUMBER = re.compile(r"^\s*[+-]?\d+(?:[.,]\d+)?\s*$")
 MOSTLY = 0.8
 UNUSED = ("group", "ignored")
@@ -199,21 +201,21 @@ def infer_role(name: str, column: pd.Series, form: Mapping[str, str] | None = No
     if form and "pair" in form:
         return "coordinates", "its values are pairs of latitude and longitude"
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        return _numeric_role(name, values, (form or {}).get("notation", ""))
+        return _numeric_role(name, values, form or {})
     if time_share(values) > SHARE:
         return "hour", "its values are times of day"
     if is_time(values):
         return "date", "its values are dates"
-    told = _nearly_numbers(values)
+    told = nearly_numbers(values)
     if len(values) < 2 * values.nunique() or values.nunique() > MAX_CATEGORIES:
         return "ignored", f"{values.nunique()} different texts are an identifier or free text{told}"
     return "categorical", f"{values.nunique()} different texts{told}"
 
 
-def _nearly_numbers(values: pd.Series) -> str:
+def nearly_numbers(values: pd.Series) -> str:
     """Return what is to be said of texts most of which are a number and something else, such as a unit."""
     texts = values.astype(str)
-    begun = texts.str.match(MEASURED)
+    begun = texts.map(lambda text: MEASURED.match(without_unit(text.strip())[0]) is not None)
     if begun.mean() < MOSTLY:
         return ""
     plain = texts.str.match(PLAIN_NUMBER)
@@ -225,8 +227,8 @@ def _nearly_numbers(values: pd.Series) -> str:
     )
 
 
-def _numeric_role(name: str, values: pd.Series, notation: str) -> tuple[Role, str]:
-    name = plain_name(name)
+def _numeric_role(name: str, values: pd.Series, form: Mapping[str, str]) -> tuple[Role, str]:
+    name, notation = plain_name(name), form.get("notation", "")
     axes: tuple[Role, Role] = ("latitude", "longitude")
     if axis := next((axis for axis in axes if notation.startswith(axis)), None):
         return axis, "its values are degrees with a hemisphere"
@@ -240,12 +242,12 @@ def _numeric_role(name: str, values: pd.Series, notation: str) -> tuple[Role, st
         return "hour", "its name, and its values lie between 0 and 24"
     if LONGITUDE.search(name) and values.between(-180, 180).all() and not LENGTH_UNIT.search(name):
         return "longitude", "its name and range"
-    if bool((values % 1 == 0).all()) and values.nunique() == len(values):
-        return "ignored", "it numbers the rows"
     if FRACTION.search(name) and values.between(0, 1).all():
         return "fraction", "its name, and its values lie between 0 and 1"
     if SIZE.search(name) and (values >= 0).all():
         return "size", "its name, and no value is negative"
+    if not form.get("unit") and bool((values % 1 == 0).all()) and values.nunique() == len(values):
+        return "ignored", "it numbers the rows"
     return "numeric", "its values are numbers"
 
 

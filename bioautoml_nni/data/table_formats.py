@@ -78,12 +78,17 @@ def _members(packed: zipfile.ZipFile) -> list[str]:
 
 def _only_member(path: Path) -> str | None:
     """Return the name of the only file in a ZIP file that is no other ZIP file, None without one."""
+    names = members_of(path)
+    return names[0] if len(names) == 1 and not names[0].lower().endswith(".zip") else None
+
+
+def members_of(path: Path) -> list[str]:
+    """Return the names of the files in a ZIP file, none of what is no ZIP file."""
     try:
         with zipfile.ZipFile(path) as packed:
-            names = _members(packed)
+            return _members(packed)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-        return None
-    return names[0] if len(names) == 1 and not names[0].lower().endswith(".zip") else None
+        return []
 
 
 def unpacked(path: Path) -> io.BytesIO | None:
@@ -181,7 +186,7 @@ def sheet_names(path: Path) -> list[str]:
 def _workbook(path: Path, content: io.BytesIO | None) -> Any:
     from python_calamine import CalamineWorkbook
 
-    require_workbook(content.getvalue()[:64] if content else open_head(path))
+    require_workbook(content.getvalue()[:64] if content else open_head(path), kind_of(path))
     return CalamineWorkbook.from_path(str(path)) if content is None else CalamineWorkbook.from_filelike(content)
 
 

@@ -32,6 +32,7 @@ from .delimited import SEPARATORS, find_form, require_text
 from .gaps import without_gaps
 from .headers import Header, from_header, with_row_names
 from .remark import Lost
+from .row_shape import Shape
 from .table_formats import (
     COLUMNAR,
     JSON_LINES,
@@ -41,6 +42,7 @@ from .table_formats import (
     in_blocks,
     json_rows,
     kind_of,
+    members_of,
     open_packed,
     sheet_names,
     spreadsheet_rows,
@@ -98,6 +100,11 @@ class TableFile:
         if not self.path.is_file():
             raise DataError(f"{self.path}: there is no such table; check data.table and data.root.")
         if not is_table(self.path):
+            held = members_of(self.path) if self.path.suffix.lower() == ".zip" else []
+            if len(held) > 1:
+                raise DataError(
+                    f"{self.path}: holds {len(held)} files ({', '.join(held[:3])}); unpack it, and name one."
+                )
             raise DataError(f"{self.path}: unknown kind of table {self.path.suffix!r}; use {', '.join(KINDS)}.")
 
     def sheets(self) -> list[str]:
@@ -156,7 +163,7 @@ class TableFile:
         names = self._names([cell_text(cell) or "" for cell in header])
         if not names:
             raise ValueError("it has no header")
-        shape, gaps = _Shape(self.path, len(names), line), {"", *self.missing}
+        shape, gaps = Shape(self.path, len(names), line, self.unit), {"", *self.missing}
         for block in in_blocks(lines, rows):
             self.lines.extend(number for number, _ in block)
             fitted = [
@@ -183,7 +190,10 @@ class TableFile:
 
     def _text(self, rows: int) -> Iterator[pd.DataFrame]:
         with open_packed(self.path) as raw:
-            require_text(raw.read(64))
+            head = raw.read(64)
+            if not head:
+                raise ValueError("it is empty; copy or export it again")
+            require_text(head)
             encoding = self.encoding or encoding_of(raw)
             if self.encoding is None and not is_unicode(encoding):
                 self.notes.append(f"{self.path.name}: read in the encoding {encoding}, which its bytes suggest.")
@@ -229,48 +239,6 @@ class TableFile:
                 )
             result.append(unique)
         return result
-
-
-@dataclass
-class _Shape:
-    """Rows of one width: short ones are filled up, longer ones may only hold nothing more."""
-
-    path: Path
-    width: int
-    header: int
-    short: list[int] = field(default_factory=list)
-    long: int = 0
-
-    def fitted(self, line: int, cells: list[str]) -> list[str]:
-        if len(cells) < self.width:
-            self.short.append(line)
-            return cells + [""] * (self.width - len(cells))
-        if len(cells) > self.width:
-            if any(cell.strip() for cell in cells[self.width :]):
-                raise ValueError(f"line {line} has {len(cells)} fields, the header {self.width}; {self._way_out()}")
-            self.long += 1
-        return cells[: self.width]
-
-    def _way_out(self) -> str:
-        if self.width == 1:
-            return (
-                f"if line {self.header} is a title, write data.header_row with the number of the line that has the "
-                "names of the columns"
-            )
-        return "quote texts that hold the separator"
-
-    def notes(self) -> list[str]:
-        found = []
-        if self.short:
-            found.append(
-                f"{self.path.name}: {len(self.short)} rows have fewer fields than the header (the first is line "
-                f"{self.short[0]}); what they lack counts as missing."
-            )
-        if self.long:
-            found.append(
-                f"{self.path.name}: {self.long} rows end in separators that the header lacks; these are ignored."
-            )
-        return found
 
 
 def is_table(path: Path) -> bool:

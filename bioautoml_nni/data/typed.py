@@ -16,9 +16,10 @@ from .hours import decide_hours
 from .manifest import Role, Unread
 from .numerals import NumberReport, decide_numbers, gap_words, parse_numbers
 from .remark import Answerable
-from .roles import HOUR, LATITUDE, LONGITUDE, plain_name
+from .roles import FRACTION, HOUR, LATITUDE, LONGITUDE, MOSTLY, plain_name
 from .tables import cell_text
 from .times import SHARE, FormReport, decide_form
+from .units import SHARES
 
 NUMBERS: tuple[Role, ...] = ("numeric", "size", "fraction", "latitude", "longitude")
 TEXTS: tuple[Role, ...] = ("categorical", "text", "group", "taxonomy", "date", "hour")
@@ -76,7 +77,7 @@ def with_types(
             pass
         elif role in NUMBERS:
             axis: Axis = role if role in ("latitude", "longitude") else ""
-            _numbers(name, column, decide_numbers(column, axis), result)
+            _numbers(name, column, decide_numbers(column, axis, share=role == "fraction"), result)
         elif role == "coordinates":
             _pairs(name, decide_pairs(column), result)
         elif role == "date":
@@ -107,7 +108,7 @@ def _undeclared(name: str, column: pd.Series, result: Typed) -> None:
         result.forms[name] = hours.form.state()
         result.notes += hours.notes(name)
         return
-    numbers = decide_numbers(column, _axis(plain))
+    numbers = decide_numbers(column, _axis(plain), share=bool(FRACTION.search(plain)))
     if numbers.read and not numbers.unreadable and not numbers.codes and numbers.read >= numbers.gaps:
         _numbers(name, column, numbers, result)
         return
@@ -122,6 +123,8 @@ def _undeclared(name: str, column: pd.Series, result: Typed) -> None:
         return
     if numbers.form.notation:
         result.notes += _about_angles(name, column, numbers)
+    if numbers.unclear and sum(count for _, count in numbers.units) >= MOSTLY * column.notna().sum():
+        result.notes += _about_units(name, numbers)
     _ask_about_gaps(name, column, result)
 
 
@@ -159,7 +162,7 @@ def _hours(name: str, column: pd.Series, result: Typed) -> None:
 
 def _numbers(name: str, column: pd.Series, report: NumberReport, result: Typed) -> None:
     values = parse_numbers(column, report.form)
-    whole = report.whole and not report.unreadable and bool(np.isfinite(values).all())
+    whole = report.whole and not report.unreadable and not report.form.unit and bool(np.isfinite(values).all())
     result.table[name] = values.astype(np.int64) if whole else values
     result.forms[name] = report.form.state()
     if report.unreadable:
@@ -169,19 +172,28 @@ def _numbers(name: str, column: pd.Series, report: NumberReport, result: Typed) 
         result.notes.append(f"Column {name!r}: {report.gaps} values {words} among numbers count as missing.")
     if report.form.notation:
         result.notes += _about_angles(name, column, report)
-    if report.form.unit:
-        bare = report.read - report.measured
-        more = f"; {bare} without a unit are taken to be in {report.form.unit}, too" if bare > 0 else ""
-        result.notes.append(
-            f"Column {name!r}: {report.measured} values such as {report.measure!r} are read as numbers in "
-            f"{report.form.unit}{more}."
-        )
+    result.notes += _about_units(name, report)
     if report.ambiguous:
         signs = "decimal comma" if report.form.decimal == "," else "comma between thousands"
         result.notes.append(
             f"Column {name!r}: {report.ambiguous} values such as 1,234 could be read in two ways; all are read with a "
             f"{signs}."
         )
+
+
+def _about_units(name: str, report: NumberReport) -> list[str]:
+    """Return what is to be said of the units behind a column's numbers, in sentences."""
+    unit, measured = report.form.unit, sum(count for _, count in report.units)
+    if report.unclear:
+        return [f"Column {name!r} is not read as numbers: {report.unclear}."]
+    if not unit:
+        return []
+    bare = report.read - measured
+    meant = "shares from 0 to 1" if unit == SHARES else f"numbers in {unit}"
+    others = ", ".join(f"{count} in {other}" for other, count in report.units if unit not in (other, SHARES))
+    more = f"; {others} are converted" if others else ""
+    more += f"; {bare} without a unit are taken to be in {unit}, too" if bare > 0 and unit != SHARES else ""
+    return [f"Column {name!r}: {measured} values such as {report.measure!r} are read as {meant}{more}."]
 
 
 def _dates(name: str, report: FormReport, result: Typed) -> None:

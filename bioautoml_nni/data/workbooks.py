@@ -30,14 +30,23 @@ MAX_DIGITS = 15
 """That a spreadsheet, or any double, keeps of a number."""
 
 
-def require_workbook(head: bytes) -> None:
+def require_workbook(head: bytes, suffix: str = "") -> None:
     """Refuse a file whose first bytes are those of no spreadsheet.
+
+    Args:
+        suffix: of its name; what Excel encrypts looks like an old workbook.
 
     Raises:
         ValueError: saying what it is.
     """
+    if head.startswith(OLD) and suffix in (".xlsx", ".xlsm", ".xlsb"):
+        raise ValueError(
+            "it is protected by a password, or an old workbook; save it without one, or give it the suffix .xls"
+        )
     if head.startswith((PACKED, OLD)):
         return
+    if not head:
+        raise ValueError("it is empty; copy or export it again")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<html", b"<!doc", b"<table", b"<?xml")):
         raise ValueError("its content is HTML or XML, no spreadsheet; open it in a spreadsheet and save it as .xlsx")

@@ -223,9 +223,12 @@ def _blocks(request: Request, notes: list[str]) -> Iterator[pd.DataFrame]:
             request.source, frozenset(request.missing), request.encoding, request.sheet, request.header_row
         )
         before = len(notes)
-        for block in file.blocks(BLOCK):
-            notes[before:] = map(_with_options, file.notes)
-            yield block
+        try:
+            for block in file.blocks(BLOCK):
+                notes[before:] = map(_with_options, file.notes)
+                yield block
+        except DataError as error:
+            raise DataError(_with_options(str(error))) from error
         notes[before:] = map(_with_options, file.notes)
         return
     names = [request.source.name]
@@ -239,7 +242,8 @@ def _blocks(request: Request, notes: list[str]) -> Iterator[pd.DataFrame]:
 
 def _with_options(text: str) -> str:
     """Return what a reader of a table says with this command's options in place of keys of an experiment."""
-    said = re.sub(r"\bwrite data\.(sheet|header_row):?", lambda found: f"give --{found[1].replace('_', '-')}", text)
+    given = re.sub(r"\bwrite (data\.(?:sheet|header_row)):?", r"give \1", text)
+    said = re.sub(r"\bdata\.(sheet|header_row)\b", lambda found: f"--{found[1].replace('_', '-')}", given)
     return type(text)(said)  # a note stays of its kind
 
 

@@ -26,6 +26,8 @@ from ._origin import read_origin
 
 MEDIA_TYPES = ("multimedia", "audubon", "media")
 LARGEST = 50 * 10**9
+LOOKED_AT = 50
+"""Lines from which a separator is told that meta.xml does not."""
 
 
 @dataclass
@@ -64,6 +66,7 @@ def _read_darwin_core(path: Path, notes: list[str]) -> Archive:
 
     try:
         with in_plain_form(path, notes) as plain, DwCAReader(str(plain), skip_metadata=True) as reader:
+            _require_occurrences(path, reader.core_file.file_descriptor)
             core = _table(reader, reader.core_file.file_descriptor, "id", notes)
             tables = []
             for extension in reader.extension_files:
@@ -82,6 +85,15 @@ def _read_darwin_core(path: Path, notes: list[str]) -> Archive:
         if isinstance(error, OSError) and error.strerror and error.filename:
             reason = f"{Path(error.filename).name}: {error.strerror}"
         raise DataError(f"{path}: cannot be read as a Darwin Core archive ({reason}); download it again.") from error
+
+
+def _require_occurrences(path: Path, descriptor: Any) -> None:
+    """Refuse an archive of sampling events, whose occurrences are in another table."""
+    if str(descriptor.type).rpartition("/")[2].lower() == "event":
+        raise DataError(
+            f"{path}: lists events, not occurrences, to which images and names belong; download the occurrences of "
+            "this data set from GBIF as a Darwin Core archive."
+        )
 
 
 def _require_sane(path: Path) -> None:
@@ -112,6 +124,9 @@ def _table(reader: Any, descriptor: Any, key: str, notes: list[str]) -> pd.DataF
     separator, encoding = descriptor.fields_terminated_by, _encoding(path, descriptor.file_encoding, notes)
     first = _width(path, encoding, separator, enclosed, descriptor.lines_to_ignore + 1)
     width = max(first, *(place + 1 for place in names))
+    if first == 1 < width and (other := _other_separator(path, encoding, separator, enclosed)):
+        notes.append(f"{path.name}: its fields are separated by {other!r}, not by {separator!r} as meta.xml says.")
+        separator = other
     table, skipped = _rows(path, encoding, separator, enclosed, descriptor.lines_to_ignore, width)
     if table[width - 1].isna().any():  # as in every row that is short
         _tell_short(path, encoding, separator, enclosed, descriptor.lines_to_ignore, width, notes)
@@ -178,6 +193,15 @@ def _width(path: Path, encoding: str, separator: str, enclosed: str, count: int)
     """Return the most fields of the first lines: the header and one more."""
     with open(path, encoding=encoding, newline="") as file:
         return max(_widths(islice(file, count), separator, enclosed), default=1)
+
+
+def _other_separator(path: Path, encoding: str, separator: str, enclosed: str) -> str | None:
+    """Return the one separator that divides all of the first lines alike, where the declared one divides none."""
+    with open(path, encoding=encoding, newline="") as file:
+        lines = list(islice(file, LOOKED_AT))
+    widths = {mark: set(_widths(lines, mark, enclosed)) - {0} for mark in ("\t", ",", ";", "|") if mark != separator}
+    found = [mark for mark, wide in widths.items() if len(wide) == 1 and max(wide) > 1]
+    return found[0] if len(found) == 1 else None
 
 
 def _tell_short(

@@ -1,5 +1,6 @@
 """Darwin Core archives that the library that reads them cannot take as they are: in UTF-16, UTF-32 or an unknown
-encoding, packed again with the folder around them, or with files in another case than meta.xml says."""
+encoding, with lines that end otherwise or break within fields, packed again with the folder around them, or with files
+in another case than meta.xml says."""
 
 from __future__ import annotations
 
@@ -18,6 +19,8 @@ from xml.etree import ElementTree
 from ..utils.encodings import decodes, encoding_of
 
 META = "meta.xml"
+BREAK = re.compile(r"\r\n|\r|\n")
+ENDING = re.compile(r"""(linesTerminatedBy\s*=\s*)(["'])[^"']*\2""")
 ENCODING = re.compile(r"""(encoding\s*=\s*)(["'])[^"']*\2""")
 
 
@@ -35,8 +38,10 @@ def in_plain_form(path: Path, notes: list[str]) -> Iterator[Path]:
     if place is None or meta is None:
         yield path
         return
-    declared = _declared(meta)
+    declared, endings = _declared(meta, "encoding", "utf-8"), _declared(meta, "linesTerminatedBy", "\\n")
+    endings = {name: _as_written(end) for name, end in endings.items()}
     odd = not _is_plain_xml(meta) or any(map(_is_odd, declared.values()))
+    odd |= any(_ends_otherwise(path, name, end) for name, end in endings.items())
     if not odd and place == META and not any(_is_misnamed(name, names) for name in declared):
         yield path
         return
@@ -54,10 +59,11 @@ def in_plain_form(path: Path, notes: list[str]) -> Iterator[Path]:
                 raise ValueError(f"{name} leads outside of the archive")
             _take_other_case(here, name, notes)
             if odd and (here / name).is_file():
-                _as_utf8(here / name, encoding, notes)
+                _as_utf8(here / name, encoding, notes, endings[name])
         if odd:
             text = meta.decode(encoding_of(io.BytesIO(meta)))
-            (here / META).write_text(ENCODING.sub(r"\1\2UTF-8\2", text), encoding="utf-8")
+            text = ENDING.sub(r"\1\2\\n\2", ENCODING.sub(r"\1\2UTF-8\2", text))
+            (here / META).write_text(text, encoding="utf-8")
         yield here
 
 
@@ -120,14 +126,29 @@ def _is_plain_xml(meta: bytes) -> bool:
     return b"\0" not in meta
 
 
-def _declared(meta: bytes) -> dict[str, str]:
-    """Return the encoding that is declared for each file of the archive."""
+def _declared(meta: bytes, what: str, default: str) -> dict[str, str]:
+    """Return what is declared for each file of the archive, such as its encoding."""
     found: dict[str, str] = {}
     for section in ElementTree.fromstring(meta):
         for location in section.iter():
             if location.tag.rpartition("}")[2] == "location" and location.text:
-                found[location.text.strip()] = section.get("encoding") or "utf-8"
+                found[location.text.strip()] = section.get(what) or default
     return found
+
+
+def _as_written(end: str) -> str:
+    r"""Return the end of lines that meta.xml writes as \r\n or the like."""
+    return end.replace("\\r", "\r").replace("\\n", "\n").replace("\\t", "\t")
+
+
+def _ends_otherwise(path: Path, name: str, end: str) -> bool:
+    """Whether lines end in what no reader takes for an end, or hold breaks that are none, as meta.xml says."""
+    if end in ("\n", "\r"):
+        return False
+    if end != "\r\n":
+        return True
+    data = _content(path, name) or b""
+    return 0 < data.count(b"\r\n") < data.count(b"\n")
 
 
 def _is_odd(name: str) -> bool:
@@ -137,7 +158,8 @@ def _is_odd(name: str) -> bool:
         return True
 
 
-def _as_utf8(path: Path, declared: str, notes: list[str]) -> None:
+def _as_utf8(path: Path, declared: str, notes: list[str], end: str) -> None:
+    """Write a table anew in UTF-8, with lines that end as everywhere; breaks within a field become spaces."""
     data = path.read_bytes()
     try:
         name = codecs.lookup(declared).name
@@ -146,4 +168,13 @@ def _as_utf8(path: Path, declared: str, notes: list[str]) -> None:
     if not name or not decodes(io.BytesIO(data), name):
         name = encoding_of(io.BytesIO(data))
         notes.append(f"{path.name}: is not in the encoding {declared!r} that meta.xml declares; read as {name}.")
-    path.write_bytes(data.decode(name).removeprefix("\ufeff").encode("utf-8"))
+    text = data.decode(name).removeprefix("\ufeff")
+    if end not in ("\n", "\r") and end in text:
+        lines = text.split(end)
+        broken = sum("\n" in line.strip("\r\n") for line in lines)
+        if broken and '"' not in text:
+            notes.append(f"{path.name}: {broken} rows have breaks of lines in a field, which are read as spaces.")
+        if '"' not in text:
+            lines = [BREAK.sub(" ", line.strip("\r\n")) for line in lines]
+        text = "\n".join(lines)
+    path.write_bytes(text.encode("utf-8"))

@@ -20,8 +20,8 @@ from ..utils.encodings import read_text
 from ..utils.errors import DataError
 from ..utils.json_text import parse_json
 from ..utils.remote import RemotePath, joined
+from ._boxes import clipped_to, has_box, require_pixels, size_of, valid_box, widened
 from ._left_out import LeftOut
-from ._segmentation import around, is_length
 
 TAXA = ("kingdom", "supercategory", "phylum", "class", "order", "family", "genus", "specific_epithet", "common_name")
 IMAGE_ROLES: dict[str, Role] = {
@@ -33,9 +33,10 @@ NOT_METADATA = {
 }  # fmt: skip
 
 NEEDED = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id",)}
+CROWD = ("1", "1.0", "true")
+STANDARD = frozenset(("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd"))
+"""Keys of an annotation; what else stands there is not read."""
 ORPHANS = "annotations of images that the file does not list"
-FRACTIONS = 1.01
-"""Where boxes that are shares of their image end, with some rounding."""
 CLIPPED = "boxes that reach beyond their image are cut at its border"
 
 
@@ -131,15 +132,15 @@ class CocoSource:
         if self.rank == "name":
             notes += _shared_names(path, categories)
         images = _by_id(content["images"], "file_name", counts)
-        names = self._finder.find_all([str(entry["file_name"]) for entry in images.values()])
+        names = self._finder.find_apart([str(entry["file_name"]) for entry in images.values()])
         for entry, name in zip(images.values(), names, strict=True):
             entry["file_name"] = name
         by_image: dict[str, list[dict[str, Any]]] = {}
         for annotation in content["annotations"]:
             by_image.setdefault(_key(annotation["image_id"]), []).append(annotation)
         if self.crop:
-            _require_pixels(path, content["annotations"])
-            boxed = [images[key] for key, own in by_image.items() if key in images and any(map(_has_box, own))]
+            require_pixels(path, content["annotations"], images)
+            boxed = [images[key] for key, own in by_image.items() if key in images and any(map(has_box, own))]
             self._decide_frame(path, boxed, notes)
         rows = self._rows(by_image, images, categories, counts)
         if not content["annotations"]:
@@ -148,7 +149,7 @@ class CocoSource:
             )
         else:
             counts["images without annotations"] = len(images.keys() - by_image.keys())
-        notes += counts.sentences(path.name, but=CLIPPED)
+        notes += [*counts.sentences(path.name, but=CLIPPED), *_not_read(path.name, content)]
         if counts[CLIPPED]:
             notes.append(f"{path.name}: {counts[CLIPPED]} {CLIPPED}.")
         return _with_own_ids(without_repeats(pd.DataFrame(rows), notes), notes) if rows else pd.DataFrame()
@@ -184,9 +185,9 @@ class CocoSource:
         self, annotations: list[dict[str, Any]], image: dict[str, Any], counts: LeftOut
     ) -> list[tuple[dict[str, Any], Box | None]]:
         """Return the annotations of an image that are specimens, each with its box, or None for the whole image."""
-        records = [record for record in annotations if record.get("iscrowd") not in (1, True)]
+        records = [record for record in annotations if str(record.get("iscrowd")).lower() not in CROWD]
         counts["annotations of crowds (iscrowd), which are no single specimen,"] += len(annotations) - len(records)
-        boxed = [record for record in records if self.crop and _has_box(record)]
+        boxed = [record for record in records if self.crop and has_box(record)]
         if boxed:
             found = [(record, self._box(record, image, counts)) for record in boxed]
             counts["annotations without a box beside others that have one"] += len(records) - len(boxed)
@@ -198,21 +199,22 @@ class CocoSource:
 
     def _box(self, record: dict[str, Any], image: dict[str, Any], counts: LeftOut) -> Box | None:
         """Return the box of an annotation, in the frame of the image as it is shown; count what is wrong with it."""
-        box = _valid_box(record)
+        box = valid_box(record)
         if box is None:
             counts.note("annotations with an invalid box", record)
             return None
-        size = _size(image)
+        size = size_of(image)
+        frame = self._frame(str(image["file_name"]))
         if size is None:
-            frame = self._frame(str(image["file_name"]))
-            return box if frame is None else frame.box_as_shown(box, self.boxes or self._drawn)
-        clipped = _clipped(box, size)
+            if frame is None:  # unreadable, as the audit will say
+                return box
+            size = (frame.width, frame.height) if (self.boxes or self._drawn) == "stored" else frame.shown
+        clipped = clipped_to(box, size)
         if clipped is None:
             counts.note("annotations with a box outside of their image", record)
             return None
         counts[CLIPPED] += clipped != box
-        frame = self._frame(str(image["file_name"]))
-        if frame is None:  # unreadable, as the audit will say
+        if frame is None:
             return clipped
         drawn = frame.says(size)
         if drawn is None:
@@ -226,7 +228,7 @@ class CocoSource:
             frame.says(size) if size else "either"
             for image in boxed
             if (frame := self._frame(str(image["file_name"]))) and frame.orientation != 1
-            for size in [_size(image)]
+            for size in [size_of(image)]
             if size or not self.boxes
         )
         self._drawn = "stored" if says["stored"] > says["shown"] else "shown"
@@ -251,7 +253,7 @@ class CocoSource:
     ) -> dict[str, Any]:  # fmt: skip
         reference = str(image["file_name"])
         if box:
-            reference += "#" + ",".join(str(number) for number in _widen(box, self.margin))
+            reference += "#" + ",".join(str(number) for number in widened(box, self.margin))
         identifier = str(image["id"]) if alone else f"{image['id']}/{record.get('id', reference)}"
         extra = {
             key: value
@@ -299,6 +301,14 @@ def _require_rank(path: Path, categories: dict[str, dict[str, Any]], rank: str, 
     raise DataError(f"{path}: no category has a {rank!r}; data.rank may be one of {known}.")
 
 
+def _not_read(name: str, content: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Name the keys of annotations and images that hold something that is not read."""
+    of_annotations = {key for entry in content["annotations"] for key in entry.keys() - STANDARD}
+    nested = {key for entry in content["images"] for key, value in entry.items() if isinstance(value, (list, dict))}
+    told = [("annotations", of_annotations), ("images (lists and objects)", nested)]
+    return [f"{name}: not read of {what}: {', '.join(sorted(keys))}." for what, keys in told if keys]
+
+
 def _shared_names(path: Path, categories: dict[str, dict[str, Any]]) -> list[str]:
     """Say which names several categories have, since they are one class then."""
     ids: dict[str, list[str]] = {}
@@ -309,16 +319,6 @@ def _shared_names(path: Path, categories: dict[str, dict[str, Any]]) -> list[str
         return []
     told = "; ".join(f"{', '.join(keys[:4])} are {name!r}" for name, keys in list(shared.items())[:3])
     return [Lost(f"{path.name}: {len(shared)} names stand for several categories, which are one class: {told}.")]
-
-
-def _require_pixels(path: Path, annotations: list[dict[str, Any]]) -> None:
-    """Refuse boxes that are shares of their image: cut out, each would be a single pixel."""
-    boxes = [box for annotation in annotations if (box := _valid_box(annotation))]
-    if boxes and all(box[0] + box[2] <= FRACTIONS and box[1] + box[3] <= FRACTIONS for box in boxes):
-        raise DataError(
-            f"{path}: all {len(boxes)} boxes end within the first pixel, such as {list(boxes[0])}: they are shares of "
-            "the image, and COCO's are pixels; multiply them by the image's width and height."
-        )
 
 
 def _is_name(value: Any) -> bool:
@@ -356,45 +356,5 @@ def _with_own_ids(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     return table
 
 
-def _has_box(record: dict[str, Any]) -> bool:
-    """Whether an annotation says where its specimen is, however badly."""
-    return bool(record.get("bbox")) or bool(record.get("segmentation"))
-
-
-def _valid_box(record: dict[str, Any]) -> Box | None:
-    """Return the box of an annotation, or the one around its segmentation; None for one that is none."""
-    box = record.get("bbox") or around(record.get("segmentation"))
-    if not isinstance(box, (list, tuple)) or len(box) != 4 or not all(is_length(number) for number in box):
-        return None
-    return (box[0], box[1], box[2], box[3]) if box[2] > 0 and box[3] > 0 else None
-
-
-def _size(image: dict[str, Any]) -> tuple[int, int] | None:
-    """Return width and height of an image as the file states them, if it does."""
-    width: Any = image.get("width")
-    height: Any = image.get("height")
-    if is_length(width) and is_length(height) and min(width, height) >= 1:
-        return int(width), int(height)
-    return None
-
-
-def _clipped(box: Box, size: tuple[int, int]) -> Box | None:
-    """Return the part of a box that lies in its image, with rounding of less than a pixel forgiven."""
-    left, top = max(0.0, box[0]), max(0.0, box[1])
-    right, bottom = min(size[0], box[0] + box[2]), min(size[1], box[1] + box[3])
-    if right - left <= 0 or bottom - top <= 0:
-        return None
-    if min(box[0], box[1]) > -1 and box[0] + box[2] < size[0] + 1 and box[1] + box[3] < size[1] + 1:
-        return box
-    return left, top, right - left, bottom - top
-
-
 def _in_order(identifier: str) -> tuple[int, int, str]:
     return (0, int(identifier), "") if identifier.isdecimal() else (1, 0, identifier)
-
-
-def _widen(box: Box, margin: float) -> tuple[int, int, int, int]:
-    left, top, width, height = box
-    extra = margin * max(width, height)
-    first_x, first_y = max(0, round(left - extra)), max(0, round(top - extra))
-    return first_x, first_y, round(left + width + extra) - first_x, round(top + height + extra) - first_y

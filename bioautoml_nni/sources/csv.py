@@ -148,7 +148,7 @@ class CsvSource:
         if self.image is None:
             return pd.Series("", index=raw.index)
         finder = ImageFinder(image_root, self.links)
-        found = finder.find_all(raw[self.image].astype(str))
+        found = finder.find_apart(raw[self.image].astype(str))
         notes += finder.notes()
         return pd.Series(found, index=raw.index, dtype="str")
 

@@ -12,6 +12,7 @@ from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role
 from ..data.remark import Lost
 from ..data.typed import with_types, without_texts
+from ..registry import suggestion
 from ..utils.errors import DataError
 from ._archive import read_archive
 from ._media import MediaFolder
@@ -94,7 +95,11 @@ class DarwinCoreSource:
         for key, wanted in (("data.rank", [self.rank]), ("data.columns", list(self.columns))):
             gone = [name for name in wanted if name not in core]
             if gone:
-                raise DataError(f"{path}: {key}: the archive has no term {', '.join(gone)}; it has {', '.join(core)}.")
+                known = [str(name) for name in core if name != "_core"]
+                near = suggestion(gone[0], known)
+                raise DataError(
+                    f"{path}: {key}: the archive has no term {', '.join(gone)}{near}; it has {', '.join(known)}."
+                )
         table_of_media = None if self.media_table is None else self.root / self.media_table
         files = MediaFolder(folder, table_of_media, notes, self.links)
         pairs = files.match(core, archive.media)

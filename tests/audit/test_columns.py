@@ -219,6 +219,26 @@ def test_times_of_day_are_no_identifiers_though_each_stands_once(form):
     assert finding.kind != "identifier"
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("day", range(42500, 42560)), ("date", range(20160601, 20160631)), ("wing area", range(300, 360))],
+)
+def test_counted_days_and_measurements_are_no_identifiers_though_each_stands_once(name, values):
+    column = pd.Series(list(values))
+    labels = pd.Series(["abc"[n * n % 3] for n in range(len(column))])
+    everywhere = np.ones(len(column), dtype=bool)
+    (finding,) = screen(pd.DataFrame({name: column}), labels, everywhere, ~everywhere).findings
+    assert finding.kind != "identifier"
+
+
+def test_a_measurement_that_is_dropped_says_how_it_would_be_read():
+    lengths = pd.Series([f"ca. {n + 1}" for n in range(60)])
+    labels = pd.Series(["abc"[n * n % 3] for n in range(60)])
+    everywhere = np.ones(60, dtype=bool)
+    (finding,) = screen(pd.DataFrame({"length": lengths}), labels, everywhere, ~everywhere).findings
+    assert finding.kind == "identifier" and "60 of 60 values hold a number, such as 'ca. 1'" in finding.reason
+
+
 def test_places_are_no_identifiers_though_each_stands_once():
     places = pd.Series([f"52.{n:03}, 13.{7 * n:03}" for n in range(60)])
     labels = pd.Series(["abc"[n * n % 3] for n in range(60)])

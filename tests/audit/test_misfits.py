@@ -19,7 +19,7 @@ def remarks(values, role, declared=True):
     ("role", "wrong"),
     [
         ("latitude", ["5820000", "5830000", "5840000"]), ("longitude", ["512000"]), ("fraction", ["35", "2"]),
-        ("fraction", ["35 %", "2 %"]), ("size", ["-3.5"]), ("numeric", ["inf"]), ("numeric", ["3 mm", "1 cm"]),
+        ("fraction", ["1.35", "-0.02"]), ("size", ["-3.5"]), ("numeric", ["inf"]), ("numeric", ["3 mm", "1 mg"]),
         ("hour", ["2175", "9930"]), ("date", ["soon", "31/02/2016"]),
     ],
 )  # fmt: skip

@@ -72,3 +72,24 @@ def test_of_several_images_in_a_cell_the_first_is_taken_and_the_others_are_said(
     (note,) = finder.notes()
     assert f"cells name several images, such as {written!r}" in note and "1 others are not used" in note
     assert finder.find("a/1.png; none.png") == "a/1.png; none.png", "which is not known to be a list"
+
+
+def test_of_several_paths_with_one_end_none_is_taken_for_a_whole_table(root):
+    """Cards number their images from 1 again; one file is none of two specimens."""
+    texts = ["C:\\trap 1\\only.png", "D:\\trap 2\\ONLY.png", "/x/deep/er/only.png", "a/1.png", "C:\\card\\a\\1.png"]
+    finder = ImageFinder(root)
+    assert finder.find_apart(texts) == [*texts[:4], "a/1.png"]
+    said = " ".join(finder.notes())
+    assert "3 image names could mean several files" in said and "1 images found by the end of its path" in said
+    boxes = ["C:\\trap 1\\only.png#1,2,3,4", "c:/Trap 1/only.png#0,0,2,2"]
+    assert ImageFinder(root).find_apart(boxes) == ["deep/er/only.png#1,2,3,4", "deep/er/only.png#0,0,2,2"]
+
+
+def test_rows_by_themselves_say_which_paths_have_one_end(root):
+    finder = ImageFinder(root)
+    assert (
+        finder.find_all(["C:\\trap 1\\only.png"]) == finder.find_all(["D:\\trap 2\\only.png"]) == ["deep/er/only.png"]
+    )
+    assert "1 images are found by the end of several paths, such as 'C:/trap 1/only.png' and" in " ".join(
+        finder.notes()
+    )

@@ -202,3 +202,13 @@ def test_what_is_wrong_with_a_file_is_said_in_words(tmp_path):
     (tmp_path / "folder.png").mkdir()
     failures = ImageStore(tmp_path, 8, tmp_path / "cache").ensure(["circle.png", "folder.png"])["failure"].tolist()
     assert failures == ["Too many levels of symbolic links", "Is a directory"]
+
+
+def test_files_that_are_no_images_of_a_kind_that_is_read_are_named(tmp_path):
+    for name in ("a.png", "b.jxl", "c.MOV", "d.svg", "#recycle/e.png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    listing = list_images(tmp_path)
+    said = " ".join(listing.notes())
+    assert listing.files == ["a.png"] and "1 hidden images" in said
+    assert "2 files .jxl, .svg left out" in said and "1 files .mov left out, such as c.MOV (videos" in said

@@ -99,6 +99,8 @@ def test_a_locked_zip_file_has_its_sentence(tmp_path):
         ("t.tsv", b"\x1f\x8bxxxx", "packed"), ("t.csv", b"<!DOCTYPE html><html>", "a web page"),
         ("t.txt", b"%PDF-1.4", "PDF"), ("t.xlsx", b"id,label\n1,ant\n", "suffix .csv"),
         ("t.xls", b"<html><table></table></html>", "HTML"), ("t.csv", b"i\0d,la\0bel\n1,2\n", "zero bytes"),
+        ("t.csv", b"", "it is empty"), ("t.xlsx", b"", "it is empty"),
+        ("t.xlsx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "protected by a password"),
         ("t.csv", b"Insects of 2016\nid,label\n1,ant\n", r"line 1 is a title, write data\.header_row"),
     ],
 )  # fmt: skip
@@ -106,6 +108,29 @@ def test_what_a_file_is_not_is_said(tmp_path, name, content, words):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=words):
         read_table(tmp_path / name)
+
+
+def test_an_archive_of_several_tables_names_them(tmp_path):
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
+        archive.writestr("a.csv", "id\n1\n")
+        archive.writestr("b.csv", "id\n1\n")
+    with pytest.raises(DataError, match=r"holds 2 files \(a.csv, b.csv\); unpack it"):
+        read_table(tmp_path / "t.zip")
+
+
+def test_a_value_below_no_name_is_told_by_its_place(tmp_path):
+    book(tmp_path / "t.xlsx", [["id", "", "x", ""], [1, 2, 3, 4]])
+    with pytest.raises(DataError, match="row 2 has a value in column 4, above which there is no name"):
+        read_table(tmp_path / "t.xlsx")
+    assert read(book(tmp_path / "u.xlsx", [["id", "", "x", ""], [1, 2, 3, None]]))[0] == {
+        "id": ["1"], "column 2": ["2"], "x": ["3"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["id\tplace, day\n1\toak, 3\n2\tash, 4\n", "id\tx;y\n1\t2;3\n4\t5;6\n"])
+def test_tabs_separate_where_all_lines_have_them_whatever_else_stands_between(tmp_path, text):
+    (tmp_path / "t.csv").write_text(text)
+    assert read(tmp_path / "t.csv")[0]["id"] == [line.split("\t")[0] for line in text.splitlines()[1:]]
 
 
 def book(path, rows, change=lambda sheet: None):

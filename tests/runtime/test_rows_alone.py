@@ -25,7 +25,7 @@ from bioautoml_nni.utils.errors import DataError
 
 ROLES = {
     "trap": "categorical", "mass": "numeric", "day": "date", "caught": "hour", "emptied": "hour", "lat": "latitude",
-    "lon": "longitude", "cover": "fraction", "note": "text",
+    "lon": "longitude", "cover": "fraction", "note": "text", "reach": "size", "damp": "fraction",
 }  # fmt: skip
 TRAINING = pd.DataFrame(
     {
@@ -37,6 +37,8 @@ TRAINING = pd.DataFrame(
         "lat": ["50°06'N", "3 0.0 S", "0", "N89,9"] * 3,
         "lon": ["8,5", "170", "0", "-12"] * 3,
         "cover": ["0,1", "0,9", "1", "0"] * 3,
+        "reach": ["12 mm", "1,2 cm", "", "8 mm"] * 3,
+        "damp": ["35 %", "0,4", "7 %", ""] * 3,
         "note": ["on bark", "NA", "leaf of oak", ""] * 3,
     },
     dtype="str",
@@ -44,7 +46,7 @@ TRAINING = pd.DataFrame(
 WARTS = [
     "", "7", "007", "7.0", "NA", "nan", "x", "1,5", "1.5", "1,234", "1.234", "03/04/2016", "06/13/2016", "2016",
     "23:30", "1e400", "-1", "inf", " 12 ", "12345678901234567", "2016-07-01T10:30Z", "42534",
-    "48°12'30\"N", "16°22′O", "0930",
+    "48°12'30\"N", "16°22′O", "0930", "3 mm", "0.4 cm", "1 inch", "35 %", "3 mg",
 ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from bioautoml_nni.utils.errors import DataError
 
 TERMS = "http://rs.tdwg.org/dwc/terms"
 CORE = """<archive xmlns="http://rs.tdwg.org/dwc/text/"><core encoding="{encoding}" fieldsTerminatedBy="{separator}"
- linesTerminatedBy="\\n" fieldsEnclosedBy="" ignoreHeaderLines="1" rowType="{terms}/Occurrence">
+ linesTerminatedBy="{ending}" fieldsEnclosedBy="" ignoreHeaderLines="1" rowType="{terms}/{kind}">
 <files><location>{place}</location></files><id index="0"/>{fields}</core>{extensions}</archive>"""
 EXTENSION = """<extension encoding="utf-8" fieldsTerminatedBy="\\t" linesTerminatedBy="\\n" fieldsEnclosedBy=""
  ignoreHeaderLines="1" rowType="http://rs.gbif.org/terms/1.0/{name}"><files><location>{name}.txt</location></files>
@@ -35,6 +35,9 @@ def read(
     media=None,
     place="o.txt",
     rows=ROWS,
+    ending="\n",
+    kind="Occurrence",
+    written="",
     **arguments,
 ):
     """Write an archive and its images 1.png to 3.png, and read it."""
@@ -48,10 +51,11 @@ def read(
     text = "".join(f'<field index="{index}" term="{TERMS}/{name}"/>' for index, name in fields.items())
     meta = CORE.format(
         encoding=declared or encoding, separator=separator.replace("\t", "\\t"), terms=TERMS, place=place, fields=text,
+        ending=ending.replace("\r", "\\r").replace("\n", "\\n"), kind=kind,
         extensions="".join(EXTENSION.format(name=name) for name in media or {}),
     )  # fmt: skip
     (root / "archive/meta.xml").write_text(meta)
-    core = "".join(separator.join(row) + "\n" for row in rows)
+    core = "".join((written or separator).join(row) + ending for row in rows)
     (root / "archive/o.txt").write_bytes(core.encode(encoding))
     return DarwinCoreSource(root, archive="archive", **arguments).load()
 
@@ -96,6 +100,31 @@ def test_media_of_all_extensions_count_and_a_file_by_its_url_is_no_others_by_id(
 
 def test_texts_that_mean_a_gap_are_gaps(tmp_path):
     assert read(tmp_path, missing=["NA"]).table["countryCode"].fillna("").tolist() == ["", "DE", ""]
+
+
+@pytest.mark.parametrize("ending", ["\r\n", "|", "\r"])
+def test_lines_end_as_meta_xml_says(tmp_path, ending):
+    break_ = "a\nb" if ending != "\r" else "a b"
+    rows = [ROWS[0], *([*row[:3], break_] for row in ROWS[1:])]
+    manifest = read(tmp_path, rows=rows, ending=ending, columns={"countryCode": "categorical"})
+    assert manifest.table["countryCode"].tolist() == ["a b"] * 3 and len(manifest.table) == 3
+    assert ("3 rows have breaks of lines in a field" in " ".join(manifest.notes)) == (ending != "\r")
+
+
+def test_a_separator_that_meta_xml_gets_wrong_is_found_and_said(tmp_path):
+    manifest = read(tmp_path, written=";")
+    assert manifest.table[LABEL].tolist() == ["Käfer", "Fliege", "Fliege"]
+    assert "separated by ';', not by '\\t' as meta.xml says" in " ".join(manifest.notes)
+
+
+def test_an_archive_of_events_is_refused_with_the_way_out(tmp_path):
+    with pytest.raises(DataError, match="lists events, not occurrences"):
+        read(tmp_path, kind="Event")
+
+
+def test_a_term_that_is_written_otherwise_is_suggested(tmp_path):
+    with pytest.raises(DataError, match="did you mean 'order'"):
+        read(tmp_path, rank="Order")
 
 
 def test_nothing_outside_of_an_archive_is_read(tmp_path):

@@ -39,7 +39,8 @@ GOOD = {"category_id": 1, "bbox": [10, 5, 8, 8]}
         ({"bbox": [1, 1, 0, 5]}, "invalid box"),
         ({"bbox": [1, 1, -3, 5]}, "invalid box"),
         ({"bbox": [1, 2, 3]}, "invalid box"),
-        ({"bbox": ["1", 2, 3, 4]}, "invalid box"),
+        ({"bbox": ["one", 2, 3, 4]}, "invalid box"),
+        ({"segmentation": {"counts": [0, 0, 0], "size": [30, 40]}}, "invalid box"),
         ({"bbox": [100, 100, 5, 5]}, "outside of their image"),
         ({"bbox": [1, 1, 5, 5], "iscrowd": 1}, "crowds"),
         ({}, "without a box beside others"),
@@ -248,3 +249,47 @@ def test_a_list_that_stands_twice_is_refused_and_the_first_of_what_is_left_out_n
     path.write_text(path.read_text().rstrip("}") + ', "annotations": []}')
     with pytest.raises(DataError, match="'annotations' twice"):
         CocoSource(tmp_path).load()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"bbox": ["10", "5", "8.0", "8"]},
+        {"segmentation": [10, 5, 18, 5, 18, 13, 10, 13]},
+        {"segmentation": [[10, 5, 18, 5, 18, 13, 10, 13]], "bbox": []},
+        {"segmentation": {"counts": [305, 8, 22, 8, 0, 0, 22, 8] + [22, 8] * 5 + [367], "size": [30, 40]}},
+    ],
+)
+def test_a_box_is_one_however_programs_write_it(tmp_path, said):
+    write(tmp_path, [{"category_id": 1, "attributes": {"sex": "m"}, **said}])
+    manifest = CocoSource(tmp_path, margin=0).load()
+    assert [float(n) for n in manifest.table[IMAGE][0].split("#")[1].split(",")] == [10, 5, 8, 8]
+    assert manifest.notes == ["annotations.json: not read of annotations: attributes."]
+
+
+@pytest.mark.parametrize("stated", [(None, None), ("40", "30")])
+def test_boxes_are_cut_though_the_file_does_not_state_a_size_in_numbers(tmp_path, stated):
+    write(
+        tmp_path,
+        [{"category_id": 1, "bbox": [-5, 20, 20, 30]}, {"category_id": 2, "bbox": [50, 1, 5, 5]}],
+        stated=stated,
+    )
+    manifest = CocoSource(tmp_path, margin=0).load()
+    (reference,) = manifest.table[IMAGE]
+    assert [float(n) for n in reference.split("#")[1].split(",")] == [0, 20, 15, 10]
+    assert "1 boxes that reach beyond" in " ".join(manifest.notes) and "outside of their image" in " ".join(
+        manifest.notes
+    )
+
+
+def test_boxes_of_two_corners_are_refused(tmp_path):
+    write(tmp_path, [{"category_id": 1, "bbox": [20, 15, 38, 28]}, {"category_id": 2, "bbox": [1, 1, 9, 9]}])
+    with pytest.raises(DataError, match="two corners"):
+        CocoSource(tmp_path).load()
+    write(tmp_path, [{"category_id": 1, "bbox": [20, 15, 38, 28]}, {"category_id": 2, "bbox": [9, 9, 5, 5]}])
+    assert len(CocoSource(tmp_path).load().table) == 2
+
+
+def test_a_crowd_is_one_however_it_is_written(tmp_path):
+    write(tmp_path, [{**GOOD, "iscrowd": said} for said in (1, "1", True, 0, "0", None)])
+    assert len(CocoSource(tmp_path).load().table) == 3
