@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
@@ -76,8 +76,20 @@ NUMBER = re.compile(r"^\d+([.,]\d+)?$")
 
 CLOCK_WORD = re.compile(r"\s*(?:uhr|hours?|hrs?|heures?|horas?|h)\.?$", re.IGNORECASE)
 
-TIDIED: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"[‐‑‒–—−]"), "-"),
+HYPHENS = str.maketrans(dict.fromkeys("‐‑−", "-"))
+"""Signs that stand for the hyphen of a date or the minus of a zone; a dash may stand between two dates."""
+
+
+def _with_clock(found: re.Match[str]) -> str:
+    return f"{found[1]} {found[2]}:{found[3]}" + (f":{found[4]}" if found[4] else "")
+
+
+TIDIED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(r"[‒–—]"), "-"),
+    (re.compile(r"^'(?=\d)"), ""),  # by which a spreadsheet marks a text
+    (re.compile(r"^(\d{4})_(\d{1,2})_(\d{1,2})(?=$|[_\sT])"), r"\1-\2-\3"),  # as cameras call their files
+    (re.compile(r"^(\d{8})[_-](\d{2})(\d{2})(\d{2})?$"), r"\1T\2\3\4"),
+    (re.compile(r"^(\d{4}-?\d{2}-?\d{2})[_\sT](\d{2})[-_](\d{2})(?:[-_](\d{2}))?$"), _with_clock),
     (re.compile(r"(?<![:.\d])(\d{1,2})\s*(?:Uhr|h|hrs?)\.?$", re.IGNORECASE), r"\1:00"),
     (re.compile(r"(?<=\d)\s*(?:Uhr|h|hrs?)\.?$", re.IGNORECASE), ""),
     (re.compile(r"^(\S+\d{4}),? (\d{1,2})\.(\d{2})$"), r"\1 \2:\3"),
@@ -142,7 +154,7 @@ class Moment:
 
 def parse_moment(text: str, form: DateForm) -> Moment | None:
     """Return when a text says, None if it says nothing or two things."""
-    text = " ".join(text.split())
+    text = " ".join(text.translate(HYPHENS).split())
     if form.serial and NUMBER.match(text):
         return _counted(float(text.replace(",", ".")), form.serial)
     if (moment := _stretch(text, form)) is not None:
