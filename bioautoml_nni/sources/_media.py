@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import pandas as pd
 
@@ -67,6 +67,7 @@ class MediaFolder:
         by_id = self._by_id(core, matched, {file for _, file in rows})
         if by_id:
             self.notes.append(f"{len(by_id)} images found by the occurrence's id.")
+        self._tell_strangers(core, media)
         pairs = pd.DataFrame(rows + by_id, columns=["_core", IMAGE]).drop_duplicates()
         shared = pairs[IMAGE][pairs[IMAGE].duplicated()]
         if len(shared):
@@ -75,6 +76,19 @@ class MediaFolder:
                 "lists them so."
             )
         return pairs
+
+    def _tell_strangers(self, core: pd.DataFrame, media: pd.DataFrame | None) -> None:
+        """Say which entries of the table of media are for nothing that the archive lists."""
+        known = {("occurrence", str(key)) for key in core["_core"]} | {("owner", str(key)) for key in core["_core"]}
+        for name in MEDIA_KEYS if media is not None else ():
+            known |= {("url", _without_scheme(url)) for url in media[name].dropna()} if name in media else set()
+        others = [key for kind, key in self.told if (kind, key) not in known and kind != "url"]
+        if media is not None:
+            others += [key for kind, key in self.told if kind == "url" and (kind, key) not in known]
+        if others:
+            self.notes.append(
+                Lost(f"{len(others)} entries of data.media_table are for nothing that is listed, such as {others[0]}.")
+            )
 
     def _as_told(self, core: pd.DataFrame, kind: str, matched: set[str]) -> Pairs:
         keys = [key for key in core["_core"] if key not in matched]
@@ -126,7 +140,7 @@ class MediaFolder:
         rows: Pairs = []
         contested: list[str] = []
         for file, claims in found.items():
-            different = list(dict.fromkeys(_without_host(url) for _, url in claims))
+            different = list(dict.fromkeys(_without_scheme(url) for _, url in claims))
             if len(different) > 1:
                 contested += [url for _, url in claims]
             else:
@@ -136,7 +150,7 @@ class MediaFolder:
     def _of(self, urls: Sequence[str]) -> tuple[list[str], str, str]:
         """Return candidates for an entry with these URLs, the rule that found them, and the URL that did."""
         for url in urls:
-            if files := self.told.get(("url", url)):
+            if files := self.told.get(("url", _without_scheme(url))):
                 return files, "by data.media_table", url
         for url in urls:
             for kind in DIGESTS:
@@ -144,7 +158,7 @@ class MediaFolder:
                 if digest in self.by_stem or digest in self.by_name:
                     return self.by_stem.get(digest) or self.by_name[digest], f"by the {kind} of their URL", url
         for url in urls:
-            parts = [part for part in unquote(urlsplit(url).path).replace("\\", "/").split("/") if part]
+            parts = [part for part in unquote(_split(url).path).replace("\\", "/").split("/") if part]
             if not parts:
                 continue
             name = _plain(parts[-1])
@@ -196,25 +210,39 @@ class MediaFolder:
             )
         finder = ImageFinder(self.folder, self.links)
         told: dict[tuple[str, str], list[str]] = defaultdict(list)
-        known = set(self.files)
+        known, absent = set(self.files), list[str]()
         licence = next((name for name in LICENCE_COLUMNS if name in table), None)
-        for row in table[table[columns["file"]].notna()].to_dict("records"):
-            found = finder.find(str(row[columns["file"]]))
+        rows = table[table[columns["file"]].notna()]
+        places = finder.find_apart(rows[columns["file"]].astype(str))
+        for row, found in zip(rows.to_dict("records"), places, strict=True):
             if found not in known:
+                absent.append(str(row[columns["file"]]))
                 continue
             url, occurrence = (row[name] if (name := columns[kind]) else None for kind in ("url", "occurrence"))
-            has_url = isinstance(url, str)
-            for kind, key in (("url", url), ("owner" if has_url else "occurrence", occurrence)):
+            address = _without_scheme(url) if isinstance(url, str) else None
+            for kind, key in (("url", address), ("owner" if address else "occurrence", occurrence)):
                 if isinstance(key, str) and found not in told[kind, key]:
                     told[kind, key].append(found)
             if licence is not None:
                 self.licence_of[found] = str(row[licence]) if isinstance(row[licence], str) else "not stated"
+        if absent:
+            self.notes.append(
+                Lost(f"{path.name}: {len(absent)} rows name files that are not in {self.folder.name}: {absent[0]!r}.")
+            )
         return told
 
 
-def _without_host(url: str) -> str:
-    parts = urlsplit(url)
+def _without_scheme(url: str) -> str:
+    parts = _split(url)
     return f"{parts.netloc.lower()}{parts.path}?{parts.query}"
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL; one that none can be, such as http://[x, is a path."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", url, "", "")
 
 
 def _plain(name: str) -> str:

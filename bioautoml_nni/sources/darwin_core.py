@@ -106,8 +106,10 @@ class DarwinCoreSource:
         labelled = core[self.rank].notna()
         table = pairs.merge(core[labelled], on="_core", how="inner")
         if table.empty:
+            told = f" ({' '.join(notes)})" if notes else ""
             raise DataError(
-                f"{path}: no occurrence has both a {self.rank} and an image in {folder}; check data.rank and names."
+                f"{path}: no occurrence has both a {self.rank} and an image in {folder}; check data.rank and "
+                f"names{told}."
             )
         if (~labelled).any():
             notes.append(Lost(f"{int((~labelled).sum())} occurrences without a {self.rank} left out."))

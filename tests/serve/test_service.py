@@ -262,6 +262,8 @@ def test_strangers_are_kept_out(client):
         client.get("/info", headers={"Host": "evil.example"}).status_code == 400
     )  # a name that was bound to 127.0.0.1
     assert client.post("/process", json={}, headers={"Origin": "http://evil.example"}).status_code == 403
+    assert client.get("/info", headers={"Host": "[broken"}).status_code == 400
+    assert client.post("/process", json={}, headers={"Origin": "http://[broken"}).status_code == 403
     page = client.get("/")
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     assert page.headers["X-Content-Type-Options"] == "nosniff"

@@ -65,3 +65,29 @@ def test_occurrences_without_a_url_that_fits_are_matched_by_id(tmp_path):
     found, notes = match(tmp_path, ["o0.png", "o1_1.png", "o1_2.png"], URLS[:2])
     assert found["o0"] == "o0.png" and "3 images found by the occurrence's id" in notes
     assert "are not in media" not in notes
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.org/photos/1000/original.png", "https://EXAMPLE.org/photos/1000/original.png"]
+)
+def test_a_table_of_media_may_write_the_scheme_otherwise(tmp_path, url):
+    pd.DataFrame({"url": [url, "https://example.org/other.png"], "file": ["a.png", "gone.png"]}).to_csv(
+        tmp_path / "media.csv", index=False
+    )
+    found, notes = match(tmp_path, ["a.png"], table=tmp_path / "media.csv")
+    assert found == {"o0": "a.png"} and "1 rows name files that are not in media: 'gone.png'" in notes
+
+
+def test_entries_of_a_table_of_media_for_nothing_that_is_listed_are_said(tmp_path):
+    table = pd.DataFrame({"occurrence": ["o0", "o9"], "file": ["a.png", "b.png"]})
+    table.to_csv(tmp_path / "media.csv", index=False)
+    found, notes = match(tmp_path, ["a.png", "b.png"], table=tmp_path / "media.csv")
+    assert (
+        found == {"o0": "a.png"} and "1 entries of data.media_table are for nothing that is listed, such as o9" in notes
+    )
+
+
+def test_a_url_that_is_none_takes_no_other_along(tmp_path):
+    urls = ["http://[broken/1.png", *URLS[1:]]
+    files = [f"{1000 + n}/original.png" for n in range(1, 4)]
+    assert match(tmp_path, files, urls)[0] == {f"o{n + 1}": file for n, file in enumerate(files)}
