@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..audit.columns import screen
 from ..data.classes import RANK_WORDS
-from ..data.finding import SEVERAL
+from ..data.finding import SEVERAL, ImageFinder
 from ..data.image_files import SUFFIXES
 from ..data.manifest import FEATURE_ROLES, Role
 from ..data.numerals import decide_numbers
@@ -40,7 +40,8 @@ NAMES: dict[str, str] = {
     "categorie|categoria|target|det|pest|plaga|praga|ravageur|schadling|schaedling|insect|insekt|insecte|insecto|inseto",
     "id": "id|specimen_id|specimen|catalog_number|catalogue_number|catalognumber|occurrence_id|gbif_id|processid|"
     "sample_id|nummer|inventarnummer|inventarnr|inv_nr|kat_nr|katalognummer|numero|number|no|nr|num|uuid|barcode|codigo",
-    "group": "group|event|event_id|trap|trap_id|visit|station|falle|fallen_id|piege|trampa|armadilha|sample|"
+    "group": "group|event|event_id|trap|trap_id|visit|station|falle|fallen_id|fallen|fallennummer|fallennr|"
+    "piege|trampa|armadilha|sample|"
     "sampling_event|deployment|sequence|seq_id|individual|tray|drawer|kasten|plot|parcela|parcelle|site|standort|"
     "fundort|sitio|local|lieu|localite|localidad|localidade|specimen|individu|individuo|ejemplar|exemplar|exemplaire|tier|"
     "farm|finca|field|feld|campo|greenhouse|gewachshaus|invernadero|serre|lot|lote|batch",
@@ -92,11 +93,13 @@ def _guess_sheet(path: Path, sheet: str | None, ask: Ask | None, given: Mapping[
         found.set("header_row", file.header.row, f"above it stands {file.header.titles[0][:60]!r}")
     free = {str(name): table[name].dropna().astype(str) for name in table}
     image = _choose(found, "image", free, lambda values: _image_share(values) > 0.8, ask, by_name=False)
+    image = _by_files(found, free, path.parent) if image is None else image
+    _require_names(path, image)
     images = free.pop(image) if image is not None else pd.Series(dtype="str")
     if image is None:
         found.set("image", None, "no column names images")
         found.set("modalities", ["metadata"], "no column names images")
-    elif root := image_root_of(path.parent, images[:50].tolist()):
+    elif "image_root" not in found.values and (root := image_root_of(path.parent, images[:50].tolist())):
         found.set("image_root", root, "its first images are there")
     label = _choose(found, "label", free, lambda values: 2 <= values.nunique() <= len(values) / 2, ask, by_name=True)
     label = _label_by_values(found, free, images) if label is None else label
@@ -104,12 +107,23 @@ def _guess_sheet(path: Path, sheet: str | None, ask: Ask | None, given: Mapping[
     identifier = _choose(found, "id", free, lambda values: values.nunique() == len(table), ask, by_name=True)
     if identifier is not None:
         free.pop(identifier, None)
+    elif image is not None and _by_name("id", image) < UNNAMED and images.nunique() == len(table):
+        found.set("id", image, "its name; it names the images, too")
     _parts(found, free)
     groups = _groups(found, free, ask)
     _roles(found, table, list(free), groups, labels)
     if image is not None and not set(FEATURE_ROLES) & set(found.values.get("columns", {}).values()):
         found.set("modalities", ["image"], "no column is metadata to learn from")
     return found
+
+
+def _require_names(path: Path, image: str | None) -> None:
+    """Refuse a table whose first row is a specimen."""
+    if image is not None and _image_share(pd.Series([image])):
+        raise DataError(
+            f"{path}: its first row holds values, such as {image}, and not the names of columns; write a row with "
+            "these above it."
+        )
 
 
 def _require_columns(path: Path, columns: list[str], given: Mapping[str, str]) -> None:
@@ -247,6 +261,23 @@ def _by_name(key: str, name: str) -> int:
         return words.index(snake)
     parts = snake.split("_")
     return next((100 + place for place, word in enumerate(words) if word in parts), UNNAMED)
+
+
+def _by_files(found: Guess, free: Mapping[str, pd.Series], folder: Path) -> str | None:
+    """Choose the column whose values are called like the files of images that lie there, such as their numbers."""
+    if isinstance(folder, RemotePath) or "image" in found.given:
+        return None
+    for place in _places(folder):
+        finder = ImageFinder(folder / place)
+        for name, values in free.items():
+            few = values[:50]
+            there = [finder.find(text) for text in few]
+            if len(few) and few.nunique() > len(few) / 2 and all((folder / place / text).is_file() for text in there):
+                found.set("image", name, "its values are what the images are called")
+                if place != ".":
+                    found.set("image_root", place, "the images are there")
+                return name
+    return None
 
 
 def _image_share(values: pd.Series) -> float:

@@ -9,6 +9,7 @@ from conftest import in_process
 from bioautoml_nni.config import load_experiment
 from bioautoml_nni.data.load import load_manifest
 from bioautoml_nni.sources.guess import guess
+from bioautoml_nni.sources.guessed_experiment import guessed_experiment
 from bioautoml_nni.utils.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -125,3 +126,37 @@ def test_what_init_writes_can_be_read_where_half_a_place_is_missing(tmp_path):
     for half in (["img,species,lat", *(f"{n}.png,{'abc'[n % 3]},{48 + n / 60}" for n in range(60))],):
         (tmp_path / "t.csv").write_text("\n".join(half))
         assert guess(tmp_path / "t.csv").values["columns"] == {"lat": "ignored"}
+
+
+def test_a_column_that_names_images_without_their_extension_is_found(tmp_path):
+    for n in range(12):
+        image(tmp_path / "fotos" / f"IMG_{n:04d}.JPG", n)
+    rows = {
+        "trap no": [n // 4 for n in range(12)],
+        "nr": [f"img_{n:04d}" for n in range(12)],
+        "art": ["ant", "bee"] * 6,
+    }
+    pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+    found = guess(tmp_path / "t.csv")
+    assert (found.values["image"], found.values["image_root"], found.values["id"]) == ("nr", "fotos", "nr")
+    path = tmp_path / "experiment.yml"
+    path.write_text(guessed_experiment(found, "t"), encoding="utf-8")
+    manifest = load_manifest(load_experiment(path))
+    assert manifest.table["_image"][3] == "IMG_0003.JPG" and manifest.table["_id"][3] == "img_0003"
+
+
+def test_a_table_without_a_header_is_named(tmp_path):
+    for n in range(9):
+        image(tmp_path / f"{n}.jpg", n)
+    (tmp_path / "t.csv").write_text("".join(f"{n}.jpg,{['ant', 'bee'][n % 2]},{n / 3}\n" for n in range(9)))
+    with pytest.raises(DataError, match="its first row holds values, such as 0.jpg"):
+        guess(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("name", ["Fallen-Nr.", "Fallennummer", "Trap No", "N° piège", "Armadilha (nº)"])
+def test_the_number_of_a_trap_is_what_was_collected_together(tmp_path, name):
+    for n in range(40):
+        image(tmp_path / f"{n}.jpg", n)
+    rows = {"image": [f"{n}.jpg" for n in range(40)], name: [n // 4 for n in range(40)], "species": ["ant", "bee"] * 20}
+    pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+    assert guess(tmp_path / "t.csv").values["split"] == {"method": "group", "group": name}
