@@ -59,6 +59,7 @@ class WebDatasetSource:
         """Index the shards; see `Source.load`."""
         damaged: list[str] = []
         further: list[str] = []
+        self._nested: set[str] = set()
         found = [row for shard in self._files() for row in self._samples(shard, damaged, further)]
         rows = [row for row in found if row]
         left_out = len(found) - len(rows) - len(damaged)
@@ -69,6 +70,9 @@ class WebDatasetSource:
             notes.append(
                 Lost(f"{len(further)} images beyond the first of their sample left out, such as {further[0]}.")
             )
+        if self._nested:
+            nested = ", ".join(sorted(self._nested))
+            notes.append(Lost(f"Lists and objects in the JSON of samples left out: {nested}."))
         if not rows:
             told = f" ({' '.join(notes)})" if notes else ""
             raise DataError(
@@ -151,6 +155,7 @@ class WebDatasetSource:
             label = self.classes[int(label)]
         if not label or "image" not in sample:
             return None
+        self._nested |= {name for name, value in values.items() if isinstance(value, (list, dict))}
         extra = {
             f"{name} (json)" if name in (ID, IMAGE, LABEL, SPLIT) else name: cell_text(value)
             for name, value in values.items()

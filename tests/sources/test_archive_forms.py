@@ -153,6 +153,14 @@ def test_a_sample_that_is_damaged_takes_no_other_along(tmp_path):
     assert "1 samples left out, such as '2' of a.tar, whose .json is not JSON" in " ".join(manifest.notes)
 
 
+def test_nested_values_of_a_sample_are_named(tmp_path):
+    said = '{"label": "ant", "box": [1, 2], "site": {"lat": 1}, "mass": 2}'
+    write_shard(tmp_path / "a.tar", **{"1.png": None, "1.json": said, "2.png": None, "2.json": '{"label": "bee"}'})
+    manifest = WebDatasetSource(tmp_path).load()
+    assert manifest.notes == ["Lists and objects in the JSON of samples left out: box, site."]
+    assert "mass" in manifest.table and "box" not in manifest.table
+
+
 def test_further_images_and_companions_of_a_sample_are_counted_or_none(tmp_path):
     files = {"0.left.png": None, "0.right.png": None, "0.cls": "ant", "._1.png": None, "1.png": None, "1.cls": "²"}
     write_shard(tmp_path / "a.tar", **files)
