@@ -79,12 +79,13 @@ class MediaFolder:
 
     def _tell_strangers(self, core: pd.DataFrame, media: pd.DataFrame | None) -> None:
         """Say which entries of the table of media are for nothing that the archive lists."""
-        known = {("occurrence", str(key)) for key in core["_core"]} | {("owner", str(key)) for key in core["_core"]}
-        for name in MEDIA_KEYS if media is not None else ():
-            known |= {("url", _without_scheme(url)) for url in media[name].dropna()} if name in media else set()
-        others = [key for kind, key in self.told if (kind, key) not in known and kind != "url"]
+        listed = {str(key) for key in core["_core"]}
+        urls: set[str] | None = None
         if media is not None:
-            others += [key for kind, key in self.told if kind == "url" and (kind, key) not in known]
+            texts = [url for name in MEDIA_KEYS if name in media for url in media[name].dropna()]
+            urls = {_without_scheme(str(url)) for url in texts}
+        known = {"occurrence": listed} | ({"owner": listed} if urls is None else {"url": urls})
+        others = [key for kind, key in self.told if kind in known and key not in known[kind]]
         if others:
             self.notes.append(
                 Lost(f"{len(others)} entries of data.media_table are for nothing that is listed, such as {others[0]}.")
