@@ -220,6 +220,12 @@ def open_kernel(p: Any) -> Any:
 
 
 @space
+def tuples_of_the_same_size(p: Any) -> Any:
+    p.a = MutableConv2d(WIDTH, WIDTH, nni.choice("kernel", [(1, 3), (3, 1), (3, 3)]), padding="same")
+    return lambda p, x: p.a(x)
+
+
+@space
 def kernels_as_tuples(p: Any) -> Any:
     p.a = MutableConv2d(
         WIDTH, WIDTH, nni.choice("kernel", [(1, 3), (3, 1), (3, 3)]), padding=nni.choice("padding", [(0, 1), (1, 1)])

@@ -30,6 +30,7 @@ from .concatenations import without_concatenations
 from .data import SearchLoader, another, one_loader
 from .guards import Guards
 from .halves import WAYS_OUT, disjoint_halves
+from .initialisation import require_own_parameters, tell_partly_set
 from .module import AlternatingModule
 from .refusals import named_hook, only_categorical
 from .regularisers._base import Regulariser
@@ -140,6 +141,7 @@ class AlternatingDARTS(DARTS):
         self.checkpoint_cells = checkpoint_cells
         self.guards = Guards(max_skips, min_entropy)
         self.seed = seed
+        self._choices: dict[str, Any] = {}
 
     @property
     def training_data(self) -> Literal["separate", "joined"]:
@@ -173,9 +175,12 @@ class AlternatingDARTS(DARTS):
             ConfigError: if an option asks for what the space does not offer (see `candidates`).
         """
         only_categorical(model)
+        require_own_parameters(model)
+        self._choices = {str(label): choice for label, choice in model.simplify().items()}
         tell = getattr(model, "candidate_capabilities", None)
         model = self._supernet(model)
         without_concatenations(model)
+        tell_partly_set(model)
         operations = [module for module in model.modules() if isinstance(module, MixedOperation)]
         for module in operations:
             module.relaxation = self.relaxation
@@ -184,7 +189,7 @@ class AlternatingDARTS(DARTS):
                 module.told_capabilities = {name: tell(str(module.label), name) for name in module.names}
         if self.partial_channels > 1:
             self._make_partial(operations)
-        self._check_skips(model)
+        self._check_needs(model)
         if self.checkpoint_cells:
             checkpoint_cells(model)
         for label, parameter in named_architecture_parameters(model).items():
@@ -229,18 +234,26 @@ class AlternatingDARTS(DARTS):
         for label, text in whole.items():
             logger.warning("%s: choice %r stays whole: %s.", key, label, text)
 
-    def _check_skips(self, model: nn.Module) -> None:
-        """Refuse options about skip connections where no candidate says that it is one."""
+    def _check_needs(self, model: nn.Module) -> None:
+        """Refuse options about skip connections or layers where no candidate, or no choice, is one."""
         wanted = [] if self.guards.max_skips is None else ["strategy.max_skips"]
         wanted += [f"strategy.regularisers: {type(part).__name__}" for part in self.regularisers if part.needs_skips]
+        problems = []
         if wanted and not any(skips_of(model).values()):
-            raise ConfigError(
-                [
-                    f"{key}: no candidate of this space says that it is a skip connection; give it "
-                    'capabilities = ("skip",), or the space a method candidate_capabilities(label, name).'
-                    for key in wanted
-                ]
-            )
+            problems = [
+                f"{key}: no candidate of this space says that it is a skip connection; give it "
+                'capabilities = ("skip",), or the space a method candidate_capabilities(label, name).'
+                for key in wanted
+            ]
+        if not any(isinstance(module, MixedOperation) for module in model.modules()):
+            problems += [
+                f"strategy.regularisers: {type(part).__name__} is about choices of layers (LayerChoice), of which this "
+                "space has none; remove it."
+                for part in self.regularisers
+                if part.needs_layers
+            ]
+        if problems:
+            raise ConfigError(problems)
 
     def configure_oneshot_module(self, training_module: Any) -> AlternatingModule:
         """Wrap the evaluator's Lightning module."""
@@ -257,6 +270,7 @@ class AlternatingDARTS(DARTS):
             log_curvature=self.log_curvature,
             cuda_graphs=self.cuda_graphs and not self.checkpoint_cells,
             seed=self.seed,
+            choices=self._choices,
         )
 
     def train_dataloader(

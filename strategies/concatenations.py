@@ -8,7 +8,7 @@ has them. A layer that takes their sum would then read other channels than in th
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import combinations
 from typing import Any
 
@@ -34,13 +34,22 @@ def without_concatenations(supernet: nn.Module) -> None:
         if added and _course(width) not in given:
             which = f"choices {added[0]!r} and {added[1]!r}" if len(added) == 2 else f"choice {added[0]!r}, twice,"
             raise PluginError(
-                f"{which} ({type(layer).__name__} at {name}) cannot be searched: it reads channels of several "
+                f"{which} ({layer.bound_type.__name__} at {name}) cannot be searched: it reads channels of several "
                 "open widths side by side, which a supernet keeps at other places than the derived network; "
                 "random_paths can sample them, or add the layers' outputs instead of concatenating them."
             )
 
 
-def _widths(supernet: nn.Module, arguments: tuple[str, ...]) -> Iterator[tuple[str, nn.Module, Any]]:
+def reads_open_and_fixed(supernet: nn.Module, labels: Collection[str]) -> str | None:
+    """Return the first layer whose width is a choice of these and a number that is added, or None."""
+    given = {_course(width) for _, _, width in _widths(supernet, GIVEN)}
+    for name, layer, width in _widths(supernet, TAKEN):
+        if set(_values(width)) & set(labels) and _course(width) not in given and _number_added(width):
+            return f"{layer.bound_type.__name__} at {name}"
+    return None
+
+
+def _widths(supernet: nn.Module, arguments: tuple[str, ...]) -> Iterator[tuple[str, MixedOperation, Any]]:
     for name, module in supernet.named_modules():
         if isinstance(module, MixedOperation):
             for argument in arguments:
@@ -80,13 +89,24 @@ def _added(width: Any) -> tuple[str, ...]:
 
 def _doubled(width: Any) -> tuple[str, ...]:
     """Return a choice that is added to itself, or nothing; a multiple, as of a map that is flattened, is no sum."""
-    waiting = [width]
-    while waiting:
-        part = waiting.pop()
-        parts = [each for each in getattr(part, "arguments", ()) if isinstance(each, MutableExpression)]
-        if getattr(part, "function", None) is operator.add and len(parts) == 2:
+    for parts in _sums(width):
+        if all(isinstance(part, MutableExpression) for part in parts):
             both = set(_values(parts[0])) & set(_values(parts[1]))
             if both:
                 return (min(both),)
-        waiting += parts
     return ()
+
+
+def _number_added(width: Any) -> bool:
+    return any(isinstance(part, int | float) for parts in _sums(width) for part in parts)
+
+
+def _sums(width: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield both parts of every addition of an expression."""
+    waiting = [width]
+    while waiting:
+        part = waiting.pop()
+        arguments = tuple(getattr(part, "arguments", ()))
+        if getattr(part, "function", None) is operator.add and len(arguments) == 2:
+            yield arguments[0], arguments[1]
+        waiting += [each for each in arguments if isinstance(each, MutableExpression)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
@@ -12,10 +12,13 @@ import torch
 from nni.nas.oneshot.pytorch.differentiable import DartsLightningModule
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from bioautoml_nni.architecture.topology import only_edges
+from bioautoml_nni.utils.errors import PluginError
 from bioautoml_nni.utils.seeding import derive_seed, seed_everything
 
+from .agreement import require_agreement
 from .checkpointing import frozen_batch_norm
 from .curvature import CurvatureRecord
 from .data import SearchBatch, SearchLoader
@@ -24,6 +27,7 @@ from .finiteness import FiniteLosses
 from .graphs import RecordedPasses
 from .groups import Group, ParameterGroups
 from .guards import GuardedArchitecture, Guards
+from .hooks import BATCHES, EVENTS, of_each_batch, pass_on
 from .regularisers._base import Regulariser
 from .relaxations._base import Relaxation
 from .schedules._base import Schedule
@@ -56,9 +60,11 @@ class AlternatingModule(DartsLightningModule):
         log_curvature: bool,
         cuda_graphs: bool,
         seed: int,
+        choices: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(training_module, **kwargs)
+        self.choices = choices
         self.alpha_weight_decay = alpha_weight_decay
         self.schedule = schedule
         self.relaxation = relaxation
@@ -68,6 +74,12 @@ class AlternatingModule(DartsLightningModule):
         self.losses = FiniteLosses()
         self.curvature = CurvatureRecord() if log_curvature else None
         self.passes = RecordedPasses(cuda_graphs)
+        pass_on(self, (*BATCHES, *EVENTS))
+
+    def setup(self, stage: str = "") -> None:
+        """Let the hooks of a data module get batches, and not pairs of them."""
+        of_each_batch(getattr(self.trainer, "datamodule", None))
+        super().setup(stage)
 
     @cached_property
     def groups(self) -> ParameterGroups:
@@ -102,6 +114,19 @@ class AlternatingModule(DartsLightningModule):
         if self.stopped is not None:
             self.trainer.should_stop = True
 
+    def on_train_start(self) -> None:
+        """Refuse what no step can do.
+
+        Raises:
+            PluginError: if the evaluator's learning rate waits for a metric.
+        """
+        if any(isinstance(config.scheduler, ReduceLROnPlateau) for config in self.trainer.lr_scheduler_configs):
+            raise PluginError(
+                "the evaluator's ReduceLROnPlateau waits for a metric, which a search has none of for it; take a "
+                "scheduler of steps or epochs, such as CosineAnnealingLR."
+            )
+        super().on_train_start()
+
     @property
     def stopped(self) -> str | None:
         """When and why a guard stopped the search, None if none did."""
@@ -126,7 +151,15 @@ class AlternatingModule(DartsLightningModule):
         self.training_module.on_train_epoch_start()
 
     def training_step(self, batch: SearchBatch, batch_idx: int) -> Tensor | dict[str, Any] | None:
-        """Make the updates that the schedule asks for."""
+        """Make the updates that the schedule asks for; before the first one, supernet and frozen networks are compared.
+
+        Raises:
+            PluginError: if they differ, naming the choice.
+        """
+        if self.choices is not None:
+            first = batch.weights if batch.weights is not None else batch.alpha
+            require_agreement(self.training_module, self.model, first, self.choices, None)
+            self.choices = None
         progress = self._progress(batch_idx)
         self.relaxation.start_step(progress)
         for regulariser in self.regularisers:
@@ -283,12 +316,12 @@ class AlternatingModule(DartsLightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what the guards know."""
-        super().on_save_checkpoint(checkpoint)
+        self.training_module.on_save_checkpoint(checkpoint)
         checkpoint["search_guards"] = self.guarded.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore what the guards know."""
-        super().on_load_checkpoint(checkpoint)
+        self.training_module.on_load_checkpoint(checkpoint)
         self.guarded.restore(checkpoint.get("search_guards", {}))
 
     def postprocess_weight_optimizers(self, optimizer: Any) -> Any:

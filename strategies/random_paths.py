@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,10 @@ from torch import nn
 
 from bioautoml_nni.utils.seeding import derive_seed, seed_everything
 
+from .agreement import require_agreement
 from .data import one_loader
+from .hooks import BATCHES, EVENTS, OPTIMISATION, STATE, pass_on
+from .initialisation import require_own_parameters, tell_partly_set
 from .nasbench101 import SampledNasBench101
 from .refusals import named_hook, only_categorical, only_known
 from .supermodules import SAMPLING
@@ -26,11 +29,14 @@ class RandomPathsModule(RandomSamplingLightningModule):
     Args:
         training_module: the evaluator's module.
         seed: of the paths, and of each epoch's dropout and augmentation.
+        choices: of the space, by label.
     """
 
-    def __init__(self, training_module: Any, seed: int) -> None:
+    def __init__(self, training_module: Any, seed: int, choices: Mapping[str, Any]) -> None:
         super().__init__(training_module)
         self.seed = seed
+        self.choices: Mapping[str, Any] | None = choices
+        pass_on(self, (*BATCHES, *STATE, *EVENTS, *OPTIMISATION))
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch from its own seed."""
@@ -38,7 +44,14 @@ class RandomPathsModule(RandomSamplingLightningModule):
         super().on_train_epoch_start()
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
-        """Draw a path and train it."""
+        """Draw a path and train it; before the first one, paths and frozen networks are compared.
+
+        Raises:
+            PluginError: if they differ, naming the choice.
+        """
+        if self.choices is not None:
+            require_agreement(self.training_module, self.model, batch, self.choices, self._decide)
+            self.choices = None
         self.resample()
         return self.training_module.training_step(batch, batch_idx)
 
@@ -55,6 +68,10 @@ class RandomPathsModule(RandomSamplingLightningModule):
                     drawn[label] = choice.random(random_state=rng)
             module.resample(memo=drawn)
         return drawn
+
+    def _decide(self, sample: dict[str, Any]) -> None:
+        for module in self.supernet_modules():
+            module.resample(memo=dict(sample))
 
     def export_probs(self) -> dict[str, dict[Any, float]]:
         """Return uniform architecture weights: this strategy prefers nothing."""
@@ -90,10 +107,11 @@ class RandomPaths(RandomOneShot):
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
         self.seed = seed
+        self._choices: dict[str, Any] = {}
 
     def configure_oneshot_module(self, training_module: Any) -> RandomPathsModule:
         """Wrap the evaluator's Lightning module."""
-        return RandomPathsModule(training_module, self.seed)
+        return RandomPathsModule(training_module, self.seed, self._choices)
 
     def default_mutation_hooks(self) -> list[Any]:
         """Our super-modules first, then NNI's."""
@@ -110,9 +128,11 @@ class RandomPaths(RandomOneShot):
             PluginError: naming the choice that cannot be searched, and why.
         """
         only_categorical(model)
-        labels = set(map(str, model.simplify()))
+        require_own_parameters(model)
+        self._choices = {str(label): choice for label, choice in model.simplify().items()}
         supernet = super().mutate_model(model)
-        only_known(supernet, labels)
+        only_known(supernet, self._choices)
+        tell_partly_set(supernet)
         return supernet
 
     def train_dataloader(self, train_dataloader_fn: Callable[[], Any], val_dataloader_fn: Callable[[], Any]) -> Any:

@@ -62,6 +62,10 @@ def refused(module: Any, name: str, reason: str) -> str:
             "no part of a supernet stands for its open arguments; open are those of two-dimensional convolutions and "
             "batch norms, of linear layers, layer norms and attention, all else is a LayerChoice of whole layers"
         )
+    if reason.startswith("attribute ") and reason.endswith("already exists"):
+        reason = f"torch keeps this name for itself ({reason}); give the choice another label"
+    if reason.startswith("Unsupported mutable argument"):
+        reason = f"its {reason.rpartition(': ')[2]} cannot be open; make a LayerChoice of whole layers"
     return f"{what}({type(module).__name__} at {name}) cannot be searched: {reason}."
 
 

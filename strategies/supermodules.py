@@ -5,7 +5,6 @@ Each class stands for its namesake in NNI and is put in its place by a mutation 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -20,10 +19,9 @@ from nni.nas.space import model_context
 from torch import nn
 from torch.nn import functional
 
+from .initialisation import require_plain, take_over
 from .nasbench101 import MixedNasBench101, SampledNasBench101
 from .supernet import weighted
-
-logger = logging.getLogger(__name__)
 
 Hook = Callable[[nn.Module, str, dict[str, Any], dict[str, Any]], Any]
 
@@ -52,9 +50,13 @@ class _Native:
         """NNI mutation hook.
 
         Raises:
-            ValueError: where an argument is open that a weighted sum cannot mix.
+            ValueError: where an argument is open that a weighted sum cannot mix, or the layer has what a stand-in
+                cannot have.
         """
         mixed = super().mutate(module, name, memo, mutate_kwargs)  # type: ignore[misc]
+        if mixed is not None:
+            require_plain(module)
+            take_over(mixed, module)
         if mixed is not None and mutate_kwargs["mixed_op_sampling"] is differentiable.MixedOpDifferentiablePolicy:
             wrong = sorted(set(cls.sampled_only) & set(mixed.mutable_arguments))
             if wrong:
@@ -80,6 +82,8 @@ class MixedConv2d(_Native, operation.MixedConv2d):
         opened = self.mutable_arguments
         if "kernel_size" in opened:
             self._pad_kernels(opened["kernel_size"], opened.get("padding"))
+        elif "padding" in opened:
+            raise ValueError("its padding can be sampled (random_paths) but not mixed, where the kernel size is fixed")
         if "groups" not in opened:
             return
         wanted = (
@@ -94,10 +98,10 @@ class MixedConv2d(_Native, operation.MixedConv2d):
                 raise ValueError(wanted) from error
 
     def _pad_kernels(self, kernel: Any, padding: Any) -> None:
-        """Write out padding by name, which a mixed kernel has none of, and say where kernel sizes do not go together.
+        """Write out padding by name, which a mixed kernel has none of.
 
         Raises:
-            ValueError: where no padding on both sides keeps the size.
+            ValueError: where kernel sizes give outputs of other sizes, or no padding on both sides keeps the size.
         """
         own: Any = self
         sizes = {self._to_tuple(size) for size in kernel.grid()}
@@ -119,11 +123,30 @@ class MixedConv2d(_Native, operation.MixedConv2d):
             for size, pads in found
         }
         if len(shrinks) > 1:
-            logger.warning(
-                "choice %s: the outputs of its kernel sizes differ in size, and a supernet computes all at that of the "
-                "largest kernel and padding; with padding=kernel // 2 they are alike.",
-                " and ".join(repr(str(label)) for label in kernel.simplify()),
+            raise ValueError(
+                "its kernel sizes with their padding give outputs of different sizes, which can be sampled "
+                "(random_paths) but not mixed; padding=kernel // 2 keeps the size"
             )
+
+    def forward_with_args(
+        self, in_channels: Any, out_channels: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
+        groups: Any, inputs: torch.Tensor,
+    ) -> torch.Tensor:  # fmt: skip
+        """Convolve; a sampled path is padded by its own padding, NNI's by the largest where it is not zeros."""
+        given = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
+        own: Any = self
+        if own.padding_mode == "zeros" or any(isinstance(argument, dict) for argument in given):
+            mixed: torch.Tensor = super().forward_with_args(*given, inputs)
+            return mixed
+        tensors = self._freeze_weight_impl(in_channels, out_channels, kernel_size, groups)
+        steps, edges = self._to_tuple(dilation), tensors["weight"].shape[2:]
+        sides = []
+        for edge, step, axis in zip(edges, steps, (0, 1), strict=True):
+            whole = step * (edge - 1) if padding == "same" else 0
+            both = (whole // 2, whole - whole // 2)
+            sides.append(both if isinstance(padding, str) else (self._to_tuple(padding)[axis],) * 2)
+        padded = functional.pad(inputs, [*sides[1], *sides[0]], mode=own.padding_mode)
+        return functional.conv2d(padded, tensors["weight"], tensors["bias"], self._to_tuple(stride), 0, steps, groups)
 
     def super_init_argument(self, name: str, mutable_expr: Any) -> Any:
         """Return the largest value, of tuples in each dimension."""
@@ -215,9 +238,29 @@ class MixedLayerNorm(_Native, operation.MixedLayerNorm):
 
 
 class MixedMultiHeadAttention(_Native, operation.MixedMultiHeadAttention):
-    """Attention with open sizes."""
+    """Attention with open sizes: the sum of one of each size, whereas NNI's splits heads and scales as the largest."""
 
     sampled_only = ("num_heads", "dropout")
+
+    def forward_with_args(
+        self, embed_dim: Any, num_heads: Any, kdim: Any, vdim: Any, dropout: Any,
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *args: Any, **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+        """Attend by one size, or by each with its share; what lies behind a size is zero."""
+        if not isinstance(embed_dim, dict):
+            given = (embed_dim, num_heads, kdim, vdim, dropout, query, key, value)
+            one: tuple[torch.Tensor, torch.Tensor | None] = super().forward_with_args(*given, *args, **kwargs)
+            return one
+        total, seen = torch.zeros_like(query), None
+        for size, share in embed_dim.items():
+            keys = key[..., :size] if kdim is None else key
+            values = value[..., :size] if vdim is None else value
+            given = (size, num_heads, kdim, vdim, dropout, query[..., :size], keys, values)
+            found, attention = super().forward_with_args(*given, *args, **kwargs)
+            total = total + share * functional.pad(found, (0, total.shape[-1] - size))
+            if attention is not None:
+                seen = share * attention + (0 if seen is None else seen)
+        return total, seen
 
 
 class MixedRepeat(differentiable.DifferentiableMixedRepeat):

@@ -156,8 +156,7 @@ def _texts(value: Any) -> list[str]:
 
 def _recipe_problems(experiment: Experiment) -> list[str]:
     """Return which parts of the training's recipe the space cannot have; those for images rest where there are none."""
-    recipe, problems = experiment.training, []
-    problems += _teacher_problems(experiment)
+    recipe, problems = experiment.training, [*_teacher_problems(experiment), *_taught_steps_problems(experiment)]
     if experiment.space.name in plugins("search_spaces"):
         capabilities = get("search_spaces", experiment.space.name).capabilities
         problems += [
@@ -210,4 +209,21 @@ def _namesakes(experiment: Experiment) -> list[str]:
     return [
         f"training.distillation.teacher: is another file than search.distillation.teacher and called "
         f"{sorted(files)[0].stem}, too, by which their runs are told apart; rename one of them."
+    ]
+
+
+def _taught_steps_problems(experiment: Experiment) -> list[str]:
+    """Return why a teacher cannot teach in one kind of steps alone: the strategy, as it is set, has no two kinds."""
+    settings, strategy = experiment.search.distillation, experiment.strategy
+    if settings is None or settings.steps == "both" or strategy.name not in plugins("strategies"):
+        return []
+    try:  # a schedule may decide it, so that the strategy itself has to be asked
+        built = get("strategies", strategy.name).target(**strategy.arguments)
+    except (BioAutoMLError, TypeError, ValueError):  # wrong arguments are reported as such
+        return []
+    if getattr(built, "training_data", "separate") == "separate":
+        return []
+    return [
+        f"search.distillation.steps: strategy {strategy.name!r}, as it is set, updates weights and architecture by the "
+        "same batches; remove it, so that the teacher teaches in both."
     ]

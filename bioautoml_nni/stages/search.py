@@ -217,20 +217,10 @@ def _module(
 
 
 def _loaders(run: RunDirectory, data: PreparedData, strategy: Any, taught: Distillation | None) -> tuple[Any, Any, int]:
-    """Return the loaders that a strategy trains and validates with, and how many steps an epoch has.
-
-    Raises:
-        ConfigError: where a teacher cannot teach in one kind of steps alone.
-    """
+    """Return the loaders that a strategy trains and validates with, and how many steps an epoch has."""
     settings = run.experiment.search
     separate = getattr(strategy, "training_data", "separate") == "separate"
     wanted = settings.distillation.steps if settings.distillation else "both"
-    if not separate and wanted != "both":
-        problem = (
-            f"search.distillation.steps: strategy {run.experiment.strategy.name!r} updates weights and architecture by "
-            "the same batches; remove it, so that the teacher teaches in both."
-        )
-        raise ConfigError([problem], "experiment")
 
     def loader(group: str, *parts: str) -> Any:
         teacher = taught.teacher if taught and wanted in ("both", group) else None

@@ -15,10 +15,12 @@ class Regulariser:
 
     Attributes:
         needs_skips: whether it does nothing in a space without skip connections, which is then refused.
+        needs_layers: whether it does nothing in a space without choices of layers, which is then refused.
     """
 
     capabilities: tuple[str, ...] = ()
     needs_skips = False
+    needs_layers = False
 
     def start_step(self, supernet: nn.Module, progress: float) -> None:
         """Adapt the supernet before a step; `progress` is the share of the search that is done, from 0 to 1."""

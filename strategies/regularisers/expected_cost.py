@@ -32,6 +32,8 @@ class ExpectedCost(Regulariser):
             and FLOPs of the searched edges. `derivation.target` makes the same limits hard.
     """
 
+    needs_layers = True
+
     def __init__(
         self,
         unit: Unit = "flops",

@@ -20,6 +20,8 @@ class ZeroOne(Regulariser):
         weight: its factor.
     """
 
+    needs_layers = True
+
     def __init__(self, weight: NonNegative = 10.0) -> None:
         self.weight = weight
 

@@ -16,4 +16,4 @@ class OddEven(Schedule):
     def step(self, module: SearchModule, batch: SearchBatch, index: int) -> Tensor | None:
         if batch.alpha is not None:
             return module.architecture_step(batch.alpha) if module.searching else None
-        return module.weights_step(batch.weights, index)
+        return module.weights_step(batch.weights, index // 2)  # as schedulers of the weights count

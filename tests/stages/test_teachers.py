@@ -148,12 +148,28 @@ class _Constant(torch.nn.Module):
         return torch.zeros(len(batch["target"]), 3)
 
 
-def test_strategies_that_update_all_by_one_batch_have_a_teacher_in_both(student):
-    run = RunDirectory.open(student)
-    settings = {"search.distillation.steps": "weights", "strategy": {"name": "random_paths"}}
-    run = RunDirectory(run.path, changed(run.experiment, settings, "test"))
-    with pytest.raises(ConfigError, match="search.distillation.steps: strategy 'random_paths' updates"):
-        search_parts(run, PreparedData.load(run), SILENT)
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        {"name": "random_paths"},
+        {"name": "alternating_darts", "schedule": "single_level"},
+        {"name": "alternating_darts", "schedule": {"name": "per_step"}, "alpha_data": "shared"},
+    ],
+)
+def test_strategies_that_update_all_by_one_batch_have_a_teacher_in_both(student, strategy):
+    """Said when the experiment is read, with whatever else is wrong."""
+    settings = {"search.distillation.steps": "weights", "strategy": strategy, "search.image_sizes": [16, 512]}
+    with pytest.raises(ConfigError) as refused:
+        changed(RunDirectory.open(student).experiment, settings, "test")
+    assert f"search.distillation.steps: strategy {strategy['name']!r}, as it is set, updates" in str(refused.value)
+    assert "search.image_sizes: " in str(refused.value)
+
+
+def test_a_strategy_of_two_kinds_of_steps_is_taught_in_one(student):
+    strategy = {"name": "alternating_darts", "schedule": {"name": "per_step"}}
+    settings = {"search.distillation.steps": "weights", "strategy": strategy}
+    found = changed(RunDirectory.open(student).experiment, settings, "test")
+    assert found.search.distillation.steps == "weights"
 
 
 def test_a_live_teacher_sees_the_student_s_images_as_it_was_trained(student):

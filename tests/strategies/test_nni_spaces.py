@@ -36,6 +36,7 @@ REFUSED = {
     ("input_choice_as_list", "alternating_darts"): "choice 'i' .InputChoice at parts.i. cannot be searched: .* a list",
     ("input_choice_as_list", "random_paths"): "choice 'i' .InputChoice at parts.i. cannot be searched: .* a list",
     ("input_choice_any_sum", "random_paths"): "choice 'i' .InputChoice at parts.i. cannot be searched: n_chosen=None",
+    ("kernels_as_tuples", "alternating_darts"): "choice 'kernel', 'padding' .* outputs of different sizes",
     ("open_stride", "alternating_darts"): "choice 'stride' .*its stride can be sampled .random_paths. but not mixed",
     ("continuous", "alternating_darts"): "choice 'momentum' cannot be searched: .* is a range of numbers",
     ("continuous", "random_paths"): "choice 'momentum' cannot be searched: .* is a range of numbers",

@@ -61,13 +61,18 @@ PAIRS = [
 @pytest.mark.parametrize(("name", "strategy"), PAIRS)
 def test_a_frozen_network_is_the_supernet_of_one_choice(name, strategy):
     """In double precision, which the frozen network has then too; and a fresh one can be built."""
+    require_same(SPACES[name], {**MIXED, "random_paths": RandomPaths}[strategy])
+
+
+def require_same(build, strategy):
+    """Compare the supernet that is left one choice with the network that is frozen of it, for two samples."""
     torch.manual_seed(0)
-    space = SPACES[name]()
+    space = build()
     values = {str(label): choice.values for label, choice in space.simplify().items()}
     samples = [drawn(space, number) for number in range(2)]
-    model = {**MIXED, "random_paths": RandomPaths}[strategy]().mutate_model(space)
+    model = strategy().mutate_model(space)
     images = torch.randn(2, 3, 8, 8)
-    decide(model, {}, samples[0]) if strategy == "random_paths" else None
+    decide(model, {}, samples[0]) if strategy is RandomPaths else None
     model.train()(images).sum().backward()
     model.double().eval()
     for sample in samples:
@@ -76,7 +81,7 @@ def test_a_frozen_network_is_the_supernet_of_one_choice(name, strategy):
         with torch.no_grad():
             torch.testing.assert_close(frozen(images.double()), model(images.double()), rtol=1e-6, atol=1e-8)
     with model_context(samples[0]):
-        assert SPACES[name]()(images).shape == (2, spaces_of_nni.CLASSES)
+        assert build()(images).shape == (2, spaces_of_nni.CLASSES)
 
 
 # What cannot be frozen as it was searched is refused first.
@@ -141,16 +146,6 @@ def test_what_cannot_be_frozen_is_refused_by_its_label(make, strategies, sentenc
     for strategy in strategies:
         with pytest.raises(PluginError, match=sentence):
             strategy().mutate_model(Own(make))
-
-
-def test_kernels_that_change_the_size_are_said(caplog):
-    def unpadded(p):
-        p.a = MutableConv2d(WIDTH, WIDTH, nni.choice("kernel", [1, 3]))
-        return lambda p, x: p.a(x)
-
-    with caplog.at_level("WARNING"):
-        AlternatingDARTS().mutate_model(Own(unpadded))
-    assert "choice 'kernel': the outputs of its kernel sizes differ in size" in caplog.text
 
 
 def test_texts_that_differ_are_named():
