@@ -146,7 +146,7 @@ def test_kernels_as_tuples_are_mixed_as_one_kernel():
     class Tuples(ModelSpace):
         def __init__(self):
             super().__init__()
-            self.layer = MutableConv2d(2, 4, nni.choice("k", sizes), padding=1)
+            self.layer = MutableConv2d(2, 4, nni.choice("k", sizes), padding="same")
 
         def forward(self, images):
             return self.layer(images)
