@@ -1,6 +1,8 @@
 """The answer to a row is the same to the last bit alone, among others, in any order, file and request."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import onnx
@@ -251,3 +253,14 @@ def test_a_file_in_the_place_of_parts_is_named(model, tmp_path):
     with pytest.raises(DataError, match="out.csv.parts: is a file"):
         predict(model, Request(tmp_path / "t.csv", tmp_path / "out.csv"))
     assert (tmp_path / "out.csv.parts").read_text() == "mine"
+
+
+def test_what_is_wrong_with_a_table_is_said_with_the_options_of_predict(model, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "t.sqlite")) as base:
+        base.execute("CREATE TABLE a (mass)")
+        base.execute("CREATE TABLE b (mass)")
+    (tmp_path / "t.csv").write_text("mass\n1\n")
+    with pytest.raises(DataError, match="name one as --sheet: a, b"):
+        predict(model, Request(tmp_path / "t.sqlite", tmp_path / "out.csv"))
+    with pytest.raises(DataError, match="--header-row: it has no row 9"):
+        predict(model, Request(tmp_path / "t.csv", tmp_path / "out.csv", header_row=9))
