@@ -16,6 +16,7 @@ from ..registry import KINDS, plugins
 from ..runtime.model import Model
 from ..utils.errors import ConfigError, PluginError
 from ..utils.given import as_path, as_texts
+from ..utils.quiet import quiet
 
 Configuration = str | Path | Mapping[str, Any]
 """An experiment.yml, or what stands in one."""
@@ -92,6 +93,7 @@ def run(
         bioautoml_nni.utils.errors.ConfigError: no-such-experiment.yml: 1 configuration mistake
           - there is no such file; `bioautoml init DIR` writes one
     """
+    quiet()  # before NNI is imported
     from ..runs.directory import RunDirectory
     from .baselines import run_with_baselines
 
@@ -115,6 +117,7 @@ def check(config: Configuration, overrides: Sequence[str] = ()) -> Check:
         >>> bioautoml_nni.check(sample).verdict in ("clean", "warnings", "refused")
         True
     """
+    quiet()
     from ..audit.examine import examine
 
     found = examine(_load(config, overrides), Console(quiet=True))
@@ -161,6 +164,7 @@ def compare(
     Raises:
         BioAutoMLError: with the sentence that the command says.
     """
+    quiet()
     from ..compare.protocol import compare as run_comparison
 
     loaded, listed = _load(config, overrides), as_texts(rows, "rows")
@@ -190,6 +194,7 @@ def list_plugins(kind: str | None = None) -> pd.DataFrame:
     """
     if not isinstance(kind, str | None):
         raise PluginError(f"{kind!r} is no plug-in kind. Kinds: {', '.join(KINDS)}.")
+    quiet()
     lines = [
         (name, plugin.name, plugin.description, ", ".join(plugin.capabilities))
         for name in ([kind] if kind else KINDS)

@@ -53,7 +53,10 @@ def write_report(
         lines=table_lines(finished.leaderboard),
         halved=[sentence for state in Halving.load(folder / FILE).values() for sentence in state.sentences()],
         notes=[(record.name, record.note) for record in records if record.note],
-        described=[(record.name, known[record.name].description) for record in records if record.name in known],
+        described=[
+            (name, known[name].description if name in known else "A weighted mean of the others, as one file.")
+            for name in finished.leaderboard["candidate"]
+        ],
         metrics=metrics,
         beats_baseline=None if baseline is None else _beats(records, choice.winner, baseline),
         sizes=data.sizes(),

@@ -17,6 +17,7 @@ MESSAGES = (
     ".*in eval mode at the start of training.*",  # a frozen trunk stays so on purpose
     ".*Grad strides do not match.*",  # of convolutions of one pixel, whose layouts are all alike
     ".*when logging on epoch level in distributed setting.*",  # of metrics that are computed of all processes' counts
+    ".*IProgress not found.*",  # tqdm in a notebook without widgets
     ".*have no `val_dataloader`.*",  # a refit has no validation split left
 )
 
