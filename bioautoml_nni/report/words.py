@@ -151,10 +151,9 @@ def difference(found: Architecture, last: Architecture, derivation: DerivationCo
         "perturbation": "the choice was made by what the removal of each operation costs on validation",
         "successive_halving": "several candidates were trained, and the best on validation was kept",
         "evolution": "the choice was made by scores of whole networks with the supernet's weights",
-    }.get(derivation.method, "operations gave way to the limits of derivation" if derivation.budget else "")
-    return f"It is not what the largest shares of the last epoch give: {reason or 'it was re-derived'}. " + (
-        "; ".join(changes) + "."
-    )
+    }.get(derivation.method, "some operations gave way to the limits of derivation" if derivation.budget else "")
+    start = f"The largest weights of the last epoch alone would give another network: {reason or 'it was re-derived'}."
+    return f"{start} What differs: {'; '.join(changes)}."
 
 
 def _other_choices(found: Architecture, last: Architecture) -> list[str]:
