@@ -7,7 +7,7 @@ export PYTHONWARNINGS ?= ignore::DeprecationWarning
 # Containers switch bytecode off; torch, NNI and Lightning would then be compiled anew by every process that imports them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-nightly test-faults fuzz fuzz-data fuzz-images mutants audit lint docs docs-serve pictures bench bench-short bench-full clean
+.PHONY: install demo test test-nightly test-faults fuzz fuzz-data fuzz-images mutants audit lint docs docs-serve images bench bench-short bench-full clean
 
 install: $(STAMP)
 
@@ -44,7 +44,7 @@ fuzz-data: install
 fuzz-images: install
 	$(BIN)/python tests/fuzz_images.py
 
-# What is mutated and by which tests it is judged: pyproject.toml. ONLY='bioautoml_nni.runtime.decisions*' is one module.
+# What is mutated, and the tests that judge it: pyproject.toml. ONLY='bioautoml_nni.runtime.decisions*' is one module.
 mutants: install
 	$(BIN)/mutmut run --max-children $${MUTANTS_AT_ONCE:-2} $(if $(ONLY),'$(ONLY)')
 	$(BIN)/mutmut results
@@ -68,9 +68,9 @@ docs-serve: docs
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs 8001
 
 # After `make demo` and `bioautoml auto`; needs a Chromium.
-pictures: install
+images: install
 	test -d runs/sample/export || $(BIN)/bioautoml export runs/sample --int8
-	$(BIN)/python docs/_make/pictures.py runs/sample
+	$(BIN)/python docs/_make/images.py runs/sample
 	$(BIN)/python docs/_make/web_ui.py
 
 bench: install

@@ -41,14 +41,14 @@ def sessions(
         for file in ("model.onnx", "model_int8.onnx"):
             if (path / file).is_file():
                 model = Model.load(path, file, threads=1)
-                size = int(model.image["size"])
+                size = model.image.edge
                 image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
                 inputs = model.encode(image, pd.DataFrame(index=[0]))
                 wanted = {entry.name for entry in model.session.get_inputs()}
                 own = {name: value for name, value in inputs.items() if name in wanted}
-                found[f"{path}: {file}"] = (int(model.info["parameters"]), path / file, model.session, own)
+                found[f"{path}: {file}"] = (model.info.parameters, path / file, model.session, own)
     first = Model.load(models[0])
-    size = int(first.image["size"])
+    size = first.image.edge
     for name in names:
         network = timm.create_model(name, pretrained=False, num_classes=len(first.classes)).eval()
         image = torch.rand(2, 3, size, size)

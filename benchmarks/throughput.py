@@ -55,7 +55,7 @@ def derived(path: Path) -> tuple[nn.Module, int, int]:
     run.require("derive")
     data = PreparedData.load(run)
     encoder = build_network(run, data)[0].image_encoder
-    size, classes = int(data.image["size"]), len(data.classes)
+    size, classes = data.image.edge, len(data.classes)
     width = encoder.eval()(torch.zeros(1, 3, size, size)).shape[1]
     return nn.Sequential(encoder, nn.Linear(width, classes)), size, classes
 

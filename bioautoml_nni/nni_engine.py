@@ -56,7 +56,7 @@ def _exported(module: Any) -> Mapping[str, Mapping[Any, float]]:
     """Return the architecture weights of a strategy's Lightning module.
 
     Raises:
-        PluginError: if the strategy's are no shares by label and candidate.
+        PluginError: if the strategy's are not weights by label and candidate.
     """
     weights = module.export_probs()
     if not isinstance(weights, Mapping) or not all(isinstance(own, Mapping) for own in weights.values()):

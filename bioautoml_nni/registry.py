@@ -153,7 +153,7 @@ class Plugin:
 
 
 def _wrong_form(target: Any) -> str | None:
-    """Return why what an entry point names is no plug-in, or None."""
+    """Return why what an entry point names is not a plug-in, or None."""
     if not (inspect.isclass(target) or inspect.isroutine(target) or isinstance(target, partial)):
         kind = "a module" if inspect.ismodule(target) else f"an object, a {type(target).__name__}"
         return f"is {kind}, and no class; its entry point must read MODULE:CLASS"

@@ -109,7 +109,7 @@ class _CellsOnEncoder(_OnEncoder):
         }  # fmt: skip
 
     def _seeds(self, work: Work) -> dict[str, Any]:
-        """Return another seed of search and training for a repetition, with the same parts of the data."""
+        """Return another seed of search and training for a repetition, with the same splits."""
         if not self.number:
             return {}
         seed, split = work.experiment.seed, work.experiment.data.split.seed

@@ -140,7 +140,7 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
         torch.Size([2, 3])
     """
 
-    capabilities = ("auxiliary", "drop_path", "image", "metadata", "multi_trial", "one_shot")
+    capabilities = ("auxiliary", "drop_path")
 
     def __init__(
         self,

@@ -41,7 +41,7 @@ class ProbeSpace(ModelSpace):
         EncoderError: for a stage that the encoder does not have.
     """
 
-    capabilities = ("fixed", "image", "metadata", "needs_image", "probe")
+    capabilities = ("needs_image", "probe")
 
     def __init__(
         self,

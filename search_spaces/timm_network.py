@@ -51,7 +51,7 @@ class TimmSpace(ModelSpace):
         ConfigError: for an encoder that timm does not have, or without images.
     """
 
-    capabilities = ("fixed", "image", "metadata", "needs_image")
+    capabilities = ("needs_image",)
     normalises_since = 2
     """Revision of preprocessing.json from which on pretrained networks get images as they were trained."""
 

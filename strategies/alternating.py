@@ -74,8 +74,8 @@ class AlternatingDARTS(DARTS):
         partial_channels: k of PC-DARTS: on every edge one k-th of the channels is searched, the others pass by; a
             smaller and faster supernet, of which the derived network cannot inherit weights. 1 searches all.
         min_entropy: stop when the mean entropy of the operations' weights, in nats, is lower; None never stops.
-        log_curvature: at the end of each epoch, log the dominant eigenvalue of the Hessian of the loss by the
-            architecture parameters, as ``alpha_hessian_eigenvalue``; costs as much as 16 architecture steps.
+        log_curvature: at the end of each epoch, log the dominant eigenvalue of the Hessian of the loss w.r.t.
+            the architecture parameters, as ``alpha_hessian_eigenvalue``; costs as much as 16 architecture steps.
         cuda_graphs: on a GPU, record the passes of both kinds of step once and replay them, as far as relaxation and
             regularisers let steps be alike, and cells are not checkpointed.
         checkpoint_cells: keep only the input of every cell for the backward pass and compute the cell again; the
@@ -91,7 +91,7 @@ class AlternatingDARTS(DARTS):
         'MixedOperation'
     """
 
-    capabilities = ("one_shot", "processes", "resume", "validation")
+    capabilities = ("processes", "validation")
     parts: ClassVar[Mapping[str, str]] = {
         "schedule": "schedules",
         "relaxation": "relaxations",
@@ -123,12 +123,7 @@ class AlternatingDARTS(DARTS):
         super().__init__(
             arc_learning_rate=alpha_learning_rate, gradient_clip_val=gradient_clip, warmup_epochs=warmup_epochs
         )
-        if alpha_data not in ("disjoint", "shared", "validation"):
-            raise ValueError(f"alpha_data must be disjoint, shared or validation, not {alpha_data!r}")
-        if mixed_operation not in ("fast", "plain"):
-            raise ValueError(f"mixed_operation must be fast or plain, not {mixed_operation!r}")
-        if partial_channels < 1:
-            raise ValueError(f"partial_channels must be at least 1, not {partial_channels}")
+        _require_choices(alpha_data, mixed_operation, partial_channels)
         self.mixed_operation = mixed_operation
         self.partial_channels = partial_channels
         self.schedule: Schedule = build_part("schedules", schedule)
@@ -324,3 +319,13 @@ def build_part(kind: str, part: Part) -> Any:
         return get(kind, part).target()
     arguments = {key: value for key, value in part.items() if key != "name"}
     return get(kind, part["name"]).target(**arguments)
+
+
+def _require_choices(alpha_data: str, mixed_operation: str, partial_channels: int) -> None:
+    """Raise `ValueError` for an option that is none of those that there are."""
+    if alpha_data not in ("disjoint", "shared", "validation"):
+        raise ValueError(f"alpha_data must be disjoint, shared or validation, not {alpha_data!r}")
+    if mixed_operation not in ("fast", "plain"):
+        raise ValueError(f"mixed_operation must be fast or plain, not {mixed_operation!r}")
+    if partial_channels < 1:
+        raise ValueError(f"partial_channels must be at least 1, not {partial_channels}")

@@ -88,7 +88,7 @@ def _added(width: Any) -> tuple[str, ...]:
 
 
 def _doubled(width: Any) -> tuple[str, ...]:
-    """Return a choice that is added to itself, or nothing; a multiple, as of a map that is flattened, is no sum."""
+    """Return a choice that is added to itself, or nothing; a multiple, as of a map that is flattened, is not a sum."""
     for parts in _sums(width):
         if all(isinstance(part, MutableExpression) for part in parts):
             both = set(_values(parts[0])) & set(_values(parts[1]))

@@ -1,4 +1,4 @@
-"""Dominant eigenvalue of the Hessian of a loss by the architecture parameters.
+"""Dominant eigenvalue of the Hessian of a loss w.r.t. the architecture parameters.
 
 Zela et al., Understanding and Robustifying Differentiable Architecture Search, arXiv 1909.09656: where it grows, the
 derived network falls behind the supernet.
@@ -31,7 +31,7 @@ def dominant_eigenvalue(
     a quadratic loss, and without second derivatives, which the supernet's faster forms do not have.
 
     Args:
-        gradient: the loss's gradient by `parameters` at their present values; the same batch and noise in every call.
+        gradient: the loss's gradient w.r.t. `parameters` as they are; the same batch and noise in every call.
         parameters: changed on the way and restored on return.
         iterations: products of which the last gives the value (its Rayleigh quotient).
         epsilon: e.
@@ -77,11 +77,11 @@ class CurvatureRecord:
             self._batch = batch.alpha
 
     def value(self, batch: Any, loss: Callable[[Any], Tensor], parameters: Sequence[nn.Parameter]) -> float:
-        """Return the dominant eigenvalue of the Hessian of a batch's loss by the architecture parameters.
+        """Return the dominant eigenvalue of the Hessian of a batch's loss w.r.t. the architecture parameters.
 
         Args:
             batch: taken where no step had a batch for the architecture.
-            loss: of a batch, by which gradients reach the parameters only.
+            loss: of a batch; its gradients reach the parameters only.
         """
         inner = batch if self._batch is None else self._batch
 

@@ -262,7 +262,7 @@ class AlternatingModule(DartsLightningModule):
     def _log_step(self, group: Group, loss: Tensor) -> None:
         """Log the loss and the gradient norm of the group that was just updated (after clipping)."""
         gradients = [parameter.grad.detach() for parameter in self.groups.of(group) if parameter.grad is not None]
-        norm = torch.stack(torch._foreach_norm(gradients)).norm() if gradients else torch.zeros(())
+        norm = nn.utils.get_total_norm(gradients)
         values = {f"{group}_loss": loss.detach(), f"{group}_gradient_norm": norm}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=1)  # every batch counts the same
 

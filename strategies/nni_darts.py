@@ -28,8 +28,6 @@ class NNIDarts(DARTS):
         warmup_epochs: epochs in which only weights are trained.
     """
 
-    capabilities = ("one_shot",)
-
     def __init__(
         self, arc_learning_rate: Positive = 3e-4, gradient_clip_val: NonNegative = 5.0, warmup_epochs: WholeNumber = 0
     ) -> None:

@@ -101,7 +101,7 @@ class RandomPaths(RandomOneShot):
         seed: of the paths, dropout and augmentation.
     """
 
-    capabilities = ("one_shot", "equal_shares")
+    capabilities = ("equal_shares",)
     training_data = "joined"
 
     def __init__(self, seed: int = 0) -> None:

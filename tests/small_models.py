@@ -10,20 +10,28 @@ import pandas as pd
 from onnx import TensorProto, helper
 
 from bioautoml_nni.artifacts.calibration import Calibration
+from bioautoml_nni.artifacts.exported import ExportRecord
+from bioautoml_nni.artifacts.preprocessing import ImageInput, Preprocessing
 from bioautoml_nni.runtime import Model
-from bioautoml_nni.runtime.export_files import DESCRIPTIONS, FORMAT
-from bioautoml_nni.utils.atomic import write_json
+from bioautoml_nni.runtime.export_files import DESCRIPTIONS
 
 
 def colour_model(folder: Path, size: int = 16) -> Model:
     """Return a model that calls an image by its strongest colour."""
     folder.mkdir(parents=True, exist_ok=True)
     session = onnxruntime.InferenceSession(colour_graph(size), providers=["CPUExecutionProvider"])
-    info = {"name": "colours", "rank": "label", "modalities": ["image"], "brand": "", "parameters": 0, "sha256": {}}
+    info = ExportRecord(name="colours", rank="label", modalities=["image"], brand="", parameters=0, sha256={})
     calibration = Calibration(temperature=1.0)
     classes = pd.DataFrame({"index": [0, 1, 2], "name": ["ant", "bee", "cicada"]})
-    preprocessing = {"image": {"size": size}, "metadata": {"version": 2, "roles": {}, "fields": []}}
-    return Model(folder, info, preprocessing, calibration, classes, session)
+    return Model(folder, info, colour_preprocessing(size), calibration, classes, session)
+
+
+def colour_preprocessing(size: int) -> Preprocessing:
+    """Return how specimens become its inputs."""
+    return Preprocessing(
+        classes=["ant", "bee", "cicada"], rank="label", modalities=["image"], image=ImageInput(size=size),
+        metadata={"version": 2, "roles": {}, "fields": []},
+    )  # fmt: skip
 
 
 def write_colour_model(folder: Path, size: int = 16) -> Path:
@@ -32,11 +40,10 @@ def write_colour_model(folder: Path, size: int = 16) -> Path:
     (folder / "model.onnx").write_bytes(colour_graph(size))
     model.classes.to_csv(folder / "classes.csv", index=False)
     model.calibration.write(folder / "calibration.json")
-    preprocessing = {"image": model.image, "metadata": {"version": 2, "roles": {}, "fields": []}}
-    write_json(folder / "preprocessing.json", preprocessing)
+    colour_preprocessing(size).write(folder / "preprocessing.json")
     names = ("model.onnx", *DESCRIPTIONS)
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
-    write_json(folder / "export.json", {**model.info, "format": FORMAT, "sha256": digests})
+    model.info.model_copy(update={"sha256": digests}).write(folder / "export.json")
     return folder
 
 

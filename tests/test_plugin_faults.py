@@ -120,7 +120,7 @@ class Unusual(Loss):
 
 
 class Untidy(Operation):
-    """Says of itself what is no tuple."""
+    """Says of itself what is not a tuple."""
 
     capabilities = "skip"
 

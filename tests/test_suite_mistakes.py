@@ -297,7 +297,7 @@ class Boasting(Right):
         (Stubborn, "build(architecture) returns the same network whatever the architecture"),
         (Whole, "build(architecture) returns the same network whatever the architecture"),
         (Knowing, "a built network must take a single row, without the target, but KeyError: 'target'"),
-        (Inventing, "inherit() returns 'layer.c.weight', which is no name of the network's state_dict"),
+        (Inventing, "inherit() returns 'layer.c.weight', which is not a name of the network's state_dict"),
         (Boasting, "inherit() leaves 'layer.weight' as it was, and does not return it"),
     ],
 )

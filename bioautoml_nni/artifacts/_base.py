@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..utils.atomic import write_json
+from ..utils.errors import BioAutoMLError, RunDirectoryError
 from ..utils.own_files import WAY_OUT, read_json, reading
 from .versions import KEY, require_known_version
 
@@ -23,21 +24,24 @@ class Artifact(Part):
 
     Attributes:
         VERSION: of the keys; it is raised when a key changes its meaning or goes, not when one is added.
+        VERSION_KEY: under which the file has it.
     """
 
     VERSION: ClassVar[int] = 1
+    VERSION_KEY: ClassVar[str] = KEY
 
     @classmethod
-    def read(cls, path: Path, way_out: str = WAY_OUT) -> Self:
+    def read(cls, path: Path, way_out: str = WAY_OUT, kind: type[BioAutoMLError] = RunDirectoryError) -> Self:
         """Return what a file says.
 
         Raises:
-            RunDirectoryError: if it is missing, damaged, lacks a key, or has a version that is not known.
+            BioAutoMLError: of the kind given, if it is missing, damaged, lacks a key, or has a version that is not
+                known.
         """
-        record = read_json(path, way_out)
-        require_known_version(record, path, cls.VERSION)
-        record.pop(KEY, None)
-        with reading(path, way_out):
+        record = read_json(path, way_out, kind)
+        require_known_version(record, path, cls.VERSION, kind, cls.VERSION_KEY)
+        record.pop(cls.VERSION_KEY, None)
+        with reading(path, way_out, kind):
             try:
                 return cls.model_validate(record)
             except ValidationError as error:
@@ -50,4 +54,4 @@ class Artifact(Part):
 
     def write(self, path: Path) -> None:
         """Write the file, atomically."""
-        write_json(path, {KEY: self.VERSION, **self.record()})
+        write_json(path, {self.VERSION_KEY: self.VERSION, **self.record()})

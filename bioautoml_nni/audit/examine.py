@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
+from ..artifacts.audit import AuditRecord
 from ..config import Experiment
 from ..data import splits
 from ..data.classes import with_classes
@@ -47,7 +47,7 @@ class Examination:
         return self.data.facts
 
     @property
-    def audit(self) -> dict[str, Any]:
+    def audit(self) -> AuditRecord:
         """Everything for audit.json."""
         return self.judged.record
 
@@ -76,7 +76,7 @@ def examine(experiment: Experiment, console: Console, manifest: Manifest | None 
 
     Raises:
         DataError: for data that cannot even be looked at: no table, no usable row, a single class, a path that leads
-            out of the image root, a part of the split that stays empty.
+            out of the image root, a split that stays empty.
     """
     data, found = finish(experiment, load_manifest(experiment) if manifest is None else manifest, console)
     return Examination(data, audit(data, found, experiment.data))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
+from ..artifacts.audit import ImagesRecord, Side, TwinPair, Twins
 from ..data.image_store import Pixels
 from ..data.manifest import ID, LABEL
 from ..data.perceptual_hash import near_pairs
@@ -23,7 +22,7 @@ SMALL = 32
 
 def image_findings(
     table: pd.DataFrame, facts: pd.DataFrame, pixels: Pixels, test: np.ndarray, train: np.ndarray
-) -> dict[str, Any]:
+) -> ImagesRecord:
     """Return sizes and duplicates of readable images.
 
     Args:
@@ -33,21 +32,21 @@ def image_findings(
         test, train: masks (N,).
     """
     if table.empty:
-        return {"checked": 0}
+        return ImagesRecord(checked=0)
     longest = facts[["width", "height"]].astype(int).max(axis=1)
     exact = _chain(facts["digest"])
     near = near_pairs(facts["phash"].to_numpy(np.int64), LIKENESS)
     digest = pd.factorize(facts["digest"])[0]
     near = near[digest[near[:, 0]] != digest[near[:, 1]]]
     near = near[_correlation(pixels, near) >= CORRELATION]
-    return {
-        "checked": len(table),
-        "longest_side": {"least": int(longest.min()), "median": int(longest.median()), "most": int(longest.max())},
-        "smaller_than_32_px": int((longest < SMALL).sum()),
-        "first_of_several": int(facts["several"].sum()),
-        "exact_duplicates": _pairs(table, exact, test, train),
-        "near_duplicates": _pairs(table, near, test, train),
-    }
+    return ImagesRecord(
+        checked=len(table),
+        longest_side=Side(least=int(longest.min()), median=int(longest.median()), most=int(longest.max())),
+        smaller_than_32_px=int((longest < SMALL).sum()),
+        first_of_several=int(facts["several"].sum()),
+        exact_duplicates=_twins(table, exact, test, train),
+        near_duplicates=_twins(table, near, test, train),
+    )
 
 
 def _correlation(pixels: Pixels, pairs: np.ndarray) -> np.ndarray:
@@ -73,24 +72,24 @@ def _chain(digests: pd.Series) -> np.ndarray:
     return np.column_stack([order[:-1][same], order[1:][same]])
 
 
-def _pairs(table: pd.DataFrame, pairs: np.ndarray, test: np.ndarray, train: np.ndarray) -> dict[str, Any]:
+def _twins(table: pd.DataFrame, pairs: np.ndarray, test: np.ndarray, train: np.ndarray) -> Twins:
     left, right = pairs[:, 0], pairs[:, 1]
     labels, ids = table[LABEL].to_numpy(), table[ID].to_numpy()
     across = (test[left] & train[right]) | (train[left] & test[right])
     first = np.argsort(~across, kind="stable")[:SHOWN]
     in_test = np.unique(np.r_[left[across & test[left]], right[across & test[right]]])
-    return {
-        "pairs": len(pairs),
-        "images": len(np.unique(pairs)),
-        "pairs_across_train_and_test": int(across.sum()),
-        "test_images_with_a_twin_in_training": len(in_test),
-        "pairs_with_different_labels": int((labels[left] != labels[right]).sum()),
-        "examples": [
-            {
-                "ids": [str(ids[left[position]]), str(ids[right[position]])],
-                "labels": [str(labels[left[position]]), str(labels[right[position]])],
-                "across_train_and_test": bool(across[position]),
-            }
+    return Twins(
+        pairs=len(pairs),
+        images=len(np.unique(pairs)),
+        pairs_across_train_and_test=int(across.sum()),
+        test_images_with_a_twin_in_training=len(in_test),
+        pairs_with_different_labels=int((labels[left] != labels[right]).sum()),
+        examples=[
+            TwinPair(
+                ids=[str(ids[left[position]]), str(ids[right[position]])],
+                labels=[str(labels[left[position]]), str(labels[right[position]])],
+                across_train_and_test=bool(across[position]),
+            )
             for position in first
         ],
-    }
+    )

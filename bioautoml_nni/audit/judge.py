@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from ..artifacts.audit import AuditRecord, ColumnRecord, EventRecord, ImagesRecord, RemarkRecord, Tail
 from ..config.schema import DataConfig
 from ..data import splits
 from ..data.manifest import FEATURE_ROLES, ID, IMAGE, LABEL, Role
@@ -34,7 +35,7 @@ class Audit:
     """
 
     remarks: tuple[Remark, ...]
-    record: dict[str, Any]
+    record: AuditRecord
 
     @property
     def verdict(self) -> AuditVerdict:
@@ -71,35 +72,35 @@ def audit(data: Specimens, found: Screen, settings: DataConfig) -> Audit:
 
 
 def _record(
-    data: Specimens, found: Screen, remarks: Sequence[Remark], images: dict[str, Any] | None, group: str | None
-) -> dict[str, Any]:
+    data: Specimens, found: Screen, remarks: Sequence[Remark], images: ImagesRecord | None, group: str | None
+) -> AuditRecord:
     table, part = data.learned_rows
     counts = pd.crosstab(table[LABEL], part).reindex(columns=list(splits.PARTS), fill_value=0)
-    return {
-        "verdict": verdict_of(remarks),
-        "remarks": [remark.record() for remark in remarks],
-        "rank": data.manifest.rank,
-        "specimens": len(table),
-        "held_out": {str(name): int(n) for name, n in data.table[LABEL][~data.learned].value_counts().items()},
-        "labels_dropped": dict(data.labels_dropped),
-        "labels_joined": dict(data.labels_joined),
-        "unreadable_images": len(data.unreadable),
-        "unreadable": data.unreadable.rename(columns={ID: "id", IMAGE: "image"}).head(1000).to_dict("records"),
-        "split_sizes": {name: int((part == name).sum()) for name in splits.PARTS},
-        "groups_that_cross_into_test": _crossing(table, part, group) if group else None,
-        "class_counts": {str(name): row for name, row in counts.to_dict("index").items()},
-        "tail": _tail(counts[[splits.WEIGHTS, splits.ALPHA]].sum(axis=1)),
-        "columns": [
+    return AuditRecord(
+        verdict=verdict_of(remarks),
+        remarks=[RemarkRecord(**remark.record()) for remark in remarks],
+        rank=data.manifest.rank,
+        specimens=len(table),
+        held_out={str(name): int(n) for name, n in data.table[LABEL][~data.learned].value_counts().items()},
+        labels_dropped=dict(data.labels_dropped),
+        labels_joined=dict(data.labels_joined),
+        unreadable_images=len(data.unreadable),
+        unreadable=data.unreadable.rename(columns={ID: "id", IMAGE: "image"}).head(1000).to_dict("records"),
+        split_sizes={name: int((part == name).sum()) for name in splits.PARTS},
+        groups_that_cross_into_test=_crossing(table, part, group) if group else None,
+        class_counts={str(name): row for name, row in counts.to_dict("index").items()},
+        tail=_tail(counts[[splits.WEIGHTS, splits.ALPHA]].sum(axis=1)),
+        columns=[
             _column(finding, data.manifest.roles.get(finding.column, "ignored"), remarks) for finding in found.findings
         ],
-        "event": _event(found),
-        "images": images,
-        "overridden": dict(data.overridden),
-        "brand": brand(data.overridden),
-    }
+        event=_event(found),
+        images=images,
+        overridden=dict(data.overridden),
+        brand=brand(data.overridden),
+    )
 
 
-def _column(finding: ColumnFinding, role: Role, remarks: Sequence[Remark]) -> dict[str, Any]:
+def _column(finding: ColumnFinding, role: Role, remarks: Sequence[Remark]) -> ColumnRecord:
     """Return what is recorded of a column; one that passed and yet is not a feature says why."""
     record = {**vars(finding), "role": role}
     used = role in FEATURE_ROLES
@@ -112,7 +113,7 @@ def _column(finding: ColumnFinding, role: Role, remarks: Sequence[Remark]) -> di
         said = next((remark for remark in remarks if remark.text.startswith(start)), None)
         why = "" if said is None else said.plain.removeprefix(start)
         record |= {"verdict": "drop", "kind": "ignored", "reason": why.rstrip(".") or "its role is ignored"}
-    return record
+    return ColumnRecord(**record)
 
 
 def _crossing(table: pd.DataFrame, part: pd.Series, group: str) -> int:
@@ -120,21 +121,21 @@ def _crossing(table: pd.DataFrame, part: pd.Series, group: str) -> int:
     return int(((part == splits.TEST).groupby(table[group]).nunique() > 1).sum())
 
 
-def _tail(training: pd.Series) -> dict[str, list[str]]:
+def _tail(training: pd.Series) -> Tail:
     """Return which classes have many, some and few training specimens."""
-    return {
-        "head": sorted(str(name) for name in training.index[training > HEAD]),
-        "medium": sorted(str(name) for name in training.index[(training >= TAIL) & (training <= HEAD)]),
-        "tail": sorted(str(name) for name in training.index[training < TAIL]),
-    }
+    return Tail(
+        head=sorted(str(name) for name in training.index[training > HEAD]),
+        medium=sorted(str(name) for name in training.index[(training >= TAIL) & (training <= HEAD)]),
+        tail=sorted(str(name) for name in training.index[training < TAIL]),
+    )
 
 
-def _event(found: Screen) -> dict[str, Any] | None:
+def _event(found: Screen) -> EventRecord | None:
     if found.event is None:
         return None
-    return {
-        "key": list(found.event.key),
-        "columns": list(found.event.followers),
-        "events": len(np.unique(found.event.codes[found.event.codes >= 0])),
-        "share_of_test_in_training_events": round(found.event_in_training, 4),
-    }
+    return EventRecord(
+        key=list(found.event.key),
+        columns=list(found.event.followers),
+        events=len(np.unique(found.event.codes[found.event.codes >= 0])),
+        share_of_test_in_training_events=round(found.event_in_training, 4),
+    )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
+from ..artifacts.audit import ImagesRecord
 from ..config.schema import SplitConfig
 from ..data import splits
 from ..data.manifest import LABEL, Manifest
@@ -110,21 +110,21 @@ def _known_validation(table: pd.DataFrame, part: pd.Series, split: SplitConfig) 
     return [Remark("warning", "split", text)]
 
 
-def judge_images(images: Mapping[str, Any]) -> list[Remark]:
+def judge_images(images: ImagesRecord) -> list[Remark]:
     """Return remarks on duplicates and tiny images."""
     remarks: list[Remark] = []
-    for kind, words in (("exact_duplicates", "the same file"), ("near_duplicates", "nearly the same image")):
-        found = images.get(kind)
-        if not found or not found["pairs"]:
+    kinds = ((images.exact_duplicates, "the same file"), (images.near_duplicates, "nearly the same image"))
+    for found, words in kinds:
+        if found is None or not found.pairs:
             continue
-        twins, conflicting = found["test_images_with_a_twin_in_training"], found["pairs_with_different_labels"]
-        text = f"{found['images']} images are {words} as another"
+        twins, conflicting = found.test_images_with_a_twin_in_training, found.pairs_with_different_labels
+        text = f"{found.images} images are {words} as another"
         text += f"; {twins} test images have such a twin in training" if twins else "; none across training and test"
         text += f"; {conflicting} pairs carry different labels." if conflicting else "."
         remarks.append(Remark("warning" if twins or conflicting else "note", "images", text))
-    if small := images.get("smaller_than_32_px"):
+    if small := images.smaller_than_32_px:
         remarks.append(Remark("note", "images", f"{small} images are smaller than 32 px."))
-    if several := images.get("first_of_several"):
+    if several := images.first_of_several:
         text = f"{several} files hold several images (animations, MPO, pages); the first of each is taken."
         remarks.append(Remark("note", "images", text))
     return remarks

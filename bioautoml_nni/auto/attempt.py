@@ -18,11 +18,11 @@ from ..config.load import changed
 from ..data import splits
 from ..evaluation.calibration import calibrated
 from ..evaluation.metrics import classification_metrics
+from ..export.inputs import model_inputs
 from ..runs.directory import STAGES, RunDirectory
 from ..runs.prepared import PreparedData
 from ..stages.evaluate import LOGITS, Answers, write_evaluation
-from ..stages.export import export, export_file, model_inputs
-from ..utils.atomic import write_json
+from ..stages.export import export, export_file
 from ..utils.errors import DataError
 from ..utils.own_files import reading
 from .choice import resampled_macro_f1
@@ -227,4 +227,5 @@ def adopt_prepared(source: RunDirectory, run: RunDirectory) -> None:
     for name in (*STAGES["prepare"][1], "unreadable.csv"):
         shutil.copyfile(source / name, run / name)
     provenance = source.provenance()
-    write_json(run / "provenance.json", {**provenance, "stages": {"prepare": provenance["stages"]["prepare"]}})
+    done = {"prepare": provenance.stages["prepare"]}
+    provenance.with_entries(stages=done).write(run / "provenance.json")

@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
+from ..artifacts.baselines import BaselineLine, Baselines
 from ..compare._base import PredictingMethod
 from ..compare.rows import find_method, predicted
 from ..config.load import changed
@@ -20,9 +21,7 @@ from ..runs.networks import load_model, predict_logits
 from ..runs.prepared import PreparedData
 from ..runs.probe import learned_parts
 from ..stages.run import run_stages
-from ..utils.atomic import write_json
 from ..utils.errors import DataError
-from ..utils.own_files import read_json
 from ..utils.progress import duration
 from ._base import Candidate, Work
 from .attempt import adopt_prepared, scores_of
@@ -35,8 +34,6 @@ CHEAP_SECONDS, CHEAP_SHARE = 120.0, 0.25
 """What one of them may take: so many seconds, or such a share of what the run itself took."""
 STARTING = 5.0
 """Seconds of a baseline beside its learning; it needs no process of its own."""
-
-Line = dict[str, Any]
 
 
 def run_with_baselines(run: RunDirectory, console: Console) -> None:
@@ -68,7 +65,7 @@ def add_baselines(run: RunDirectory, console: Console) -> bool:
     data = PreparedData.load(run).as_images()
     lines = [line for name in (CHEAP if wanted == "auto" else wanted) if (line := _line(name, data, console))]
     shutil.rmtree(run / "baselines", ignore_errors=True)
-    write_json(run / FILE, {**facts, "lines": lines})
+    Baselines(**facts, lines=lines).write(run / FILE)
     metrics = run.metrics().record()
     warning = beaten_by(metrics, lines)
     if warning:
@@ -80,39 +77,39 @@ def _known(run: RunDirectory, facts: dict[str, Any]) -> bool:
     """Whether the file holds these baselines, all of them tried with success or left out."""
     if not (run / FILE).is_file():
         return False
-    record = {"learned_validation": facts["learned_validation"], **read_json(run / FILE)}  # older ones do not say it
-    return all(record.get(key) == value for key, value in facts.items()) and not any(
-        line["failed"] for line in record["lines"]
-    )
+    record = Baselines.read(run / FILE)
+    return record.made_with(facts) and not any(line.failed for line in record.lines)
 
 
-def _line(name: str, data: PreparedData, console: Console) -> Line | None:
+def _line(name: str, data: PreparedData, console: Console) -> BaselineLine | None:
     """Return a baseline's line, None where it says nothing beside this network."""
     run, asked = data.run, data.run.experiment.evaluation.baselines != "auto"
     plugin = plugins("candidates").get(name)
     if plugin is None:  # `auto` names what is not installed; names that a user wrote were checked
         return None
-    line: Line = {"name": name, "words": plugin.description, "test": None, "failed": False}
+
+    def line(note: str, test: dict[str, float] | None = None, failed: bool = False) -> BaselineLine:
+        return BaselineLine(name=name, words=plugin.description, test=test, failed=failed, note=note)
+
     work = work_of(data)
     reason = missing(plugin.attribute("needs", ()), plugin.attribute("requires", ()), work)
     if not asked and (reason or name == run.experiment.space.name):
         return None
     if reason:
-        return {**line, "note": f"left out: it {reason}"}
+        return line(f"left out: it {reason}")
     try:
         candidate: Candidate = get("candidates", name).target()
         seconds = STARTING + Clock(slowness()).estimate(candidate, work)[0]
         if not asked and seconds > _affordable(run):
-            told = f"left out: it takes about {duration(seconds)}; evaluation.baselines: [{name}] asks for it"
-            return {**line, "note": told}
+            return line(f"left out: it takes about {duration(seconds)}; evaluation.baselines: [{name}] asks for it")
         console.print(f"baseline {name}: about {duration(seconds)}", highlight=False)
         logits = _test_logits(candidate, name, data)
     except Exception as error:  # whatever becomes of a baseline, the run is finished
         note = " ".join(f"{type(error).__name__}: {error}".split())
         console.print(f"[yellow]warning:[/] baseline {name} failed: {escape(note)}", highlight=False, soft_wrap=True)
-        return {**line, "failed": True, "note": f"failed: {note}"}
+        return line(f"failed: {note}", failed=True)
     note = _too_large(candidate, work, plugin.description)
-    return {**line, "test": scores_of(data.targets_of(splits.TEST), logits), "note": note}
+    return line(note, scores_of(data.targets_of(splits.TEST), logits))
 
 
 def _too_large(candidate: Candidate, work: Work, description: str) -> str:
@@ -123,7 +120,7 @@ def _too_large(candidate: Candidate, work: Work, description: str) -> str:
 
 
 def _affordable(run: RunDirectory) -> float:
-    taken = sum(stage["seconds"] for stage in run.provenance()["stages"].values())
+    taken = sum(stage.seconds for stage in run.provenance().stages.values())
     return max(CHEAP_SECONDS, CHEAP_SHARE * taken)
 
 

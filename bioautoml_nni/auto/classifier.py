@@ -14,6 +14,7 @@ from rich.console import Console
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
+from ..artifacts.audit import AuditRecord
 from ..data.finding import ImageFinder
 from ..data.image_files import SUFFIXES, list_images
 from ..data.tables import read_table
@@ -23,7 +24,6 @@ from ..runtime.predict import predict as predict_source
 from ..runtime.request import Request
 from ..utils.errors import DataError, RunDirectoryError
 from ..utils.given import as_path, as_texts
-from ..utils.own_files import read_json
 from ..utils.quiet import quiet
 from .frames import as_in_files, as_labels, as_table, write_frame
 from .labelled import scores_on
@@ -276,8 +276,9 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
 
     def audit(self) -> pd.DataFrame:
         """Return what the audit said of the data that it was fitted on, a line for each remark."""
-        record = read_json(self._file("data/audit.json"))
-        return pd.DataFrame(record["remarks"], columns=["level", "topic", "text"])
+        remarks = AuditRecord.read(self._file("data/audit.json")).remarks
+        lines = [(remark.level, remark.topic, remark.text) for remark in remarks]
+        return pd.DataFrame(lines, columns=["level", "topic", "text"])
 
     def architecture(self) -> Drawing:
         """Return the drawing of the chosen network's cells.
@@ -319,7 +320,7 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
             ExportError: if the folder holds no export, or one that changed.
         """
         model = Model.load(as_path(folder, "load"))
-        params, label, leaderboard = read_saved(model.folder, cls().get_params(), str(model.info["rank"]))
+        params, label, leaderboard = read_saved(model.folder, cls().get_params(), model.info.rank)
         made = cls(**params)
         made.label_ = label
         if leaderboard is not None:
@@ -340,7 +341,7 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
             else:
                 frame = read_table(path)
                 return self._of_frame(frame, Path(self.image_root or path.parent))
-        column = self.image or str(self.model_.image.get("column", "image"))
+        column = self.image or self.model_.image.column or "image"
         frame = as_table(X, column)
         with tempfile.TemporaryDirectory() as folder:
             if self.model_.uses_images and column in frame:
@@ -351,7 +352,7 @@ class SpecimenClassifier(ClassifierMixin, BaseEstimator):
 
     def _of_frame(self, frame: pd.DataFrame, root: Path) -> tuple[np.ndarray, list[str], pd.DataFrame]:
         model = self.model_
-        column = self.image or str(model.image.get("column", "image"))
+        column = self.image or model.image.column or "image"
         if model.uses_images and column not in frame:
             raise DataError(
                 f"predict: there is no image column {column!r}; the columns are {', '.join(map(str, frame))}."

@@ -121,8 +121,9 @@ def check(config: Configuration, overrides: Sequence[str] = ()) -> Check:
     from ..audit.examine import examine
 
     found = examine(_load(config, overrides), Console(quiet=True))
-    remarks = pd.DataFrame(found.audit["remarks"], columns=["level", "topic", "text"])
-    return Check(str(found.verdict), remarks, found.audit)
+    record = found.audit.record()
+    remarks = pd.DataFrame(record["remarks"], columns=["level", "topic", "text"])
+    return Check(str(found.verdict), remarks, record)
 
 
 def load(folder: str | Path) -> Model:
@@ -193,7 +194,7 @@ def list_plugins(kind: str | None = None) -> pd.DataFrame:
         'softmax'
     """
     if not isinstance(kind, str | None):
-        raise PluginError(f"{kind!r} is no plug-in kind. Kinds: {', '.join(KINDS)}.")
+        raise PluginError(f"{kind!r} is not a plug-in kind. Kinds: {', '.join(KINDS)}.")
     quiet()
     lines = [
         (name, plugin.name, plugin.description, ", ".join(plugin.capabilities))

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.calibration import Calibration
+from ..artifacts.exported import ExportRecord
+from ..artifacts.preprocessing import Preprocessing
 from ..data import splits
 from ..evaluation.calibration import calibrated
+from ..export.inputs import model_inputs
 from ..export.onnx_files import run_onnx
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
-from ..stages.export import PARITY_SPECIMENS, model_inputs
+from ..stages.export import PARITY_SPECIMENS
 from ..utils.errors import ExportError
-from ..utils.own_files import read_json
 from .attempt import (
     candidate_logits,
     measured,
@@ -127,12 +129,9 @@ class _Joining:
     @classmethod
     def of(cls, record: Record, candidates: Path) -> _Joining:
         folder = candidates / record.name
-
-        def read(name: str) -> Any:
-            return read_json(folder / name)
-
-        modalities = tuple(read("export/export.json")["modalities"])
-        size = int(read("export/preprocessing.json")["image"]["size"]) if "image" in modalities else None
+        modalities = tuple(ExportRecord.read(folder / "export/export.json").modalities)
+        image = Preprocessing.read(folder / "export/preprocessing.json").image
+        size = image.edge if "image" in modalities else None
         return cls(
             record, folder, Calibration.read(folder / "evaluation/calibration.json").temperature, modalities, size
         )

@@ -29,7 +29,7 @@ TEACHING_SHARE = 0.25
 LONGEST_MINUTES = 8 * 60
 """Most that is taken where nobody says how long it may take."""
 SPARE = 1.25
-"""By which the sum of all estimates is multiplied there."""
+"""What the sum of all estimates is multiplied by there."""
 LEARNT_FROM = 5.0
 """Seconds that a candidate's learning must take at least, so that the others' times are corrected by it."""
 

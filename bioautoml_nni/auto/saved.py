@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..data.tables import csv_text, read_own
+from ..data.own_csv import csv_text, read_own
 from ..utils.atomic import replacing_folder, write_json, write_text
 from ..utils.errors import ExportError
 from ..utils.own_files import read_json

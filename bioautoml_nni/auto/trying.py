@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..config import Experiment
-from ..data.tables import csv_text
+from ..data.own_csv import csv_text
 from ..nni_jobs.template import Workers
 from ..runs.prepared import PreparedData
 from ..utils.atomic import write_text

@@ -44,7 +44,7 @@ def tuned_settings(experiment: Experiment, drawn: Mapping[str, Any], specimens: 
     """Return the dotted keys that a point of the search space stands for; axes that a candidate has not are left out.
 
     Args:
-        specimens: of the data, by which a candidate sees whether the cache has room for what it stores.
+        specimens: of the data; they tell a candidate whether the cache has room for what it stores.
 
     Raises:
         ConfigError: for an unknown candidate, or settings that make no experiment.

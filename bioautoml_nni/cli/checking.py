@@ -36,13 +36,12 @@ def check(
     from ..audit.examine import examine
     from ..audit.present import present
     from ..config import load_experiment
-    from ..utils.atomic import write_json
     from ..utils.places import require_place
 
     loaded = load_experiment(experiment, overrides or [])
     require_place(output, [experiment, *_files_of(loaded)])
     found = examine(loaded, console)
-    write_json(output, found.audit)
+    found.audit.write(output)
     present(found.audit, console)
     console.print(f"[dim]Everything in detail: {escape(str(output))}")
     if fix:

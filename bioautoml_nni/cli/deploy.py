@@ -36,7 +36,8 @@ from .options import (
 from .shared import DEPLOY, Overrides, RunPath, app, console, new_specimens, require_apart
 
 if TYPE_CHECKING:
-    from ..runtime.request import Outcome
+    from ..runtime.request import Outcome, Request
+    from ..utils.shard import Shard
 
 
 @app.command(rich_help_panel=DEPLOY)
@@ -61,17 +62,29 @@ def export(
     from ..runs.directory import RunDirectory
     from ..stages.export import export as write_export
     from ..utils.errors import ExportError
-    from ..utils.own_files import read_json
     from ..utils.places import require_folder
 
     folder = output or directory / "export"
     require_folder(folder.parent, kind=ExportError)
     write_export(RunDirectory.open(directory, overrides or []), folder, console, target, int8, int8_loss)
+    _tell_export(folder)
+    console.print(
+        f"Wrote {escape(str(folder))}. Next: bioautoml predict {escape(str(folder))} {new_specimens(folder)} --output "
+        "predictions.csv",
+        soft_wrap=True,
+    )
+
+
+def _tell_export(folder: Path) -> None:
+    """Print how large the files of an export are, and how near they come to the network."""
+    from ..artifacts.exported import ExportRecord
+    from ..utils.own_files import read_json
+
     parity = read_json(folder / "parity.json")
     for name, difference in parity["largest_difference"].items():
         size = (folder / name).stat().st_size / 1e6
         console.print(f"{name:<18} {size:6.2f} MB, logits within {difference:.1e} of the network's", highlight=False)
-    quantised = read_json(folder / "export.json")["int8"]
+    quantised = ExportRecord.read(folder / "export.json").int8
     if quantised:
         scores = quantised["test_macro_f1"]
         console.print(
@@ -79,11 +92,6 @@ def export(
             f"{scores['model_int8.onnx']:.3f} ({scores['model.onnx']:.3f} in single precision)",
             highlight=False,
         )
-    console.print(
-        f"Wrote {escape(str(folder))}. Next: bioautoml predict {escape(str(folder))} {new_specimens(folder)} --output "
-        "predictions.csv",
-        soft_wrap=True,
-    )
 
 
 @app.command(rich_help_panel=DEPLOY)
@@ -117,24 +125,37 @@ def predict(
     Example: bioautoml predict runs/sample/export trap-images/ --output predictions.csv --threshold 0.8
     """
     from ..data.tables import read_names
-    from ..runtime import Model
-    from ..runtime.predict import predict as predict_all
     from ..runtime.request import Request
-    from ..utils.errors import DataError
-    from ..utils.progress import make_progress
-    from ..utils.shard import Shard
 
-    if shard is not None and merge:
-        raise DataError("--merge: puts shards together that are there; give it without --shard.")
+    share = _share(shard, merge)
     require_apart(cluster, shards, {"--shard": shard is not None, "--merge": merge})
     names = None if species_list is None else tuple(read_names(species_list))
     request = Request(
         source, output, image_column, image_root, group, logits, sort_into, link, names, threshold, coverage,
         tuple(missing or ()), () if species_list is None else (species_list,), embeddings,
-        "anywhere" if follow_links else "inside", None if shard is None else Shard.parse(shard), merge, sheet,
-        header_row, encoding,
+        "anywhere" if follow_links else "inside", share, merge, sheet, header_row, encoding,
     )  # fmt: skip
-    file = "model_int8.onnx" if int8 else "model.onnx"
+    outcome = _predict(model, "model_int8.onnx" if int8 else "model.onnx", request, cluster, shards)
+    _tell_prediction(outcome, request)
+    _tell_next(model, request)
+
+
+def _share(text: str | None, merge: bool) -> Shard | None:
+    """Return what `--shard` means, None without it."""
+    from ..utils.errors import DataError
+    from ..utils.shard import Shard
+
+    if text is not None and merge:
+        raise DataError("--merge: puts shards together that are there; give it without --shard.")
+    return None if text is None else Shard.parse(text)
+
+
+def _predict(model: Path, file: str, request: Request, cluster: str | None, shards: int | None) -> Outcome:
+    """Do what a command asked for, here or by Ray."""
+    from ..runtime import Model
+    from ..runtime.predict import predict as predict_all
+    from ..utils.progress import make_progress
+
     loaded = Model.load(model, file)
     if loaded.brand:
         console.print(f"[bold red]{escape(loaded.brand)}")
@@ -144,17 +165,17 @@ def predict(
         request = made_by_cluster(loaded, file, request, cluster, shards, console)
     with make_progress(console) as progress:
         task = progress.add_task("predict", total=None, note="")
-        outcome = predict_all(loaded, request, lambda count: progress.advance(task, count))
-    _tell_prediction(outcome, output, shard)
-    _tell_next(model, threshold, shard)
+        return predict_all(loaded, request, lambda count: progress.advance(task, count))
 
 
-def _tell_next(model: Path, threshold: float, shard: str | None) -> None:
-    if shard is not None:
+def _tell_next(model: Path, request: Request) -> None:
+    if request.shard is not None:
         console.print("Next: when all shards are there, the same command with --merge in place of --shard.")
         return
     further = (
-        "sort by confidence and look at the lowest" if threshold else "--threshold 0.8 leaves open what is not sure"
+        "sort by confidence and look at the lowest"
+        if request.threshold
+        else "--threshold 0.8 leaves open what is not sure"
     )
     console.print(
         f"Next: {further}; bioautoml serve {escape(str(model))} names images in the browser.",
@@ -163,7 +184,7 @@ def _tell_next(model: Path, threshold: float, shard: str | None) -> None:
     )
 
 
-def _tell_prediction(outcome: Outcome, output: Path, shard: str | None) -> None:
+def _tell_prediction(outcome: Outcome, request: Request) -> None:
     """Print what came of a prediction, or of a shard of it."""
     if outcome.missing_columns:
         columns = ", ".join(outcome.missing_columns)
@@ -173,8 +194,8 @@ def _tell_prediction(outcome: Outcome, output: Path, shard: str | None) -> None:
     parts = [f"{outcome.rows} rows"]
     parts += [f"{outcome.failed} unreadable (see column error)"] if outcome.failed else []
     parts += [f"{outcome.unsure} unsure"] if outcome.unsure else []
-    path = escape(str(output))
-    done = f"Wrote {path}" if shard is None else f"Made shard {shard} of {path}"
+    path = escape(str(request.output))
+    done = f"Wrote {path}" if request.shard is None else f"Made shard {request.shard} of {path}"
     console.print(f"{done}: {', '.join(parts)}.", highlight=False, soft_wrap=True)
 
 

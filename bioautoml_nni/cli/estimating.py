@@ -14,7 +14,7 @@ LONG = 2_000_000
 
 def is_long(directory: object) -> bool:
     """Whether a run is so long that it says what it will take, and has not begun to search or train."""
-    from ..data.tables import read_own
+    from ..data.own_csv import read_own
     from ..runs.directory import RunDirectory
 
     assert isinstance(directory, RunDirectory)

@@ -23,13 +23,12 @@ def doctor(directory: RunPath) -> None:
     from ..registry import get, operation_groups
     from ..report.doctor import diagnose
     from ..runs.directory import RunDirectory
-    from ..utils.own_files import read_json
 
     run = RunDirectory.open(directory)
     experiment = run.experiment
     operations = operation_groups()
 
-    sizes = read_json(run / "audit.json").get("split_sizes") if (run / "audit.json").is_file() else None
+    sizes = run.audit().split_sizes if (run / "audit.json").is_file() else {}
     trained = (run / "retrain/network.json").is_file()
     warmup = experiment.strategy.arguments.get("warmup_epochs", 0)
     found = diagnose(
@@ -37,7 +36,7 @@ def doctor(directory: RunPath) -> None:
         skips=operations["skip"],
         zeros=operations["zero"],
         warmup_epochs=warmup if isinstance(warmup, int) else 0,
-        alpha_specimens=sizes["alpha_train"] if isinstance(sizes, dict) else None,
+        alpha_specimens=sizes.get("alpha_train"),
         batch_size=experiment.search.batch_size,
         outcome=run.outcome().record(),
         derived_score=run.network().validation_macro_f1 if trained else None,

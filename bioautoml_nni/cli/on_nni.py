@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from ..nni_jobs.template import Workers
 
 On = Annotated[str | None, typer.Option("--on", help="nni: every run is a trial of NNI, on --machine or this one.")]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", min=1, help="Trials of NNI at a time.", show_default="one on each machine")
+]
 Gpus = Annotated[int, typer.Option("--gpus-per-trial", help="GPUs of each trial of NNI; 0 is without.")]
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from rich.markup import escape
 from rich.table import Table
 
 from ..utils.command_line import command_line
 from ..utils.errors import ConfigError
-from .on_nni import Gpus, On, workers_on
+from .on_nni import Gpus, Jobs, On, workers_on
 from .options import (
     Data,
     Folder,
@@ -29,6 +28,9 @@ from .options import (
     Target,
 )
 from .shared import START, Overrides, app, console, new_specimens
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHOWN = {
     "candidate": "candidate", "status": "status", "validation_macro_f1": "macro-F1, validation",
@@ -52,10 +54,7 @@ def auto(
     output: Folder = None,
     seed: Seed = None,
     on: On = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", min=1, help="Trials of NNI at a time.", show_default="one on each machine"),
-    ] = None,
+    jobs: Jobs = None,
     gpus_per_trial: Gpus = 0,
     machines: Machines = None,
     ssh_key: SshKey = "~/.ssh/id_ed25519",
@@ -79,14 +78,7 @@ def auto(
         command=command_line(),
         workers=workers_on(on, "auto", jobs, gpus_per_trial, machines, ssh_key, remote_python),
     )  # fmt: skip
-    table = Table(title=f"{finished.folder.name}: leaderboard", title_justify="left")
-    for name, heading in SHOWN.items():
-        text = name in ("candidate", "status")
-        table.add_column(heading, justify="left" if text else "right", no_wrap=text)
-    for row in finished.leaderboard.to_dict("records"):
-        texts = [_text(name, row[name]) for name in SHOWN]
-        table.add_row(*texts, style="bold" if row["status"] == "winner" else None)
-    console.print(table)
+    console.print(_leaderboard(finished.folder.name, finished.leaderboard))
     console.print(f"{escape(finished.choice.reason)}", highlight=False, soft_wrap=True)
     folder, specimens = escape(str(finished.folder)), new_specimens(finished.folder / "export")
     console.print(
@@ -94,6 +86,17 @@ def auto(
         f"bioautoml predict {folder} {specimens} --output predictions.csv, or bioautoml serve {folder}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
+
+
+def _leaderboard(name: str, lines: pd.DataFrame) -> Table:
+    table = Table(title=f"{name}: leaderboard", title_justify="left")
+    for column, heading in SHOWN.items():
+        text = column in ("candidate", "status")
+        table.add_column(heading, justify="left" if text else "right", no_wrap=text)
+    for line in lines.to_dict("records"):
+        texts = [_text(column, line[column]) for column in SHOWN]
+        table.add_row(*texts, style="bold" if line["status"] == "winner" else None)
+    return table
 
 
 def _text(name: str, value: object) -> str:

@@ -83,9 +83,9 @@ def require_apart(cluster: str | None, shards: int | None, alone: dict[str, bool
 
 def new_specimens(export: Path) -> str:
     """Return what the model of an export takes, as the next command names it."""
-    from ..utils.own_files import read_json
+    from ..artifacts.exported import ExportRecord
 
-    modalities = read_json(export / "export.json")["modalities"]
+    modalities = ExportRecord.read(export / "export.json").modalities
     return "TABLE" if "image" not in modalities else "FOLDER" if modalities == ["image"] else "TABLE_OR_FOLDER"
 
 

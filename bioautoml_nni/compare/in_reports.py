@@ -6,11 +6,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ..artifacts.comparison import Comparison
 from ..runs.directory import RunDirectory
 from ..stages.run import run_stages
-from ..utils.atomic import write_json
 from ..utils.errors import RunDirectoryError
-from ..utils.own_files import read_json
 
 OWN_ROW = "as_configured"
 """The row whose runs are the experiment itself; their reports show the comparison without being asked to."""
@@ -26,14 +25,14 @@ def show_comparison(run: RunDirectory, comparison: Path, console: Console) -> No
     if not file.is_file():
         raise RunDirectoryError(f"{file} is missing: `bioautoml compare EXPERIMENT --output {comparison}` writes it.")
     run.require("evaluate")
-    table = read_json(file)
-    if table["data_sha256"] != run.provenance().get("data_sha256"):
+    table = Comparison.read(file)
+    if table.data_sha256 != run.provenance().data_sha256:
         raise RunDirectoryError(
             f"{comparison} compares on other data than those of {run.path}, so that its rows say nothing about this "
             "run; run `bioautoml compare` on the run's own experiment.yml."
         )
     kept = run / "evaluation/comparison.json"
-    new = not kept.is_file() or read_json(kept) != table
+    new = not kept.is_file() or Comparison.read(kept) != table
     if new:
-        write_json(kept, table)
+        table.write(kept)
     run_stages(run, ["report"], console, force="report" if new else None)

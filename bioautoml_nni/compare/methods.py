@@ -75,7 +75,7 @@ class Halving(RunMethod):
 
 
 class Strongest(RunMethod):
-    """The architecture with the largest shares at the end of the search."""
+    """The architecture with the largest weights at the end of the search."""
 
     def settings(self, seed: int) -> Mapping[str, Any]:
         return {"derivation.method": "strongest"}

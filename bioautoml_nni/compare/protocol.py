@@ -231,7 +231,7 @@ def _result(job: Job, output: Path, threads: int) -> dict[str, Any]:
         if not file.is_file():
             write_json(file, _predicted(job, job.method, output))
         scores = read_json(file)
-    data = run.provenance().get("data_sha256") or prepared(run).run.provenance()["data_sha256"]
+    data = run.provenance().data_sha256 or prepared(run).run.provenance().data_sha256
     return {"row": job.row, "seed": job.experiment.seed, **scores, "data_sha256": data}
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from ..artifacts.speed import Speed
 from ..data import splits
-from ..data.tables import csv_text
+from ..data.own_csv import csv_text
 from ..evaluation.metrics import answer_metrics, by_training_size, per_class_table
 from ..evaluation.probabilities import Probabilities
 from ..registry import get
@@ -99,15 +99,15 @@ class Scores:
 def run_scores(run: RunDirectory) -> dict[str, Any]:
     """Return the scores and costs of a finished run."""
     metrics = run.metrics()
-    stages = run.provenance()["stages"]
+    stages = run.provenance().stages
     found = Scores(
         **metrics.headline.model_dump(),
         tail_f1=metrics.by_training_size["tail"].f1,
         parameters=metrics.parameters,
         flops=metrics.flops,
         latency_ms=round(Speed.read(run / "evaluation/speed.json").latency_ms, 3),
-        search_seconds=stages["search"]["seconds"] if "search" in stages else 0.0,
-        train_seconds=stages["retrain"]["seconds"],
+        search_seconds=stages["search"].seconds if "search" in stages else 0.0,
+        train_seconds=stages["retrain"].seconds,
     )
     return asdict(found)
 

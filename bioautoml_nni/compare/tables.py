@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..artifacts.comparison import Comparison
 from ..config import Experiment
-from ..data.tables import csv_text
+from ..data.own_csv import csv_text
 from ..registry import get
 from ..report.page import render
-from ..utils.atomic import write_json, write_text
+from ..utils.atomic import write_text
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "tail_f1")
 COSTS = ("parameters", "flops", "latency_ms", "search_seconds", "train_seconds")
@@ -50,8 +51,8 @@ def write_tables(runs: pd.DataFrame, experiment: Experiment, output: Path, data_
     html = render("compare.html.j2", __package__, name=experiment.name, headings=headings, lines=lines, caption=caption)
     write_text(output / "compare.html", html)
     rows_mean = {str(row): get("methods", str(row).partition(":")[0]).description for row in runs["row"].unique()}
-    table = {"data_sha256": data_sha256, "caption": caption, "headings": headings, "lines": lines, "rows": rows_mean}
-    write_json(output / "compare.json", table)
+    table = Comparison(data_sha256=data_sha256, caption=caption, headings=headings, lines=lines, rows=rows_mean)
+    table.write(output / "compare.json")
 
 
 def summary_lines(runs: pd.DataFrame) -> list[list[str]]:

@@ -114,7 +114,7 @@ def decide_pairs(column: pd.Series) -> PairReport:
 
 
 def parse_pair(text: str, order: Order) -> tuple[float, float]:
-    """Return latitude and longitude in degrees, both NaN where a text is no place.
+    """Return latitude and longitude in degrees, both NaN where a text is not a place.
 
     Example:
         >>> parse_pair("(52.52, 13.40)", "latitude_first"), parse_pair("POINT (13.40 52.52)", "latitude_first")
@@ -127,7 +127,7 @@ def parse_pair(text: str, order: Order) -> tuple[float, float]:
 
 
 def parse_pairs(column: pd.Series, order: Order) -> tuple[np.ndarray, np.ndarray]:
-    """Return latitudes and longitudes (N,) in degrees; what is no place is NaN."""
+    """Return latitudes and longitudes (N,) in degrees; what is not a place is NaN."""
     codes, values = pd.factorize(column)
     pairs = [parse_pair(cell_text(value) or "", order) for value in values]
     found = np.array([*pairs, (np.nan, np.nan)], dtype=float)[codes]

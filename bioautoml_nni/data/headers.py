@@ -92,7 +92,7 @@ def _below_pairs(rows: Sequence[Row], held: Sequence[dict[int, str]]) -> int:
 
 
 def filled(cells: Sequence[Any]) -> dict[int, str]:
-    """Return the texts of cells that hold something, by place; what is no text is shown as one."""
+    """Return the texts of cells that hold something, by place; what is not text is shown as text."""
     return {place: str(cell).strip() for place, cell in enumerate(cells) if cell is not None and str(cell).strip()}
 
 

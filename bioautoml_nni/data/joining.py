@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..utils.errors import DataError
-from .tables import read_own
+from .own_csv import read_own
 
 ID_COLUMN = "id"
 

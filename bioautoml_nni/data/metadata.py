@@ -52,7 +52,7 @@ class MetadataPreprocessor:
 
     Args:
         roles: role of each feature column; latitude and longitude must come as a pair.
-        place_resolution_km: see `PlaceField`.
+        place_resolution_km: see `LocationField`.
         rare_below: see `CategoryField`.
         text_width: see `TextField`.
         forms: how columns write numbers and dates, as `with_types` decides it; what is not there is decided from the
@@ -103,10 +103,6 @@ class MetadataPreprocessor:
         named = with_names(table, self.roles)
         own = [name for name in self.roles if name in named] if self.missing else []
         return named.assign(**{name: without_gaps(named[name], self.missing) for name in own})
-
-    def fit_transform(self, table: pd.DataFrame) -> EncodedMetadata:
-        """Fit, then encode the same rows."""
-        return self.fit(table).transform(table)
 
     def doubts(self, table: pd.DataFrame) -> list[tuple[str, str, str]]:
         """Return column, what is wrong and text of each value that is there and cannot be read or is not known."""

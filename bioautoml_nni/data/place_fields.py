@@ -13,7 +13,7 @@ from .coordinate_pairs import Order, parse_pairs
 EARTH_RADIUS_KM = 6371.0
 
 
-class PlaceField(Field):
+class LocationField(Field):
     """A place as a point on the unit sphere, on which neither date line nor pole is a border.
 
     Args:
@@ -55,7 +55,7 @@ class PlaceField(Field):
         return np.concatenate(parts, axis=1) * present[:, None], present
 
 
-class GeoField(PlaceField):
+class GeoField(LocationField):
     """A place of two columns, latitude and longitude.
 
     Args:
@@ -85,7 +85,7 @@ class GeoField(PlaceField):
         return self._texts(table[name], np.isfinite(numbers) & ((np.abs(numbers) <= 90) | (not first)))
 
 
-class PairField(PlaceField):
+class PairField(LocationField):
     """A place of one column that holds both.
 
     Args:

@@ -13,8 +13,8 @@ import pandas as pd
 from . import splits
 from .image_store import Pixels
 from .manifest import Manifest
+from .own_csv import csv_blocks
 from .remark import Remark
-from .tables import csv_blocks
 
 DIGESTED = 1 << 14
 """Rows whose text is held at a time."""

@@ -31,7 +31,7 @@ JSON_LINES = (".jsonl", ".ndjson")
 SQLITE = (".sqlite", ".sqlite3", ".db")
 COLUMNAR = (".parquet", ".feather")
 MAX_UNPACKED = 4 * 10**9
-"""Bytes of a packed file that is no text and is unpacked in memory."""
+"""Bytes of a packed file that is not text and is unpacked in memory."""
 
 
 def kind_of(path: Path) -> str:
@@ -77,7 +77,7 @@ def _members(packed: zipfile.ZipFile) -> list[str]:
 
 
 def _only_member(path: Path) -> str | None:
-    """Return the name of the only file in a ZIP file that is no other ZIP file, None without one."""
+    """Return the name of the only file in a ZIP file that is not itself a ZIP file, None without one."""
     names = members_of(path)
     return names[0] if len(names) == 1 and not names[0].lower().endswith(".zip") else None
 

@@ -1,4 +1,4 @@
-"""The one reader and the one writer of tables: CSV and its relatives, and Parquet, with every text as it was written.
+"""The one reader of tables of users: CSV and its relatives, and Parquet, with every text as it was written.
 
 A cell of text stays text: `007`, `NA` and `1.0` are what they are. Missing is an empty cell and what the caller names.
 What columns mean (numbers, dates) is decided elsewhere, once for a whole column; see `typed`.
@@ -26,8 +26,7 @@ import numpy as np
 import pandas as pd
 
 from ..utils.encodings import encoding_of, is_unicode, read_text
-from ..utils.errors import BioAutoMLError, DataError, RunDirectoryError
-from ..utils.own_files import WAY_OUT, reading, require_last_line
+from ..utils.errors import DataError
 from .delimited import SEPARATORS, find_form, require_text
 from .gaps import without_gaps
 from .headers import Header, from_header, with_row_names
@@ -226,7 +225,7 @@ class TableFile:
         while names and not names[-1] and kind_of(self.path) not in COLUMNAR:
             names.pop()
         if any("\0" in name for name in names):
-            raise ValueError("its header holds zero bytes: it is no text, or in an encoding that it does not say")
+            raise ValueError("its header holds zero bytes: it is not text, or in an encoding that it does not say")
         result: list[str] = []
         for place, name in enumerate(names, start=1):
             unique, number = name or f"column {place}", 0
@@ -305,42 +304,6 @@ def read_names(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def read_own(
-    path: Path, numbers: Collection[str] = (), way_out: str = WAY_OUT, kind: type[BioAutoMLError] = RunDirectoryError
-) -> pd.DataFrame:
-    """Read a CSV file that this project wrote: text as it stands, and the columns named as numbers; see `reading`."""
-    with reading(path, way_out, kind):
-        require_last_line(path)
-        with open(path, "rb") as file:  # a text may hold a carriage return; ends of lines may have been made Windows'
-            ends = None if file.readline().endswith(b"\r\n") else "\n"
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, lineterminator=ends)
-        for name in numbers:
-            if name in table:
-                table[name] = pd.to_numeric(table[name].replace("", np.nan))
-        return table
-
-
-def csv_text(table: pd.DataFrame, header: bool = True) -> str:
-    """Return a table as CSV, as `read_own` reads it; gaps are empty."""
-    text = _csv(table, header, quoted=False)
-    return _csv(table, header, quoted=True) if "\r" in text else text  # a reader would take it for the end of a line
-
-
-def _csv(table: pd.DataFrame, header: bool, quoted: bool) -> str:
-    quoting = csv.QUOTE_NONNUMERIC if quoted else csv.QUOTE_MINIMAL
-    return table.to_csv(index=False, header=header, lineterminator="\n", quoting=quoting)
-
-
-def csv_blocks(table: pd.DataFrame, rows: int, quoted: bool) -> Iterator[str]:
-    """Yield the text of `csv_text` in blocks of so many rows, of which one is held at a time.
-
-    Args:
-        quoted: whether texts are quoted, as `csv_text` does where one of them holds a carriage return.
-    """
-    for start in range(0, max(len(table), 1), rows):
-        yield _csv(table.iloc[start : start + rows], header=start == 0, quoted=quoted)
-
-
 def cell_text(value: Any) -> str | None:
     """Return a value as the text that a table would hold, None for a gap; whole floats lose their point."""
     if value is None or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
@@ -362,7 +325,7 @@ def cell_text(value: Any) -> str | None:
 
 
 def _bytes_text(value: bytes) -> str:
-    """Return bytes as text: what is no UTF-8 letter by letter, so that no two become one."""
+    """Return bytes as text: what is not UTF-8 letter by letter, so that no two become one."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:

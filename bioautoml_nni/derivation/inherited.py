@@ -66,7 +66,7 @@ class InheritedScore:
 def recalibrate_batch_norm(network: nn.Module, batches: Iterable[dict[str, Any]]) -> None:
     """Replace the running statistics of all batch norms by the mean over these batches; nothing else changes.
 
-    Those of a frozen trunk (`keeps_statistics`) stay, and all that is no batch norm, such as dropout, is in evaluation
+    Those of a frozen trunk (`keeps_statistics`) stay, and all other modules, such as dropout, are in evaluation
     mode; torch's own `update_bn` trains the whole network, trunk and dropout included. The network is in evaluation
     mode afterwards. The batches are on its device.
     """

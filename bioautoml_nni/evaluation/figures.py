@@ -1,14 +1,12 @@
-"""Figures of an evaluation: confusion matrix, ROC curves and learning curves, as PNG."""
+"""Figures of an evaluation: confusion matrix, ROC curves and trust, as PNG."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
 from ..utils.atomic import replacing
@@ -83,39 +81,6 @@ def roc_figure(
         figure.legend(loc="outside right upper", title="class (area)", fontsize=8)
     else:
         axes.set_title("no class has ten test specimens")
-    _save(figure, path, brand)
-
-
-def curves_figure(path: Path, history: Sequence[dict[str, Any]], title: str, brand: str = "") -> None:
-    """Draw losses and validation scores over epochs."""
-    figure = Figure(figsize=(8.2, 3.2), layout="constrained")
-    losses, scores = figure.subplots(1, 2)
-    epochs = [entry["epoch"] + 1 for entry in history]
-    names = {
-        "train_loss": "training",
-        "alpha_loss": "architecture",
-        "weights_loss": "weights",
-        "val_loss": "validation",
-    }
-    shown = [name for name in names if any(name in entry for entry in history)]
-    if "weights_loss" in shown and "train_loss" in shown:
-        shown.remove("train_loss")
-    for colour, name in zip(PALETTE, shown, strict=False):
-        losses.plot(epochs, [entry.get(name, np.nan) for entry in history], color=colour, label=names[name])
-    scored = {"val_macro_f1": "macro-F1", "val_accuracy": "accuracy", "derived_macro_f1": "macro-F1 of what is derived"}
-    for colour, (name, label) in zip((*PALETTE[4:6], PALETTE[0]), scored.items(), strict=True):
-        if any(name in entry for entry in history):
-            scores.plot(epochs, [entry.get(name, np.nan) for entry in history], color=colour, label=label)
-    losses.set_ylabel("loss")
-    scores.set_ylabel("validation score")
-    scores.set_ylim(0, 1)
-    for axes in (losses, scores):
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.25)
-        if axes.lines:
-            axes.legend(fontsize=8)
-    figure.suptitle(title)
     _save(figure, path, brand)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics as sk
 
-from ..data.tables import read_own
+from ..data.own_csv import read_own
 from .probabilities import Probabilities
 
 SMALLEST_MEDIUM, LARGEST_MEDIUM = 20, 100

@@ -54,7 +54,6 @@ class Encoder(ABC):
         mflops: of one image at `image_size`, in millions; None where only building it tells.
         image_size: edge in pixels of the images that it was trained with.
         mean, std: per channel, of pixel values in [0, 1].
-        interpolation: that its training images were resized with.
         licence: of the weights; an SPDX identifier where there is one.
         origin: where the weights come from: package and version, address, or file.
         citation: of the network or the weights.
@@ -68,7 +67,6 @@ class Encoder(ABC):
     image_size: int = 224
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    interpolation: str = "bilinear"
     licence: str = "unknown"
     origin: str = ""
     citation: str = ""
@@ -202,8 +200,8 @@ def load_encoder(reference: str, where: str = "encoder") -> Encoder:
         raise EncoderError(f"{where}: {error}") from error
     if not isinstance(encoder, Encoder):
         raise EncoderError(
-            f"{where}: {reference}: {plugin.entry_point.value} is no Encoder of bioautoml_nni.features.encoder; derive "
-            "it from that class, or name another encoder."
+            f"{where}: {reference}: {plugin.entry_point.value} is not an Encoder of bioautoml_nni.features.encoder; "
+            "derive it from that class, or name another encoder."
         )
     encoder.reference = reference
     return encoder

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 DECAYS = (0.3, 0.15, 0.08, 0.04, 0.02, 0.01, 0.005, 0.002)
-"""Decays that are tried, the stiffest model first; trying ends with the first that is no better."""
+"""Decays that are tried, the stiffest model first; trying ends with the first that is not better."""
 
 ITERATIONS, TOLERANCE = 200, 1e-3
 UNSEEN = -30.0

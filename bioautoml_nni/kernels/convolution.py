@@ -11,16 +11,15 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from .mixture import GradientAccumulator
+from .operators import convolution_gradients
 from .passes import arranged, as_map, depthwise_gradient, pixels
-
-aten = torch.ops.aten
 
 
 class Convolution:
     """What a `nn.Conv2d` without bias computes.
 
     A 1x1 convolution is the product of pixels and a matrix, whose gradient adds to others in place. The gradient of an
-    unstrided depth-wise one by its input is a convolution again, with the kernel turned round, and oneDNN takes half
+    unstrided depth-wise one w.r.t. its input is a convolution, with the kernel turned round, and oneDNN takes half
     the time for it (torch 2.15).
 
     Args:
@@ -61,7 +60,7 @@ class Convolution:
             return (pixels(gradient).t() @ pixels(features)).view_as(kernel)
         if self.is_depthwise and kernel.shape[2] >= 5:
             return depthwise_gradient(features, gradient, kernel.shape[2])
-        return self._gradients(gradient, features, kernel, [False, True, False])[1]
+        return self._gradients(gradient, features, kernel, [False, True])[1]
 
     def by_features(self, gradient: Tensor, features: Tensor, kernel: Tensor) -> Tensor:
         """Return the gradient w.r.t. the input."""
@@ -70,7 +69,7 @@ class Convolution:
         if self.is_depthwise:
             turned = kernel.flip(2, 3)
             return functional.conv2d(gradient, turned, None, self.stride, self.padding, self.dilation, self.groups)
-        return self._gradients(gradient, features, kernel, [True, False, False])[0]
+        return self._gradients(gradient, features, kernel, [True, False])[0]
 
     def add_by_features(
         self, accumulated: GradientAccumulator, gradient: Tensor, features: Tensor, kernel: Tensor
@@ -83,10 +82,9 @@ class Convolution:
             accumulated.add(self.by_features(gradient, features, kernel))
 
     def _gradients(self, gradient: Tensor, features: Tensor, kernel: Tensor, wanted: list[bool]) -> Any:
-        return aten.convolution_backward(
-            gradient, features, kernel, None, self.stride, self.padding, self.dilation, False, [0, 0], self.groups,
-            wanted,
-        )  # fmt: skip
+        return convolution_gradients(
+            gradient, features, kernel, self.stride, self.padding, self.dilation, self.groups, wanted
+        )
 
 
 def mixed_channels(states: Sequence[Tensor], kernel: Tensor) -> Tensor:

@@ -15,9 +15,8 @@ from torch.nn import functional
 
 from .convolution import Convolution
 from .mixture import GradientAccumulator, Term
+from .operators import batch_norm, batch_norm_gradients, relu_gradients
 from .passes import arranged, norm_relu, norm_relu_gradients, usable
-
-aten = torch.ops.aten
 
 
 class NormReLU(Term):
@@ -61,12 +60,9 @@ class NormReLU(Term):
         still = (None, None) if self.training else (norm.running_mean.clone(), norm.running_var.clone())
         # a tensor of its own: torch 2.15 has wrong gradients for an expanded one in channels_last
         scaled, shift = weight * gamma, weight * beta
-        result, mean, spread, reserve, self.backend = aten._batch_norm_impl_index(
-            last, scaled, shift, norm.running_mean, norm.running_var, self.training, _momentum(norm), self.eps,
-            torch.backends.cudnn.enabled,
-        )  # fmt: skip
+        result, own, self.backend = batch_norm(last, scaled, shift, norm, _momentum(norm), self.training)
         functional.relu_(result)
-        kept = (*maps, result, scaled, *still, mean, spread, reserve)
+        kept = (*maps, result, scaled, *still, *own)
         return result.clone() if total is None else total.add_(result), kept  # what is kept must not be written into
 
     def gradients(
@@ -98,12 +94,11 @@ class NormReLU(Term):
         self, gradient: Tensor, features: Tensor, result: Any, scaled: Any, running_mean: Any, running_variance: Any,
         mean: Any, spread: Any, reserve: Any,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        """Return the gradients of ReLU(batch norm) by its input, scale and shift."""
-        by_all: tuple[Tensor, Tensor, Tensor] = aten._batch_norm_impl_index_backward(
-            self.backend, features, aten.threshold_backward(gradient, result, 0), scaled, running_mean,
-            running_variance, mean, spread, self.training, self.eps, [True, True, True], reserve,
+        """Return the gradients of ReLU(batch norm) w.r.t. its input, scale and shift."""
+        return batch_norm_gradients(
+            relu_gradients(gradient, result), features, scaled, (running_mean, running_variance), self.training,
+            self.eps, (mean, spread, reserve), self.backend,
         )  # fmt: skip
-        return by_all
 
 
 def _momentum(norm: Any) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from ..data.tables import csv_text
+from ..data.own_csv import csv_text
 from ..utils.atomic import write_text
 from ..utils.errors import DataError
 from ._base import Fetched, Wanted

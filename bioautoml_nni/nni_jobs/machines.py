@@ -116,7 +116,7 @@ def _unpack(archive: IO[bytes], folder: Path) -> None:
     """Write the files of an archive below a folder.
 
     Raises:
-        tarfile.TarError: for what is no plain file or folder, or would lie elsewhere, and for half an archive.
+        tarfile.TarError: for what is not a plain file or folder, or would lie elsewhere, and for half an archive.
     """
     with tarfile.open(fileobj=archive) as members:
         for member in members:
@@ -126,7 +126,7 @@ def _unpack(archive: IO[bytes], folder: Path) -> None:
                 continue
             content = members.extractfile(member) if member.isfile() else None
             if content is None:
-                raise tarfile.ExtractError(f"{member.name} is no plain file")
+                raise tarfile.ExtractError(f"{member.name} is not a plain file")
             with content, place.open("wb") as file:
                 shutil.copyfileobj(content, file)
 

@@ -144,7 +144,7 @@ def with_given_gpus(experiment: Experiment) -> Experiment:
 
 
 def epoch_numbers(stage: str, line: Mapping[str, Any]) -> dict[str, float]:
-    """Return what is reported of one epoch: validation macro-F1 as ``default``, losses, rate, and shares.
+    """Return what is reported of one epoch: validation macro-F1 as ``default``, losses, rate, and weights.
 
     The same score stands under ``search_macro_f1`` or ``training_macro_f1`` too, so that the web UI can draw the two
     stages apart, and ``stage`` is 1 in the search, 2 in the training.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..artifacts.baselines import BaselineLine, Baselines
 from ..runs.directory import RunDirectory
-from ..utils.own_files import read_json
 
 FILE = "evaluation/baselines.json"
 
@@ -20,21 +20,21 @@ def shown_baselines(run: RunDirectory, metrics: Mapping[str, Any]) -> dict[str, 
     file = run / FILE
     if not file.is_file():
         return None
-    record = read_json(file)
-    if record["prepared"] != run.key("prepare") or not record["lines"]:
+    record = Baselines.read(file)
+    if record.prepared != run.key("prepare") or not record.lines:
         return None
-    return {"lines": record["lines"], "warning": beaten_by(metrics, record["lines"])}
+    return {"lines": record.lines, "warning": beaten_by(metrics, record.lines)}
 
 
-def beaten_by(metrics: Mapping[str, Any], lines: list[dict[str, Any]]) -> str:
+def beaten_by(metrics: Mapping[str, Any], lines: Sequence[BaselineLine]) -> str:
     """Return a sentence on the best baseline whose test macro-F1 exceeds the network's, or an empty text."""
-    scored = [line for line in lines if line["test"] is not None]
-    best = max(scored, key=lambda line: line["test"]["macro_f1"], default=None)
+    scored = [(line.test["macro_f1"], line.name) for line in lines if line.test is not None]
+    score, name = max(scored, key=lambda entry: entry[0], default=(0.0, ""))
     own = metrics["macro"]["f1"]
-    if best is None or best["test"]["macro_f1"] <= own:
+    if score <= own:
         return ""
     return (
-        f"A simple baseline beats this network: {best['name']} reaches a macro-F1 of {best['test']['macro_f1']:.3f} on "
+        f"A simple baseline beats this network: {name} reaches a macro-F1 of {score:.3f} on "
         f"the same test specimens, the network {own:.3f}. `bioautoml auto` tries both and others, and chooses by "
         "validation."
     )

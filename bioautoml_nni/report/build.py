@@ -12,7 +12,6 @@ from ..architecture.draw import draw
 from ..evaluation.metrics import read_per_class
 from ..runs.directory import RunDirectory
 from ..runs.prepared import PreparedData
-from ..utils.own_files import read_json
 from .baselines import shown_baselines
 from .epochs import evenly_spread
 from .examples import gallery, of_cells, read_answers
@@ -46,7 +45,7 @@ def build_report(
         experiment=run.experiment,
         path=shlex.quote(str(run.path)),
         metrics=metrics,
-        audit=read_json(run / "audit.json"),
+        audit=run.audit(),
         provenance=run.provenance(),
         network=network,
         sentences=summary_sentences(metrics, per_class),

@@ -61,7 +61,7 @@ def model_card(
         untested=per_class[per_class["test"] == 0]["class"].tolist(),
         few=per_class[per_class["train"] < 20]["class"].tolist(),
         calibration=calibration,
-        origin=run.provenance().get("origin", {}),
+        origin=run.provenance().origin,
         parity=parity,
         quantised=quantised or None,
         difference=max(parity["largest_difference"].values()) if parity else None,

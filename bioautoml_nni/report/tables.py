@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ..architecture.topology import EDGE
+from ..artifacts.comparison import Comparison
 from ..derivation.evolution import scored_candidates
 from ..runs.directory import RunDirectory
 from ..utils.own_files import read_json
@@ -17,13 +18,13 @@ SHOWN_CANDIDATES = 10
 """Of those that evolution tried."""
 
 
-def comparison_table(run: RunDirectory) -> dict[str, Any] | None:
+def comparison_table(run: RunDirectory) -> Comparison | None:
     """Return the table of the comparison that was shown to this run, if it is about the data of today."""
     file = run / "evaluation/comparison.json"
     if not file.is_file():
         return None
-    table = read_json(file)
-    return table if table["data_sha256"] == run.provenance().get("data_sha256") else None
+    table = Comparison.read(file)
+    return table if table.data_sha256 == run.provenance().data_sha256 else None
 
 
 def halving_table(run: RunDirectory) -> dict[str, Any] | None:

@@ -41,8 +41,8 @@ TERMS = {
     "prediction set": "Several names in place of one: as many as it takes to hold the truth with the promised "
     "probability (split conformal prediction).",
     "Grad-CAM": "A map of what in the image spoke for the answer, from the gradients at the last feature map.",
-    "share": "How much the search preferred an operation over the other candidates in the same place. All shares of a "
-    "place sum to 100 %.",
+    "architecture weight": "How much the search preferred an operation over the other candidates in the same place. "
+    "All weights of a place sum to 100 %.",
     "test split": "Specimens that were kept aside from the start and scored once, at the end.",
     "validation split": "Specimens that trained no weights, but chose the epoch and calibrated confidence.",
 }
@@ -134,7 +134,7 @@ def _rough(per_class: pd.DataFrame) -> list[str]:
 
 
 def difference(found: Architecture, last: Architecture, derivation: DerivationConfig) -> str:
-    """Return what sets the architecture apart from that of the last epoch's largest shares, and why; "" if nothing."""
+    """Return what sets the architecture apart from that of the last epoch's largest weights, and why; "" if nothing."""
     changes = []
     for kind, cell in found.cells.items():
         ours, theirs = (

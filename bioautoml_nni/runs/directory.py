@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
-import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,31 +16,32 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from .._version import __version__
+from ..artifacts.audit import AuditRecord
 from ..artifacts.calibration import Calibration
 from ..artifacts.history import Epoch, read_history
 from ..artifacts.metrics import Metrics
 from ..artifacts.network import NetworkRecord
 from ..artifacts.outcome import SearchOutcome
+from ..artifacts.preprocessing import Preprocessing
+from ..artifacts.provenance import KnownPlace, Provenance, StageRecord
 from ..config import Experiment, parse_experiment
-from ..config.load import ENCODERS, apply_overrides, read_experiment
+from ..config.load import apply_overrides, read_experiment
 from ..config.renamed import with_former_names
-from ..utils.atomic import write_json, write_text
+from ..utils.atomic import write_text
 from ..utils.command_line import command_line
 from ..utils.errors import RunDirectoryError
-from ..utils.own_files import read_json, reading
+from ..utils.own_files import WAY_OUT, reading
 from ..utils.places import require_folder
 from ..utils.remote import place
 from ..utils.yaml_files import load_yaml
+from .differences import differing
+from .environment import environment
 from .lock import locked
 from .places import (
-    PLACES,
-    ROOT,
     encoder_keys,
     found_root,
     require_same_data,
     same_place,
-    split_place,
     with_first_places,
     with_found_places,
     with_written_places,
@@ -68,7 +66,6 @@ SPREAD = ("devices", "nodes")
 
 KEY_LENGTH = 16
 """Letters of a stage's key."""
-PACKAGES = ("nni", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "pandas", "scikit-learn", "numpy")
 
 
 @dataclass
@@ -163,8 +160,8 @@ class RunDirectory:
             return
         there = self._with_root(wanted.data.root)
         require_same_data(self, there, console or Console(quiet=True))
-        if ROOT not in self.provenance():
-            self.record(**{ROOT: str(self.experiment.data.root)})
+        if self.provenance().data_root is None:
+            self.record(data_root=str(self.experiment.data.root))
         self.experiment = there
         self._save_experiment(base)
 
@@ -186,8 +183,8 @@ class RunDirectory:
             dumped["data"]["root"] = written_root(root, self.path, base, known)
         text = yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True, explicit_start=True, explicit_end=True)
         write_text(self.path / "experiment.yml", text)  # first, since it makes the folder a run's
-        if root is not None and dumped["data"]["root"] != str(root) and ROOT not in self.provenance():
-            self.record(**{ROOT: str(root)})
+        if root is not None and dumped["data"]["root"] != str(root) and self.provenance().data_root is None:
+            self.record(data_root=str(root))
         self._record_places(dumped, first)
 
     def _saved(self) -> dict[str, Any]:
@@ -198,23 +195,33 @@ class RunDirectory:
 
     def _record_places(self, dumped: dict[str, Any], first: Mapping[str, str]) -> None:
         """Record where teachers and weights lie that are written as relative paths, unless it is known."""
-        known = dict(self.provenance().get(PLACES, {}))
+        before = self.provenance().places
+        known = dict(before)
         for name, section, key in encoder_keys(dumped):
-            if section[key] != first[name] and known.get(name, {}).get("written") != section[key]:
-                known[name] = {"written": section[key], "first": first[name]}
-        if known != self.provenance().get(PLACES, {}):
-            self.record(**{PLACES: known})
+            if section[key] != first[name] and (name not in known or known[name].written != section[key]):
+                known[name] = KnownPlace(written=section[key], first=first[name])
+        if known != before:
+            self.record(places=known)
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
 
-    def provenance(self) -> dict[str, Any]:
-        """Return the content of provenance.json."""
+    def provenance(self) -> Provenance:
+        """Return what the run was made from, and which stages are done; the default of one that has none yet."""
         return _provenance(self.path)
 
     def record(self, **entries: Any) -> None:
         """Add top-level entries to provenance.json."""
-        write_json(self / "provenance.json", {**self.provenance(), **entries})
+        known = self.provenance()
+        known.with_entries(**{"stages": known.stages, **entries}).write(self / "provenance.json")
+
+    def audit(self) -> AuditRecord:
+        """Return what the audit says of the run's data."""
+        return AuditRecord.read(self / "audit.json")
+
+    def preprocessing(self, way_out: str = WAY_OUT) -> Preprocessing:
+        """Return how specimens become inputs; `way_out` as in `reading`."""
+        return Preprocessing.read(self / "preprocessing.json", way_out)
 
     def metrics(self) -> Metrics:
         """Return how good the run's network is on the test split."""
@@ -240,7 +247,7 @@ class RunDirectory:
     @property
     def first_root(self) -> Path | None:
         """Where the data lay when the run began; None if they have none."""
-        known = self.provenance().get(ROOT)
+        known = self.provenance().data_root
         return self.experiment.data.root if known is None else place(known)
 
     def key(self, stage: str) -> str:
@@ -250,7 +257,7 @@ class RunDirectory:
         those that were renamed go by their former names.
         """
         dumped = with_former_names(self.experiment.model_dump(mode="json", exclude_defaults=True))
-        if (first := self.provenance().get(ROOT)) is not None:
+        if (first := self.provenance().data_root) is not None:
             dumped["data"]["root"] = first
         with_first_places(dumped, self.path, self.provenance())
         for part in ("train", "validation", "test"):
@@ -267,11 +274,9 @@ class RunDirectory:
 
     def done(self, stage: str) -> bool:
         """Whether the stage's files are there and were made with today's settings."""
-        record = self.provenance()["stages"].get(stage)
+        record = self.provenance().stages.get(stage)
         files = STAGES[stage][1]
-        return (
-            record is not None and record["key"] == self.key(stage) and all((self / file).is_file() for file in files)
-        )
+        return record is not None and record.key == self.key(stage) and all((self / file).is_file() for file in files)
 
     def require(self, stage: str) -> None:
         """Raise `RunDirectoryError` unless `stage` is done."""
@@ -289,13 +294,13 @@ class RunDirectory:
         yield
         order = list(STAGES)
         before = order[: order.index(name)] if name in order else order
-        stages = {key: value for key, value in self.provenance()["stages"].items() if key in before}
-        stages[name] = {
-            "key": self.key(name),
-            "started": started.isoformat(timespec="seconds"),
-            "seconds": round(time.monotonic() - clock, 1),
-            "command": command_line(),
-        }
+        stages = {key: value for key, value in self.provenance().stages.items() if key in before}
+        stages[name] = StageRecord(
+            key=self.key(name),
+            started=started.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - clock, 1),
+            command=command_line(),
+        )
         self.record(stages=stages, **environment(), seed=self.experiment.seed)
 
     def work_folder(self, stage: str) -> Path:
@@ -312,9 +317,9 @@ class RunDirectory:
         return folder
 
 
-def _provenance(run: Path) -> dict[str, Any]:
+def _provenance(run: Path) -> Provenance:
     file = run / "provenance.json"
-    return {"stages": {}, **read_json(file)} if file.is_file() else {"stages": {}}
+    return Provenance.read(file) if file.is_file() else Provenance()
 
 
 def is_run(folder: Path) -> bool:
@@ -350,47 +355,3 @@ def _whole_key(marker: Path) -> str:
 def _as_number(value: str) -> str | int:
     """Return a whole number in its usual spelling as such, which parts of a split were until version 0.1."""
     return int(value) if value.isdecimal() and str(int(value)) == value else value
-
-
-def environment() -> dict[str, Any]:
-    """Return versions and hardware, for provenance."""
-    import torch
-
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return {
-        "versions": {
-            "bioautoml-nni": __version__,
-            "python": platform.python_version(),
-            **{package: importlib.metadata.version(package) for package in PACKAGES},
-        },
-        "hardware": {
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "gpus": gpus,
-        },
-    }
-
-
-def differing(found: Experiment, wanted: Experiment) -> dict[str, str]:
-    """Return by key, for each leaf but data.root in which two experiments differ, what both have, in words."""
-
-    def leaves(value: Any, path: str) -> dict[str, Any]:
-        if isinstance(value, dict):
-            return {k: v for key, item in value.items() for k, v in leaves(item, f"{path}.{key}".lstrip(".")).items()}
-        return {path: value}
-
-    theirs, ours = (leaves(experiment.model_dump(mode="json"), "") for experiment in (found, wanted))
-    return {
-        key: f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
-        for key in sorted(set(theirs) | set(ours))
-        if theirs.get(key) != ours.get(key) and key != "data.root" and not _are_one_place(key, theirs, ours)
-    }
-
-
-def _are_one_place(key: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
-    """Whether two references to a teacher or an encoder name the same path in two ways."""
-    if key not in map(".".join, ENCODERS) or not all(isinstance(entry.get(key), str) for entry in (theirs, ours)):
-        return False
-    (encoder, file), (other, there) = split_place(theirs[key]), split_place(ours[key])
-    return encoder == other and file is not None and there is not None and same_place(file, there)

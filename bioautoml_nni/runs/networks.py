@@ -1,4 +1,4 @@
-"""The networks of a run: built, loaded, and asked about a part of the data."""
+"""The networks of a run: built, loaded, and asked about a split."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from rich.console import Console
 
+from ..artifacts.provenance import Provenance
 from ..config import Experiment
 from ..config.load import ENCODERS
 from ..registry import plugins
@@ -19,15 +20,6 @@ from ..utils.remote import RemotePath, is_url, place
 
 if TYPE_CHECKING:
     from .directory import RunDirectory
-
-ROOT = "data_root"
-"""Entry of provenance.json: the folder of the data when the run began, which its stages' keys keep using."""
-IMAGES = "images_sha256"
-"""Entry of provenance.json: digest of the content of all images of the run."""
-
-
-PLACES = "places"
-"""Entry of provenance.json: teachers and weights when the run began, by key, which its stages' keys keep using."""
 
 
 def written_root(root: Path, run: Path, base: Path | None, before: str | None = None) -> str:
@@ -66,24 +58,24 @@ def with_written_places(dumped: dict[str, Any], run: Path, base: Path | None, be
             section[key] = encoder + written_root(file, run, base, None if there is None else str(there))
 
 
-def with_found_places(raw: dict[str, Any], run: Path, provenance: Mapping[str, Any]) -> None:
+def with_found_places(raw: dict[str, Any], run: Path, provenance: Provenance) -> None:
     """Let teachers and weights that are not where the run's copy says be where they were when it began, in place."""
-    known = provenance.get(PLACES, {})
     for name, section, key in encoder_keys(raw):
-        file, first = split_place(section[key])[1], split_place(known.get(name, {}).get("first", ""))[1]
-        if file is not None and first is not None and not file.exists() and first.exists():
-            section[key] = known[name]["first"]
-
-
-def with_first_places(dumped: dict[str, Any], run: Path, provenance: Mapping[str, Any]) -> None:
-    """Write teachers and weights that only moved with the run as they were when it began, in place."""
-    known = provenance.get(PLACES, {})
-    for name, section, key in encoder_keys(dumped):
-        if name not in known:
+        if (known := provenance.places.get(name)) is None:
             continue
-        (encoder, file), (other, there) = split_place(section[key]), split_place(known[name]["written"])
+        file, first = split_place(section[key])[1], split_place(known.first)[1]
+        if file is not None and first is not None and not file.exists() and first.exists():
+            section[key] = known.first
+
+
+def with_first_places(dumped: dict[str, Any], run: Path, provenance: Provenance) -> None:
+    """Write teachers and weights that only moved with the run as they were when it began, in place."""
+    for name, section, key in encoder_keys(dumped):
+        if (known := provenance.places.get(name)) is None:
+            continue
+        (encoder, file), (other, there) = split_place(section[key]), split_place(known.written)
         if file is not None and there is not None and encoder == other and same_place(file, run / there):
-            section[key] = known[name]["first"]
+            section[key] = known.first
 
 
 def split_place(reference: str) -> tuple[str, Path | None]:
@@ -94,9 +86,9 @@ def split_place(reference: str) -> tuple[str, Path | None]:
     return "", Path(reference) if reference and not is_url(reference) else None
 
 
-def found_root(written: Path | None, provenance: Mapping[str, Any]) -> Path | None:
+def found_root(written: Path | None, provenance: Provenance) -> Path | None:
     """Return where the data lie: where the run's copy says, or, if nothing is there, where they lay when it began."""
-    known = provenance.get(ROOT)
+    known = provenance.data_root
     if written is None or isinstance(written, RemotePath) or known is None:
         return written
     first = place(known)
@@ -118,7 +110,7 @@ def require_same_data(run: RunDirectory, wanted: Experiment, console: Console) -
     from ..audit.examine import finish
     from ..data.load import load_manifest
 
-    prepared = run.provenance().get("data_sha256")
+    prepared = run.provenance().data_sha256
     if prepared is None:
         return
     console.print(f"data.root: looks whether the data in {wanted.data.root} are those of {run.path}.", soft_wrap=True)
@@ -147,13 +139,13 @@ def images_digest(facts: pd.DataFrame) -> str:
     return hashlib.sha256("".join(facts["digest"]).encode()).hexdigest()
 
 
-def require_same_images(facts: pd.DataFrame, provenance: Mapping[str, Any], root: Path) -> None:
+def require_same_images(facts: pd.DataFrame, provenance: Provenance, root: Path) -> None:
     """Check that images of a run whose data moved are those that it was prepared from.
 
     Raises:
         DataError: if they are not.
     """
-    known = provenance.get(IMAGES)
+    known = provenance.images_sha256
     if known is not None and images_digest(facts) != known:
         raise DataError(
             f"{root}: holds other images than those that the run was prepared from; say where they lie with --set "

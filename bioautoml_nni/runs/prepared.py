@@ -14,6 +14,7 @@ import pandas as pd
 from rich.console import Console
 
 from ..architecture import Topology, topology_of
+from ..artifacts.preprocessing import ImageInput
 from ..audit.names import RANKS
 from ..data import splits
 from ..data.dataset import Features, SpecimenDataset, Teaching
@@ -26,8 +27,8 @@ from ..features.request import FeatureRequest
 from ..features.store import FeatureStore
 from ..registry import get
 from ..training.augment import FeatureTransform, ImageTransform
-from ..utils.errors import DataError
-from ..utils.own_files import read_json, reading
+from ..utils.errors import DataError, RunDirectoryError
+from ..utils.own_files import reading
 from ..utils.remote import place
 from ..utils.shard import Shard
 from .directory import RunDirectory
@@ -57,7 +58,7 @@ class PreparedData:
     part: pd.Series
     classes: list[str]
     rank: str
-    image: dict[str, Any]
+    image: ImageInput
     image_root: Path
     brand: str
     preprocessor: MetadataPreprocessor
@@ -79,14 +80,16 @@ class PreparedData:
         with reading(run / "manifest.parquet", way_out):
             table = pd.read_parquet(run / "manifest.parquet")
         part = read_by_id(run / "splits.csv", table[ID], way_out)["part"]
-        state = read_json(run / "preprocessing.json", way_out)
-        preprocessor = MetadataPreprocessor.from_dict(state["metadata"])
-        image_root = moved(place(state["image_root"]), run.first_root, run.experiment.data.root)
-        index = {name: position for position, name in enumerate(state["classes"])}
+        state = run.preprocessing(way_out)
+        if state.image_root is None:
+            raise RunDirectoryError(f"{run / 'preprocessing.json'}: states no image_root; {way_out}.")
+        preprocessor = MetadataPreprocessor.from_dict(state.metadata)
+        image_root = moved(place(state.image_root), run.first_root, run.experiment.data.root)
+        index = {name: position for position, name in enumerate(state.classes)}
         targets = table[LABEL].map(index).fillna(NO_CLASS).to_numpy(dtype=np.int64)
-        image = {**state["image"], **_own_normalisation(run, state["image"])}
+        image = state.image.model_copy(update=_own_normalisation(run, state.image))
         return cls(
-            run, table, part, state["classes"], state["rank"], image, image_root, state["brand"], preprocessor,
+            run, table, part, state.classes, state.rank, image, image_root, state.brand, preprocessor,
             preprocessor.transform(table), targets,
         )  # fmt: skip
 
@@ -98,7 +101,7 @@ class PreparedData:
     @property
     def image_size(self) -> int | None:
         """Edge of the decoded squares in pixels, None where images are not used."""
-        return int(self.image["size"]) if self.uses_images else None
+        return self.image.edge if self.uses_images else None
 
     @property
     def metadata_columns(self) -> list[str]:
@@ -107,7 +110,7 @@ class PreparedData:
 
     def image_store(self) -> ImageStore:
         """Return the image cache that holds this run's images."""
-        return image_store(self.run.experiment, self.image_root, int(self.image["size"]))
+        return image_store(self.run.experiment, self.image_root, self.image.edge)
 
     @cached_property
     def pixels(self) -> Pixels | None:
@@ -151,7 +154,7 @@ class PreparedData:
         assert self.pixels is not None  # images are used
         digests = self.image_store().verified(self.table[IMAGE].tolist())["digest"].tolist()
         ask = pooled_features if request.pooled else trunk_features
-        return ask(request, self.run.experiment, self.pixels, digests, int(self.image["size"]), Console())
+        return ask(request, self.run.experiment, self.pixels, digests, self.image.edge, Console())
 
     def fill_features(self, shard: Shard) -> None:
         """Compute a share of what `features` will need, beside other processes with theirs; it takes all over.
@@ -167,7 +170,7 @@ class PreparedData:
         own = facts.iloc[shard.number - 1 :: shard.count].reset_index(drop=True)
         experiment = self.run.experiment
         store = FeatureStore(
-            request.encoder, int(self.image["size"]), experiment.cache.folder, experiment.cache.max_gb
+            request.encoder, self.image.edge, experiment.cache.folder, experiment.cache.max_gb
         )  # fmt: skip
         if len(own):
             views, digests = 1 + request.views, own["digest"].tolist()
@@ -274,7 +277,7 @@ class PreparedData:
             return None
         if self.features is not None:
             return FeatureTransform(augmentation, turns=not self.features.views)
-        transform = ImageTransform(self.image["mean"], self.image["std"], augmentation)
+        transform = ImageTransform(*self.image.normalisation, augmentation)
         transform.size = size
         return transform
 
@@ -286,10 +289,10 @@ def _hook(run: RunDirectory, name: str, arguments: Mapping[str, Any] | None = No
     return None if function is None else function(**(section.arguments if arguments is None else arguments))
 
 
-def _own_normalisation(run: RunDirectory, image: Mapping[str, Any]) -> dict[str, Any]:
+def _own_normalisation(run: RunDirectory, image: ImageInput) -> dict[str, Any]:
     """Return mean and standard deviation of the pixels that the space's encoder was trained with, if it has one."""
     since = getattr(get("search_spaces", run.experiment.space.name).target, "normalises_since", 1)
-    if image.get("revision", 1) < since:
+    if image.revision < since:
         return {}
     found = _hook(run, "image_normalisation") if "image" in run.experiment.data.modalities else None
     return {} if found is None else {"mean": list(found[0]), "std": list(found[1])}

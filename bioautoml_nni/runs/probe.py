@@ -29,7 +29,7 @@ def validation_logits(run: RunDirectory) -> np.ndarray | None:
 
 
 def learned_parts(run: RunDirectory) -> list[str]:
-    """Return the parts of the data that the run's network has learned from."""
+    """Return the splits that the run's network has learned from."""
     return list(run.network().learned_from)
 
 
@@ -86,7 +86,7 @@ def _put(network: Any, fitted: LinearProbe, shift: np.ndarray) -> None:
 
 
 def _joint(data: PreparedData, network: Any, names: tuple[str, ...]) -> np.ndarray:
-    """Return what the classifier sees of parts of the data, in the manifest's order (N, D)."""
+    """Return what the classifier sees of some splits, in the manifest's order (N, D)."""
     inference = Inference.on_this_machine()
     transform = data.image_transform(data.run.experiment.training.augmentation)
     loader = make_loader(data.dataset(names), inference.batch_size, shuffle=False)

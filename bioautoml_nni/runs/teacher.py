@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from ..config import Experiment, parse_experiment
 from ..config.load import read_experiment
 from ..data import splits
 from ..registry import plugins
-from ..training.distillation import Distillation, KnownLogits, LiveTeacher, Teacher
-from ..training.top_logits import TopLogits, kept
+from ..training.distillation import Distillation, LiveTeacher, Teacher
+from ..training.top_logits import kept
 from ..utils.errors import ConfigError, RunDirectoryError
-from .directory import RunDirectory, differing
+from .differences import differing
+from .directory import RunDirectory
 from .prepared import PreparedData
 from .teacher_asked import Asked
 from .teacher_encoder import EncoderTeacher
@@ -63,17 +63,6 @@ def distillation(
     )
     live = settings.same_view and data.features is None
     return Distillation(settings, _teacher(settings.teacher, asked, live), data.loss().prior_logits)
-
-
-def teacher_logits(run: RunDirectory, data: PreparedData, console: Console) -> np.ndarray | None:
-    """Return logits under the training prior (N, K) for the plain images of training rows, NaN elsewhere."""
-    found = distillation(run, data, console)
-    if found is None:
-        return None
-    if isinstance(found.teacher, TopLogits):
-        return found.teacher.whole(np.arange(len(data.table)))
-    assert isinstance(found.teacher, KnownLogits), "a teacher that sees what its student sees is asked in the training"
-    return found.teacher.values[0]
 
 
 def require_teacher(run: RunDirectory) -> None:
@@ -125,7 +114,7 @@ def teacher_folder(run: RunDirectory, teacher: str) -> Path:
 def teacher_experiment(run: RunDirectory, teacher: str, key: str) -> Experiment:
     """Return the experiment of a teacher: as its file has it, on the data and the splits of the student.
 
-    It sees images of its own size, and does not learn from the validation split, by which its student is judged. Once
+    It sees images of its own size, and does not learn from the validation split, which judges its student. Once
     its training has begun, it is what it was then, whether or not the file is still there.
 
     Args:
@@ -181,4 +170,4 @@ def _teacher(name: str, asked: Asked, live: bool) -> Teacher:
     if not live:
         return found.teacher() if isinstance(found, EncoderTeacher) else found.answers().teacher()
     image, metadata = asked.data.image, getattr(found, "metadata", asked.data.metadata)
-    return LiveTeacher(found.network(), found.size, image["mean"], image["std"], metadata)
+    return LiveTeacher(found.network(), found.size, *image.normalisation, metadata)

@@ -111,7 +111,7 @@ class EncoderTeacher:
         return {
             "encoder": self.encoder.reference, "weights": self.encoder.weights_digest, "size": self.size,
             "modalities": asked.data.metadata_columns, "prepared": asked.run.key("prepare"),
-            "data": asked.run.provenance().get("data_sha256"), "views": asked.views,
+            "data": asked.run.provenance().data_sha256, "views": asked.views,
             "rows": int(asked.rows.sum()), "folds": asked.folds,
             **({"top_k": asked.top_k, "temperature": asked.temperature} if asked.top_k else {}),
         }  # fmt: skip

@@ -99,7 +99,7 @@ class _Natural(nn.Module):
         super().__init__()
         self.network = network
         self.loss = data.loss()
-        self.normalisation = (data.image["mean"], data.image["std"]) if data.uses_images else None
+        self.normalisation = data.image.normalisation if data.uses_images else None
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Return logits (N, K) for ``image``, pixels (N, 3, S, S) in [0, 1], and encoded metadata."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.finding import ImageFinder
-from ..data.tables import csv_text
+from ..data.own_csv import csv_text
 from ..utils.atomic import replacing
 from .decisions import Decisions
 from .model import Model

@@ -25,7 +25,7 @@ class Decisions:
         level: least probability of a member of the prediction set; None makes no sets.
 
     Raises:
-        DataError: for names in the list that are no class, and a threshold that is no probability.
+        DataError: for names in the list that are not classes, and a threshold that is not a probability.
     """
 
     def __init__(

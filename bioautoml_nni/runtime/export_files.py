@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ..artifacts.exported import ExportRecord
 from ..utils.errors import ExportError
-from ..utils.own_files import read_json
 
-FORMAT = 1
 DESCRIPTIONS = ("classes.csv", "preprocessing.json", "calibration.json")
-INFO = {"name": str, "rank": str, "modalities": list, "brand": str, "parameters": int, "sha256": dict}
-"""What export.json must state, and as what."""
+WAY_OUT = "export the run again"
 
 
 def export_folder(folder: Path) -> Path:
@@ -29,42 +27,26 @@ def export_folder(folder: Path) -> Path:
     raise ExportError(f"{folder}: holds no exported model; write one with `bioautoml export RUN`.")
 
 
-def read_info(folder: Path) -> dict[str, Any]:
+def read_info(folder: Path) -> ExportRecord:
     """Return what export.json says.
 
     Raises:
-        ExportError: if it is of another version, or does not say what it must.
+        ExportError: if it is of a format that is not known, or does not say what it must.
     """
-    info = read_description(folder / "export.json")
-    if info.get("format") != FORMAT:
-        raise ExportError(
-            f"{folder}: has export format {info.get('format')!r}, this version reads {FORMAT}; export the run again."
-        )
-    wrong = [name for name, kind in INFO.items() if not isinstance(info.get(name), kind)]
-    if not wrong and not ({"image", "metadata"} >= set(info["modalities"]) != set()):
-        wrong = ["modalities"]
-    if wrong:
-        raise ExportError(f"{folder / 'export.json'}: {', '.join(wrong)} cannot be read; export the run again.")
-    return info
+    return ExportRecord.read(folder / "export.json", WAY_OUT, ExportError)
 
 
-def read_description(path: Path) -> dict[str, Any]:
-    """Return the content of a file of JSON."""
-    content: dict[str, Any] = read_json(path, "export the run again", ExportError)
-    return content
-
-
-def require_unchanged(path: Path, info: dict[str, Any]) -> None:
+def require_unchanged(path: Path, info: ExportRecord) -> None:
     """Check a file against its checksum in export.json.
 
     Raises:
         ExportError: if it is another file.
     """
-    if hashlib.sha256(path.read_bytes()).hexdigest() != info["sha256"].get(path.name):
+    if hashlib.sha256(path.read_bytes()).hexdigest() != info.sha256.get(path.name):
         raise ExportError(f"{path}: is another file than was exported; export the run again.")
 
 
-def open_session(path: Path, info: dict[str, Any], options: Any) -> Any:
+def open_session(path: Path, info: ExportRecord, options: Any) -> Any:
     """Return an onnxruntime session of a file that is unchanged; `options` are a SessionOptions."""
     import onnxruntime
 

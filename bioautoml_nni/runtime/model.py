@@ -13,24 +13,26 @@ import pandas as pd
 
 from ..architecture.budgets import LARGEST_SIDE
 from ..artifacts.calibration import Calibration
+from ..artifacts.exported import ExportRecord
+from ..artifacts.preprocessing import Preprocessing
 from ..data.column_names import with_names
 from ..data.decoding import ImageReference, decode, read_bytes, require_below
 from ..data.file_names import on_disk
 from ..data.image_files import Links
 from ..data.metadata import MetadataPreprocessor
 from ..data.naming import restore_naming
+from ..data.own_csv import read_own
 from ..data.remote_images import READERS, HostFailedError
-from ..data.tables import read_own
 from ..utils.errors import DataError, ExportError
 from ..utils.given import as_texts
 from ..utils.remote import RemotePath
 from .decisions import Decisions
 from .export_files import (
     DESCRIPTIONS,
+    WAY_OUT,
     export_folder,
     open_session,
     outputs_of,
-    read_description,
     read_info,
     require_unchanged,
 )
@@ -51,7 +53,7 @@ class Model:
     """
 
     def __init__(
-        self, folder: Path, info: dict[str, Any], preprocessing: dict[str, Any], calibration: Calibration,
+        self, folder: Path, info: ExportRecord, preprocessing: Preprocessing, calibration: Calibration,
         classes: pd.DataFrame, session: Any,
     ) -> None:  # fmt: skip
         self.folder = folder
@@ -59,10 +61,10 @@ class Model:
         self.classes = classes
         self.calibration = calibration
         self.temperature = calibration.temperature
-        self.brand = str(info["brand"])
-        self.image = preprocessing["image"]
-        self.preprocessor = MetadataPreprocessor.from_dict(preprocessing["metadata"])
-        self.naming = restore_naming(preprocessing.get("labels"))
+        self.brand = info.brand
+        self.image = preprocessing.image
+        self.preprocessor = MetadataPreprocessor.from_dict(preprocessing.metadata)
+        self.naming = restore_naming(preprocessing.labels)
         self.session = session
         self.missing_columns: list[str] = []
         self.links: Links = "inside"
@@ -92,8 +94,9 @@ class Model:
             for name in DESCRIPTIONS:
                 require_unchanged(folder / name, info)
             classes = read_own(folder / "classes.csv", numbers=("index",))
-            calibration = Calibration.read(folder / "calibration.json", "export the run again", ExportError)
-            model = cls(folder, info, read_description(folder / "preprocessing.json"), calibration, classes, session)
+            calibration = Calibration.read(folder / "calibration.json", WAY_OUT, ExportError)
+            preprocessing = Preprocessing.read(folder / "preprocessing.json", WAY_OUT, ExportError)
+            model = cls(folder, info, preprocessing, calibration, classes, session)
             model._require_answer()
             return model
         except ExportError:
@@ -107,7 +110,7 @@ class Model:
         Raises:
             ExportError: if the number of classes is another than the network's, or the image too large.
         """
-        size = int(self.image["size"]) if self.uses_images else 0
+        size = self.image.edge if self.uses_images else 0
         if size > LARGEST_SIDE:
             raise ExportError(
                 f"{self.folder / 'preprocessing.json'}: image.size: {size} is above {LARGEST_SIDE}; export it again."
@@ -127,12 +130,12 @@ class Model:
     @property
     def uses_images(self) -> bool:
         """Whether the model looks at images."""
-        return "image" in self.info["modalities"]
+        return "image" in self.info.modalities
 
     @property
     def uses_metadata(self) -> bool:
         """Whether the model reads metadata."""
-        return "metadata" in self.info["modalities"]
+        return "metadata" in self.info.modalities
 
     def coverage_level(self, coverage: float) -> float:
         """Return the least probability of a member of a set that holds the truth with probability `coverage`.
@@ -154,7 +157,7 @@ class Model:
             known = set(self.classes["name"])
             given = as_texts(names, "species_list")
             options["species_list"] = [name if name in known else self.naming.name(name) for name in given]
-        return Decisions(self.classes, str(self.info["rank"]), **options)
+        return Decisions(self.classes, self.info.rank, **options)
 
     def read_image(
         self, root: Path, reference: str, into: np.ndarray | None = None, literal: bool = False
@@ -171,7 +174,7 @@ class Model:
         """
         parsed = ImageReference(reference) if literal else ImageReference.parse(reference)
         require_below(root, [parsed.path], self.links)
-        return decode(read_bytes(root, parsed), int(self.image["size"]), parsed.box, into).square
+        return decode(read_bytes(root, parsed), self.image.edge, parsed.box, into).square
 
     def logits(self, images: np.ndarray | None, table: pd.DataFrame) -> np.ndarray:
         """Return logits (N, K).
@@ -316,7 +319,7 @@ class Model:
         images = None
         if self.uses_images:
             assert root is not None and image_column is not None  # callers find the column first
-            size = int(self.image["size"])
+            size = self.image.edge
             images = np.zeros((len(table), size, size, 3), np.uint8)
 
             def one(number: int, reference: Any) -> None:

@@ -35,7 +35,7 @@ OUTPUTS = (".csv", ".parquet")
 
 
 def predict(model: Model, request: Request, advance: Callable[[int], None] = lambda count: None) -> Outcome:
-    """Predict every row; a stopped call resumes after its last whole block when it is given again.
+    """Predict every row; a stopped call resumes after its last completed block when it is given again.
 
     Raises:
         DataError: for a source, column, list or output that cannot be used.
@@ -174,7 +174,7 @@ def _places(model: Model, request: Request) -> tuple[Path, str | None]:
     root = request.image_root or request.source.parent
     if not root.is_dir():
         raise DataError(f"{root}: there is no such folder; check --image-root.")
-    return root, (request.image_column or str(model.image.get("column", OWN_IMAGE))) if model.uses_images else None
+    return root, (request.image_column or model.image.column or OWN_IMAGE) if model.uses_images else None
 
 
 def _require_places(model: Model, request: Request) -> None:
@@ -249,7 +249,7 @@ def _with_options(text: str) -> str:
 
 def _key(model: Model, request: Request) -> str:
     """Return a digest of all that decides the logits of a row."""
-    digest = hashlib.sha256(json.dumps(model.info["sha256"], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(model.info.sha256, sort_keys=True).encode())
     stamp: list[int] = []
     if request.source.is_dir():
         for block in _blocks(request, []):

@@ -143,7 +143,7 @@ class Service:
                 image, box = await asyncio.to_thread(self._decoded, specimen)
             except (FetchError, OSError) as error:
                 return Failure(source_image_id=specimen.source, error=str(error))
-        logits = await self.batcher.ask(await asyncio.to_thread(self.encoded, image, specimen.metadata))
+        logits = await self.batcher.submit(await asyncio.to_thread(self.encoded, image, specimen.metadata))
         probabilities = self.model.probabilities(logits[None])
         now = datetime.now(UTC)
         best = int(probabilities[0].argmax())
@@ -179,7 +179,7 @@ class Service:
             left, top = round(min(specimen.box.x1, specimen.box.x2)), round(min(specimen.box.y1, specimen.box.y2))
             right, bottom = round(max(specimen.box.x1, specimen.box.x2)), round(max(specimen.box.y1, specimen.box.y2))
             box = (left, top, right - left, bottom - top)
-        found = decode(specimen.data, int(self.model.image["size"]), box)
+        found = decode(specimen.data, self.model.image.edge, box)
         return found.square, specimen.box or BoundingBox(x1=0, y1=0, x2=found.width, y2=found.height)
 
     def _explained(self, image: np.ndarray, metadata: dict[str, Any], index: int) -> Explanation:
@@ -190,33 +190,33 @@ class Service:
 
 
 def _algorithm(model: Model, labels: list[str]) -> dict[str, Any]:
-    name = str(model.info["name"])
-    digest = str(model.info["sha256"]["model.onnx"])[:12]
-    ranked = "" if model.info["rank"] == "label" else f" by {model.info['rank']}"
+    name = model.info.name
+    digest = model.info.sha256["model.onnx"][:12]
+    ranked = "" if model.info.rank == "label" else f" by {model.info.rank}"
     return {
         "name": name,
         "key": f"{_slug(name)}-{digest}",
         "task_type": "classification",
         "version": 1,
         "version_name": digest,
-        "description": f"{len(labels)} classes{ranked}, {model.info['parameters']:,} parameters",
+        "description": f"{len(labels)} classes{ranked}, {model.info.parameters:,} parameters",
         "category_map": {
             "data": json.loads(model.classes.to_json(orient="records")),
             "labels": labels,
             "version": digest,
-            "description": f"Taxa of rank {model.info['rank']}, in the order of scores and logits.",
+            "description": f"Taxa of rank {model.info.rank}, in the order of scores and logits.",
         },
     }  # fmt: skip
 
 
 def _info(model: Model, algorithm: dict[str, Any]) -> dict[str, Any]:
-    name = str(model.info["name"])
+    name = model.info.name
     return {
         "name": name,
         "description": algorithm["description"],
         "version": __version__,
         "brand": model.brand,
-        "modalities": model.info["modalities"],
+        "modalities": model.info.modalities,
         "explains": model.explains,
         "metadata": model.preprocessor.input_schema() if model.uses_metadata else [],
         "thresholds": list(model.calibration.thresholds),

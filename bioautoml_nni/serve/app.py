@@ -57,7 +57,7 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
             app.state.ready = False
 
     app = FastAPI(
-        title=f"BioAutoML-NNI: {model.info['name']}",
+        title=f"BioAutoML-NNI: {model.info.name}",
         version=__version__,
         description="Names of specimens from their images and metadata.",
         lifespan=lifespan,

@@ -89,7 +89,7 @@ class Batcher:
         await asyncio.gather(self.loop, return_exceptions=True)
         self.thread.shutdown(wait=True)
 
-    async def ask(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    async def submit(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Return the logits (K,) of one specimen, whose inputs have one row each."""
         waiting = _Waiting(inputs, asyncio.get_running_loop().create_future())
         await self.queue.put(waiting)

@@ -16,11 +16,10 @@ from ..data.image_files import Links
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, without_repeats
 from ..data.remark import Lost
 from ..data.typed import with_types, without_texts
-from ..utils.encodings import read_text
 from ..utils.errors import DataError
-from ..utils.json_text import parse_json
 from ..utils.remote import RemotePath, joined
 from ._boxes import clipped_to, has_box, require_pixels, size_of, valid_box, widened
+from ._coco_file import by_id, entries_of, key_of, not_read, require_rank, shared_names
 from ._left_out import LeftOut
 
 TAXA = ("kingdom", "supercategory", "phylum", "class", "order", "family", "genus", "specific_epithet", "common_name")
@@ -32,10 +31,7 @@ NOT_METADATA = {
     "frame_num",
 }  # fmt: skip
 
-NEEDED = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id",)}
 CROWD = ("1", "1.0", "true")
-STANDARD = frozenset(("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd"))
-"""Keys of an annotation; what else stands there is not read."""
 ORPHANS = "annotations of images that the file does not list"
 CLIPPED = "boxes that reach beyond their image are cut at its border"
 
@@ -126,18 +122,18 @@ class CocoSource:
 
     def _read(self, path: Path, notes: list[str]) -> pd.DataFrame:
         counts = LeftOut()
-        content = _content(path, counts)
-        categories = _by_id(content["categories"], self.rank, counts)
-        _require_rank(path, categories, self.rank, counts)
+        content = entries_of(path, counts)
+        categories = by_id(content["categories"], self.rank, counts)
+        require_rank(path, categories, self.rank, counts)
         if self.rank == "name":
-            notes += _shared_names(path, categories)
-        images = _by_id(content["images"], "file_name", counts)
+            notes += shared_names(path, categories)
+        images = by_id(content["images"], "file_name", counts)
         names = self._finder.find_apart([str(entry["file_name"]) for entry in images.values()])
         for entry, name in zip(images.values(), names, strict=True):
             entry["file_name"] = name
         by_image: dict[str, list[dict[str, Any]]] = {}
         for annotation in content["annotations"]:
-            by_image.setdefault(_key(annotation["image_id"]), []).append(annotation)
+            by_image.setdefault(key_of(annotation["image_id"]), []).append(annotation)
         if self.crop:
             require_pixels(path, content["annotations"], images)
             boxed = [images[key] for key, own in by_image.items() if key in images and any(map(has_box, own))]
@@ -149,7 +145,7 @@ class CocoSource:
             )
         else:
             counts["images without annotations"] = len(images.keys() - by_image.keys())
-        notes += [*counts.sentences(path.name, but=CLIPPED), *_not_read(path.name, content)]
+        notes += [*counts.sentences(path.name, but=CLIPPED), *not_read(path.name, content)]
         if counts[CLIPPED]:
             notes.append(f"{path.name}: {counts[CLIPPED]} {CLIPPED}.")
         return _with_own_ids(without_repeats(pd.DataFrame(rows), notes), notes) if rows else pd.DataFrame()
@@ -171,7 +167,7 @@ class CocoSource:
                 continue
             specimens = self._specimens(by_image[image_id], image, counts)
             for record, box in specimens:
-                category = categories.get(_key(record["category_id"]), {})
+                category = categories.get(key_of(record["category_id"]), {})
                 label = str("" if category.get(self.rank) is None else category[self.rank]).strip()
                 if not label:
                     counts.note(f"annotations without a {self.rank}", record)
@@ -192,7 +188,7 @@ class CocoSource:
             found = [(record, self._box(record, image, counts)) for record in boxed]
             counts["annotations without a box beside others that have one"] += len(records) - len(boxed)
             return [(record, box) for record, box in found if box is not None]
-        if len({_key(record["category_id"]) for record in records}) > 1:
+        if len({key_of(record["category_id"]) for record in records}) > 1:
             counts["images with several categories and no boxes to tell them apart"] += 1
             return []
         return [(record, None) for record in records[:1]]
@@ -262,86 +258,6 @@ class CocoSource:
         }
         taxa = {key: category[key] for key in TAXA if key in category and key != self.rank}
         return {ID: identifier, IMAGE: reference, LABEL: label, **extra, **taxa}
-
-
-def _content(path: Path, counts: LeftOut) -> dict[str, list[dict[str, Any]]]:
-    """Return the lists of a file; what in them is no entry is left out and counted."""
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such annotation file; check data.root and data.annotations.")
-    try:
-        content = parse_json(read_text(path), unique=True)
-    except ValueError as error:
-        raise DataError(f"{path}: is not JSON ({error}); repair or download it again.") from error
-    missing = [key for key in NEEDED if not isinstance(content, dict) or not isinstance(content.get(key), list)]
-    if missing:
-        raise DataError(f"{path}: has no list of {', '.join(missing)}, which COCO's format asks for.")
-    found = {}
-    for key, needed in NEEDED.items():
-        sound = [
-            entry
-            for entry in content[key]
-            if isinstance(entry, dict) and all(_is_name(entry.get(name)) for name in needed)
-        ]
-        gone = len(content[key]) - len(sound)
-        if gone and not sound:
-            raise DataError(f"{path}: no entry of {key} has {' and '.join(needed)}, a number or a text; repair it.")
-        counts[f"entries of {key} without {' and '.join(needed)}"] += gone
-        found[key] = sound
-    return found
-
-
-def _require_rank(path: Path, categories: dict[str, dict[str, Any]], rank: str, counts: LeftOut) -> None:
-    """Refuse categories none of which has the key that labels are taken from."""
-    if any(rank in category for category in categories.values()):
-        return
-    if not categories:
-        gone = "".join(f" ({count} {words} left out)" for words, count in counts.items() if count)
-        raise DataError(f"{path}: lists no category{gone}, so that no annotation has a label; complete the file.")
-    known = ", ".join(sorted({str(key) for category in categories.values() for key in category}))
-    raise DataError(f"{path}: no category has a {rank!r}; data.rank may be one of {known}.")
-
-
-def _not_read(name: str, content: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """Name the keys of annotations and images that hold something that is not read."""
-    of_annotations = {key for entry in content["annotations"] for key in entry.keys() - STANDARD}
-    nested = {key for entry in content["images"] for key, value in entry.items() if isinstance(value, (list, dict))}
-    told = [("annotations", of_annotations), ("images (lists and objects)", nested)]
-    return [f"{name}: not read of {what}: {', '.join(sorted(keys))}." for what, keys in told if keys]
-
-
-def _shared_names(path: Path, categories: dict[str, dict[str, Any]]) -> list[str]:
-    """Say which names several categories have, since they are one class then."""
-    ids: dict[str, list[str]] = {}
-    for key, category in categories.items():
-        ids.setdefault(str(category.get("name") or ""), []).append(key)
-    shared = {name: keys for name, keys in ids.items() if name and len(keys) > 1}
-    if not shared:
-        return []
-    told = "; ".join(f"{', '.join(keys[:4])} are {name!r}" for name, keys in list(shared.items())[:3])
-    return [Lost(f"{path.name}: {len(shared)} names stand for several categories, which are one class: {told}.")]
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, (int, str)) or (isinstance(value, float) and value.is_integer())
-
-
-def _key(value: Any) -> str:
-    """Return an id as text; 7, 7.0 and "7" are one, since programs write numbers in any of these ways."""
-    return str(int(value)) if isinstance(value, float) else str(value)
-
-
-def _by_id(entries: list[dict[str, Any]], name: str, counts: LeftOut) -> dict[str, dict[str, Any]]:
-    """Return entries by id, without those whose id others have that say something else."""
-    found: dict[str, dict[str, Any]] = {}
-    contested: set[str] = set()
-    for entry in entries:
-        key = _key(entry["id"])
-        if found.setdefault(key, entry).get(name) != entry.get(name):
-            contested.add(key)
-    if contested:
-        shown = ", ".join(sorted(contested)[:3])
-        counts[f"ids ({shown}) that stand for more than one {name}"] = len(contested)
-    return {key: entry for key, entry in found.items() if key not in contested}
 
 
 def _with_own_ids(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.manifest import Manifest
-from ..data.tables import csv_text
+from ..data.own_csv import csv_text
 from ..utils.atomic import replacing_folder, write_json
 from ..utils.errors import DataError
 from .bioscan5m import IMAGES, METADATA, Bioscan5MSource

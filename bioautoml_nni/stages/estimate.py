@@ -175,7 +175,7 @@ def _stage_costs(
 def _pixels(experiment: Experiment) -> float:
     """Return the pixels of a search whose images grow, as a share of those that the largest would have throughout."""
     sizes = experiment.search.image_sizes
-    return float(np.mean(np.square(sizes))) / sizes[-1] ** 2 if sizes else 1.0  # parts are equally long
+    return float(np.mean(np.square(sizes))) / sizes[-1] ** 2 if sizes else 1.0  # equal stages
 
 
 def _sample(part: pd.Series, sizes: Mapping[str, int], batch: int) -> pd.Index:

@@ -19,7 +19,7 @@ from ..artifacts.metrics import MajorityBaseline, Metrics, SplitSummary
 from ..artifacts.speed import Speed
 from ..data import splits
 from ..data.manifest import ID
-from ..data.tables import csv_text
+from ..data.own_csv import csv_text
 from ..evaluation.calibration import (
     accuracy_thresholds,
     conformal_levels,

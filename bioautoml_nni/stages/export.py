@@ -18,17 +18,17 @@ from .._version import __version__
 from ..architecture import Architecture
 from ..architecture.budgets import BUDGETS
 from ..artifacts.calibration import Calibration
+from ..artifacts.exported import ExportRecord
 from ..artifacts.metrics import Metrics
 from ..data import splits
-from ..data.tables import csv_text
+from ..data.own_csv import csv_text
 from ..evaluation.calibration import calibrated
 from ..evaluation.cost import count_parameters, specimen_flops
 from ..evaluation.explanations import has_feature_map
-from ..evaluation.metrics import answer_metrics, read_per_class
-from ..evaluation.probabilities import Probabilities
-from ..export.deployable import METADATA_INPUTS, FusedModel, ImageModel, MappedImagePart, deployable
+from ..evaluation.metrics import read_per_class
+from ..export.deployable import FusedModel, ImageModel, MappedImagePart, deployable
 from ..export.explain import write_gradcam
-from ..export.int8 import SENSED, Quality, Quantised, write_int8
+from ..export.inputs import model_inputs
 from ..export.onnx_files import (
     OPSET,
     TOLERANCE,
@@ -44,21 +44,13 @@ from ..runs.directory import RunDirectory
 from ..runs.lock import locked
 from ..runs.networks import build_network, load_model
 from ..runs.prepared import PreparedData
-from ..runtime.export_files import FORMAT
 from ..training.inference import Inference
 from ..utils.atomic import remove_leftovers, replacing_folder, write_json, write_text
 from ..utils.errors import ExportError
-from ..utils.own_files import read_json
-from ..utils.progress import make_progress
 from ..utils.quiet import quiet
+from .export_int8 import write_judged_int8
 
 PARITY_SPECIMENS = 256
-CALIBRATED = 512
-"""Training specimens from which the ranges of activations are taken."""
-MORE_ANSWERS = 1000
-INT8_GOAL = 0.003
-"""Of macro-F1, and share of changed answers: what eight bits may cost before layers stay in floating point. A third
-of what they may cost on new specimens, since a few hundred decide it."""
 INT8_LOSS = 0.02
 """Of macro-F1: beyond it a model of eight bits is refused unless the user allows it."""
 
@@ -110,7 +102,7 @@ def _write(
     under_prior = run.experiment.evaluation.decision == "training_prior"
     zeros = torch.zeros(len(data.classes))
     shift = (data.loss().prior_logits(zeros[None])[0] if under_prior else zeros).detach()
-    model = deployable(network, data.image["mean"], data.image["std"], shift)
+    model = deployable(network, data.image.mean, data.image.std, shift)
     inputs = model_inputs(data, splits.TEST, PARITY_SPECIMENS)
     console.print("export: ONNX and torch.export files")
     written = _write_models(model, inputs, folder, console)
@@ -121,7 +113,7 @@ def _write(
         if not data.uses_images:
             raise ExportError("export: int8 is for models with images; this one reads metadata alone.")
         console.print("export: int8, ranges from the training split, choices by the validation split")
-        quantised = _write_int8(data, folder, int8_loss, console)
+        quantised = write_judged_int8(data, folder, int8_loss, console)
     _describe(
         folder, data, run / "evaluation", parity, run.experiment.data.modalities, count_parameters(network),
         run.metrics().flops, quantised,
@@ -170,43 +162,27 @@ def _describe(
 ) -> None:  # fmt: skip
     """Write what is known of the model files in `folder`: preprocessing, classes, calibration, card, export.json."""
     run = data.run
-    preprocessing = read_json(run / "preprocessing.json")
-    del preprocessing["image_root"]  # a path of the machine that trained it
-    preprocessing["image"].update({name: data.image[name] for name in ("mean", "std")})
-    preprocessing["image"]["column"] = run.experiment.data.arguments.get("image", "image")
-    write_json(folder / "preprocessing.json", preprocessing)
+    column = run.experiment.data.arguments.get("image", "image")
+    described = run.preprocessing().exported(data.image.mean, data.image.std, column)
+    described.write(folder / "preprocessing.json")
     Calibration.read(evaluation / "calibration.json").write(folder / "calibration.json")
     write_json(folder / "parity.json", parity)
     write_text(folder / "classes.csv", csv_text(_classes(data)))
     write_text(folder / "MODEL_CARD.md", model_card(run, data, parity, quantised, evaluation))
     digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
-    write_json(
-        folder / "export.json",
-        {
-            "format": FORMAT,
-            "name": run.experiment.name,
-            "version": __version__,
-            "opset": OPSET,
-            "rank": data.rank,
-            "modalities": list(modalities),
-            "decision": run.experiment.evaluation.decision,
-            "brand": data.brand,
-            "parameters": parameters,
-            "flops": flops,
-            "int8": quantised,
-            "sha256": digests,
-        },
-    )
-
-
-def model_inputs(data: PreparedData, part: str, most: int, spread: bool = False) -> dict[str, Tensor]:
-    """Return the inputs of an exported model for the first specimens of a part, or for some spread over all of it."""
-    dataset = data.dataset([part])
-    count = min(most, len(dataset))
-    rows = np.linspace(0, len(dataset) - 1, count).astype(int).tolist() if spread else list(range(count))
-    batch = dataset.__getitems__(rows)
-    names = [*(["image"] if data.uses_images else []), *(METADATA_INPUTS if data.metadata_columns else [])]
-    return {name: batch[name].contiguous() for name in names}
+    ExportRecord(
+        name=run.experiment.name,
+        release=__version__,
+        opset=OPSET,
+        rank=data.rank,
+        modalities=list(modalities),
+        decision=run.experiment.evaluation.decision,
+        brand=data.brand,
+        parameters=parameters,
+        flops=flops,
+        int8=quantised,
+        sha256=digests,
+    ).write(folder / "export.json")
 
 
 def _reference(data: PreparedData, network: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
@@ -279,84 +255,6 @@ def _classes(data: PreparedData) -> pd.DataFrame:
     for rank, taxa in data.taxa().items():
         table[rank] = taxa
     return table
-
-
-def _write_int8(data: PreparedData, folder: Path, limit: float, console: Console) -> dict[str, Any]:
-    """Write model_int8.onnx, and return what it costs.
-
-    What stays in single precision is decided on the validation split; the test split only tells the outcome.
-
-    Raises:
-        ExportError: if more than `limit` of the macro-F1 of the validation split is lost whatever is left out.
-    """
-    validation, targets = _arrays(data, splits.VALIDATION)
-    # Answers are compared on these too, without labels.
-    more = model_inputs(data, splits.ALPHA, MORE_ANSWERS, spread=True)
-    both = {name: np.concatenate([value, more[name].numpy()]) for name, value in validation.items()}
-    reference = _logits(folder / "model.onnx", both)
-    score = _macro_f1(targets, reference[: len(targets)])
-
-    few = np.linspace(0, len(reference) - 1, min(SENSED, len(reference))).astype(int)
-    sensed = {name: value[few] for name, value in both.items()}
-
-    def judge(path: Path) -> Quality:
-        logits = _logits(path, both)
-        other = float((logits.argmax(axis=1) != reference.argmax(axis=1)).mean())
-        return Quality(score - _macro_f1(targets, logits[: len(targets)]), other, _distance(logits, reference))
-
-    ranges = model_inputs(data, splits.WEIGHTS, CALIBRATED, spread=True)
-    with make_progress(console) as progress:
-        task = progress.add_task("int8: cost of single layers", total=None, note="", visible=False)
-        found = write_int8(
-            folder / "model.onnx", folder / "model_int8.onnx", ranges, judge, INT8_GOAL,
-            sense=lambda path: _distance(_logits(path, sensed), reference[few]),
-            advance=lambda done, total: progress.update(task, completed=done, total=total, visible=True),
-        )  # fmt: skip
-    if found.quality.loss > limit:
-        raise ExportError(
-            f"--int8: a model of eight bits loses {found.quality.loss:.3f} of the validation split's macro-F1 "
-            f"({score:.3f}), more than --int8-loss {limit:g}; export without --int8, or allow the loss."
-        )
-    return _cost_of_int8(data, folder, found)
-
-
-def _cost_of_int8(data: PreparedData, folder: Path, found: Quantised) -> dict[str, Any]:
-    """Return how the model was quantised, and what both files answer on the test split."""
-    test, targets = _arrays(data, splits.TEST)
-    scores = {
-        name: answer_metrics(targets, Probabilities(_logits(folder / name, test), 1.0).predicted)
-        for name in ("model.onnx", "model_int8.onnx")
-    }
-    return {
-        "file": "model_int8.onnx",
-        "bytes": {name: (folder / name).stat().st_size for name in scores},
-        "validation_macro_f1_lost": round(found.quality.loss, 6),
-        "answers_changed": round(found.quality.disagreement, 6),
-        "ranges": found.ranges,
-        "convolutions_in_floating_point": list(found.floats),
-        "test_accuracy": {name: score["accuracy"] for name, score in scores.items()},
-        "test_macro_f1": {name: score["macro"]["f1"] for name, score in scores.items()},
-    }
-
-
-def _distance(logits: np.ndarray, reference: np.ndarray) -> float:
-    return float(np.sqrt(((logits - reference) ** 2).mean()))
-
-
-def _arrays(data: PreparedData, part: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return a part's inputs by name and its targets."""
-    inputs = {name: value.numpy() for name, value in model_inputs(data, part, len(data.table)).items()}
-    return inputs, data.targets_of(part)
-
-
-def _logits(path: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    count = len(next(iter(inputs.values())))
-    batches = ({name: value[n : n + 256] for name, value in inputs.items()} for n in range(0, count, 256))
-    return np.concatenate([run_onnx(path, batch) for batch in batches])
-
-
-def _macro_f1(targets: np.ndarray, logits: np.ndarray) -> float:
-    return float(answer_metrics(targets, Probabilities(logits, 1.0).predicted)["macro"]["f1"])
 
 
 def _require_budget(run: RunDirectory, data: PreparedData, network: nn.Module, target: str) -> None:

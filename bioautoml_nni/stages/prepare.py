@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 
+from ..artifacts.preprocessing import ImageInput, Preprocessing
 from ..audit.examine import Examination, examine
 from ..data.classes import table_of_labels
 from ..data.image_store import Pixels
 from ..data.manifest import ID, LABEL, Manifest
 from ..data.metadata import MetadataPreprocessor
 from ..data.naming import Naming
-from ..data.tables import csv_text
+from ..data.own_csv import csv_text
 from ..runs.directory import RunDirectory
-from ..runs.places import IMAGES, images_digest
+from ..runs.places import images_digest
 from ..runs.prepared import NORMALISATION_REVISION
 from ..runs.teacher import require_teacher
-from ..utils.atomic import replacing, write_json, write_text
+from ..utils.atomic import replacing, write_text
 from ..utils.errors import DataError
 
 
@@ -39,7 +38,7 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
     found = examine(run.experiment, console, manifest)
     data = found.data
     write_text(run / "unreadable.csv", csv_text(data.unreadable))
-    write_json(run / "audit.json", found.audit)
+    found.audit.write(run / "audit.json")
     if found.refusals:
         raise DataError("\n".join([*found.refusals, f"All findings are in {run / 'audit.json'}."]))
     _tell(found, run, console)
@@ -54,20 +53,17 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
     held_out = sorted(data.table[LABEL][~data.learned].unique())
     write_text(run / "labels.csv", csv_text(table_of_labels(naming, data.labels_dropped, held_out)))
     write_text(run / "splits.csv", csv_text(pd.DataFrame({"id": data.table[ID], "part": data.part})))
-    write_json(
-        run / "preprocessing.json",
-        {
-            "classes": sorted(data.table[LABEL][data.learned].unique()),
-            "rank": data.manifest.rank,
-            "modalities": list(settings.modalities),
-            "image": _image_facts(data.pixels, np.flatnonzero(data.in_training)),
-            "image_root": str(data.manifest.image_root.resolve()),
-            "metadata": preprocessor.to_dict(),
-            "labels": naming.state(),
-            "brand": found.audit["brand"],
-        },
-    )
-    images = {} if data.facts is None else {IMAGES: images_digest(data.facts)}
+    Preprocessing(
+        classes=sorted(data.table[LABEL][data.learned].unique()),
+        rank=data.manifest.rank,
+        modalities=list(settings.modalities),
+        image=_image_input(data.pixels, np.flatnonzero(data.in_training)),
+        image_root=str(data.manifest.image_root.resolve()),
+        metadata=preprocessor.to_dict(),
+        labels=naming.state(),
+        brand=found.audit.brand,
+    ).write(run / "preprocessing.json")
+    images = {} if data.facts is None else {"images_sha256": images_digest(data.facts)}
     run.record(data_sha256=data.digest(), origin=data.manifest.origin, **images)
 
 
@@ -80,13 +76,13 @@ def _tell(found: Examination, run: RunDirectory, console: Console) -> None:
         console.print(f"[yellow]warning:[/] {escape(remark.text)}", highlight=False, soft_wrap=True)
 
 
-def _image_facts(pixels: Pixels | None, training: np.ndarray) -> dict[str, Any]:
+def _image_input(pixels: Pixels | None, training: np.ndarray) -> ImageInput:
     """Return the size of the images and how they are normalised, each None without images."""
     size, mean, std = None, None, None
     if pixels is not None:
         mean, std = _pixel_statistics(pixels, training)
         size = int(pixels.batch(np.array([0])).shape[1])
-    return {"size": size, "mean": mean, "std": std, "revision": NORMALISATION_REVISION}
+    return ImageInput(size=size, mean=mean, std=std, revision=NORMALISATION_REVISION)
 
 
 def _pixel_statistics(pixels: Pixels, rows: np.ndarray) -> tuple[list[float], list[float]]:

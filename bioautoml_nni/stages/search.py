@@ -246,7 +246,7 @@ def _processes() -> int:
 
 
 def _require_a_step(specimens: int, share: int) -> None:
-    """Check that every process of several has a step of its own in an epoch, where it drops what is no whole share.
+    """Check that every process of several has a step of its own in an epoch, where it drops what is not a whole share.
 
     Raises:
         DataError: if not.

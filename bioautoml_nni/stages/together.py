@@ -46,7 +46,7 @@ SEEN = 60.0
 """Seconds after which a network's file system shows what another machine has written."""
 
 SLOWER = 2.0
-"""Seconds by which the leading process says first what all would say."""
+"""Head start, in seconds, of the leading process with what all would say."""
 
 
 @contextmanager
@@ -62,18 +62,28 @@ def taking_part(arguments: Sequence[str]) -> Iterator[None]:
     launch.end_with_launcher()
     group = Group.join()
     try:
-        if not group.leads:
-            _help(group)
-            sys.exit(0)
-        command = next((argument for argument in arguments if not argument.startswith("-")), "")
-        if command not in COMMANDS:
-            raise RunDirectoryError(
-                f"torchrun: `bioautoml {command}` works in one process; start it without torchrun, which is for "
-                f"{', '.join(COMMANDS)}."
-            )
-        launch.leader = group
+        with _ends_told(group):
+            if not group.leads:
+                _help(group)
+                sys.exit(0)
+            command = next((argument for argument in arguments if not argument.startswith("-")), "")
+            if command not in COMMANDS:
+                raise RunDirectoryError(
+                    f"torchrun: `bioautoml {command}` works in one process; start it without torchrun, which is for "
+                    f"{', '.join(COMMANDS)}."
+                )
+            launch.leader = group
+            yield
+            group.tell(None)
+    finally:
+        launch.leader = None
+
+
+@contextmanager
+def _ends_told(group: Group) -> Iterator[None]:
+    """Tell the other processes how the block ends, and end so that a failure is said once."""
+    try:
         yield
-        group.tell(None)
     except SystemExit as ended:  # how commands of typer end, successful ones included
         if group.leads and not ended.code:
             group.tell(None)
@@ -100,8 +110,6 @@ def taking_part(arguments: Sequence[str]) -> Iterator[None]:
     except BaseException as error:
         group.fail(" ".join(f"{type(error).__name__}: {error}".split()))
         raise
-    finally:
-        launch.leader = None
 
 
 def perform(name: str, run: RunDirectory, console: Console) -> bool:

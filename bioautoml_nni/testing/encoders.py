@@ -21,7 +21,7 @@ def check_encoder(encoder: Callable[..., Encoder], **arguments: Any) -> None:
     own = tried(f"{name}: must be built from its arguments", encoder, **arguments)
     what = "must derive from bioautoml_nni.features.encoder.Encoder, and write build(stage, drop_path) and load(trunk)"
     assert isinstance(own, Encoder), f"{name}: {what}, not be {kind_of(own)}"
-    for attribute in ("network", "licence", "origin", "citation", "interpolation"):
+    for attribute in ("network", "licence", "origin", "citation"):
         assert getattr(own, attribute), f"{name}: says nothing of its {attribute}"
     assert len(own.mean) == len(own.std) == 3 and min(own.std) > 0, f"{name}: mean and std must have three values each"
     scaled = all(0 <= mean <= 1 for mean in own.mean) and max(own.std) <= 1

@@ -26,7 +26,7 @@ def check_relaxation(relaxation: Callable[..., Any], **arguments: Any) -> None:
     torch.manual_seed(0)
     tried(f"{name}: must have start_step(progress)", part.start_step, 0.5)
     weights = require_tensor(
-        f"{name}: shares", tried(f"{name}: must have probabilities(alpha)", part.probabilities, alpha)
+        f"{name}: probabilities", tried(f"{name}: must have probabilities(alpha)", part.probabilities, alpha)
     )
     assert weights.shape == alpha.shape, f"{name}: weights have shape {tuple(weights.shape)}, not {tuple(alpha.shape)}"
     assert abs(float(weights.detach().sum()) - 1) < 1e-5, f"{name}: weights do not sum to one"

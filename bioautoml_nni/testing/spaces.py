@@ -93,7 +93,7 @@ def _check_inheritance(name: str, space: Any, network: nn.Module, supernet: nn.M
     assert texts, f"{name}: inherit() must return the list of names without a match, not {kind_of(missing)}"
     state = heir.state_dict()
     odd = [own for own in missing if own not in state]
-    assert not odd, f"{name}: inherit() returns {odd[0]!r}, which is no name of the network's state_dict"
+    assert not odd, f"{name}: inherit() returns {odd[0]!r}, which is not a name of the network's state_dict"
     kept = [
         own for own, value in state.items()
         if own not in missing and value.numel() and value.is_floating_point() and bool((value == never).all())

@@ -85,7 +85,7 @@ class SpecimenModule(LightningModule):
         """Return what a network or a loss has given, which an error far from here would not name.
 
         Raises:
-            PluginError: if it is no tensor of that shape.
+            PluginError: if it is not a tensor of that shape.
         """
         if not isinstance(value, Tensor) or value.shape != shape:
             found = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

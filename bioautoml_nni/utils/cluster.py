@@ -297,7 +297,7 @@ def _answering(address: str) -> str:
         ) from None
     if os.environ.get("RAY_USE_TLS", "0") in ("", "0") and not _speaks_grpc(f"{found['host']}:{port}"):
         raise ClusterError(
-            f"--cluster {address}: what answers at {host}:{port} is no Ray; name the port of `ray start`."
+            f"--cluster {address}: what answers at {host}:{port} is not Ray; name the port of `ray start`."
         )
     return named
 
@@ -326,7 +326,7 @@ def _speaks_grpc(place: str) -> bool:
 
 @contextmanager
 def _seen_by_all(folder: Path) -> Iterator[Path]:
-    """Give a file by which other machines tell that they see the folder."""
+    """Give a file that tells other machines that they see the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     mark = folder / f".seen-{secrets.token_hex(8)}"
     mark.touch()

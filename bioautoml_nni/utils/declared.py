@@ -247,7 +247,7 @@ class _Module:
             try:
                 node = ast.parse(text, mode="eval").body
             except (SyntaxError, ValueError) as error:
-                raise NotPlainError(f"{self.name}: {text!r} is no annotation") from error
+                raise NotPlainError(f"{self.name}: {text!r} is not an annotation") from error
         value = self.evaluate(node)
         return type(None) if value is None else value
 

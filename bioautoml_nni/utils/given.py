@@ -17,7 +17,7 @@ def as_path(given: Any, name: str) -> Path:
         ConfigError: for anything else, an empty text too.
     """
     if not isinstance(given, str | os.PathLike) or not str(given):
-        raise ConfigError([f"{name}: {given!r} is no path; give the name of a file or folder."], "arguments")
+        raise ConfigError([f"{name}: {given!r} is not a path; give the name of a file or folder."], "arguments")
     return Path(given)
 
 
@@ -31,5 +31,5 @@ def as_texts(given: Any, name: str) -> list[str]:
         return [given]
     several = isinstance(given, Collection) and not isinstance(given, Mapping | bytes)
     if not several or not all(isinstance(each, str) for each in given):
-        raise ConfigError([f"{name}: {given!r} is no list of texts."], "arguments")
+        raise ConfigError([f"{name}: {given!r} is not a list of texts."], "arguments")
     return list(given)

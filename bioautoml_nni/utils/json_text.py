@@ -17,7 +17,7 @@ def parse_json(text: str, unique: bool = False) -> Any:
         unique: whether a key that stands twice in an object is refused, and does not replace the first.
 
     Raises:
-        ValueError: if it is no JSON, nested too deep, or has a key twice.
+        ValueError: if it is not JSON, nested too deep, or has a key twice.
     """
     try:
         content = json.loads(text, object_pairs_hook=_once if unique else None)

@@ -191,7 +191,7 @@ def place(text: str | Path) -> Path:
     if kind.lower() not in EXTRAS:
         kinds = ", ".join(f"{name}://" for name in EXTRAS)
         raise ValueError(
-            f"{found[1]}:// is no kind of URL that is read; use {kinds}, or a folder of this machine as it is"
+            f"{found[1]}:// is not a kind of URL that is read; use {kinds}, or a folder of this machine as it is"
         )
     if "@" in rest.partition("/")[0] and ":" in rest.partition("@")[0]:
         raise ValueError("the URL holds a password, which would stand in every run; put it where its package looks")

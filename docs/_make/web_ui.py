@@ -1,4 +1,4 @@
-"""`make pictures`: NNI's web UI of two short experiments on the built-in sample, as docs/nni.md shows it.
+"""`make images`: NNI's web UI of two short experiments on the built-in sample, as docs/nni.md shows it.
 
     python docs/_make/web_ui.py
 

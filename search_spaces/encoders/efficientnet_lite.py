@@ -19,7 +19,6 @@ class EfficientNetLite(EncoderOnTimm):
     """
 
     mean = std = (0.5, 0.5, 0.5)
-    interpolation = "bicubic"
     licence = "Apache-2.0"
     citation = "Tan and Le: EfficientNet, arXiv 1905.11946; Google's EfficientNet-Lite"
     package: str = ""

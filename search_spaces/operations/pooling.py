@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bioautoml_nni.kernels import operators
 from bioautoml_nni.kernels.mixture import LinearTerm, Mixture, product_sum
 from bioautoml_nni.kernels.passes import (
     arranged,
@@ -20,8 +21,6 @@ from bioautoml_nni.kernels.passes import (
 
 from ._base import Operation
 from ._shared import Shared
-
-aten = torch.ops.aten
 
 
 class AveragePool(Operation):
@@ -59,7 +58,7 @@ def _average_gradients(
 ) -> tuple[Tensor, Tensor]:
     if stride == 1 and usable(features):
         return average_pool_gradients(accumulated, arranged(gradient), features, weight)
-    back = aten.avg_pool2d_backward(gradient, features, [3], [stride], [1], False, False, None)
+    back = operators.average_pool_gradients(gradient, features, stride)
     return _weighted(accumulated, back, features, weight)
 
 
@@ -77,8 +76,7 @@ def _maximum_gradients(
 ) -> tuple[Tensor, Tensor]:
     if stride == 1 and usable(features):
         return max_pool_gradients(accumulated, arranged(gradient), where, features, weight)
-    places = where.to(torch.int64)
-    back = aten.max_pool2d_with_indices_backward(gradient, features, [3], [stride], [1], [1], False, places)
+    back = operators.maximum_pool_gradients(gradient, features, where.to(torch.int64), stride)
     return _weighted(accumulated, back, features, weight)
 
 

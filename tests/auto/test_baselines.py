@@ -10,6 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import f1_score
 
 import bioautoml_nni.auto.baselines as baselines
+from bioautoml_nni.artifacts.baselines import BaselineLine
 from bioautoml_nni.compare.methods import MetadataBoosting
 from bioautoml_nni.config.load import changed
 from bioautoml_nni.report.baselines import FILE, beaten_by
@@ -88,7 +89,7 @@ def test_a_baseline_that_takes_long_is_left_out_and_an_unknown_one_refused(besid
     monkeypatch.setattr(baselines, "CHEAP_SHARE", 0.0)
     data.run.experiment = changed(data.run.experiment, {"evaluation.baselines": "auto"}, "test")
     line = baselines._line("probe", data, None)
-    assert line["test"] is None and "evaluation.baselines: [probe] asks for it" in line["note"]
+    assert line.test is None and "evaluation.baselines: [probe] asks for it" in line.note
     done = here("run", experiment, "--output", folder, "--set", "evaluation.baselines=[prob]")
     assert done.returncode == 2 and "did you mean 'probe'?" in " ".join(done.stderr.split())
 
@@ -111,7 +112,7 @@ def test_a_probe_learns_from_validation_only_where_the_network_has(beside, monke
 
 def test_the_warning_names_the_best_baseline_that_is_better():
     lines = [
-        {"name": name, "test": None if score is None else {"macro_f1": score}}
+        BaselineLine(name=name, words="", test=None if score is None else {"macro_f1": score}, failed=False, note="")
         for name, score in (("a", 0.5), ("b", 0.7), ("c", None))
     ]
     assert "b reaches a macro-F1 of 0.700" in beaten_by({"macro": {"f1": 0.6}}, lines)

@@ -92,11 +92,15 @@ def test_what_is_no_sequence_of_labels_is_named(given):
 @pytest.mark.parametrize(
     ("call", "error", "said"),
     [
-        (lambda: bioautoml_nni.run(5), ConfigError, "config: 5 is no path"),
-        (lambda: bioautoml_nni.check(None), ConfigError, "config: None is no path"),
-        (lambda: bioautoml_nni.load(None), ConfigError, "folder: None is no path"),
-        (lambda: bioautoml_nni.list_plugins(5), PluginError, "5 is no plug-in kind"),
-        (lambda: bioautoml_nni.check({}, overrides={"a": 1}), ConfigError, "overrides: {'a': 1} is no list of texts"),
+        (lambda: bioautoml_nni.run(5), ConfigError, "config: 5 is not a path"),
+        (lambda: bioautoml_nni.check(None), ConfigError, "config: None is not a path"),
+        (lambda: bioautoml_nni.load(None), ConfigError, "folder: None is not a path"),
+        (lambda: bioautoml_nni.list_plugins(5), PluginError, "5 is not a plug-in kind"),
+        (
+            lambda: bioautoml_nni.check({}, overrides={"a": 1}),
+            ConfigError,
+            "overrides: {'a': 1} is not a list of texts",
+        ),
         (lambda: bioautoml_nni.check({}, overrides="seed"), ConfigError, "--set seed: write it as key.subkey=value"),
     ],
 )

@@ -137,7 +137,7 @@ def without_training(finished, folder):
     for name in ("retrain", "evaluation"):
         shutil.rmtree(folder / name)
     run = RunDirectory.open(folder)
-    stages = run.provenance()["stages"]
+    stages = run.provenance().stages
     run.record(stages={name: stages[name] for name in ("prepare", "search", "derive")})
     return run
 

@@ -28,7 +28,7 @@ from bioautoml_nni.runs.teacher_asked import Asked
 from bioautoml_nni.runs.teacher_table import table_answers
 
 
-def test_the_table_holds_natural_logits_of_the_training_part(finished, tmp_path, monkeypatch):
+def test_the_table_holds_logits_under_the_training_prior_of_the_training_split(finished, tmp_path, monkeypatch):
     run = RunDirectory.open(finished[0])
     data = PreparedData.load(run)
     weights = teaching.write_teacher(data, [run.path], tmp_path / "teacher.parquet")

@@ -153,7 +153,7 @@ def test_a_failed_row_leaves_the_others(tmp_path):
     assert pd.read_csv(tmp_path / "out/compare.csv")["row"].tolist() == ["majority"]
 
 
-def test_a_contender_that_breaks_is_told_in_one_sentence_and_the_others_are_kept(tmp_path, monkeypatch):
+def test_a_method_that_breaks_is_told_in_one_sentence_and_the_others_are_kept(tmp_path, monkeypatch):
     write_table(tmp_path / "data")
     experiment = load_experiment(write_experiment(tmp_path, tmp_path / "data"))
 
@@ -180,7 +180,7 @@ def test_logistic_regression_needs_no_column_of_categories(tmp_path):
     assert 0 < table["macro_f1"].item() <= 1 and table["macro_f1"].item() == pytest.approx(expected, abs=0.2)
 
 
-def test_every_contender_changes_the_experiment_to_a_valid_one(tmp_path):
+def test_every_method_changes_the_experiment_to_a_valid_one(tmp_path):
     raw = tiny_experiment(tmp_path)
     raw["training"] |= {"drop_path": 0.1, "auxiliary_weight": 0.4}
     raw["retrain"] = {"cells": 3, "max_minutes": 5}

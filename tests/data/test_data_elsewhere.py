@@ -320,7 +320,7 @@ def test_bad_urls_are_one_sentence_each(
     assert "metadata.csv: cannot be read" in refused(host.url)
     host.faults = {"/metadata.csv": ["always", "404"]}
     assert "there is no such table" in refused(host.url)
-    assert "ftp:// is no kind of URL" in refused("ftp://somewhere/data")
+    assert "ftp:// is not a kind of URL" in refused("ftp://somewhere/data")
     assert "holds a password" in refused("ssh://me:secret@somewhere/data")
 
     def missing(url: str, **options: object) -> None:

@@ -16,7 +16,8 @@ from bioautoml_nni.config.schema import DataConfig
 from bioautoml_nni.data import specimens, splits, tables
 from bioautoml_nni.data.manifest import LABEL
 from bioautoml_nni.data.numerals import FORMS, _pattern, clean, decide_numbers
-from bioautoml_nni.data.tables import csv_text, read_table
+from bioautoml_nni.data.own_csv import csv_text
+from bioautoml_nni.data.tables import read_table
 from bioautoml_nni.data.times import SHARE, decide_form
 from bioautoml_nni.data.typed import with_types
 

@@ -17,7 +17,8 @@ from damage import damaged, tries
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioautoml_nni.data.tables import csv_text, read_table
+from bioautoml_nni.data.own_csv import csv_text
+from bioautoml_nni.data.tables import read_table
 from bioautoml_nni.data.typed import with_types
 from bioautoml_nni.utils.errors import DataError
 

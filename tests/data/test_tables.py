@@ -4,7 +4,8 @@ from damage import tries
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioautoml_nni.data.tables import TableFile, csv_text, read_names, read_own, read_table
+from bioautoml_nni.data.own_csv import csv_text, read_own
+from bioautoml_nni.data.tables import TableFile, read_names, read_table
 from bioautoml_nni.utils.errors import DataError
 
 

@@ -13,7 +13,8 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
-from bioautoml_nni.data.tables import csv_text, is_table, read_names, read_table
+from bioautoml_nni.data.own_csv import csv_text
+from bioautoml_nni.data.tables import is_table, read_names, read_table
 from bioautoml_nni.sources.csv import CsvSource
 from bioautoml_nni.utils.errors import DataError
 

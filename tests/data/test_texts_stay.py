@@ -9,7 +9,8 @@ from bioautoml_nni.config.load import apply_overrides, parse_experiment, read_ex
 from bioautoml_nni.data import splits
 from bioautoml_nni.data.joining import read_by_id
 from bioautoml_nni.data.manifest import LABEL
-from bioautoml_nni.data.tables import csv_text, read_names, read_own, read_table
+from bioautoml_nni.data.own_csv import csv_text, read_own
+from bioautoml_nni.data.tables import read_names, read_table
 from bioautoml_nni.evaluation.metrics import read_per_class
 from bioautoml_nni.utils.yaml_files import flow
 

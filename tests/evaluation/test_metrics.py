@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.metrics import confusion_matrix
+from PIL import Image
+from sklearn.metrics import roc_auc_score
 from torch import nn
 from torchmetrics import classification as tm
 
+from bioautoml_nni.evaluation import figures
 from bioautoml_nni.evaluation.cost import count_flops, count_parameters, measure_latency
-from bioautoml_nni.evaluation.figures import confusion_figure, curves_figure, roc_figure
+from bioautoml_nni.evaluation.figures import confusion_figure, roc_figure
 from bioautoml_nni.evaluation.metrics import (
     by_training_size,
     classification_metrics,
@@ -74,20 +76,42 @@ def test_per_class_table_leaves_out_areas_without_enough_positives():
     np.testing.assert_allclose(table["auc"][scored], expected.numpy()[scored], atol=1e-6)
 
 
-def test_figures_are_images(tmp_path):
-    from PIL import Image
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are drawn, beside their files."""
+    found = []
+    save = figures._save
+    monkeypatch.setattr(figures, "_save", lambda figure, *rest: (found.append(figure), save(figure, *rest)))
+    return found
 
+
+def test_the_confusion_figure_shows_shares_of_rows_and_counts(tmp_path, drawn):
+    counts = np.array([[8, 2, 0], [0, 5, 0], [0, 0, 0]])
+    confusion_figure(tmp_path / "c.png", counts, ["ant", "bee", "cicada"], brand="LEAKY")
+    axes = drawn[0].axes[0]
+    np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2, 0], [0, 1, 0], [0, 0, 0]])
+    assert {(text.get_position(), text.get_text()) for text in axes.texts} == {
+        ((0, 0), "8"), ((1, 0), "2"), ((1, 1), "5")
+    }  # fmt: skip
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["ant", "bee", "cicada"]
+    assert drawn[0].get_suptitle() == "LEAKY"
+    with Image.open(tmp_path / "c.png") as image:
+        assert image.format == "PNG" and image.size == tuple((130 * drawn[0].get_size_inches()).round())
+
+
+def test_the_roc_figure_has_the_curve_of_every_class_with_ten_specimens(tmp_path, drawn):
     target, probabilities = make()
-    confusion_figure(tmp_path / "c.png", confusion_matrix(target, probabilities.argmax(1)), list("abcdefg"))
-    roc_figure(tmp_path / "r.png", target, probabilities, list("abcdefg"))
-    history = [
-        {"epoch": 0, "train_loss": 1.0, "val_macro_f1": 0.2},
-        {"epoch": 1, "train_loss": 0.5, "val_macro_f1": 0.4},
-    ]
-    curves_figure(tmp_path / "h.png", history, "title")
-    for name in ("c.png", "r.png", "h.png"):
-        with Image.open(tmp_path / name) as image:
-            assert image.width > 300
+    names = list("abcdefg")
+    roc_figure(tmp_path / "r.png", target, probabilities, names)
+    *curves, diagonal = drawn[0].axes[0].lines
+    enough = np.flatnonzero(np.bincount(target) >= 10)
+    assert 1 < len(enough) < CLASSES and diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
+    for label, curve in zip(enough, curves, strict=True):
+        false, true = curve.get_xydata().T
+        assert np.trapezoid(true, false) == pytest.approx(roc_auc_score(target == label, probabilities[:, label]))
+        assert curve.get_label().startswith(f"{names[label]} (")
+    with Image.open(tmp_path / "r.png") as image:
+        assert image.format == "PNG"
 
 
 def test_cost_of_a_network_by_hand():

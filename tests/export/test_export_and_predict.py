@@ -212,7 +212,7 @@ def test_the_origin_of_the_data_stands_in_provenance_and_card(finished, tmp_path
     assert "## Data" not in model_card(run, PreparedData.load(run))
     origin = {"doi": "10.15468/dl.abc", "title": "Moths", "image_licences": {"CC0": 70, "not stated": 2}}
     prepare(run, Console(quiet=True), replace(load_manifest(run.experiment), origin=origin))
-    assert run.provenance()["origin"] == origin
+    assert run.provenance().origin == origin
     card = model_card(run, PreparedData.load(run))
     assert "Moths. Cite as https://doi.org/10.15468/dl.abc." in card
     assert "CC0 (70), not stated (2)" in card

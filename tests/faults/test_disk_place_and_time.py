@@ -105,7 +105,7 @@ def test_a_clock_that_jumps_changes_nothing_but_the_times(finished, tmp_path, ju
 
 
 def test_a_worker_that_the_system_kills_ends_the_run_with_one_sentence(tmp_path):
-    """What the out-of-memory killer does to a process that reads images; the same command goes on afterwards."""
+    """What the out-of-memory killer does to a process that reads images; the same command resumes afterwards."""
     write_table(tmp_path / "data", rows=144)
     experiment = write_experiment(
         tmp_path, tmp_path / "data", search={"epochs": 8, "batch_size": 8}, cache={"max_gb": 0}

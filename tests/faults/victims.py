@@ -2,7 +2,7 @@
 
 python victims.py FOLDER KILLS: FOLDER holds experiment.yml and its data. Makes the run FOLDER/whole without a fault and
 FOLDER/killed with KILLS kills in every stage, exports both, predicts with both, and prints one JSON object: for each
-stage the kills, the seconds it takes undisturbed, and the moments of the kills as shares of that.
+stage the kills, the seconds it takes without one, and the moments of the kills as shares of that.
 """
 
 from __future__ import annotations

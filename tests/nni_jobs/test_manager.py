@@ -73,7 +73,7 @@ if any("collect_gpu_info" in word for word in sys.orig_argv):
     print(os.environ["STAND_IN_GPUS"], flush=True)
     os._exit(0)
 """
-"""Python's start-up file, by which NNI's collector of GPUs finds those that the test invents."""
+"""Python's start-up file, with which NNI's collector of GPUs finds those that the test invents."""
 
 GPU_TRIAL = """
 import os, time

@@ -66,14 +66,14 @@ def test_a_run_that_is_moved_alone_finds_its_data_where_they_were(finished, tmp_
 def test_data_in_another_place_are_taken_if_they_are_the_same(project, finished, command):
     (project / "data").rename(project / "specimens")
     rooted(project / "run", finished[0].parent / "data")
-    keys = RunDirectory.open(project / "run").provenance()["stages"]
+    keys = RunDirectory.open(project / "run").provenance().stages
     target = project / ("experiment.yml" if command == "run" else "run")
     options = {"run": ["--output", project / "run"], "export": ["--output", project / "model"]}.get(command, [])
     done = here(command, target, *options, "--set", f"data.root={project / 'specimens'}")
     assert done.returncode == 0, done.stdout + done.stderr
     opened = RunDirectory.open(project / "run")
     assert opened.experiment.data.root.resolve() == (project / "specimens").resolve()
-    stages = opened.provenance()["stages"]
+    stages = opened.provenance().stages
     written = ["report"] if command == "report" else []  # whenever it is asked for
     assert all(opened.done(stage) for stage in STAGES)
     assert {**stages, **dict.fromkeys(written)} == {**keys, **dict.fromkeys(written)}
@@ -113,10 +113,8 @@ def test_a_run_whose_data_are_gone_says_how_to_name_their_place(project):
     (project / "run/evaluation/trust.png").unlink()
     provenance = project / "run/provenance.json"
     opened = RunDirectory.open(project / "run")
-    stages = opened.provenance()["stages"]
-    for stage in stages:
-        stages[stage]["key"] = opened.key(stage)
-    opened.record(stages=stages)
+    stages = opened.provenance().stages
+    opened.record(stages={name: {**stage.model_dump(), "key": opened.key(name)} for name, stage in stages.items()})
     done = here("evaluate", project / "run")
     assert done.returncode == 2 and "--set data.root=FOLDER" in done.stderr, done.stderr
     assert provenance.is_file()

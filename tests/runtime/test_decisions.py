@@ -111,3 +111,37 @@ def test_an_answer_is_a_class_or_a_coarser_taxon():
     assert Decisions(CLASSES, "genus").taxa() == [
         "Apis", "Bombus", "Vespa", "Musca", "Apidae", "Vespidae", "Muscidae", "Hymenoptera", "Diptera",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), "0.5"])
+def test_a_threshold_that_is_not_a_probability_is_refused(threshold):
+    with pytest.raises(DataError) as caught:
+        Decisions(CLASSES, "genus", threshold=threshold)
+    assert str(caught.value) == f"threshold {threshold!r}: must be a probability from 0 to 1."
+
+
+def test_the_least_and_the_largest_threshold_are_probabilities():
+    probabilities = np.array([[1.0, 0.0, 0.0, 0.0], [0.4, 0.3, 0.3, 0.0]])
+    assert Decisions(CLASSES, "genus", threshold=0.0).answers(probabilities)["prediction"].tolist() == ["Apis", "Apis"]
+    answers = Decisions(CLASSES, "genus", threshold=1.0).answers(probabilities)
+    assert answers["prediction"].tolist() == ["Apis", "Hymenoptera"]
+
+
+def test_the_best_classes_keep_their_probabilities_beside_an_answer_of_a_coarser_rank():
+    row = Decisions(CLASSES, "genus", threshold=0.8).answers(np.array([[0.5, 0.4, 0.05, 0.05]])).iloc[0]
+    assert (row["prediction"], row["confidence"]) == ("Apidae", 0.9)
+    assert (row["label_1"], row["probability_1"], row["probability_2"]) == ("Apis", 0.5, 0.4)
+
+
+def test_five_of_many_classes_are_told_and_the_first_of_equals_comes_first():
+    classes = pd.DataFrame({"index": range(6), "name": list("abcdef")})
+    answers = Decisions(classes, "species").answers(np.full((1, 6), 1 / 6))
+    assert [answers.loc[0, f"label_{place}"] for place in range(1, 6)] == list("abcde") and "label_6" not in answers
+
+
+def test_a_specimen_without_an_image_takes_no_part_in_a_species_list():
+    answers = Decisions(CLASSES, "genus", threshold=0.9, species_list=["Vespa"], level=0.5).answers(
+        np.array([[np.nan] * 4, [0.0, 0.0, np.inf, 0.0], [0.7, 0.1, 0.1, 0.1]])
+    )
+    assert answers["prediction"].tolist() == ["", "", "Vespa"] and answers["set"].tolist() == ["", "", "Vespa"]
+    assert answers["confidence"].isna().tolist() == [True, True, False]

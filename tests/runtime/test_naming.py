@@ -1,8 +1,9 @@
-"""A model takes the rules along by which labels became classes."""
+"""A model takes along the rules that made labels into classes."""
 
 import pandas as pd
 import pytest
 
+from bioautoml_nni.artifacts.exported import ExportRecord
 from bioautoml_nni.data.naming import Naming, restore_naming
 from bioautoml_nni.runtime.model import Model
 from bioautoml_nni.utils.errors import DataError
@@ -11,7 +12,7 @@ from bioautoml_nni.utils.errors import DataError
 def test_a_species_list_may_spell_names_as_training_did():
     model = Model.__new__(Model)
     model.classes = pd.DataFrame({"index": [0, 1], "name": ["Apis mellifera", "other"]})
-    model.info = {"rank": "species"}
+    model.info = ExportRecord.model_construct(rank="species")
     model.naming = restore_naming(
         {
             "merge": ["case", "authors"],

@@ -16,8 +16,11 @@ from onnx import TensorProto, helper
 from starlette.testclient import TestClient
 
 from bioautoml_nni.artifacts.calibration import Calibration
+from bioautoml_nni.artifacts.exported import ExportRecord
+from bioautoml_nni.artifacts.preprocessing import Preprocessing
 from bioautoml_nni.data.metadata import MetadataPreprocessor
-from bioautoml_nni.data.tables import TableFile, csv_text
+from bioautoml_nni.data.own_csv import csv_text
+from bioautoml_nni.data.tables import TableFile
 from bioautoml_nni.data.typed import with_types
 from bioautoml_nni.runtime import Model
 from bioautoml_nni.runtime import predict as predict_module
@@ -52,12 +55,8 @@ WARTS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A model of metadata whose network is a sum over all of its inputs, with fixed random weights."""
-    typed = with_types(TRAINING, roles=ROLES)
-    preprocessor = MetadataPreprocessor(ROLES, rare_below=1, text_width=8, forms=typed.forms).fit(typed.table)
-    specification = preprocessor.specification()
+def summing(specification):
+    """Return a network that is a sum over all of its inputs, with fixed random weights."""
     rng = np.random.default_rng(0)
     shapes = {"numeric": len(specification["numeric_fields"]), "mask": specification["fields"]}
     weights = [
@@ -85,19 +84,26 @@ def model(tmp_path_factory):
         opset_imports=[helper.make_opsetid("", 17)],
         ir_version=8,
     )
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    info = {
-        "name": "sum",
-        "rank": "label",
-        "modalities": ["metadata"],
-        "brand": "",
-        "parameters": 0,
-        "sha256": {"model.onnx": "0"},
-    }
+    return bytes(graph.SerializeToString())
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model of metadata whose network is a sum over all of its inputs, with fixed random weights."""
+    typed = with_types(TRAINING, roles=ROLES)
+    preprocessor = MetadataPreprocessor(ROLES, rare_below=1, text_width=8, forms=typed.forms).fit(typed.table)
+    specification = preprocessor.specification()
+    session = onnxruntime.InferenceSession(summing(specification), providers=["CPUExecutionProvider"])
+    info = ExportRecord(
+        name="sum", rank="label", modalities=["metadata"], brand="", parameters=0, sha256={"model.onnx": "0"}
+    )
     calibration = Calibration(temperature=1.0)
     classes = pd.DataFrame({"index": [0, 1, 2], "name": ["NA", "007", "ant"]})
     folder = tmp_path_factory.mktemp("model")
-    preprocessing = {"image": {}, "metadata": preprocessor.to_dict()}
+    preprocessing = Preprocessing(
+        classes=classes["name"].tolist(), rank="label", modalities=["metadata"], image={},
+        metadata=preprocessor.to_dict(),
+    )  # fmt: skip
     return Model(folder, info, preprocessing, calibration, classes, session)
 
 
@@ -146,7 +152,7 @@ def test_rows_are_answered_by_themselves(tmp_path_factory, model, client, rows, 
     (folder / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table.to_dict("records")))
     for name in ("t.csv", "t.parquet", "t.xlsx", "t.jsonl"):
         read = [model.logits(None, block) for block in TableFile(folder / name).blocks(4)]
-        if table.notna().any(axis=1).all():  # a line of separators alone is no row
+        if table.notna().any(axis=1).all():  # a line of separators alone is not a row
             np.testing.assert_array_equal(np.concatenate(read), whole)
 
 

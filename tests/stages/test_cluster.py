@@ -216,7 +216,7 @@ def test_images_and_features_by_a_cluster_of_this_machine_are_those_of_one_proce
     alone, shared = found
     for name in ("manifest.parquet", "splits.csv", "labels.csv", "preprocessing.json", "audit.json", "unreadable.csv"):
         assert (alone.run / name).read_bytes() == (shared.run / name).read_bytes(), name
-    assert alone.run.provenance()["data_sha256"] == shared.run.provenance()["data_sha256"]
+    assert alone.run.provenance().data_sha256 == shared.run.provenance().data_sha256
     for folder in (tmp_path / "cache-shared").iterdir():
         assert with_shards(folder) == [folder], "a shard was not taken over"
     positions = np.arange(71)
@@ -309,7 +309,7 @@ def test_without_ray_the_way_out_is_said(
 
 
 class Other(BaseHTTPRequestHandler):
-    """A server that is no Ray."""
+    """A server that is not Ray."""
 
     def log_message(self, *arguments: object) -> None:
         """Say nothing."""
@@ -343,5 +343,5 @@ def test_an_address_that_is_no_cluster_is_said_within_seconds(
         assert told.startswith(f"--cluster {head.address}: Ray says: Version mismatch") and "2.1.0" in told
     with HTTPServer(("127.0.0.1", 0), Other) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        assert "is no Ray" in refused(f"127.0.0.1:{server.server_port}")
+        assert "is not Ray" in refused(f"127.0.0.1:{server.server_port}")
         server.shutdown()

@@ -1,4 +1,4 @@
-"""NNI's own DARTS in a run: it goes on after an interruption."""
+"""NNI's own DARTS in a run: it resumes after an interruption."""
 
 import json
 

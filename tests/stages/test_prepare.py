@@ -83,7 +83,7 @@ def test_rows_that_share_an_image_survive_an_unreadable_one_and_a_rare_label(tmp
     found = examine(parse_experiment(raw), Console(quiet=True))
     assert len(found.table) == len(found.facts) == 70
     assert found.facts["reference"].tolist() == found.table["_image"].tolist()
-    assert found.audit["labels_dropped"] == {"wasp": 1}
+    assert found.audit.labels_dropped == {"wasp": 1}
 
 
 def test_an_override_marks_nothing_where_metadata_is_not_used(tmp_path):
@@ -96,7 +96,7 @@ def test_an_override_marks_nothing_where_metadata_is_not_used(tmp_path):
     marked = examine(parse_experiment(raw), Console(quiet=True))
     raw["data"]["modalities"] = ["image"]
     plain = examine(parse_experiment(raw), Console(quiet=True))
-    assert marked.audit["brand"].startswith("LEAKY-FEATURES: genus") and plain.audit["brand"] == ""
+    assert marked.audit.brand.startswith("LEAKY-FEATURES: genus") and plain.audit.brand == ""
 
 
 def test_pixels_are_normalised_by_the_mean_and_deviation_of_the_training_images(tmp_path):

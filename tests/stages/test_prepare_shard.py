@@ -191,7 +191,7 @@ def test_features_of_a_frozen_trunk_are_shared_too(
         assert parts.keys() == found.keys()
         for name in parts:
             np.testing.assert_allclose(found[name], parts[name], rtol=2e-3, atol=2e-3)  # other batches, half precision
-    assert data.run.provenance()["data_sha256"] == expected.run.provenance()["data_sha256"]
+    assert data.run.provenance().data_sha256 == expected.run.provenance().data_sha256
     again = prepare_shard(settings, Shard(1, 2), SILENT)
     assert again.there == again.own == first.own
 

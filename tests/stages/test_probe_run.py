@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import here, write_experiment, write_table
 from rich.console import Console
+from teacher_logits import teacher_logits
 
 from bioautoml_nni.config.load import changed
 from bioautoml_nni.data import splits
@@ -19,7 +20,6 @@ from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
 from bioautoml_nni.runs.probe import learned_parts, validation_logits
-from bioautoml_nni.runs.teacher import teacher_logits
 from bioautoml_nni.runtime import Model
 from bioautoml_nni.runtime.predict import Request, predict
 from bioautoml_nni.utils.errors import DataError, EncoderError
@@ -48,7 +48,7 @@ def probe(tmp_path_factory):
 def test_the_size_is_the_encoder_s_as_far_as_images_hold_it(probe):
     data = PreparedData.load(RunDirectory.open(probe[0]))
     assert data.image_size == 64  # twice 28 pixels, rounded up to 32s
-    assert data.image["mean"] == [0.5, 0.5, 0.5] and data.image["std"] == [0.5, 0.5, 0.5]
+    assert data.image.mean == [0.5, 0.5, 0.5] and data.image.std == [0.5, 0.5, 0.5]
 
 
 def test_stored_features_answer_as_images_do(probe):

@@ -91,7 +91,7 @@ def test_the_last_epoch_is_kept(on_trunk):
 
 def test_images_are_normalised_as_the_encoder_was_trained(on_trunk):
     data = PreparedData.load(RunDirectory.open(on_trunk))
-    assert data.image["mean"] == data.image["std"] == [0.5, 0.5, 0.5]
+    assert data.image.mean == data.image.std == [0.5, 0.5, 0.5]
 
 
 def test_an_export_predicts_as_the_network_does(on_trunk, tmp_path, capsys):

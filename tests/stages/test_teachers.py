@@ -293,7 +293,7 @@ def test_an_experiment_file_is_trained_first_on_the_same_data_and_kept(taught_by
     student, teacher = (RunDirectory.open(tmp_path / name) for name in ("run", "run/teachers/teacher"))
     assert (teacher / "splits.csv").read_text() == (student / "splits.csv").read_text()
     assert teacher.experiment.data.image_size == 20 and teacher.experiment.seed == student.experiment.seed
-    assert not teacher.experiment.retrain.refit  # it would know the validation split, by which its student is judged
+    assert not teacher.experiment.retrain.refit  # it would know the validation split, which judges its student
     assert teacher.done("retrain") and not teacher.done("evaluate")
     data = PreparedData.load(student)
     found = distillation(student, data, SILENT).teacher.values[0][data.in_training]

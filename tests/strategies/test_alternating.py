@@ -106,9 +106,9 @@ def test_validation_runs_every_epoch_unlike_in_nni(tmp_path):
     evaluator = make_evaluator()
     run(AlternatingDARTS(), evaluator, tmp_path=tmp_path)
     assert {"val_loss", "val_acc"} <= set(evaluator.trainer.callback_metrics)
-    stock = make_evaluator()
-    run(DARTS(), stock, tmp_path=tmp_path)
-    assert "val_loss" not in stock.trainer.callback_metrics
+    own = make_evaluator()
+    run(DARTS(), own, tmp_path=tmp_path)
+    assert "val_loss" not in own.trainer.callback_metrics
 
 
 def test_parameters_are_keyed_by_label_and_sorted(tmp_path):

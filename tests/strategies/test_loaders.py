@@ -1,16 +1,11 @@
 """Loaders of others, kind by kind: which specimens each group is given, and what is refused before the search."""
 
 from collections import Counter
-from dataclasses import dataclass
 
 import nni
 import pytest
 import torch
 from nni.nas.evaluator.pytorch import DataLoader
-from nni.nas.evaluator.pytorch.lightning import ClassificationModule, Lightning, Trainer
-from pytorch_lightning import LightningDataModule
-from test_alternating import run
-from test_nni_spaces import spaces_of_nni
 from torch.utils.data import (
     BatchSampler,
     ConcatDataset,
@@ -24,7 +19,6 @@ from torch.utils.data import (
     SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
-    default_collate,
     get_worker_info,
 )
 from torch.utils.data import DataLoader as Plain
@@ -310,54 +304,6 @@ def test_a_stream_without_a_pair_of_batches_says_so():
     joined = AlternatingDARTS(alpha_data="shared").train_dataloader(lambda: Plain(Stream(), ROWS), lambda: None)
     with pytest.raises(ValueError, match="no batch of weights data"):
         list(joined)  # of which one batch alone has none for the architecture
-
-
-@dataclass
-class Specimens:
-    """A batch as somebody's collate_fn makes it."""
-
-    images: torch.Tensor
-    classes: torch.Tensor
-
-
-class Unpacked(ClassificationModule):
-    """NNI's module for batches of another form."""
-
-    def __init__(self, unpack):
-        super().__init__(num_classes=spaces_of_nni.CLASSES)
-        self.unpack = unpack
-
-    def training_step(self, batch, index):
-        return super().training_step(self.unpack(batch), index)
-
-    def validation_step(self, batch, index):
-        return super().validation_step(self.unpack(batch), index)
-
-
-FORMS = {
-    "dictionary": (lambda rows: dict(zip("xy", default_collate(rows), strict=True)), lambda b: (b["x"], b["y"])),
-    "dataclass": (lambda rows: Specimens(*default_collate(rows)), lambda b: (b.images, b.classes)),
-    "list of rows": (list, lambda b: default_collate(b)),
-    "with texts": (lambda rows: [*default_collate(rows), ["a"] * len(rows)], lambda b: b[:2]),
-}
-
-
-@pytest.mark.parametrize(("form", "as_module"), [*((form, False) for form in FORMS), ("dataclass", True)])
-def test_batches_of_any_form_are_searched(form, as_module, tmp_path):
-    collate, unpack = FORMS[form]
-    data = TensorDataset(torch.randn(8, 3, 8, 8), torch.arange(8) % 3)
-    loader = Plain(data, 2, collate_fn=collate)
-    trainer = Trainer(
-        max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
-    )
-    given = {"train_dataloaders": loader, "val_dataloaders": loader}
-    if as_module:
-        given = {"datamodule": LightningDataModule()}
-        given["datamodule"].train_dataloader = given["datamodule"].val_dataloader = lambda: loader
-    evaluator = Lightning(Unpacked(unpack), trainer, **given)
-    strategy = AlternatingDARTS()
-    run(strategy, evaluator, spaces_of_nni.SPACES["layer_choice"](), tmp_path)
-    assert trainer.global_step == 4 and set(strategy.oneshot_module.export()) == {"a"}
 
 
 # Several processes, each as if by itself.

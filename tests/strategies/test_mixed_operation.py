@@ -7,7 +7,7 @@ import pytest
 import torch
 from nni.nas.strategy import DARTS
 
-from bioautoml_nni.kernels import norm_relu, passes
+from bioautoml_nni.kernels import norm_relu, operators, passes
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.registry import plugins
 from bioautoml_nni.search_spaces import MultimodalSpace, cell
@@ -69,6 +69,15 @@ def test_fast_equals_plain_in_loss_gradients_and_statistics(relaxation, size, co
     plain, fast = supernets(relaxation)
     images = torch.randn(3, 3, *size, dtype=torch.float64)
     labels = torch.tensor([0, 1, 2])
+    assert compare(results(*fast, images, labels), results(*plain, images, labels)) > LEAST
+
+
+def test_fast_equals_plain_in_a_torch_that_lacks_the_operators(monkeypatch):
+    for module in (passes, cell, norm_relu, pooling):
+        monkeypatch.setattr(module, "usable", lambda features: False)
+    monkeypatch.setattr(operators, "known", lambda name: None)
+    plain, fast = supernets()
+    images, labels = torch.randn(3, 3, 16, 16, dtype=torch.float64), torch.tensor([0, 1, 2])
     assert compare(results(*fast, images, labels), results(*plain, images, labels)) > LEAST
 
 

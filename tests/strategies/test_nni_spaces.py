@@ -1,4 +1,4 @@
-"""Every cell of benchmarks/nni_spaces.py that works for our strategies, and what is refused, by which sentence."""
+"""Every cell of benchmarks/nni_spaces.py that works for our strategies, and what is refused, with which sentence."""
 
 import importlib.util
 from itertools import combinations

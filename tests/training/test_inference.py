@@ -7,6 +7,7 @@ import pytest
 import torch
 from fake_accelerator import DEVICE, Remote, fake_accelerator
 from rich.console import Console
+from teacher_logits import teacher_logits
 from torch import nn
 
 from bioautoml_nni.architecture import Architecture
@@ -20,7 +21,6 @@ from bioautoml_nni.report.examples import _maps, choose_examples, read_answers
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import load_model, macro_f1, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
-from bioautoml_nni.runs.teacher import teacher_logits
 from bioautoml_nni.stages import search
 from bioautoml_nni.training.inference import Inference
 from bioautoml_nni.training.weights import load_weights
@@ -177,7 +177,7 @@ def test_float32_on_nvidia_gpus_is_not_tf32_and_what_was_set_stands_again():
     assert (torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision) == before
 
 
-def test_the_accelerators_random_numbers_are_undisturbed():
+def test_the_accelerators_random_numbers_are_isolated():
     with fake_accelerator():
         generators = torch.get_device_module()
         with isolate_rng():

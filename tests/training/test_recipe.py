@@ -9,6 +9,7 @@ import torch
 from conftest import here
 from rich.console import Console
 from scipy.special import log_softmax, softmax
+from teacher_logits import teacher_logits
 
 from bioautoml_nni.architecture import Architecture
 from bioautoml_nni.artifacts.history import read_history
@@ -18,7 +19,6 @@ from bioautoml_nni.data.dataset import make_loader
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import build_network, load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
-from bioautoml_nni.runs.teacher import teacher_logits
 from bioautoml_nni.runs.train import train
 from bioautoml_nni.stages.derive import derive
 from bioautoml_nni.stages.retrain import retrain

@@ -10,8 +10,6 @@ from bioautoml_nni.architecture import Architecture, Topology
 class OneConvolution(ModelSpace):
     """Images through one convolution, whose size is open."""
 
-    capabilities = ("image", "one_shot")
-
     def __init__(
         self,
         num_classes: int,

@@ -1,6 +1,6 @@
-"""`make pictures`: the images of README and documentation, from a finished run and its export.
+"""`make images`: the images of README and documentation, from a finished run and its export.
 
-    python docs/_make/pictures.py RUN
+    python docs/_make/images.py RUN
 
 RUN is a run with an export (`make demo`, then `bioautoml export runs/sample`). Every image is made again from what it
 holds, the leaderboard from benchmarks/results/sample_compare.csv; Chromium takes the screenshots.
