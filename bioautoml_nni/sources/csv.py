@@ -95,15 +95,7 @@ class CsvSource:
         self._require_columns(raw, path, notes)
         raw = self._without_our_names(raw, notes)
         raw = self._usable(raw, file, notes)
-        labels = as_strings(raw[self.label])
-        images = self._images(raw, image_root, notes)
-        padded = int((raw[self.label].astype(str) != labels).sum())
-        if padded:
-            notes.append(f"{padded} labels have spaces around them, which are no part of them.")
-        table = raw.drop(columns=[name for name in (self.image, self.label, self.id) if name in raw])
-        table.insert(0, LABEL, labels)
-        table.insert(0, IMAGE, images)
-        table.insert(0, ID, as_strings(raw[self.id]) if self.id else [str(row) for row in raw.index])
+        table = self._with_our_columns(raw, image_root, notes)
         own, told = {ID, IMAGE, LABEL, *self.identifiers}, {*self.date_order, *self.hour_form}
         typed = with_types(table.reset_index(drop=True), own, self.columns, told)
         table = typed.table
@@ -124,6 +116,19 @@ class CsvSource:
             unread=typed.unread,
             missing=tuple(sorted(self.missing)),
         )
+
+    def _with_our_columns(self, raw: pd.DataFrame, image_root: Path, notes: list[str]) -> pd.DataFrame:
+        """Return the table with id, image and label first, under our names."""
+        labels = as_strings(raw[self.label])
+        images = self._images(raw, image_root, notes)
+        padded = int((raw[self.label].astype(str) != labels).sum())
+        if padded:
+            notes.append(f"{padded} labels have spaces around them, which are no part of them.")
+        table = raw.drop(columns=[name for name in (self.image, self.label, self.id) if name in raw])
+        table.insert(0, LABEL, labels)
+        table.insert(0, IMAGE, images)
+        table.insert(0, ID, as_strings(raw[self.id]) if self.id else [str(row) for row in raw.index])
+        return table
 
     def _usable(self, raw: pd.DataFrame, file: TableFile, notes: list[str]) -> pd.DataFrame:
         """Return the rows with a label and, unless there are none, an image; say how many are left out."""
