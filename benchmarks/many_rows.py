@@ -65,6 +65,7 @@ class Steps:
                 "kept_bytes_per_row": round((memory("VmRSS") - self.base) / self.rows),
             }
         )  # fmt: skip
+        print(f"{self.rows:,} rows, {name}: {seconds:.1f} s, {peak / 1e9:.2f} GB at most", flush=True)
         return value
 
 

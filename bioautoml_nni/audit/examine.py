@@ -91,27 +91,32 @@ def finish(experiment: Experiment, manifest: Manifest, console: Console) -> tupl
     Raises:
         DataError: see `examine`.
     """
+    lost = of_kind(manifest.notes, Lost)
+    held = [manifest]
+    del manifest  # one table of many rows is enough
     try:
-        return _finish(experiment, manifest, console)
+        return _finish(experiment, held, console)
     except DataError as error:
-        lost = of_kind(manifest.notes, Lost)
         error.args = (" ".join([str(error), *(["Before that:"] if lost else []), *lost]),)
         raise
 
 
-def _finish(experiment: Experiment, manifest: Manifest, console: Console) -> tuple[Specimens, Screen]:
-    manifest = with_classes(manifest, experiment.data)
+def _finish(experiment: Experiment, held: list[Manifest], console: Console) -> tuple[Specimens, Screen]:
+    """Do what `finish` does with the manifest in a list, which is taken from there."""
+    manifest = with_classes(held.pop(), experiment.data)
     settings = named_settings(experiment.data, manifest)
-    labelled = learnable(manifest.table, settings)
     remarks = [
         *(Remark("note", "table", note) for note in manifest.notes),
         *twin_remarks(manifest.table),
         *splits.unused_split(manifest.table, settings),
         *splits.idle_group(manifest.table, settings),
-        *labelled.remarks,
     ]
+    tables = [manifest.table]
+    manifest = dataclasses.replace(manifest, table=pd.DataFrame())
+    labelled = learnable(tables.pop(), settings)
+    remarks += labelled.remarks
     dropped, joined, table = dict(labelled.left_out), dict(labelled.joined), labelled.table
-    manifest = dataclasses.replace(manifest, table=table)  # one table of many rows is enough
+    manifest = dataclasses.replace(manifest, table=table)
     del labelled
     facts = pixels = None
     unreadable = NONE_UNREADABLE

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -134,17 +134,17 @@ def parse_degrees(text: str, notation: Notation) -> float:
     return signs[angle.hemisphere] * angle.degrees
 
 
-def decide_notation(texts: Mapping[str, int], axis: Axis) -> Notation:
+def decide_notation(texts: Callable[[], Iterable[tuple[str, int]]], axis: Axis) -> Notation:
     """Return how a column writes angles, empty if it does not.
 
     Args:
-        texts: its different texts with their counts.
+        texts: gives its different texts with their counts, each time anew.
         axis: what is known of the column; without that only such texts count as can be nothing else.
     """
-    if not any(_counts(text, axis) for text in islice(texts, LOOKED_AT)):
+    if not any(_counts(text, axis) for text, _ in islice(texts(), LOOKED_AT)):
         return ""
     letters: Counter[str] = Counter()
-    for text, count in texts.items():
+    for text, count in texts():
         angle = parse_angle(text)
         if angle is not None and (axis or angle.unmistakable):
             letters[angle.hemisphere] += count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..utils.errors import DataError
@@ -39,3 +40,17 @@ def read_by_id(path: Path, ids: pd.Series, way_out: str) -> pd.DataFrame:
             more = f" (and {len(which) - 1} more)" if len(which) > 1 else ""
             raise DataError(f"{path}: id {which[0]!r}{more} {words}; {way_out}.")
     return table.iloc[found.get_indexer(wanted)].reset_index(drop=True)
+
+
+def rows_of(held: list[pd.DataFrame], positions: np.ndarray) -> pd.DataFrame:
+    """Return some rows of the table in a list, which is taken from there.
+
+    Where nobody else holds that table, no more than one column is in memory twice.
+
+    Args:
+        positions: of the rows (n,).
+    """
+    table = held.pop().copy(deep=False)
+    index, names = table.index[positions], list(table)
+    columns = {name: table.pop(name).iloc[positions] for name in names}
+    return pd.DataFrame(columns, index=index, columns=names, copy=False)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from ..config.schema import DataConfig
 from ..registry import suggestion
 from ..utils.errors import DataError
 from .column_names import same_names
+from .joining import rows_of
 from .label_names import SPELLING, WAYS, twins, ways_between
 from .manifest import LABEL, Manifest
 from .naming import Naming
@@ -26,14 +28,14 @@ class Learnable:
 
     Attributes:
         table: their rows, renumbered.
-        kept: positions of these rows in the table that was given.
+        kept: positions of these rows in the table that was given (n,).
         left_out: number of specimens by label left out.
         joined: number of specimens by label that is part of `OTHER` now.
         remarks: why.
     """
 
     table: pd.DataFrame
-    kept: list[int]
+    kept: np.ndarray
     left_out: Mapping[str, int] = field(default_factory=dict)
     joined: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[Remark, ...] = ()
@@ -74,7 +76,7 @@ def learnable(table: pd.DataFrame, settings: DataConfig) -> Learnable:
             f"All {len(table)} specimens have the label {counts.index[0]!r}; two classes at least are needed."
         )
     rare = {str(name): int(count) for name, count in counts.items() if count < least}
-    every = list(range(len(table)))
+    every = np.arange(len(table))
     if not rare:
         return Learnable(table, every)
     others = {name: count for name, count in rare.items() if name != OTHER}
@@ -88,8 +90,10 @@ def learnable(table: pd.DataFrame, settings: DataConfig) -> Learnable:
     remark = _rare_remark(rare, settings, joins)
     if joins:
         return Learnable(table.assign(**{LABEL: table[LABEL].mask(is_rare, OTHER)}), every, {}, rare, (remark,))
-    positions = (~is_rare).to_numpy().nonzero()[0].tolist()
-    return Learnable(table.iloc[positions].reset_index(drop=True), positions, rare, {}, (remark,))
+    positions = np.flatnonzero(~is_rare)
+    held = [table]
+    del table
+    return Learnable(rows_of(held, positions).reset_index(drop=True), positions, rare, {}, (remark,))
 
 
 def twin_remarks(table: pd.DataFrame) -> list[Remark]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any, get_args
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from .coordinates import Axis, Notation, decide_notation, parse_degrees
+from .distinct import DistinctTexts
 from .tables import cell_text
 from .units import KIND_OF, SHARES, converted, is_unit, same_kind, without_unit
 
@@ -62,8 +63,14 @@ FORMS = (
 ANGLES = tuple(NumberForm(notation=notation) for notation in get_args(Notation) if notation)
 
 
+EXAMPLES = 3
+"""Values that are no numbers of which a report tells."""
 STARTS = frozenset("+-.,iI\u0130\u0131")
 """Letters besides digits that a number can begin with; the last two are i in the eyes of a pattern without case."""
+
+
+Texts = Callable[[], Iterable[tuple[str, int]]]
+"""Gives the different texts of a column with their counts, each time anew."""
 
 
 @dataclass(frozen=True)
@@ -102,25 +109,17 @@ def decide_numbers(column: pd.Series, axis: Axis = "", share: bool = False) -> N
         axis: whether it is known to hold coordinates, which may be written in degrees, minutes and seconds.
         share: whether it is known to hold shares, so that 35 % is 0.35.
     """
-    counts = column.dropna().value_counts()
-    texts: dict[str, int] = {}
-    for value, count in zip(counts.index, counts.to_numpy(), strict=True):
-        text = clean(cell_text(value) or "")
-        if text:
-            texts[text] = texts.get(text, 0) + int(count)
-    del counts
-    gaps = sum(texts.pop(word) for word in [text for text in texts if text.lower() in GAP_WORDS])
-    report = _decided(texts, axis, gaps)
-    return _with_units(report, texts, share) if report.unreadable else report
+    texts = DistinctTexts(column, clean)
+    report, may_be_numbers = _decided(texts.items, axis)
+    return _with_units(report, texts.items, share) if report.unreadable and may_be_numbers else report
 
 
-def _with_units(report: NumberReport, texts: dict[str, int], share: bool) -> NumberReport:
+def _with_units(report: NumberReport, texts: Texts, share: bool) -> NumberReport:
     """Decide how texts write numbers, some of which have a unit behind them."""
-    units, bare, odd = Counter[str](), Counter[str](), 0
+    units, odd = Counter[str](), 0
     examples: dict[str, str] = {}
-    for text, count in texts.items():
-        number, unit = without_unit(text) if text[0] in STARTS or text[0].isdecimal() else (text, "")
-        bare[number] += count
+    for text, count in texts():
+        unit = without_unit(text)[1] if _begins(text) else ""
         if unit:
             units[unit] += count
             examples.setdefault(unit, text)
@@ -132,7 +131,12 @@ def _with_units(report: NumberReport, texts: dict[str, int], share: bool) -> Num
         return replace(report, units=tuple(units.most_common()), unclear=unclear)
     unit = max(units, key=lambda unit: (units[unit], unit))
     unit = SHARES if share and KIND_OF[unit] == SHARES else unit
-    without = _decided(dict(bare), "", report.gaps)
+
+    def bare() -> Iterator[tuple[str, int]]:
+        for text, count in texts():
+            yield without_unit(text)[0] if _begins(text) else text, count
+
+    without, _ = _decided(bare, "")
     if without.read <= report.read:
         return report
     form = replace(without.form, unit=unit)
@@ -154,38 +158,82 @@ def _unclear(examples: Mapping[str, str], bare: int, share: bool) -> str:
     return ""
 
 
-def _decided(texts: dict[str, int], axis: Axis, gaps: int) -> NumberReport:
-    """Decide how texts without words for a gap, of which there are so many, write numbers."""
-    others = texts  # of as many texts as rows there is one dictionary only
-    begun = {text: count for text, count in others.items() if text[0] in STARTS or text[0].isdecimal()}
-    readings = {form: sum(count for text, count in begun.items() if _pattern(form).match(text)) for form in FORMS}
+def _begins(text: str) -> bool:
+    """Whether a text begins as a number can."""
+    return text[0] in STARTS or text[0].isdecimal()
+
+
+def _decided(texts: Texts, axis: Axis) -> tuple[NumberReport, bool]:
+    """Decide how texts write numbers; also return whether one of them begins as a number can."""
+    patterns = {form: _pattern(form).match for form in FORMS}
+    readings = dict.fromkeys(FORMS, 0)
+    gaps = total = 0
+    first: dict[str, None] = {}
+    begins = False
+    for text, count in texts():
+        if text.lower() in GAP_WORDS:
+            gaps += count
+            continue
+        total += count
+        if _begins(text):
+            begins = True
+            for form, match in patterns.items():
+                readings[form] += count if match(text) else 0
+        if len(first) < EXAMPLES:
+            first[text] = None
     form = max(readings, key=lambda form: readings[form])  # the first of equals
-    if (angles := _as_angles(others, axis, gaps, readings[form])) is not None:
-        return angles
-    pattern = _pattern(form)
-    wrong = [text for text in others if text not in begun or not pattern.match(text)]
-    ambiguous = 0
-    if form in (NumberForm(","), NumberForm(".", ",")):
-        signed = {text: count for text, count in others.items() if "," in text}
-        if all(TWO_WAYS.match(text) for text in signed):
-            ambiguous = sum(signed.values())
-    return NumberReport(
-        form, readings[form], gaps, sum(others[text] for text in wrong), ambiguous,
-        tuple(wrong[:3]), all(WHOLE.match(text) for text in others), any(CODE.match(text) for text in others),
-    )  # fmt: skip
+    if total != readings[form] and (angles := _as_angles(texts, axis, gaps, readings[form], total)) is not None:
+        return angles, begins
+    if not begins:
+        return NumberReport(form, 0, gaps, total, 0, tuple(first), whole=not total, codes=False), begins
+    return _report(texts, form, readings[form], gaps), begins
 
 
-def _as_angles(texts: Mapping[str, int], axis: Axis, gaps: int, numbers: int) -> NumberReport | None:
-    """Return a report on a column of which more texts are angles than numbers, None on any other."""
-    if numbers == sum(texts.values()) or not (notation := decide_notation(texts, axis)):
+def _report(texts: Texts, form: NumberForm, read: int, gaps: int) -> NumberReport:
+    """Return what texts say as numbers of a form, in which so many are written."""
+    pattern, signs = _pattern(form), form in (NumberForm(","), NumberForm(".", ","))
+    wrong: dict[str, None] = {}
+    unreadable = ambiguous = 0
+    whole, two_ways, codes = True, True, False
+    for text, count in texts():
+        if text.lower() in GAP_WORDS:
+            continue
+        if not _begins(text) or not pattern.match(text):
+            unreadable += count
+            if len(wrong) < EXAMPLES:
+                wrong[text] = None
+        whole = whole and WHOLE.match(text) is not None
+        codes = codes or CODE.match(text) is not None
+        if signs and "," in text:
+            ambiguous += count
+            two_ways = two_ways and TWO_WAYS.match(text) is not None
+    return NumberReport(form, read, gaps, unreadable, ambiguous if two_ways else 0, tuple(wrong), whole, codes)
+
+
+def _as_angles(texts: Texts, axis: Axis, gaps: int, numbers: int, total: int) -> NumberReport | None:
+    """Return a report on a column of which more texts are angles than numbers, None on any other.
+
+    Args:
+        numbers, total: how many texts are numbers, and how many there are besides words for a gap.
+    """
+
+    def angles() -> Iterator[tuple[str, int]]:
+        return ((text, count) for text, count in texts() if text.lower() not in GAP_WORDS)
+
+    if not (notation := decide_notation(angles, axis)):
         return None
-    wrong = [text for text in texts if np.isnan(parse_degrees(text, notation))]
-    unreadable = sum(texts[text] for text in wrong)
-    read = sum(texts.values()) - unreadable
+    wrong: dict[str, None] = {}
+    unreadable = 0
+    for text, count in angles():
+        if np.isnan(parse_degrees(text, notation)):
+            unreadable += count
+            if len(wrong) < EXAMPLES:
+                wrong[text] = None
+    read = total - unreadable
     if read <= numbers and notation == "degrees":
         return None
     return NumberReport(
-        NumberForm(notation=notation), read, gaps, unreadable, 0, tuple(wrong[:3]), whole=False, codes=False
+        NumberForm(notation=notation), read, gaps, unreadable, 0, tuple(wrong), whole=False, codes=False
     )
 
 
@@ -199,8 +247,8 @@ def parse_numbers(column: pd.Series, form: NumberForm | None = None) -> np.ndarr
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return column.to_numpy(dtype=float, na_value=np.nan)
     codes, values = pd.factorize(column)
-    numbers = [parse_number(value, form or NumberForm()) for value in values]
-    return np.array([*numbers, np.nan], dtype=float)[codes]
+    numbers = np.fromiter((parse_number(value, form or NumberForm()) for value in values), float, len(values))
+    return np.append(numbers, np.nan)[codes]
 
 
 def parse_number(value: Any, form: NumberForm) -> float:

@@ -11,11 +11,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import islice
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from .distinct import DistinctTexts
 from .moments import (
     CENTURY,
     NUMBER,
@@ -118,16 +120,19 @@ def parse_moments(column: pd.Series, form: DateForm | None = None) -> tuple[pd.S
 
 def time_share(column: pd.Series) -> float:
     """Return the share of values that are times of day without a date."""
-    texts = texts_of(column)
-    return sum(count for text, count in texts.items() if clock_seconds(text) is not None) / max(1, sum(texts.values()))
+    total = times = 0
+    for text, count in texts_of(column).items():
+        total += count
+        times += count if clock_seconds(text) is not None else 0
+    return times / max(1, total)
 
 
 def is_time(column: pd.Series) -> bool:
     """Whether nearly all values are dates, and not only years or other plain numbers."""
-    texts = list(texts_of(column))
-    if not texts or all(NUMBER.match(text) for text in texts):
+    texts = texts_of(column)
+    if all(NUMBER.match(text) for text in texts):
         return False
-    few = texts[:: max(1, len(texts) // 200)]
+    few = list(islice(texts, 0, None, max(1, sum(1 for _ in texts) // 200)))
     form = DateForm("day_first", dots=_dots(texts))
     if sum(parse_moment(text, form) is not None for text in few) <= SHARE * len(few):
         return False
@@ -175,25 +180,18 @@ def _years_first(texts: Iterable[str]) -> bool:
     return any(last > this_year for *_, last in numbers) and all(first <= this_year for first, *_ in numbers)
 
 
-def _serial(texts: Mapping[str, int]) -> Serial:
+def _serial(texts: DistinctTexts) -> Serial:
     """Return what a column of plain numbers counts, if all of them lie where such counts do."""
     if not texts or not all(NUMBER.match(text) for text in texts):
         return ""
     if all(len(text) == 12 and parse_moment(text, DateForm()) for text in texts):
         return ""  # 201606131030 is a minute of 2016, as few milliseconds since 1970 would all be
-    numbers = [float(text.replace(",", ".")) for text in texts]
     for serial, (low, high) in RANGES.items():
-        if all(low <= number <= high for number in numbers):
+        if all(low <= float(text.replace(",", ".")) <= high for text in texts):
             return serial
     return ""
 
 
-def texts_of(column: pd.Series) -> dict[str, int]:
+def texts_of(column: pd.Series) -> DistinctTexts:
     """Return the different texts of a column with their counts."""
-    counts = column.dropna().value_counts()
-    found: dict[str, int] = {}
-    for value, count in zip(counts.index, counts.to_numpy(), strict=True):
-        text = cell_text(value)
-        if text and text.strip():
-            found[text.strip()] = found.get(text.strip(), 0) + int(count)
-    return found
+    return DistinctTexts(column, str.strip)

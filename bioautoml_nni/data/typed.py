@@ -66,8 +66,10 @@ def with_types(
         told: columns of which the user says how they write dates or times, so that nothing is to be asked.
     """
     result = Typed(table.copy(deep=False))
-    for name in table:
-        column, role = table[name], (roles or {}).get(name)
+    names = list(table)
+    del table  # so that a column's texts go once it is numbers, unless the caller holds them
+    for name in names:
+        column, role = result.table[name], (roles or {}).get(name)
         before = len(result.notes)
         if name in text:
             _ask_about_gaps(name, column, result)

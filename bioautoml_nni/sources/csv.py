@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from ..data.column_names import same_names
 from ..data.finding import ImageFinder
 from ..data.image_files import Links
+from ..data.joining import rows_of
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, as_strings
 from ..data.moments import DateForm, Dots, HourForm, Order, restore_form
 from ..data.remark import Lost, Rounded, TableAt, of_kind
@@ -86,27 +88,16 @@ class CsvSource:
         """Read the table; see `Source.load`."""
         path = self.root / self.table
         notes: list[str] = []
-        file = TableFile(path, self.missing, self.encoding, self.sheet, self.header_row)
-        raw = read_file(file, notes)
-        image_root = joined(self.root, self.image_root)
-        if not image_root.is_dir():
-            raise DataError(f"{image_root}: there is no such image folder; check data.root and data.image_root.")
-        raw = self._with_given_names(raw, notes)
-        self._require_columns(raw, path, notes)
-        raw = self._without_our_names(raw, notes)
-        raw = self._usable(raw, file, notes)
-        table = self._with_our_columns(raw, image_root, notes)
         own, told = {ID, IMAGE, LABEL, *self.identifiers}, {*self.date_order, *self.hour_form}
-        typed = with_types(table.reset_index(drop=True), own, self.columns, told)
-        table = typed.table
+        typed = with_types(self._with_our_columns(self._read(path, notes), notes), own, self.columns, told)
         notes += [note.replace(repr(LABEL), repr(self.label)) for note in typed.notes]
         typed.forms |= {name: self._ordered(order, typed.forms.get(name)) for name, order in self.date_order.items()}
         typed.forms |= {name: self._with_clock(clock, typed.forms.get(name)) for name, clock in self.hour_form.items()}
-        self._require_unique_ids(table, path, notes)
+        self._require_unique_ids(typed.table, path, notes)
         self._require_places_in_pairs()
         return Manifest(
-            table,
-            image_root,
+            typed.table,
+            joined(self.root, self.image_root),
             self.columns,
             rank=self.label,
             declared=frozenset(self.columns),
@@ -117,10 +108,27 @@ class CsvSource:
             missing=tuple(sorted(self.missing)),
         )
 
-    def _with_our_columns(self, raw: pd.DataFrame, image_root: Path, notes: list[str]) -> pd.DataFrame:
+    def _read(self, path: Path, notes: list[str]) -> pd.DataFrame:
+        """Return the rows that are used, as they are written."""
+        file = TableFile(path, self.missing, self.encoding, self.sheet, self.header_row)
+        raw = read_file(file, notes)
+        image_root = joined(self.root, self.image_root)
+        if not image_root.is_dir():
+            raise DataError(f"{image_root}: there is no such image folder; check data.root and data.image_root.")
+        raw = self._with_given_names(raw, notes)
+        self._require_columns(raw, path, notes)
+        raw = self._without_our_names(raw, notes)
+        usable = self._usable(raw, file, notes)
+        if usable.all():
+            return raw
+        held = [raw]
+        del raw
+        return rows_of(held, np.flatnonzero(usable))
+
+    def _with_our_columns(self, raw: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
         """Return the table with id, image and label first, under our names."""
         labels = as_strings(raw[self.label])
-        images = self._images(raw, image_root, notes)
+        images = self._images(raw, joined(self.root, self.image_root), notes)
         padded = int((raw[self.label].astype(str) != labels).sum())
         if padded:
             notes.append(f"{padded} labels have spaces around them, which are no part of them.")
@@ -128,10 +136,10 @@ class CsvSource:
         table.insert(0, LABEL, labels)
         table.insert(0, IMAGE, images)
         table.insert(0, ID, as_strings(raw[self.id]) if self.id else [str(row) for row in raw.index])
-        return table
+        return table.reset_index(drop=True)
 
-    def _usable(self, raw: pd.DataFrame, file: TableFile, notes: list[str]) -> pd.DataFrame:
-        """Return the rows with a label and, unless there are none, an image; say how many are left out."""
+    def _usable(self, raw: pd.DataFrame, file: TableFile, notes: list[str]) -> np.ndarray:
+        """Return which rows (N,) have a label and, unless there are none, an image; say how many are left out."""
         usable = as_strings(raw[self.label]).notna()
         if self.image is not None:
             usable &= as_strings(raw[self.image]).notna()
@@ -140,13 +148,12 @@ class CsvSource:
                 f"{file.path}: no row has both an image ({self.image!r}) and a label ({self.label!r}); fill these "
                 "columns."
             )
-        if usable.all():
-            return raw
-        first = file.lines[int((~usable).to_numpy().argmax())]
-        notes.append(
-            Lost(f"{int((~usable).sum())} rows without image or label left out (the first is {file.unit} {first}).")
-        )
-        return raw[usable]
+        if not usable.all():
+            first = file.lines[int((~usable).to_numpy().argmax())]
+            notes.append(
+                Lost(f"{int((~usable).sum())} rows without image or label left out (the first is {file.unit} {first}).")
+            )
+        return usable.to_numpy()
 
     def _images(self, raw: pd.DataFrame, image_root: Path, notes: list[str]) -> pd.Series:
         """Return the references of the images, empty for a table without images."""

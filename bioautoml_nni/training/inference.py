@@ -99,7 +99,7 @@ class Inference:
                 advance(len(next(iter(batch.values()))))
         if not found:
             raise ValueError("a network was asked about no batches")
-        joined = tuple(torch.cat(columns) for columns in zip(*found, strict=True))
+        joined = _joined(found)
         return joined[0] if single else joined  # type: ignore[return-value]
 
     def _answers(self, network: Callable[[dict[str, Tensor]], Outputs], batch: dict[str, Tensor]) -> Iterator[Outputs]:
@@ -131,6 +131,22 @@ def _home(module: nn.Module) -> torch.device | None:
 def _kept(output: Tensor) -> Tensor:
     """Return a result as it is kept: on the CPU, floating point as float32."""
     return output.to("cpu", torch.float32 if output.is_floating_point() else output.dtype)
+
+
+def _joined(found: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """Return the rows of all batches, which are taken from the list one by one: of many classes two copies are many."""
+    rows = sum(len(columns[0]) for columns in found)
+    if len(found) == 1:
+        return found.pop()
+    whole = tuple(column.new_empty((rows, *column.shape[1:])) for column in found[0])
+    found.reverse()
+    end = 0
+    while found:
+        columns = found.pop()
+        end += len(columns[0])
+        for joined, column in zip(whole, columns, strict=True):
+            joined[end - len(column) : end] = column
+    return whole
 
 
 @contextmanager

@@ -9,10 +9,11 @@ from typing import Any, Literal
 import torch
 from nni.nas.evaluator.pytorch import LightningModule
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+from torchmetrics.classification import MulticlassAccuracy
 
 from ..utils.errors import PluginError
 from .augment import FeatureTransform, ImageTransform
+from .counts import MacroF1
 from .distillation import Distillation
 from .rates import freeze_batch_norm, rate_scales
 
@@ -67,7 +68,7 @@ class SpecimenModule(LightningModule):
         self.frozen_batch_norm = False
         self.distillation: Distillation | None = None
         self.accuracy = MulticlassAccuracy(num_classes, average="micro")
-        self.macro_f1 = MulticlassF1Score(num_classes, average="macro")
+        self.macro_f1 = MacroF1(num_classes)
 
     def inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the network's input: images transformed, everything else as it is."""
