@@ -55,9 +55,17 @@ def show_estimate(experiment: object) -> None:
     kept = "kept" if found.cached else "above cache.max_gb, so decoded again in every epoch"
     kept += f"; {found.there:,} images are there" if found.there else ""
     images = f"image cache {found.cache_gb:.2f} GB ({kept}); " if found.cache_gb else ""
+    several = found.processes > 1
     console.print(
-        f"Memory {found.memory_mb / 1000:.1f} GB. Disk: {images}run directory about {found.run_mb:.0f} MB. From a "
-        f"dry run of {found.sampled:,} specimens on this machine, as busy as it is now."
+        f"Memory {found.memory_mb / 1000:.1f} GB{' of each process' if several else ''}. Disk: {images}run directory "
+        f"about {found.run_mb:.0f} MB. From a dry run of {found.sampled:,} specimens "
+        f"{f'by {found.processes} processes ' if several else ''}on this machine, as busy as it is now."
     )
+    if found.nodes > 1:
+        console.print(
+            f"Epochs that {found.nodes} machines share are those of this machine divided by {found.nodes}: that is "
+            "arithmetic, without what passes between the machines.",
+            highlight=False,
+        )
     if teachers := uncounted(experiment):
         console.print(teachers, markup=False, highlight=False)

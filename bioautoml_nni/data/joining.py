@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..utils.errors import DataError
+from ..utils.memory import return_freed_columns
 from .own_csv import read_own
 
 ID_COLUMN = "id"
@@ -52,5 +53,8 @@ def rows_of(held: list[pd.DataFrame], positions: np.ndarray) -> pd.DataFrame:
     """
     table = held.pop().copy(deep=False)
     index, names = table.index[positions], list(table)
-    columns = {name: table.pop(name).iloc[positions] for name in names}
+    columns = {}
+    for name in names:
+        columns[name] = table.pop(name).iloc[positions].set_axis(index)  # else each has an index of its own
+        return_freed_columns()
     return pd.DataFrame(columns, index=index, columns=names, copy=False)

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from rich.console import Console
 
 from ..config import Experiment
-from ..data.image_store import Pixels
+from ..data.image_store import ImageStore, Pixels
 from ..features.request import FeatureRequest
 from ..features.store import POOLED, FeatureStore
 from ..utils.progress import duration, make_progress
+from ..utils.shard import Shard
 
 WORTH_TELLING = 20.0
 """Seconds that a pass may take before its length is told."""
@@ -72,3 +74,22 @@ def pooled_features(
         views = 1 + request.views
         found = store.ensure(digests, pixels, request.outputs, views, advance)[POOLED]
     return PooledFeatures(np.stack([found.pooled(request.stages, view).astype(np.float16) for view in range(views)]))
+
+
+def fill_features(
+    request: FeatureRequest, experiment: Experiment, images: ImageStore, facts: pd.DataFrame, size: int, shard: Shard
+) -> None:
+    """Compute a share of what the store lacks of all images; whoever asks for all of them next takes it over.
+
+    Args:
+        facts: of the images, from their cache.
+
+    Raises:
+        DataError: if it cannot be computed or kept.
+    """
+    different = facts.drop_duplicates("digest").reset_index(drop=True)
+    own = different.iloc[shard.number - 1 :: shard.count].reset_index(drop=True)
+    if len(own):
+        store = FeatureStore(request.encoder, size, experiment.cache.folder, experiment.cache.max_gb)
+        digests = own["digest"].tolist()
+        store.fill_shard(shard, len(different), digests, images.pixels(own), request.outputs, 1 + request.views)

@@ -24,7 +24,6 @@ from ..data.load import image_store
 from ..data.manifest import ID, IMAGE, LABEL
 from ..data.metadata import EncodedMetadata, MetadataPreprocessor
 from ..features.request import FeatureRequest
-from ..features.store import FeatureStore
 from ..registry import get
 from ..training.augment import FeatureTransform, ImageTransform
 from ..utils.errors import DataError, RunDirectoryError
@@ -33,7 +32,7 @@ from ..utils.remote import place
 from ..utils.shard import Shard
 from .directory import RunDirectory
 from .places import moved, require_same_images, same_place
-from .pooled_features import pooled_features
+from .pooled_features import fill_features, pooled_features
 from .taxonomy import coarser_taxa
 from .trunk_features import trunk_features
 
@@ -166,15 +165,8 @@ class PreparedData:
         if request is None:
             return
         images = self.image_store()
-        facts = images.verified(self.table[IMAGE].tolist()).drop_duplicates("digest").reset_index(drop=True)
-        own = facts.iloc[shard.number - 1 :: shard.count].reset_index(drop=True)
-        experiment = self.run.experiment
-        store = FeatureStore(
-            request.encoder, self.image.edge, experiment.cache.folder, experiment.cache.max_gb
-        )  # fmt: skip
-        if len(own):
-            views, digests = 1 + request.views, own["digest"].tolist()
-            store.fill_shard(shard, len(facts), digests, images.pixels(own), request.outputs, views)
+        facts = images.verified(self.table[IMAGE].tolist())
+        fill_features(request, self.run.experiment, images, facts, self.image.edge, shard)
 
     def _feature_request(self) -> FeatureRequest | None:
         """Return what stands in place of images; None if they stand for themselves."""

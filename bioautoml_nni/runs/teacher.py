@@ -55,14 +55,34 @@ def distillation(
     settings = getattr(run.experiment, section).distillation
     if settings is None:
         return None
+    asked = _asked(run, data, console, section, validation)
+    live = settings.same_view and data.features is None
+    return Distillation(settings, _teacher(settings.teacher, asked, live), data.loss().prior_logits)
+
+
+def shared_teacher(
+    run: RunDirectory, data: PreparedData, console: Console, section: str, validation: bool = False
+) -> EncoderTeacher | None:
+    """Return the encoder that teaches in a section, of whose features several processes can compute shares; None for
+    any other teacher.
+
+    Args:
+        section, validation: see `distillation`.
+    """
+    settings = getattr(run.experiment, section).distillation
+    if settings is None or not is_encoder(settings.teacher):
+        return None
+    return EncoderTeacher(settings.teacher, _asked(run, data, console, section, validation))
+
+
+def _asked(run: RunDirectory, data: PreparedData, console: Console, section: str, validation: bool) -> Asked:
+    settings = getattr(run.experiment, section).distillation
     rows = data.in_training | (data.mask_of(splits.VALIDATION) if validation else False)
     views = 1 + data.features.views if settings.same_view and data.features is not None else 1
     top_k = kept(settings, len(data.classes))
-    asked = Asked(
+    return Asked(
         run, data, f"{section}.distillation.teacher", console, rows, views, settings.folds, top_k, settings.temperature
     )
-    live = settings.same_view and data.features is None
-    return Distillation(settings, _teacher(settings.teacher, asked, live), data.loss().prior_logits)
 
 
 def require_teacher(run: RunDirectory) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.model_selection import GroupKFold
 from torch import Tensor, nn
 
+from ..data.image_store import ImageStore
 from ..data.load import image_store
 from ..data.manifest import ID, IMAGE
 from ..data.sizing import natural_size
@@ -23,11 +25,12 @@ from ..training.top_logits import Answers, TopLogits, teacher_of
 from ..utils.atomic import write_array, write_json
 from ..utils.errors import DataError
 from ..utils.own_files import read_array, read_json
-from .pooled_features import pooled_features
+from ..utils.shard import Shard
+from .pooled_features import fill_features, pooled_features
 from .teacher_asked import Asked
 from .teacher_table import fit_head
 
-FOLDER = "teacher"
+FOLDER, RECORD = "teacher", "teacher.json"
 BLOCK = 1024
 
 
@@ -87,23 +90,30 @@ class EncoderTeacher:
 
     def _answers(self) -> tuple[Mapping[str, np.ndarray], LinearProbe]:
         """Return the arrays of its answers, and the head."""
+        if (known := self._known()) is not None:
+            return known
         folder = self.asked.run / FOLDER
-        wanted = self._facts()
-        record = folder / "teacher.json"
-        known = read_json(record) if record.is_file() else {}
-        names = ["logits", *(["classes", "rest"] if self.asked.top_k else []), "weight", "bias"]
-        files = {name: folder / f"{name}.npy" for name in names}
-        if known == wanted and all(file.is_file() for file in files.values()):
-            found = {name: read_array(file) for name, file in files.items()}
-            return found, LinearProbe(found.pop("weight"), found.pop("bias"), 0.0, {})
-        record.unlink(missing_ok=True)
+        (folder / RECORD).unlink(missing_ok=True)
         answers, head = self._fit()
         folder.mkdir(exist_ok=True)
         arrays = answers.arrays()
         for name, values in {**arrays, "weight": head.weight, "bias": head.bias}.items():
-            write_array(files[name], values)
-        write_json(record, wanted)
+            write_array(folder / f"{name}.npy", values)
+        write_json(folder / RECORD, self._facts())
         return arrays, head
+
+    def _known(self) -> tuple[Mapping[str, np.ndarray], LinearProbe] | None:
+        """Return the answers and the head that the run keeps; None if it has others or none."""
+        folder = self.asked.run / FOLDER
+        names = ["logits", *(["classes", "rest"] if self.asked.top_k else []), "weight", "bias"]
+        files = {name: folder / f"{name}.npy" for name in names}
+        record = folder / RECORD
+        if not record.is_file() or not all(file.is_file() for file in files.values()):
+            return None
+        if read_json(record) != self._facts():
+            return None
+        found = {name: read_array(file) for name, file in files.items()}
+        return found, LinearProbe(found.pop("weight"), found.pop("bias"), 0.0, {})
 
     def _facts(self) -> dict[str, Any]:
         """Return what the head and its answers depend on."""
@@ -116,15 +126,37 @@ class EncoderTeacher:
             **({"top_k": asked.top_k, "temperature": asked.temperature} if asked.top_k else {}),
         }  # fmt: skip
 
+    def decode(self) -> None:
+        """Look at the images at the encoder's size, and decode what the cache lacks."""
+        self._images()
+
+    def fill_features(self, shard: Shard) -> None:
+        """Compute a share of the features that `teacher` will need, beside other processes with theirs.
+
+        Raises:
+            DataError: if they cannot be kept.
+        """
+        if self._known() is not None:
+            return
+        store, facts = self._images()
+        experiment = self.asked.run.experiment
+        fill_features(self._request(), experiment, store, facts, self.size, shard)
+
+    def _images(self) -> tuple[ImageStore, pd.DataFrame]:
+        """Return the cache of the images that are asked about, and their facts."""
+        store = image_store(self.asked.run.experiment, self.asked.data.image_root, self.size)
+        return store, store.verified(self.asked.data.table[IMAGE][self.asked.rows].tolist())
+
+    def _request(self) -> FeatureRequest:
+        stages = tuple(range(self.encoder.build().count_stages()))
+        return FeatureRequest(self.encoder, stages, embedding=True, views=self.asked.views - 1, pooled=True)
+
     def _fit(self) -> tuple[Answers, LinearProbe]:
         """Fit the head to the training split, and let it answer."""
         asked, data = self.asked, self.asked.data
-        store = image_store(asked.run.experiment, data.image_root, self.size)
-        facts = store.verified(data.table[IMAGE][asked.rows].tolist())
-        stages = tuple(range(self.encoder.build().count_stages()))
-        request = FeatureRequest(self.encoder, stages, embedding=True, views=asked.views - 1, pooled=True)
+        store, facts = self._images()
         pixels, digests = store.pixels(facts), facts["digest"].tolist()
-        found = pooled_features(request, asked.run.experiment, pixels, digests, self.size, asked.console)
+        found = pooled_features(self._request(), asked.run.experiment, pixels, digests, self.size, asked.console)
         metadata = [data.metadata.numeric[asked.rows], data.metadata.mask[asked.rows]] if data.metadata_columns else []
         views = [np.hstack([values.astype(np.float32), *metadata]) for values in found.values]
         head = fit_head(views[0][data.in_training[asked.rows]], data)

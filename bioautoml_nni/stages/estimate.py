@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import os
 import resource
 import sys
 import tempfile
@@ -26,6 +27,8 @@ from ..data.manifest import IMAGE, SPLIT, Manifest
 from ..runs.directory import RunDirectory
 from ..utils.errors import BioAutoMLError
 from ..utils.quiet import quiet
+from .estimate_group import in_group
+from .launch import ALONE, processes
 
 BATCHES = 4
 """Batches of each half of the training split that the dry run has at least."""
@@ -65,6 +68,8 @@ class Estimate:
         cached: whether they are kept, or decoded again in every epoch since they exceed `cache.max_gb`.
         run_mb: size of the run directory.
         there: images that are in the cache already.
+        processes: by how many on this machine the run would be done, and the dry run was.
+        nodes: by how many machines, by whose number the epochs of one are divided.
     """
 
     specimens: Mapping[str, int]
@@ -75,6 +80,8 @@ class Estimate:
     cached: bool
     run_mb: float
     there: int = 0
+    processes: int = 1
+    nodes: int = 1
 
     @property
     def seconds(self) -> float:
@@ -88,7 +95,8 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
     A sample of the specimens goes through the stages, in a process of its own. An epoch of all specimens is
     taken to last as many times longer as there are more of them; what an epoch takes whatever their number, such as its
     checkpoint, is counted with it, so that the times err upwards. Where the search's images grow,
-    the largest are tried, and smaller ones taken to cost as much less as they have fewer pixels.
+    the largest are tried, and smaller ones taken to cost as much less as they have fewer pixels. The dry run is done by
+    as many processes as the run on this machine; what several machines do together is that divided by their number.
 
     Raises:
         BioAutoMLError: whatever the run itself would end with on these specimens.
@@ -111,7 +119,8 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
     cache_gb = len(table) * 3 * size**2 / 1e9
     cached = cache_gb <= experiment.cache.max_gb
     with tempfile.TemporaryDirectory(prefix="bioautoml-estimate-") as folder:
-        dry = _dry(experiment, Path(folder) / "cache", cached)
+        count = 1 if ALONE in os.environ else processes(experiment, console)
+        dry = changed(_dry(experiment, Path(folder) / "cache", cached), {"devices": count, "nodes": 1}, "estimate")
         decode, there = 0.0, 0
         if uses_images:
             started = time.perf_counter()
@@ -122,10 +131,15 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
         run = Path(folder) / "run"
         RunDirectory.create(run, dry)
         names = [name for name in DRY if name != "search" or experiment.derivation.searched]
-        costs = _in_process(run, names, dataclasses.replace(manifest, table=few), console)
+        few_of_it = dataclasses.replace(manifest, table=few)
+        costs = _in_process(run, names[:1] if count > 1 else names, few_of_it, console)
+        costs |= in_group(run, names[1:], console) if count > 1 else {}
         run_mb = sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 1e6
-    stages = _stage_costs(experiment, costs, specimens, share, len(settings.modalities), reading + decode)
-    return Estimate(specimens, len(few), stages, costs["evaluate"]["memory"], cache_gb, cached, run_mb, there)
+    stages = _stage_costs(experiment, costs, specimens, share, len(settings.modalities), reading + decode, count)
+    return Estimate(
+        specimens, len(few), stages, costs["evaluate"]["memory"], cache_gb, cached, run_mb, there, count,
+        experiment.nodes,
+    )  # fmt: skip
 
 
 def _seconds_to_fill(store: ImageStore, few: pd.DataFrame) -> float:
@@ -141,6 +155,7 @@ def _stage_costs(
     share: float,
     modalities: int,
     before: float,
+    count: int,
 ) -> dict[str, StageCost]:
     """Return what the stages of the whole run cost.
 
@@ -150,18 +165,20 @@ def _stage_costs(
         share: of them that the dry run saw.
         modalities: how many there are.
         before: seconds of reading and decoding.
+        count: of processes of the dry run, of which only the first trains what a derivation tries.
     """
     stages = {"prepare": StageCost(None, None, before + costs["prepare"]["seconds"])}
     trainings = 2 if experiment.retrain.refit else 1
     for stage, epochs in (("search", experiment.search.epochs), ("retrain", trainings * experiment.training.epochs)):
         if stage in costs and costs[stage]["epoch_seconds"] is not None:  # there may be nothing to search
             epoch = costs[stage]["epoch_seconds"] / share * (_pixels(experiment) if stage == "search" else 1)
+            epoch /= _machines(stage, experiment)
             limit = 60 * trainings * (experiment.retrain.max_minutes or np.inf) if stage == "retrain" else np.inf
             stages[stage] = StageCost(epochs, epoch, float(min(limit, epochs * epoch)))
     halving = experiment.derivation
     if halving.method == "successive_halving":
         total = _halving_epochs(halving.candidates, halving.first_epochs, experiment.training.epochs)
-        epoch = costs["retrain"]["epoch_seconds"] / share
+        epoch = count * costs["retrain"]["epoch_seconds"] / share
         stages["derive"] = StageCost(total, epoch, total * epoch)
     elif halving.method == "perturbation":
         stages["derive"] = StageCost(None, None, costs["derive"]["seconds"] / share)
@@ -170,6 +187,16 @@ def _stage_costs(
     forward = passes / trained * (stages["retrain"].epoch_seconds or 0) / 3  # a training step is three forward passes
     stages["evaluate"] = StageCost(None, None, costs["evaluate"]["seconds"] + forward)
     return stages
+
+
+def _machines(stage: str, experiment: Experiment) -> int:
+    """Return by how many machines a stage is done."""
+    if experiment.nodes == 1:
+        return 1
+    from .together import alone
+
+    size = experiment.nodes * (experiment.devices if experiment.devices != "auto" else 1)
+    return experiment.nodes if alone(stage, experiment, size) is None else 1
 
 
 def _pixels(experiment: Experiment) -> float:

@@ -59,7 +59,7 @@ def spread(experiment: Experiment, arguments: Sequence[str] | None, console: Con
         return _require_size(experiment, leader)
     if arguments is None or ALONE in os.environ:
         return
-    count = _processes(experiment, console)
+    count = processes(experiment, console)
     if experiment.nodes > 1:
         raise RunDirectoryError(
             f"nodes: {experiment.nodes} machines start the command by torchrun; give on each of them, with --node-rank "
@@ -89,7 +89,7 @@ def _require_size(experiment: Experiment, group: Group) -> None:
     )
 
 
-def _processes(experiment: Experiment, console: Console) -> int:
+def processes(experiment: Experiment, console: Console) -> int:
     """Return how many processes this machine has for an experiment.
 
     Raises:

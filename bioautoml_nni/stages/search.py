@@ -29,7 +29,7 @@ from ..runs.prepared import PreparedData
 from ..runs.teacher import distillation
 from ..training.augment import ImageSizes, ImageTransform
 from ..training.distillation import Distillation
-from ..training.group import EndsAtOnce, is_rank_zero, within_group
+from ..training.group import EndsAtOnce, in_turns, is_rank_zero, within_group
 from ..training.history import CheckpointCallback, HistoryCallback
 from ..training.inference import Inference
 from ..training.module import SpecimenModule
@@ -163,7 +163,8 @@ def search_parts(run: RunDirectory, data: PreparedData, console: Console, rate_f
     experiment, settings = run.experiment, run.experiment.search
     folder = run.work_folder("search")
     strategy = get("strategies", experiment.strategy.name).target(**strategy_arguments(run))
-    taught = distillation(run, data, console, "search")
+    with in_turns():  # an encoder's head is kept, so that one process fits it
+        taught = distillation(run, data, console, "search")
     train, validation, steps = _loaders(run, data, strategy, taught)
     module = _module(run, data, steps, taught, rate_factor)
     sizes = [ImageSizes(module.images, settings.image_size_at)] if isinstance(module.images, ImageTransform) else []

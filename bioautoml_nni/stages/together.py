@@ -18,12 +18,14 @@ import torch
 from rich.console import Console
 
 from .._version import __version__
+from ..config import Experiment
 from ..config.load import import_plugins
 from ..data.manifest import IMAGE
 from ..registry import get
 from ..runs.directory import STAGES, RunDirectory
 from ..runs.places import require_same_images
 from ..runs.prepared import PreparedData
+from ..runs.teacher import shared_teacher
 from ..training.group import FailedProcessError, Group, OtherProcessError
 from ..utils.errors import BioAutoMLError, RunDirectoryError
 from ..utils.quiet import quiet
@@ -121,9 +123,9 @@ def perform(name: str, run: RunDirectory, console: Console) -> bool:
     group = launch.leader
     if group is None:
         return False
-    if (alone := _alone(name, run, group)) is not None:
-        if alone:
-            console.print(f"[dim]{name}: by the first process, since {alone}.", highlight=False)
+    if (reason := alone(name, run.experiment, group.size)) is not None:
+        if reason:
+            console.print(f"[dim]{name}: by the first process, since {reason}.", highlight=False)
         return False
     group.tell({"run": str(run.path), "stage": name})
     machines = "1 machine" if group.machines == 1 else f"{group.machines} machines"
@@ -132,17 +134,19 @@ def perform(name: str, run: RunDirectory, console: Console) -> bool:
     return True
 
 
-def _alone(name: str, run: RunDirectory, group: Group) -> str | None:
-    """Return why the first process does a stage alone, empty where that goes without saying; None for all."""
-    experiment = run.experiment
+def alone(name: str, experiment: Experiment, size: int) -> str | None:
+    """Return why the first of so many processes does a stage alone; None where all do it.
+
+    The reason is empty where it goes without saying.
+    """
     if name == "search":
         settings = experiment.search
         if "processes" not in get("strategies", experiment.strategy.name).capabilities:
             return f"strategy {experiment.strategy.name} searches in one process"
-        share, rest = divmod(settings.batch_size * settings.devices, group.size)
+        share, rest = divmod(settings.batch_size * settings.devices, size)
         return None if share >= LEAST_SHARE and not rest else (
             f"search.batch_size x search.devices = {settings.batch_size * settings.devices} cannot be shared by "
-            f"{group.size} processes"
+            f"{size} processes"
         )  # fmt: skip
     if name == "retrain" and "probe" in get("search_spaces", experiment.space.name).capabilities:
         return "a probe is fitted"
@@ -201,8 +205,25 @@ def _take_part(group: Group, name: str, run: RunDirectory, console: Console) -> 
         _ = data.features
         seen = _seen(group, name, run)
     require_alike(group.gather(seen))
+    if group.local_size > 1:
+        _fill_teacher(group, name, run, data, console)
     with group.together(by_gloo=name == "evaluate"):
         stage_function(name)(run, console)
+        group.gather()
+
+
+def _fill_teacher(group: Group, name: str, run: RunDirectory, data: PreparedData, console: Console) -> None:
+    """Let each process of a machine compute its share of what an encoder that teaches makes of the images."""
+    section = {"search": "search", "retrain": "training"}.get(name)
+    if section is None:
+        return
+    teacher = None
+    with group.turns():  # its images are decoded once a machine, at its own size
+        validation = name == "retrain" and run.experiment.retrain.refit
+        if (teacher := shared_teacher(run, data, console, section, validation)) is not None:
+            teacher.decode()
+    if teacher is not None:
+        teacher.fill_features(Shard(group.local_rank + 1, group.local_size))
         group.gather()
 
 

@@ -31,6 +31,7 @@ from .._version import __version__
 from .errors import BioAutoMLError, ClusterError, in_one_line, outside_cause, place_cause
 from .progress import make_progress
 from .quiet import quiet
+from .seen import seen_by_all
 from .shard import Shard
 
 T = TypeVar("T")
@@ -97,7 +98,7 @@ class Cluster:
             ClusterError: if some fail, with their reasons, after the others are done.
         """
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 0}
-        with _seen_by_all(folder) as mark, make_progress(console) as progress:
+        with seen_by_all(folder) as mark, make_progress(console) as progress:
             line = progress.add_task(work, total=len(shards), note="")
 
             def start(shard: Shard) -> Any:
@@ -322,18 +323,6 @@ def _speaks_grpc(place: str) -> bool:
         except grpc.FutureTimeoutError:
             return False
     return True
-
-
-@contextmanager
-def _seen_by_all(folder: Path) -> Iterator[Path]:
-    """Give a file that tells other machines that they see the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mark = folder / f".seen-{secrets.token_hex(8)}"
-    mark.touch()
-    try:
-        yield mark
-    finally:
-        mark.unlink(missing_ok=True)
 
 
 def _attempt(task: Callable[[Shard], T], shard: Shard, version: str, mark: Path) -> tuple[T | None, str | None]:

@@ -15,8 +15,11 @@ from bioautoml_nni.config.load import changed
 from bioautoml_nni.data import splits
 from bioautoml_nni.data.image_store import ImageStore
 from bioautoml_nni.derivation.halving import halving
+from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.stages import estimate as module
+from bioautoml_nni.stages import estimate_group
 from bioautoml_nni.stages.estimate import estimate
+from bioautoml_nni.utils.errors import BioAutoMLError
 from bioautoml_nni.utils.progress import duration
 
 
@@ -98,8 +101,6 @@ def test_teachers_are_named_since_their_time_is_not_counted(tmp_path):
 
 
 def test_a_long_run_says_what_it_will_take(finished, monkeypatch):
-    from bioautoml_nni.runs.directory import RunDirectory
-
     run = RunDirectory.open(finished[0])
     assert not estimating.is_long(run)
     monkeypatch.setattr(estimating, "LONG", 1)
@@ -137,3 +138,48 @@ def test_what_is_in_the_cache_already_costs_no_decoding(table_root, tmp_path, mo
     whole(store, [f"images/{number}.png" for number in range(72)])
     again = estimate(experiment, Console(quiet=True))
     assert again.there == 72 and again.stages["prepare"].seconds == 0
+
+
+def test_processes_are_measured_and_machines_are_arithmetic(table_root, tmp_path, monkeypatch, capsys):
+    started = []
+
+    def together(run, stages, console):
+        started.append((RunDirectory.open(run).experiment.devices, RunDirectory.open(run).experiment.nodes, *stages))
+        return {stage: {"seconds": 3.0, "epoch_seconds": 6.0, "memory": 900.0} for stage in stages}
+
+    monkeypatch.setattr(module, "_in_process", lambda run, stages, *rest: {stage: {"seconds": 1.0} for stage in stages})
+    monkeypatch.setattr(module, "in_group", together)
+    costs = {}
+    for nodes in (1, 3):
+        raw = tiny_experiment(table_root, devices=2, nodes=nodes, cache={"folder": str(tmp_path / "cache")})
+        raw["training"]["batch_size"], raw["search"]["batch_size"] = 12, 12
+        costs[nodes] = estimate(parse_experiment(raw), Console(quiet=True))
+    assert started == 2 * [(2, 1, "search", "derive", "retrain", "evaluate")]
+    for stage in ("search", "retrain"):
+        assert costs[1].stages[stage].epoch_seconds == pytest.approx(3 * costs[3].stages[stage].epoch_seconds)
+    assert costs[1].processes == 2 and costs[3].nodes == 3
+    monkeypatch.setattr("bioautoml_nni.stages.estimate.estimate", lambda *given: costs[3])
+    estimating.show_estimate(parse_experiment(raw))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Memory 0.9 GB of each process" in said and "by 2 processes on this machine" in said
+    assert "divided by 3: that is arithmetic" in said
+
+
+def test_a_dry_run_of_several_processes_times_epochs_and_says_what_fails(tmp_path, monkeypatch):
+    run = SimpleNamespace(provenance=lambda: {"stages": {"retrain": {"seconds": 4.0}, "derive": {"seconds": 0.5}}})
+    monkeypatch.setattr(estimate_group.RunDirectory, "open", lambda path: run)
+    (tmp_path / "retrain").mkdir()
+    script = tmp_path / "python"
+    script.write_text(
+        f"#!/bin/sh\necho '{{\"epoch\": 0}}' > {tmp_path}/retrain/history.jsonl\nsleep 0.4\n"
+        f"echo '{{\"epoch\": 1}}' >> {tmp_path}/retrain/history.jsonl\nsleep 0.2\n"
+        f"test ! -e {tmp_path}/broken || {{ echo 'Error: process 1 of 2: no memory.' >&2; exit 2; }}\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr(estimate_group.sys, "executable", str(script))
+    found = estimate_group.in_group(tmp_path, ["derive", "retrain"], Console(quiet=True))
+    assert found["derive"]["epoch_seconds"] is None and found["retrain"]["seconds"] == 4
+    assert 0.2 < found["retrain"]["epoch_seconds"] < 2
+    (tmp_path / "broken").touch()
+    with pytest.raises(BioAutoMLError, match="dry run: process 1 of 2: no memory"):
+        estimate_group.in_group(tmp_path, ["derive", "retrain"], Console(quiet=True))

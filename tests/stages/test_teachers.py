@@ -15,16 +15,18 @@ from bioautoml_nni.config import load_experiment
 from bioautoml_nni.config.load import changed
 from bioautoml_nni.data import splits
 from bioautoml_nni.data.metadata import EncodedMetadata
+from bioautoml_nni.features.store import FeatureStore
 from bioautoml_nni.runs.directory import STAGES, RunDirectory
 from bioautoml_nni.runs.greedy import kept_weights
 from bioautoml_nni.runs.networks import load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
-from bioautoml_nni.runs.teacher import distillation
+from bioautoml_nni.runs.teacher import distillation, shared_teacher
 from bioautoml_nni.stages.run import run_stages
 from bioautoml_nni.stages.search import search_parts
 from bioautoml_nni.training.distillation import LiveTeacher
 from bioautoml_nni.training.weights import load_weights
 from bioautoml_nni.utils.errors import ConfigError, DataError
+from bioautoml_nni.utils.shard import Shard
 from bioautoml_nni.utils.yaml_files import load_yaml
 
 SILENT = Console(quiet=True)
@@ -73,6 +75,29 @@ def test_an_encoder_teaches_search_and_training_with_the_view_that_its_student_s
         assert views == stored and sum(views) == 1
         seen.add(views.index(True))
     assert seen == {0, 1}
+
+
+def test_processes_compute_their_shares_of_what_an_encoder_that_teaches_sees(student, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    shutil.copytree(student, folder)
+    shutil.rmtree(folder / "teacher")
+    run = RunDirectory(folder, changed(RunDirectory.open(folder).experiment, {"cache.folder": str(tmp_path)}, "test"))
+    data, shares = PreparedData.load(run), [0]
+    compute = FeatureStore._compute
+
+    def counted(store, pixels, wanted, outputs):
+        shares[-1] += len(wanted) if store.encoder.reference == ENCODER else 0
+        return compute(store, pixels, wanted, outputs)
+
+    monkeypatch.setattr(FeatureStore, "_compute", counted)
+    for number in (1, 2):
+        shared_teacher(run, data, SILENT, "training", validation=True).fill_features(Shard(number, 2))
+        shares.append(0)
+    found = distillation(run, data, SILENT, validation=True).teacher.values
+    assert shares[0] and abs(shares[0] - shares[1]) <= 2 and shares[2] == 0, "nothing is left to compute"
+    np.testing.assert_allclose(found, np.load(student / "teacher/logits.npy"), rtol=2e-2, atol=2e-2)
+    shared_teacher(run, data, SILENT, "training", validation=True).fill_features(Shard(1, 2))
+    assert shares[2] == 0, "answers that are kept need no features"
 
 
 def test_of_an_encoder_the_largest_logits_are_kept_on_the_disk_if_the_run_says_so(student, tmp_path):
