@@ -19,6 +19,8 @@ from ..utils.seeding import derive_seed
 
 REPEATS = 10
 MAX_ROWS = 5000
+LARGEST = 1 << 25
+"""Logits that are held at a time."""
 
 
 def metadata_importance(
@@ -75,7 +77,12 @@ class _Answers(ClassifierMixin, BaseEstimator):
             return self._decided(self._whole(inputs, table.index.tolist()))
         if self.embeddings is not None:
             inputs["embedding"] = self.embeddings[torch.from_numpy(table.index.to_numpy(copy=True))]
-        return self._decided(self.inference.run(self._classified, [inputs], self.network))
+        size = max(1, LARGEST // len(self.classes_))
+        parts = (
+            {name: own[start : start + size] for name, own in inputs.items()} for start in range(0, len(table), size)
+        )
+        logits = (self.inference.run(self._classified, [part], self.network) for part in parts)
+        return np.concatenate([self._decided(found) for found in logits])
 
     def _whole(self, inputs: dict[str, torch.Tensor], rows: list[int]) -> torch.Tensor:
         """Return logits (N, K) of test specimens with other metadata."""

@@ -13,7 +13,8 @@ from ..data.own_csv import csv_text
 from ..utils.atomic import replacing
 from .decisions import Decisions
 from .model import Model
-from .request import EMBEDDING, FAILURE, INPUT, LOGIT, OWN_IMAGE, Outcome, Request
+from .parts import read_part
+from .request import EMBEDDING, FAILURE, INPUT, OWN_IMAGE, Outcome, Request
 from .sorting import Sorter
 
 
@@ -30,7 +31,6 @@ class Answers:
         self.column = column
         self.finder = finder
         self.outcome = outcome
-        self.scores = [f"{LOGIT}{name}" for name in model.classes["name"]]
         self.groups: dict[str, tuple[np.ndarray, int]] = {}
         self.renamed: dict[str, str] = {}
         taxa = decisions.taxa()
@@ -48,7 +48,7 @@ class Answers:
         with replacing(output) as temporary:
             writer: Any = None
             for file in files:
-                table = self._answered(pd.read_parquet(file))
+                table = self._answered(*read_part(file))
                 if output.suffix.lower() == ".csv":
                     with open(temporary, "a", encoding="utf-8", newline="") as text:
                         text.write(csv_text(table, header=writer is None))
@@ -65,8 +65,7 @@ class Answers:
             told = ", ".join(f"{old!r} as {new!r}" for old, new in self.renamed.items())
             self.outcome.notes.append(f"Columns of the table that are called like answers are kept as {told}.")
 
-    def _answered(self, part: pd.DataFrame) -> pd.DataFrame:
-        logits = part[self.scores].to_numpy(np.float64)
+    def _answered(self, part: pd.DataFrame, logits: np.ndarray) -> pd.DataFrame:
         answers = self.decisions.answers(self.model.probabilities(logits))
         answers["error"] = part[FAILURE].fillna("")
         if self.model.brand:

@@ -25,11 +25,12 @@ from .answers import Answers, groups_path
 from .decisions import Decisions
 from .doubts import Doubts
 from .model import Model
-from .request import EMBEDDING, FAILURE, INPUT, LOGIT, OWN_IMAGE, Outcome, Request
+from .parts import write_part
+from .request import EMBEDDING, FAILURE, INPUT, OWN_IMAGE, Outcome, Request
 from .shards import Shards
 
 BLOCK = 512
-LAYOUT = 2
+LAYOUT = 3
 """Of the parts of a stopped call; those of another are not gone on with."""
 OUTPUTS = (".csv", ".parquet")
 
@@ -144,7 +145,7 @@ class _Work:
         else:
             logits, failures = self.model.predict_rows(given, self.root, column, literal)
         self.outcome.failed += sum(map(bool, failures))
-        _write_part(part, block, logits, failures, self.model, embeddings)
+        _write_part(part, block, logits, failures, embeddings)
 
 
 def _is_whole(part: Path) -> bool:
@@ -282,13 +283,11 @@ def _write_part(
     block: pd.DataFrame,
     logits: np.ndarray,
     failures: list[str],
-    model: Model,
     embeddings: np.ndarray | None = None,
 ) -> None:
     part = {f"{INPUT}{name}": column.map(cell_text).astype("str") for name, column in block.items()}
-    scores = {f"{LOGIT}{name}": logits[:, number] for number, name in enumerate(model.classes["name"])}
-    table = pd.DataFrame({**part, FAILURE: pd.Series(failures, dtype="str", index=block.index), **scores})
+    table = pd.DataFrame({**part, FAILURE: pd.Series(failures, dtype="str", index=block.index)})
     if embeddings is not None:
         table[EMBEDDING] = list(embeddings)
     with replacing(path) as temporary:
-        table.to_parquet(temporary, index=False)
+        write_part(temporary, table, logits)

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..data.image_files import SUFFIXES, Links
 from ..utils.shard import Shard
 
-INPUT, FAILURE, LOGIT = "input ", "failure", "logit "
+INPUT, FAILURE, LOGITS = "input ", "failure", "logits"
 """Names of columns in the parts: what the user's table says goes by names that are never ours."""
 OWN_IMAGE = "image"
 EMBEDDING = "embedding"

@@ -2,6 +2,7 @@
 const byId = (id) => document.getElementById(id);
 const percent = (value) => `${(100 * value).toFixed(value > 0.995 || value < 0.1 ? 1 : 0)} %`;
 const PLACES = 5;
+const NAMED = 20;
 const HINTS = {
   size: "number, as in the training table", numeric: "number", fraction: "from 0 to 1", date: "such as 2024-06-30",
   hour: "such as 21:30", coordinates: "latitude, longitude", latitude: "degrees, south is negative", longitude: "degrees, west is negative",
@@ -151,12 +152,19 @@ function show() {
     : "No taxon reaches the confidence that you ask for; the likeliest are below.";
   const order = found.scores.map((score, index) => [score, found.labels[index]]).sort((one, other) => other[0] - one[0]);
   byId("bars").replaceChildren(...order.slice(0, PLACES).map(bar));
-  byId("set").textContent = answer.set ? `With ${percent(chosen.coverage)} certainty it is ${answer.set.length === 1 ? "" : "one of "}${answer.set.join(", ")}.` : "";
+  byId("set").textContent = answer.set ? `With ${percent(chosen.coverage)} certainty it is ${answer.set.length === 1 ? "" : "one of "}${members(answer.set, order)}.` : "";
   byId("doubts").textContent = chosen.doubts.join(" ");
   const looked = explanation && byId("look").checked;
   byId("specimen").src = looked ? explanation.overlay : (explanation?.seen ?? chosen.url);
   byId("legend").textContent = !looked ? chosen.file.name
     : `${explanation.found ? "Brighter: speaks more for" : "No part of the image speaks for"} ${explanation.label}`;
+}
+
+function members(set, order) {
+  if (set.length <= NAMED) return set.join(", ");
+  const inside = new Set(set);
+  const best = order.map(([, label]) => label).filter((label) => inside.has(label)).slice(0, NAMED);
+  return `${best.join(", ")} and ${set.length - NAMED} more`;
 }
 
 function thumbnail(item) {

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bioautoml_nni.runtime import Decisions
+from bioautoml_nni.runtime.decisions import best_first
 from bioautoml_nni.utils.errors import DataError
 
 CLASSES = pd.DataFrame(
@@ -145,3 +146,9 @@ def test_a_specimen_without_an_image_takes_no_part_in_a_species_list():
     )
     assert answers["prediction"].tolist() == ["", "", "Vespa"] and answers["set"].tolist() == ["", "", "Vespa"]
     assert answers["confidence"].isna().tolist() == [True, True, False]
+
+
+@given(arrays(float, st.tuples(st.integers(1, 4), st.integers(1, 9)), elements=st.sampled_from([0.0, 0.1, 0.2, 0.3])))
+def test_the_best_classes_are_those_of_a_stable_sort(values):
+    for count in range(1, values.shape[1] + 1):
+        np.testing.assert_array_equal(best_first(values, count), np.argsort(-values, axis=1, kind="stable")[:, :count])
