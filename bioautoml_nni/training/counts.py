@@ -18,6 +18,7 @@ class MacroF1(MulticlassF1Score):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes, average="macro")
+        self.classes = num_classes
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count the answers to a batch.
@@ -28,6 +29,6 @@ class MacroF1(MulticlassF1Score):
         """
         named = preds.argmax(1)
         right, given, true = (
-            torch.bincount(classes, minlength=self.num_classes) for classes in (named[named == target], named, target)
+            torch.bincount(classes, minlength=self.classes) for classes in (named[named == target], named, target)
         )
         self._update_state(right, given - right, len(target) - given - true + right, true - right)
