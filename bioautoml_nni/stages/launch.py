@@ -162,7 +162,7 @@ def _code(failures: dict[int, Any], count: int) -> int:
     raise RunDirectoryError(
         f"process {rank} of {count} was ended by {killed.name}"
         f"{', as where memory is short' if killed == signal.SIGKILL else ''}; the others ended with it. The same "
-        "command resumes from the last completed epoch."
+        "command goes on, in a training from the last completed epoch."
     )
 
 

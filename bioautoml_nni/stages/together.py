@@ -29,6 +29,7 @@ from ..runs.teacher import shared_teacher
 from ..training.group import FailedProcessError, Group, OtherProcessError
 from ..utils.errors import BioAutoMLError, RunDirectoryError
 from ..utils.quiet import quiet
+from ..utils.seen import seen_by_all
 from ..utils.shard import Shard
 from . import launch
 
@@ -205,11 +206,35 @@ def _take_part(group: Group, name: str, run: RunDirectory, console: Console) -> 
         _ = data.features
         seen = _seen(group, name, run)
     require_alike(group.gather(seen))
+    _require_one_directory(group, run)
     if group.local_size > 1:
         _fill_teacher(group, name, run, data, console)
     with group.together(by_gloo=name == "evaluate"):
         stage_function(name)(run, console)
         group.gather()
+
+
+def _require_one_directory(group: Group, run: RunDirectory) -> None:
+    """Check that all processes see one run directory, not copies of it, since they read what the first one writes.
+
+    Raises:
+        RunDirectoryError: in a process that sees another.
+    """
+    if group.leads:
+        with seen_by_all(run.path) as mark:
+            group.gather(mark.name)
+            group.gather()
+        return
+    name = group.gather()[0]
+    until = time.monotonic() + (SEEN if group.machines > 1 else 0)
+    while not (run.path / name).exists():
+        if time.monotonic() > until:
+            raise RunDirectoryError(
+                f"{run.path}: is not the run directory of the first process, but a copy; all processes must see the "
+                "same one by the path that the command names."
+            )
+        time.sleep(1)
+    group.gather()
 
 
 def _fill_teacher(group: Group, name: str, run: RunDirectory, data: PreparedData, console: Console) -> None:
@@ -258,5 +283,5 @@ def require_alike(seen: Sequence[Mapping[str, Any]]) -> None:
             told = f" ({first['version']}, {other['version']})" if "version" in differing else ""
             raise OtherProcessError(
                 f"{other['process']} has other {' and '.join(differing)}{told} than {first['process']}; all processes "
-                "need the same run directory, or whole copies of it, and the same versions."
+                "need the same run directory, and the same versions."
             )
