@@ -50,9 +50,9 @@ def in_group(run: Path, stages: Sequence[str], console: Console) -> dict[str, di
     if process.returncode:
         raise BioAutoMLError(f"dry run: {text.rpartition('Error: ')[2] or 'the processes have said nothing'}")
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    took = RunDirectory.open(run).provenance()["stages"]
+    took = RunDirectory.open(run).provenance().stages
     return {
-        stage: {"seconds": took[stage]["seconds"], "epoch_seconds": _last(times[stage]), "memory": memory}
+        stage: {"seconds": took[stage].seconds, "epoch_seconds": _last(times[stage]), "memory": memory}
         for stage in stages
     }
 

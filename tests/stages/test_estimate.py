@@ -166,7 +166,8 @@ def test_processes_are_measured_and_machines_are_arithmetic(table_root, tmp_path
 
 
 def test_a_dry_run_of_several_processes_times_epochs_and_says_what_fails(tmp_path, monkeypatch):
-    run = SimpleNamespace(provenance=lambda: {"stages": {"retrain": {"seconds": 4.0}, "derive": {"seconds": 0.5}}})
+    seconds = {"retrain": SimpleNamespace(seconds=4.0), "derive": SimpleNamespace(seconds=0.5)}
+    run = SimpleNamespace(provenance=lambda: SimpleNamespace(stages=seconds))
     monkeypatch.setattr(estimate_group.RunDirectory, "open", lambda path: run)
     (tmp_path / "retrain").mkdir()
     script = tmp_path / "python"
