@@ -26,9 +26,11 @@ KINDS = {
     "searched": ("o", "#1f83d6"),
     "random cells": ("s", "#d6762c"),
     "on an encoder, nothing searched": ("^", "#8d6fd1"),
-    "of timm, by the student's recipe": ("D", "#3c9a52"),
+    "of timm, by the student's recipe and teacher": ("D", "#3c9a52"),
 }
-TICKS = (5, 10, 20, 50, 100, 200, 400)
+TICKS = (2, 5, 10, 20, 50, 100, 200, 400)
+COLUMNS = ((0, 11, True), (11, 30, False), (30, 150, True), (150, 1000, True))
+"""Points that stand below one another, from and to so many MFLOPs, and whether their names are on their left."""
 COMPARED = {
     "as_configured": "from scratch, 64 px",
     "random": "random, from scratch",
@@ -63,8 +65,8 @@ def points() -> Iterator[dict[str, object]]:
     for _, row in table[~table["row"].isin(LEFT_OUT)].iterrows():
         taught = "without teacher" if row["teacher"] == "none" else "with teacher"
         own = str(row["row"]).startswith("student")
-        name = f"{str(row['row']).partition(',')[0]}, {taught}"
-        kind = "searched" if own else "of timm, by the student's recipe"
+        name = f"{str(row['row']).partition(',')[0]}, {taught}" if own else str(row["row"])
+        kind = "searched" if own else "of timm, by the student's recipe and teacher"
         yield {"name": name, "kind": kind, **row[["mflops", "accuracy", "macro_f1"]]}
 
 
@@ -104,7 +106,7 @@ def draw_score(axis: pyplot.Axes, means: pd.DataFrame, score: str, title: str) -
             capsize=2, markersize=6,
         )  # fmt: skip
     axis.set_xscale("log")
-    axis.set_xlim(means["mflops", "mean"].min() / 1.6, means["mflops", "mean"].max() * 1.25)
+    axis.set_xlim(means["mflops", "mean"].min() / 5, means["mflops", "mean"].max() * 1.25)
     axis.set_xticks(TICKS, map(str, TICKS))
     axis.set_xticks([], minor=True)
     axis.set_xlabel("MFLOPs of one specimen (a multiply-add counts as two)")
@@ -118,8 +120,9 @@ def name_points(axis: pyplot.Axes, means: pd.DataFrame, score: str) -> None:
     """Write the names beside the points, those that would overlap below one another."""
     low, high = axis.get_ylim()
     least = (high - low) / 26
-    for left in (False, True):
-        rows = [(name, row) for (_, name), row in means.iterrows() if (row["mflops", "mean"] > 150) == left]
+    for cheapest, dearest, left in COLUMNS:
+        column = means[means["mflops", "mean"].between(cheapest, dearest)]
+        rows = [(name, row) for (_, name), row in column.iterrows()]
         last = float("inf")
         for name, row in sorted(rows, key=lambda entry: -entry[1][score, "mean"]):
             last = min(row[score, "mean"], last - least)

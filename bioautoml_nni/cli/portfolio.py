@@ -89,7 +89,7 @@ def auto(
 
 
 def _leaderboard(name: str, lines: pd.DataFrame) -> Table:
-    table = Table(title=f"{name}: leaderboard", title_justify="left")
+    table = Table(box=None, pad_edge=False, title=f"{name}: leaderboard", title_justify="left")
     for column, heading in SHOWN.items():
         text = column in ("candidate", "status")
         table.add_column(heading, justify="left" if text else "right", no_wrap=text)

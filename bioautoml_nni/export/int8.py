@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-STEP = 16
+STEP = 4
 """Specimens whose activations are in memory at one time."""
 SENSED = 64
 """Specimens that the sensitivity of single layers is measured on; there is a measurement for each layer."""
