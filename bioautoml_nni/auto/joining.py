@@ -36,7 +36,6 @@ from .records import Record
 from .shared_graph import Fingerprint, saved
 
 ENSEMBLE = "ensemble"
-BATCH = 256
 CROSS_FITTED = "cross_fitted.npy"
 """File with its cross-fitted probabilities (M, K) of the validation split."""
 
@@ -181,9 +180,7 @@ def file_logits(part: Member, data: PreparedData, most: int, folder: Path) -> np
     file = folder / "member.onnx"
     write_member(part, file)
     inputs = {name: value.numpy() for name, value in model_inputs(data, splits.TEST, most).items()}
-    count = len(next(iter(inputs.values())))
-    batches = ({name: value[at : at + BATCH] for name, value in inputs.items()} for at in range(0, count, BATCH))
-    found = np.concatenate([run_onnx(file, batch) for batch in batches])
+    found = run_onnx(file, inputs)
     file.unlink()
     return found.astype(np.float64)
 

@@ -17,6 +17,8 @@ from ..utils.quiet import quiet
 
 OPSET = 18
 TOLERANCE = 1e-4
+BATCH = 32
+"""Specimens that onnxruntime is given at once: the activations of a whole encoder take several megabytes each."""
 """Largest difference of probabilities; of logits, that part of the largest one: single precision rounds by parts."""
 
 
@@ -105,5 +107,10 @@ def run_onnx(path: Path, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     wanted = {entry.name for entry in session.get_inputs()}
-    outputs: Sequence[Any] = session.run(None, {name: value for name, value in inputs.items() if name in wanted})
-    return np.asarray(outputs[0])
+    given = {name: value for name, value in inputs.items() if name in wanted}
+    found = []
+    for start in range(0, len(next(iter(given.values()))), BATCH):
+        batch = {name: value[start : start + BATCH] for name, value in given.items()}
+        outputs: Sequence[Any] = session.run(None, batch)
+        found.append(np.asarray(outputs[0]))
+    return np.concatenate(found)

@@ -38,14 +38,14 @@ def write_judged_int8(data: PreparedData, folder: Path, limit: float, console: C
     # Answers are compared on these too, without labels.
     more = model_inputs(data, splits.ALPHA, MORE_ANSWERS, spread=True)
     both = {name: np.concatenate([value, more[name].numpy()]) for name, value in validation.items()}
-    reference = _logits(folder / "model.onnx", both)
+    reference = run_onnx(folder / "model.onnx", both)
     score = _macro_f1(targets, reference[: len(targets)])
 
     few = np.linspace(0, len(reference) - 1, min(SENSED, len(reference))).astype(int)
     sensed = {name: value[few] for name, value in both.items()}
 
     def judge(path: Path) -> Quality:
-        logits = _logits(path, both)
+        logits = run_onnx(path, both)
         other = float((logits.argmax(axis=1) != reference.argmax(axis=1)).mean())
         return Quality(score - _macro_f1(targets, logits[: len(targets)]), other, _distance(logits, reference))
 
@@ -54,7 +54,7 @@ def write_judged_int8(data: PreparedData, folder: Path, limit: float, console: C
         task = progress.add_task("int8: cost of single layers", total=None, note="", visible=False)
         found = write_int8(
             folder / "model.onnx", folder / "model_int8.onnx", ranges, judge, INT8_GOAL,
-            sense=lambda path: _distance(_logits(path, sensed), reference[few]),
+            sense=lambda path: _distance(run_onnx(path, sensed), reference[few]),
             advance=lambda done, total: progress.update(task, completed=done, total=total, visible=True),
         )  # fmt: skip
     if found.quality.loss > limit:
@@ -69,7 +69,7 @@ def _cost_of_int8(data: PreparedData, folder: Path, found: Quantised) -> dict[st
     """Return how the model was quantised, and what both files answer on the test split."""
     test, targets = _arrays(data, splits.TEST)
     scores = {
-        name: answer_metrics(targets, Probabilities(_logits(folder / name, test), 1.0).predicted)
+        name: answer_metrics(targets, Probabilities(run_onnx(folder / name, test), 1.0).predicted)
         for name in ("model.onnx", "model_int8.onnx")
     }
     return {
@@ -92,12 +92,6 @@ def _arrays(data: PreparedData, part: str) -> tuple[dict[str, np.ndarray], np.nd
     """Return a part's inputs by name and its targets."""
     inputs = {name: value.numpy() for name, value in model_inputs(data, part, len(data.table)).items()}
     return inputs, data.targets_of(part)
-
-
-def _logits(path: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    count = len(next(iter(inputs.values())))
-    batches = ({name: value[n : n + 256] for name, value in inputs.items()} for n in range(0, count, 256))
-    return np.concatenate([run_onnx(path, batch) for batch in batches])
 
 
 def _macro_f1(targets: np.ndarray, logits: np.ndarray) -> float:
