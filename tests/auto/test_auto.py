@@ -142,7 +142,7 @@ def test_the_report_says_why_and_the_experiment_says_what_was_guessed(tried):
     html = (out / "report.html").read_text()
     choice = json.loads((out / "choice.json").read_text())
     assert choice["winner"] in html and html.count('class="dot"') >= 2 and "What was guessed" in html
-    assert "no part in the choice" in " ".join(html.split())
+    assert "Validation alone decided" in " ".join(html.split())
     text = (out / "experiment.yml").read_text()
     assert "# by its name" in text and "plan for 20 minutes" in done.stdout and "guessed:" in done.stdout
 
