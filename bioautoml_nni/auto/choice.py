@@ -23,6 +23,7 @@ class Scored:
         resampled: macro-F1 (R,) of bootstrap samples, which must be the same samples for all candidates.
         parameters, flops, latency_ms: of one specimen's prediction.
         log_loss: mean negative log-likelihood of the validation split.
+        images: whether it reads images.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Scored:
     flops: float
     latency_ms: float
     log_loss: float = 0.0
+    images: bool = True
 
 
 @dataclass(frozen=True)
@@ -64,17 +66,21 @@ def choose(candidates: Sequence[Scored], unit: str) -> Choice:
     others, and the spread of one alone would overstate the doubt. Among candidates of about the same size that macro-F1
     does not tell apart, the one with the smallest log-loss is taken, which every specimen decides, not rare classes.
 
+    A candidate that reads no images is not a smaller form of one that does: it cannot name a specimen that is no more
+    than photographed. Where the best one reads images, only others that do are compared with it.
+
     Args:
         candidates: at least one.
         unit: what was drawn in the bootstrap, in the plural.
     """
     best = max(candidates, key=lambda candidate: (candidate.macro_f1, -candidate.parameters))
-    within = [candidate for candidate in candidates if _not_told_apart(candidate, best)]
+    rivals = [candidate for candidate in candidates if candidate.images or not best.images]
+    within = [candidate for candidate in rivals if _not_told_apart(candidate, best)]
     smallest = min(within, key=lambda candidate: (candidate.parameters, candidate.flops, -candidate.macro_f1))
     alike = [candidate for candidate in within if _about_as_small(candidate, smallest)]
     winner = min(alike, key=lambda candidate: (candidate.log_loss, -candidate.macro_f1, candidate.parameters))
     names = tuple(candidate.name for candidate in within)
-    reason = _reason(candidates, winner, best, unit)
+    reason = _reason(rivals, winner, best, unit)
     if len(alike) > 1:
         *before, last = [candidate.name for candidate in alike if candidate is not winner]
         others = f"{', '.join(before)} and {last}" if before else last
@@ -84,6 +90,9 @@ def choose(candidates: Sequence[Scored], unit: str) -> Choice:
             else "is about as small and scores no differently, but has"
         )
         reason += f" {others} {ending} a larger log-loss."
+    blind = [other for other in candidates if best.images and not other.images and _not_told_apart(other, best)]
+    if blind:
+        reason += f" Without reading images, {' and '.join(other.name for other in blind)} scored no differently."
     return Choice(winner.name, best.name, names, reason)
 
 

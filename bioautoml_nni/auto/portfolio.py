@@ -23,6 +23,7 @@ from ..nni_jobs.template import Workers
 from ..runs.directory import RunDirectory
 from ..runs.lock import locked
 from ..runs.prepared import PreparedData
+from ..runtime.export_files import read_info
 from ..stages.prepare import prepare
 from ..utils.atomic import remove_leftovers, replacing_folder, write_json, write_text
 from ..utils.errors import BioAutoMLError, RunDirectoryError
@@ -268,6 +269,7 @@ class _Portfolio(Trying):
             record.name, record.validation["macro_f1"], resampled_macro_f1(target, logits.argmax(1), groups),
             record.parameters or 0, record.flops or 0, record.latency_ms or 0.0,
             negative_log_likelihood(logits, target, fit_temperature(logits, target)),
+            images="image" in read_info(self.candidates / record.name / "export").modalities,
         )  # fmt: skip
 
     def _none_left(self) -> str:

@@ -45,6 +45,20 @@ def test_a_clearly_better_model_wins_whatever_its_size():
     assert choice.winner == choice.best == "large" and "small, is" in choice.reason
 
 
+def test_a_model_without_images_is_no_smaller_form_of_one_that_reads_them():
+    seeing = scored("seeing", answers(0.8, 1), 1000)
+    blind = dataclasses.replace(
+        seeing, name="blind", macro_f1=seeing.macro_f1 - 0.001, resampled=seeing.resampled[::-1], parameters=10.0,
+        images=False,
+    )  # fmt: skip
+    choice = choose([seeing, blind], "specimens")
+    assert choice.winner == "seeing" and choice.within == ("seeing",)
+    assert choice.reason.endswith("Without reading images, blind scored no differently.")
+    best = dataclasses.replace(blind, macro_f1=seeing.macro_f1 + 0.001)
+    assert choose([seeing, best], "specimens").winner == "blind"
+    assert choose([dataclasses.replace(seeing, images=False), blind], "specimens").winner == "blind"
+
+
 def test_greedy_selection_is_never_below_its_best_member_where_it_selects():
     members = [answers(0.6, seed) for seed in range(4)]
     weights = select(members, TARGET)
