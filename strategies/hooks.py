@@ -7,6 +7,7 @@ augments after its transfer, or a gradient that is changed before its step, woul
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from pytorch_lightning import LightningModule
@@ -33,9 +34,9 @@ def pass_on(module: Any, names: Iterable[str]) -> None:
             continue
         hook = getattr(inner, name)
         if name in BATCHES:
-            hook = _of_each_batch(hook)
+            hook = partial(_of_each_batch, hook)
         elif name == "on_before_optimizer_step":
-            hook = _of_weights(hook)
+            hook = partial(_of_weights, hook)
         setattr(module, name, hook)
 
 
@@ -44,22 +45,15 @@ def of_each_batch(datamodule: Any) -> None:
     for name in BATCHES:
         if datamodule is not None and is_overridden(name, datamodule):
             hook = getattr(datamodule, name)
-            if not hasattr(hook, "of_each_batch"):
-                setattr(datamodule, name, _of_each_batch(hook))
+            if not (isinstance(hook, partial) and hook.func is _of_each_batch):
+                setattr(datamodule, name, partial(_of_each_batch, hook))
 
 
-def _of_each_batch(hook: Callable[..., Any]) -> Callable[..., Any]:
-    def run(batch: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(batch, SearchBatch):
-            return SearchBatch(*(None if part is None else hook(part, *args, **kwargs) for part in batch))
-        return hook(batch, *args, **kwargs)
-
-    run.of_each_batch = True  # type: ignore[attr-defined]
-    return run
+def _of_each_batch(hook: Callable[..., Any], batch: Any, *args: Any, **kwargs: Any) -> Any:
+    if isinstance(batch, SearchBatch):
+        return SearchBatch(*(None if part is None else hook(part, *args, **kwargs) for part in batch))
+    return hook(batch, *args, **kwargs)
 
 
-def _of_weights(hook: Callable[..., Any]) -> Callable[..., Any]:
-    def run(optimizer: Any) -> Any:
-        return None if getattr(optimizer, "is_arch_optimizer", False) else hook(optimizer)
-
-    return run
+def _of_weights(hook: Callable[..., Any], optimizer: Any) -> Any:
+    return None if getattr(optimizer, "is_arch_optimizer", False) else hook(optimizer)

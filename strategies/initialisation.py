@@ -46,9 +46,9 @@ def take_over(made: Any, given: nn.Module) -> None:
     blocks = made.freeze_weight(**{**made.init_arguments, **sizes})
     with torch.device("meta"):  # draws nothing
         fresh = _tensors((getattr(given, "_bound_type", None) or type(given))(**{**made.init_arguments, **sizes}))
-    whole, partly = _tensors(made), []
+    whole, own, partly = _tensors(made), _tensors(given), []
     with torch.no_grad():
-        for name, value in _tensors(given).items():
+        for name, value in own.items():
             target, block = whole.get(name), blocks.get(name)
             if target is None or name not in fresh or value._version == fresh[name]._version:
                 continue
@@ -63,7 +63,7 @@ def take_over(made: Any, given: nn.Module) -> None:
                 partly.append(name)
     made.partly_set = tuple(partly)
     for name, parameter in made.named_parameters():
-        parameter.requires_grad_(getattr(_tensors(given).get(name), "requires_grad", True))
+        parameter.requires_grad_(getattr(own.get(name), "requires_grad", True))
     made.train(given.training)
 
 

@@ -119,8 +119,7 @@ class Trying:
             if tried.status == "done":
                 self._note(self._arrived(candidate, record, tried.seconds))
             else:
-                stopped = dataclasses.replace(record, status=tried.status, note=tried.note, seconds=tried.seconds)
-                self._note(stopped.save(self.candidates))
+                self._note(self._stopped(record, tried.status, tried.note, tried.seconds))
         return {step.name for step in steps}
 
     def _arrived(self, candidate: Candidate, record: Record, seconds: float) -> Record:
@@ -193,22 +192,25 @@ class Trying:
     def _guarded(self, record: Record, action: Callable[[], T]) -> T | Record:
         """Return what an action returns, or the record of how it failed."""
         started = time.monotonic()
+
+        def took() -> float:
+            return round(time.monotonic() - started, 1)
+
         try:
             with self.console.status(f"{record.name}: log in {self.candidates / record.name}.log"):
                 return action()
         except TimeoutError as error:
-            return self._stopped(record, "out of time", str(error), started)
+            return self._stopped(record, "out of time", str(error), took())
         except BioAutoMLError as error:
-            return self._stopped(record, "failed", str(error), started)
+            return self._stopped(record, "failed", str(error), took())
         except Exception as error:  # a candidate is a plug-in; the others go on
             log = self.candidates / f"{record.name}.log"
             write_text(log, traceback.format_exc())
-            return self._stopped(record, "failed", f"{type(error).__name__}: {error} (see {log})", started)
+            return self._stopped(record, "failed", f"{type(error).__name__}: {error} (see {log})", took())
 
-    def _stopped(self, record: Record, status: Any, note: str, started: float) -> Record:
+    def _stopped(self, record: Record, status: Any, note: str, seconds: float) -> Record:
         note = " ".join(note.split())
         self.console.print(f"[yellow]{record.name}: {status}: {escape(note)}", highlight=False, soft_wrap=True)
-        seconds = round(time.monotonic() - started, 1)
         return dataclasses.replace(record, status=status, note=note, seconds=seconds).save(self.candidates)
 
     def _halve(self, kind: str) -> set[str]:

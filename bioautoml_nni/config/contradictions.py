@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..registry import get, plugins, suggestion
-from ..utils.errors import BioAutoMLError
 from .arguments import check_arguments, constructor_arguments
+from .references import is_encoder
 from .schema import DistillationConfig, Experiment
 
 
@@ -144,7 +144,7 @@ def _auto_size_problems(experiment: Experiment) -> list[str]:
     native = getattr(get("search_spaces", experiment.space.name).target, "native_size", None)
     try:
         known = native is not None and native(**experiment.space.arguments) is not None
-    except (BioAutoMLError, TypeError, ValueError):  # wrong arguments are reported as such
+    except Exception:  # of a plug-in's own code; wrong arguments are reported as such, the rest by the search
         return []
     reason = "is the size of a pretrained encoder, and this space has none here; give pixels, such as 64"
     return [] if known else [f"data.image_size: auto {reason}."]
@@ -193,7 +193,7 @@ def _fold_problems(key: str, settings: DistillationConfig, stored: bool) -> list
     """Return why a teacher's answers cannot be cross-fitted."""
     if not settings.folds:
         return []
-    if settings.teacher.partition(":")[0] not in plugins("encoders"):
+    if not is_encoder(settings.teacher):
         return [f"{key}: heads are fitted to an encoder, which {settings.teacher} is not; remove it."]
     if settings.same_view and not stored:
         return [f"{key}: a teacher that sees the changed images of its student has one head; remove it, or same_view."]
@@ -219,7 +219,7 @@ def _taught_steps_problems(experiment: Experiment) -> list[str]:
         return []
     try:  # a schedule may decide it, so that the strategy itself has to be asked
         built = get("strategies", strategy.name).target(**strategy.arguments)
-    except (BioAutoMLError, TypeError, ValueError):  # wrong arguments are reported as such
+    except Exception:  # of a plug-in's own code; wrong arguments are reported as such, the rest by the search
         return []
     if getattr(built, "training_data", "separate") == "separate":
         return []

@@ -155,8 +155,12 @@ def _assign(raw: dict[str, Any], key: str, value: Any) -> str | None:
     return None
 
 
-def parse_experiment(raw: Mapping[str, Any], origin: str = "experiment") -> Experiment:
+def parse_experiment(raw: Mapping[str, Any], origin: str = "experiment", begun: bool = False) -> Experiment:
     """Validate a configuration.
+
+    Args:
+        begun: whether it is a run's own, which is read as the version that began the run took it: what contradicts
+            itself was told then, and what later versions refuse does not make a finished run unreadable.
 
     Raises:
         ConfigError: with all mistakes at once: the schema's and those of every plug-in's arguments.
@@ -181,7 +185,7 @@ def parse_experiment(raw: Mapping[str, Any], origin: str = "experiment") -> Expe
     space = raw.get("space")
     if isinstance(space, Mapping) and space.get("cells") == 0 and space.get("trunk") is None:
         problems.append("space.cells: is 0 only with a space.trunk, whose features the classifier then gets (found 0).")
-    if experiment is not None:
+    if experiment is not None and not begun:
         problems += contradictions(experiment)
     if problems or experiment is None:
         raise ConfigError(problems, origin)

@@ -58,6 +58,7 @@ class ImageFinder:
         self._found: dict[str, str] = {}
         self._there: dict[str, bool] = {}
         self._ends: dict[str, dict[str, set[str]]] = {}
+        self._rules: dict[str, str] = {}
 
     def find(self, text: str) -> str:
         """Return a reference as the image store reads it; the text itself where no rule finds a file."""
@@ -82,8 +83,8 @@ class ImageFinder:
         contested = {text for named in claims for same in named for text in same}
         for text in contested:
             self._found[text] = text
+            self.used[self._rules[text]] -= 1
         self._ends = {file: ends for file, ends in self._ends.items() if names[file] == 1}
-        self.used["by the end of its path"] -= len(contested)
         self.ambiguous += sorted(contested)
         return [text if text in contested else reference for text, reference in zip(texts, found, strict=True)]
 
@@ -155,6 +156,7 @@ class ImageFinder:
                 self.used[rule] += candidates[0] != name  # itself is a link that leads nowhere, or a pipe
                 if ABSOLUTE.match(plain):
                     self._ends.setdefault(candidates[0], {}).setdefault(plain, set()).add(text)
+                    self._rules[text] = rule
                 return candidates[0] + end
             if candidates:
                 self.ambiguous.append(text)

@@ -18,7 +18,7 @@ import pandas as pd
 from .coordinates import Axis, Notation, decide_notation, parse_degrees
 from .distinct import DistinctTexts
 from .tables import cell_text
-from .units import KIND_OF, SHARES, converted, is_unit, same_kind, without_unit
+from .units import KIND_OF, SHARES, ZEROS, converted, is_unit, same_kind, without_unit
 
 GAP_WORDS = frozenset(
     ("na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "—", "?", ".", "n.a.", "k.a.", "missing", "unknown")
@@ -28,8 +28,7 @@ CODE = re.compile(r"^[+-]?0\d|^\d+[eE]\d+$|^\+?\d{16,}$")
 """Digits that are no quantity: zeros in front, a code such as 12E3, more digits than a double holds."""
 TWO_WAYS = re.compile(r"^[+-]?[1-9]\d{0,2}[.,]\d{3}$")
 WHOLE = re.compile(r"^[+-]?\d+$")
-WITHOUT_UNIT = re.compile(r"^[+-]?(?=.*[1-9])[\d.,' ]+$")
-"""A number, other than 0, which is the same in every unit of a kind."""
+WITHOUT_UNIT = re.compile(r"^[+-]?(?P<digits>[\d.,' ]*\d[.,]?)(?:[eE][+-]?\d+)?$")
 SIGNS = str.maketrans("−–\u00a0\u202f\u2009’", "--   '")
 
 
@@ -116,18 +115,21 @@ def decide_numbers(column: pd.Series, axis: Axis = "", share: bool = False) -> N
 
 def _with_units(report: NumberReport, texts: Texts, share: bool) -> NumberReport:
     """Decide how texts write numbers, some of which have a unit behind them."""
-    units, odd = Counter[str](), 0
+    units, zeros, odd = Counter[str](), 0, 0
     examples: dict[str, str] = {}
     for text, count in texts():
         unit = without_unit(text)[1] if _begins(text) else ""
         if unit:
             units[unit] += count
             examples.setdefault(unit, text)
-        elif WITHOUT_UNIT.match(text):
-            odd += count
+        elif found := WITHOUT_UNIT.match(text):
+            is_zero = not set(found["digits"]) & set("123456789")
+            zeros += count if is_zero else 0
+            odd += 0 if is_zero or (share and _is_share(text)) else count
     if not units:
         return report
-    if unclear := _unclear(examples, odd, share):
+    odd += zeros if ZEROS.keys() & units else 0  # 0 is the same in all other units of a kind
+    if unclear := _unclear(examples, odd):
         return replace(report, units=tuple(units.most_common()), unclear=unclear)
     unit = max(units, key=lambda unit: (units[unit], unit))
     unit = SHARES if share and KIND_OF[unit] == SHARES else unit
@@ -143,14 +145,22 @@ def _with_units(report: NumberReport, texts: Texts, share: bool) -> NumberReport
     return replace(without, form=form, units=tuple(units.most_common()), measure=next(iter(examples.values())))
 
 
-def _unclear(examples: Mapping[str, str], bare: int, share: bool) -> str:
+def _is_share(text: str) -> bool:
+    """Whether a number, however it is written, is one from 0 to 1, as a share is and per cent hardly are."""
+    try:
+        return abs(float(text.replace(",", "."))) <= 1
+    except ValueError:
+        return False
+
+
+def _unclear(examples: Mapping[str, str], bare: int) -> str:
     """Say why units behind numbers cannot be read, of which there is an example each, beside so many without one."""
     shown = " and ".join(repr(text) for text in list(examples.values())[:3])
     if not same_kind(examples):
         return f"values such as {shown} are in units of different kinds; write one unit behind all"
     if bare and len(examples) > 1:
         return f"{bare} values without a unit stand beside {shown} and could be in either; write the unit behind each"
-    if bare and not share and KIND_OF[next(iter(examples))] == SHARES:
+    if bare and KIND_OF[next(iter(examples))] == SHARES:
         return (
             f"{bare} values without a % stand beside {shown} and could be per cent or shares; write the % behind each "
             "or behind none"

@@ -196,7 +196,9 @@ def _about_units(name: str, report: NumberReport) -> list[str]:
     meant = "shares from 0 to 1" if unit == SHARES else f"numbers in {unit}"
     others = ", ".join(f"{count} in {other}" for other, count in report.units if unit not in (other, SHARES))
     more = f"; {others} are converted" if others else ""
-    more += f"; {bare} without a unit are taken to be in {unit}, too" if bare > 0 and unit != SHARES else ""
+    if bare > 0:
+        sign, taken = ("%", "as shares") if unit == SHARES else ("unit", f"to be in {unit}, too")
+        more += f"; {bare} without a {sign} are taken {taken}"
     return [f"Column {name!r}: {measured} values such as {report.measure!r} are read as {meant}{more}."]
 
 

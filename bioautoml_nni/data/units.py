@@ -81,7 +81,7 @@ def without_unit(text: str) -> tuple[str, str]:
 
 def is_unit(unit: object) -> bool:
     """Whether a column's numbers can be in it: a unit, or "share", of which 35 % is 0.35; empty is none."""
-    return unit in ("", SHARES) or unit in KIND_OF
+    return isinstance(unit, str) and (unit in ("", SHARES) or unit in KIND_OF)
 
 
 def same_kind(units: Iterable[str]) -> bool:

@@ -17,9 +17,9 @@ from ..utils.quiet import quiet
 
 OPSET = 18
 TOLERANCE = 1e-4
+"""Largest difference of probabilities; of logits, that part of the largest one: single precision rounds by parts."""
 BATCH = 32
 """Specimens that onnxruntime is given at once: the activations of a whole encoder take several megabytes each."""
-"""Largest difference of probabilities; of logits, that part of the largest one: single precision rounds by parts."""
 
 
 def logit_tolerance(reference: np.ndarray) -> float:
@@ -109,7 +109,7 @@ def run_onnx(path: Path, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     wanted = {entry.name for entry in session.get_inputs()}
     given = {name: value for name, value in inputs.items() if name in wanted}
     found = []
-    for start in range(0, len(next(iter(given.values()))), BATCH):
+    for start in range(0, max(1, len(next(iter(inputs.values())))), BATCH):
         batch = {name: value[start : start + BATCH] for name, value in given.items()}
         outputs: Sequence[Any] = session.run(None, batch)
         found.append(np.asarray(outputs[0]))

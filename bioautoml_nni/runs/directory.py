@@ -139,7 +139,7 @@ class RunDirectory:
         _require_whole(file)
         raw = read_experiment(file)
         with_found_places(raw, path, _provenance(path))
-        run = cls(path, parse_experiment(raw, str(file)))
+        run = cls(path, parse_experiment(raw, str(file), begun=True))
         run.experiment = run._with_root(found_root(run.experiment.data.root, run.provenance()))
         if overrides:
             raw = run.experiment.model_dump(mode="json")

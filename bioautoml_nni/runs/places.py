@@ -14,7 +14,7 @@ from rich.console import Console
 from ..artifacts.provenance import Provenance
 from ..config import Experiment
 from ..config.load import ENCODERS
-from ..registry import plugins
+from ..config.references import is_encoder
 from ..utils.errors import DataError, RunDirectoryError
 from ..utils.remote import RemotePath, is_url, place
 
@@ -80,7 +80,7 @@ def with_first_places(dumped: dict[str, Any], run: Path, provenance: Provenance)
 
 def split_place(reference: str) -> tuple[str, Path | None]:
     """Return what stands before the path in the reference to a teacher or an encoder, and the path if it has one."""
-    if reference.partition(":")[0] in plugins("encoders") and not Path(reference).is_dir():
+    if is_encoder(reference):
         name, at, weights = reference.partition("@")
         return (f"{name}@", Path(weights)) if at and "/" in weights else (reference, None)
     return "", Path(reference) if reference and not is_url(reference) else None

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from ..config import Experiment, parse_experiment
 from ..config.load import read_experiment
+from ..config.references import is_encoder
 from ..data import splits
-from ..registry import plugins
 from ..training.distillation import Distillation, LiveTeacher, Teacher
 from ..training.top_logits import kept
 from ..utils.errors import ConfigError, RunDirectoryError
@@ -109,11 +109,6 @@ def require_teacher(run: RunDirectory) -> None:
             raise RunDirectoryError(
                 f"{error} A teacher may also be an experiment file, an encoder or a .parquet of logits."
             ) from error
-
-
-def is_encoder(teacher: str) -> bool:
-    """Whether a teacher is named by an encoder: its plug-in stands before the colon, and there is no such folder."""
-    return teacher.partition(":")[0] in plugins("encoders") and not Path(teacher).is_dir()
 
 
 def is_table(teacher: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,8 +91,8 @@ class EncoderTeacher:
 
     def _answers(self) -> tuple[Mapping[str, np.ndarray], LinearProbe]:
         """Return the arrays of its answers, and the head."""
-        if (known := self._known()) is not None:
-            return known
+        if self._kept():
+            return self._known()
         folder = self.asked.run / FOLDER
         (folder / RECORD).unlink(missing_ok=True)
         answers, head = self._fit()
@@ -102,18 +103,23 @@ class EncoderTeacher:
         write_json(folder / RECORD, self._facts())
         return arrays, head
 
-    def _known(self) -> tuple[Mapping[str, np.ndarray], LinearProbe] | None:
-        """Return the answers and the head that the run keeps; None if it has others or none."""
-        folder = self.asked.run / FOLDER
-        names = ["logits", *(["classes", "rest"] if self.asked.top_k else []), "weight", "bias"]
-        files = {name: folder / f"{name}.npy" for name in names}
-        record = folder / RECORD
-        if not record.is_file() or not all(file.is_file() for file in files.values()):
-            return None
-        if read_json(record) != self._facts():
-            return None
-        found = {name: read_array(file) for name, file in files.items()}
+    def _kept(self) -> bool:
+        """Whether the run keeps these answers and their head."""
+        record = self.asked.run / FOLDER / RECORD
+        return (
+            record.is_file()
+            and all(file.is_file() for file in self._files().values())
+            and read_json(record) == self._facts()
+        )
+
+    def _known(self) -> tuple[Mapping[str, np.ndarray], LinearProbe]:
+        """Return the answers and the head that the run keeps."""
+        found = {name: read_array(file) for name, file in self._files().items()}
         return found, LinearProbe(found.pop("weight"), found.pop("bias"), 0.0, {})
+
+    def _files(self) -> dict[str, Path]:
+        names = ["logits", *(["classes", "rest"] if self.asked.top_k else []), "weight", "bias"]
+        return {name: self.asked.run / FOLDER / f"{name}.npy" for name in names}
 
     def _facts(self) -> dict[str, Any]:
         """Return what the head and its answers depend on."""
@@ -128,7 +134,8 @@ class EncoderTeacher:
 
     def decode(self) -> None:
         """Look at the images at the encoder's size, and decode what the cache lacks."""
-        self._images()
+        if not self._kept():
+            self._images()
 
     def fill_features(self, shard: Shard) -> None:
         """Compute a share of the features that `teacher` will need, beside other processes with theirs.
@@ -136,7 +143,7 @@ class EncoderTeacher:
         Raises:
             DataError: if they cannot be kept.
         """
-        if self._known() is not None:
+        if self._kept():
             return
         store, facts = self._images()
         experiment = self.asked.run.experiment

@@ -38,8 +38,9 @@ def in_plain_form(path: Path, notes: list[str]) -> Iterator[Path]:
     if place is None or meta is None:
         yield path
         return
-    declared, endings = _declared(meta, "encoding", "utf-8"), _declared(meta, "linesTerminatedBy", "\\n")
-    endings = {name: _as_written(end) for name, end in endings.items()}
+    declared = {name: encoding or "utf-8" for name, encoding in _declared(meta, "encoding", "utf-8").items()}
+    endings = {name: _as_written(end or "\\n") for name, end in _declared(meta, "linesTerminatedBy", "\\n").items()}
+    quotes = _declared(meta, "fieldsEnclosedBy", '"')
     odd = not _is_plain_xml(meta) or any(map(_is_odd, declared.values()))
     odd |= any(_ends_otherwise(path, name, end) for name, end in endings.items())
     if not odd and place == META and not any(_is_misnamed(name, names) for name in declared):
@@ -59,7 +60,7 @@ def in_plain_form(path: Path, notes: list[str]) -> Iterator[Path]:
                 raise ValueError(f"{name} leads outside of the archive")
             _take_other_case(here, name, notes)
             if odd and (here / name).is_file():
-                _as_utf8(here / name, encoding, notes, endings[name])
+                _as_utf8(here / name, encoding, notes, endings[name], quotes[name])
         if odd:
             text = meta.decode(encoding_of(io.BytesIO(meta)))
             text = ENDING.sub(r"\1\2\\n\2", ENCODING.sub(r"\1\2UTF-8\2", text))
@@ -132,7 +133,7 @@ def _declared(meta: bytes, what: str, default: str) -> dict[str, str]:
     for section in ElementTree.fromstring(meta):
         for location in section.iter():
             if location.tag.rpartition("}")[2] == "location" and location.text:
-                found[location.text.strip()] = section.get(what) or default
+                found[location.text.strip()] = section.get(what, default)
     return found
 
 
@@ -158,8 +159,11 @@ def _is_odd(name: str) -> bool:
         return True
 
 
-def _as_utf8(path: Path, declared: str, notes: list[str], end: str) -> None:
-    """Write a table anew in UTF-8, with lines that end as everywhere; breaks within a field become spaces."""
+def _as_utf8(path: Path, declared: str, notes: list[str], end: str, quote: str) -> None:
+    """Write a table anew in UTF-8, with lines that end as everywhere.
+
+    Breaks within a field become spaces; where fields are quoted they may stay.
+    """
     data = path.read_bytes()
     try:
         name = codecs.lookup(declared).name
@@ -172,9 +176,10 @@ def _as_utf8(path: Path, declared: str, notes: list[str], end: str) -> None:
     if end not in ("\n", "\r") and end in text:
         lines = text.split(end)
         broken = sum("\n" in line.strip("\r\n") for line in lines)
-        if broken and '"' not in text:
+        quoted = bool(quote) and quote in text
+        if broken and not quoted:
             notes.append(f"{path.name}: {broken} rows have breaks of lines in a field, which are read as spaces.")
-        if '"' not in text:
+        if not quoted:
             lines = [BREAK.sub(" ", line.strip("\r\n")) for line in lines]
         text = "\n".join(lines)
     path.write_bytes(text.encode("utf-8"))

@@ -12,7 +12,7 @@ import pandas as pd
 from ..audit.columns import screen
 from ..data.classes import RANK_WORDS
 from ..data.finding import SEVERAL, ImageFinder
-from ..data.image_files import SUFFIXES
+from ..data.image_files import SUFFIXES, list_images
 from ..data.manifest import FEATURE_ROLES, Role
 from ..data.numerals import decide_numbers
 from ..data.roles import infer_role, pair_places, plain_name
@@ -267,12 +267,16 @@ def _by_files(found: Guess, free: Mapping[str, pd.Series], folder: Path) -> str 
     """Choose the column whose values are called like the files of images that lie there, such as their numbers."""
     if isinstance(folder, RemotePath) or "image" in found.given:
         return None
+    images = list_images(folder).files
     for place in _places(folder):
+        start = "" if place == "." else f"{place}/"
+        below = {name.removeprefix(start) for name in images if name.startswith(start)}
+        if not below:
+            continue
         finder = ImageFinder(folder / place)
         for name, values in free.items():
             few = values[:50]
-            there = [finder.find(text) for text in few]
-            if len(few) and few.nunique() > len(few) / 2 and all((folder / place / text).is_file() for text in there):
+            if few.nunique() > len(few) / 2 and all(finder.find(text) in below for text in few):
                 found.set("image", name, "its values are what the images are called")
                 if place != ".":
                     found.set("image_root", place, "the images are there")

@@ -172,7 +172,7 @@ def _stage_costs(
     for stage, epochs in (("search", experiment.search.epochs), ("retrain", trainings * experiment.training.epochs)):
         if stage in costs and costs[stage]["epoch_seconds"] is not None:  # there may be nothing to search
             epoch = costs[stage]["epoch_seconds"] / share * (_pixels(experiment) if stage == "search" else 1)
-            epoch /= _machines(stage, experiment)
+            epoch *= _processes(stage, experiment, count) / _processes(stage, experiment, experiment.nodes * count)
             limit = 60 * trainings * (experiment.retrain.max_minutes or np.inf) if stage == "retrain" else np.inf
             stages[stage] = StageCost(epochs, epoch, float(min(limit, epochs * epoch)))
     halving = experiment.derivation
@@ -189,14 +189,13 @@ def _stage_costs(
     return stages
 
 
-def _machines(stage: str, experiment: Experiment) -> int:
-    """Return by how many machines a stage is done."""
-    if experiment.nodes == 1:
+def _processes(stage: str, experiment: Experiment, started: int) -> int:
+    """Return how many of so many processes do a stage."""
+    if started == 1:
         return 1
     from .together import alone
 
-    size = experiment.nodes * (experiment.devices if experiment.devices != "auto" else 1)
-    return experiment.nodes if alone(stage, experiment, size) is None else 1
+    return started if alone(stage, experiment, started) is None else 1
 
 
 def _pixels(experiment: Experiment) -> float:

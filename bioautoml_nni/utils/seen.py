@@ -24,7 +24,8 @@ def seen_by_all(folder: Path) -> Iterator[Path]:
     start = f".seen-{_machine()}-"
     _remove_stale(folder, start)
     mark = folder / f"{start}{secrets.token_hex(8)}"
-    unlocked = folder / f".partial{mark.name}"  # so that no other command sees it before its lock
+    # So that no other command sees it before its lock; what a kill leaves is a leftover as of any file.
+    unlocked = folder / f".partial{mark.name}.partial-{secrets.token_hex(4)}"
     handle = os.open(unlocked, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         with suppress(OSError):  # a file system without locks

@@ -7,6 +7,7 @@ from conftest import tiny_experiment
 from bioautoml_nni.config import apply_overrides, load_experiment, parse_experiment
 from bioautoml_nni.config.sizing import sized
 from bioautoml_nni.config.template import experiment_template
+from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.utils.errors import ConfigError
 
 
@@ -51,6 +52,17 @@ def test_contradictions_are_found(tmp_path):
     del raw["retrain"]
     with pytest.raises(ConfigError, match=r"strategy\.warmup_epochs: 2 epochs"):
         parse_experiment(raw)
+
+
+def test_a_run_that_was_begun_is_read_whatever_later_versions_refuse(tmp_path):
+    raw = tiny_experiment(tmp_path)
+    raw["training"]["distillation"] = {"teacher": "../teachers/run", "folds": 5}
+    with pytest.raises(ConfigError, match=r"training\.distillation\.folds: heads are fitted to an encoder"):
+        parse_experiment(raw)
+    RunDirectory.create(tmp_path / "run", parse_experiment(raw, begun=True))
+    assert RunDirectory.open(tmp_path / "run").experiment.training.distillation.folds == 5
+    with pytest.raises(ConfigError, match="heads are fitted to an encoder"):
+        RunDirectory.open(tmp_path / "run", ["training.epochs=2"])
 
 
 def test_a_source_that_needs_a_root_says_so(tmp_path):

@@ -81,6 +81,9 @@ def test_of_several_paths_with_one_end_none_is_taken_for_a_whole_table(root):
     assert finder.find_apart(texts) == [*texts[:4], "a/1.png"]
     said = " ".join(finder.notes())
     assert "3 image names could mean several files" in said and "1 images found by the end of its path" in said
+    finder = ImageFinder(root)
+    without = ["/card 1/only", "/card 2/only", "/card 1/a/1.png"]
+    assert finder.find_apart(without) == [*without[:2], "a/1.png"] and min(finder.used.values()) == 0
     boxes = ["C:\\trap 1\\only.png#1,2,3,4", "c:/Trap 1/only.png#0,0,2,2"]
     assert ImageFinder(root).find_apart(boxes) == ["deep/er/only.png#1,2,3,4", "deep/er/only.png#0,0,2,2"]
 

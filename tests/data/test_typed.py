@@ -90,7 +90,12 @@ def test_a_unit_is_read_where_it_is_one_and_said():
     assert [parse_number(text, restored) for text in ("3 mm", "3", "3,5mm", 4)] == [3, 3, 3.5, 4]
     assert parse_number("0.3 cm", restored) == 3 and np.isnan(parse_number("3 mg", restored))
     assert np.isnan(parse_number("3 %", restored)) and np.isnan(parse_number("3 mm", NumberForm()))
-    for broken in ({**form, "unit": "parsec"}, {**form, "unit": None}, {**form, "decimal": ""}):
+    for broken in (
+        {**form, "unit": "parsec"},
+        {**form, "unit": ["mm"]},
+        {**form, "unit": None},
+        {**form, "decimal": ""},
+    ):
         with pytest.raises(ValueError, match="form of numbers"):
             restore_number_form(broken)
 
@@ -102,8 +107,13 @@ def test_units_that_cannot_be_told_apart_are_said():
     column, form, said = typed(["35 %", "7,5 %", "0.4"], "fraction")
     np.testing.assert_allclose(column, [0.35, 0.075, 0.4])
     assert said == "Column 'x': 2 values such as '35 %' are read as shares from 0 to 1."
+    assert typed(["35 %", "7.5 %", "0.4"], "fraction")[2].endswith("to 1; 1 without a % are taken as shares.")
     assert parse_number("35 %", restore_number_form(form)) == 0.35
     assert "could be per cent or shares" in typed(["35 %", "40 %", "38 %", "35 %", "7"])[2]
+    for bare in ("40", "1,5", "1e2"):
+        assert "could be per cent or shares" in typed(["35 %", "50 %", bare, "12 %"], "fraction")[2]
+    assert "0 and" not in typed(["0", "12 mm", "1 cm"])[2] and typed(["0", "12 mm", "1 cm"])[0].tolist() == [0, 12, 10]
+    assert "1 values without a unit stand beside" in typed(["0", "32 °F", "10 °C"], "numeric")[2]
 
 
 @tries(200)

@@ -111,6 +111,12 @@ def test_lines_end_as_meta_xml_says(tmp_path, ending):
     assert ("3 rows have breaks of lines in a field" in " ".join(manifest.notes)) == (ending != "\r")
 
 
+def test_an_inch_sign_is_no_quote_where_meta_xml_declares_none(tmp_path):
+    rows = [ROWS[0], *([*row[:3], remark] for row, remark in zip(ROWS[1:], ['5" wide', "a\nb", "c\nd"], strict=True))]
+    manifest = read(tmp_path, rows=rows, ending="\r\n", columns={"countryCode": "categorical"})
+    assert manifest.table["countryCode"].tolist() == ['5" wide', "a b", "c d"]
+
+
 def test_a_separator_that_meta_xml_gets_wrong_is_found_and_said(tmp_path):
     manifest = read(tmp_path, written=";")
     assert manifest.table[LABEL].tolist() == ["Käfer", "Fliege", "Fliege"]

@@ -145,6 +145,19 @@ def test_a_column_that_names_images_without_their_extension_is_found(tmp_path):
     assert manifest.table["_image"][3] == "IMG_0003.JPG" and manifest.table["_id"][3] == "img_0003"
 
 
+def test_other_files_and_long_texts_name_no_images(tmp_path):
+    image(tmp_path / "logo.png", 0)
+    rows = {
+        "beetle": ["a", "b"] * 6,
+        "sound": [f"r{n}.wav" for n in range(12)],
+        "note": [f"{n} " * 200 for n in range(12)],
+    }
+    for name in rows["sound"]:
+        (tmp_path / name).write_bytes(b"RIFF")
+    pd.DataFrame(rows | {"length": [f"{n}.5" for n in range(12)]}).to_csv(tmp_path / "t.csv", index=False)
+    assert guess(tmp_path / "t.csv", given={"label": "beetle"}).values["image"] is None
+
+
 def test_a_table_without_a_header_is_named(tmp_path):
     for n in range(9):
         image(tmp_path / f"{n}.jpg", n)
