@@ -25,6 +25,7 @@ from ..data.labels import learnable, named_settings
 from ..data.load import image_size, image_store, load_manifest
 from ..data.manifest import IMAGE, SPLIT, Manifest
 from ..runs.directory import RunDirectory
+from ..runs.threads import use_threads
 from ..utils.errors import BioAutoMLError
 from ..utils.quiet import quiet
 from .estimate_group import in_group
@@ -281,10 +282,10 @@ def _measure(run: Path, stages: Sequence[str], manifest: Manifest, sender: Any) 
     import torch
 
     from .prepare import prepare
-    from .run import configure_threads, stage_function
+    from .run import stage_function
 
     directory = RunDirectory.open(run)
-    configure_threads(directory)
+    use_threads(directory.experiment.threads)
     times: list[float] = []
     directory.listeners.append(lambda name, line: times.append(time.perf_counter()))
     silent = Console(quiet=True)

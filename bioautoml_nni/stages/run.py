@@ -10,6 +10,7 @@ from rich.console import Console
 from ..plugin_faults import plugin_fault
 from ..runs.directory import STAGES, RunDirectory
 from ..runs.lock import locked
+from ..runs.threads import use_threads
 from ..utils.atomic import remove_leftovers
 from ..utils.errors import BioAutoMLError, outside_cause
 
@@ -31,7 +32,7 @@ def run_stages(run: RunDirectory, names: Sequence[str], console: Console, force:
     Raises:
         RunDirectoryError: if another process works on the run.
     """
-    configure_threads(run)
+    use_threads(run.experiment.threads)
     with locked(run.path):
         remove_leftovers(run.path)
         _run_stages(run, names, console, force)
@@ -96,11 +97,3 @@ def begin_training(run: RunDirectory, epochs: int, console: Console) -> None:
     with locked(run.path):
         _train_teacher("retrain", run, console)
         begin(run, console, epochs)
-
-
-def configure_threads(run: RunDirectory) -> None:
-    """Use as many threads as the experiment says, or torch's own number."""
-    import torch
-
-    if run.experiment.threads:
-        torch.set_num_threads(run.experiment.threads)

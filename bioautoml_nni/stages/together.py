@@ -26,6 +26,7 @@ from ..runs.directory import STAGES, RunDirectory
 from ..runs.places import require_same_images
 from ..runs.prepared import PreparedData
 from ..runs.teacher import shared_teacher
+from ..runs.threads import use_threads
 from ..training.group import FailedProcessError, Group, OtherProcessError
 from ..utils.errors import BioAutoMLError, RunDirectoryError
 from ..utils.quiet import quiet
@@ -160,8 +161,7 @@ def _help(group: Group) -> None:
     while (told := group.hear()) is not None:
         run = _opened(Path(told["run"]), told["stage"])
         import_plugins(run.experiment)
-        if run.experiment.threads:
-            torch.set_num_threads(run.experiment.threads)
+        use_threads(run.experiment.threads)
         _take_part(group, told["stage"], run, Console(quiet=True))
 
 
