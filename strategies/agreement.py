@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from nni.mutable import Categorical, CategoricalMultiple
 from nni.nas.oneshot.pytorch.supermodule.operation import MixedOperation as OpenLayer
+from pytorch_lightning import Trainer
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
@@ -23,7 +24,9 @@ from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.utils.errors import PluginError, in_one_line
 from bioautoml_nni.utils.seeding import isolate_rng, seed_everything
 
+from ._callback import SearchCallback
 from .concatenations import reads_open_and_fixed
+from .data import SearchBatch
 from .refusals import labels_of
 from .relaxations.softmax import Softmax
 from .supernet import MixedOperation
@@ -78,6 +81,30 @@ def require_agreement(
         if faults:
             suspects = list(dict.fromkeys(label for layer in layers for label in labels_of(layer)))
             raise PluginError(_sentence(compared, samples, *faults[0], suspects))
+
+
+class Agreement(SearchCallback):
+    """Compares supernet and frozen networks on the first batch, before the first update.
+
+    Args:
+        choices: the space's choices by label.
+    """
+
+    def __init__(self, choices: Mapping[str, Any]) -> None:
+        self.choices: Mapping[str, Any] | None = choices
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: SearchBatch, batch_idx: int) -> None:
+        """Compare them once.
+
+        Raises:
+            PluginError: if they differ, naming the choice.
+        """
+        if self.choices is None:
+            return
+        first = batch.weights if batch.weights is not None else batch.alpha
+        with trainer.precision_plugin.train_step_context():
+            require_agreement(pl_module.training_module, pl_module.model, first, self.choices, None)
+        self.choices = None
 
 
 def _sentence(compared: _Compared, samples: list[Sample], wrong: Sample, fault: str, suspects: list[str]) -> str:

@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
+from ._callback import SearchCallback
 from .data import SearchBatch
 from .distributed import average
 
@@ -65,16 +67,24 @@ def dominant_eigenvalue(
                 parameter.copy_(old)
 
 
-class CurvatureRecord:
-    """The curvature at the end of an epoch, on its last batch for the architecture."""
+class CurvatureRecord(SearchCallback):
+    """Logs the curvature at the end of an epoch, on its last batch for the architecture."""
 
     def __init__(self) -> None:
         self._batch: Any = None
 
-    def take(self, batch: SearchBatch) -> None:
-        """Remember a step's batch for the architecture, if it has one."""
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: SearchBatch, batch_idx: int
+    ) -> None:
+        """Remember a step's batch for the architecture, if it has one, and measure after the last step."""
         if batch.alpha is not None:
             self._batch = batch.alpha
+        if not trainer.is_last_batch or not pl_module.searching:
+            return
+        with trainer.precision_plugin.train_step_context(), pl_module.frozen_batch_norm():
+            pl_module.groups.only("alpha")
+            found = self.value(batch.weights, pl_module.loss_of, pl_module.arch_parameters())
+        pl_module.log("alpha_hessian_eigenvalue", found, batch_size=1)
 
     def value(self, batch: Any, loss: Callable[[Any], Tensor], parameters: Sequence[nn.Parameter]) -> float:
         """Return the dominant eigenvalue of the Hessian of a batch's loss w.r.t. the architecture parameters.

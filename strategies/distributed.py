@@ -7,8 +7,12 @@ from collections.abc import Iterator, Sequence, Sized
 from typing import Any
 
 import torch
+from pytorch_lightning import Trainer
 from torch import Tensor, distributed
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, Sampler
+
+from ._callback import SearchCallback
 
 
 def world_size() -> int:
@@ -44,6 +48,20 @@ def all_ranks(holds: Tensor) -> bool:
         distributed.all_reduce(lowest, distributed.ReduceOp.MIN)
         holds = lowest.bool()
     return bool(holds)
+
+
+class SharedUpdates(SearchCallback):
+    """Keeps DDP from waiting for gradients of both groups, and averages what no gradient reaches."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Leave the averages to `AlternatingModule.manual_backward`, which knows the group at work."""
+        wrapper = trainer.strategy.model
+        if isinstance(wrapper, DistributedDataParallel):
+            wrapper.require_backward_grad_sync = False  # Lightning switches it on again after every step
+
+    def on_search_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Average the statistics of batch norms."""
+        average([buffer for buffer in pl_module.model.buffers() if buffer.is_floating_point()])
 
 
 class DerivedSampler(Sampler[int]):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from pytorch_lightning import Trainer
 from torch import Tensor
 
 from bioautoml_nni.utils.errors import DivergenceError
 
+from ._callback import SearchCallback
 from .distributed import all_ranks
 
 
-class FiniteLosses:
-    """Looks at losses at once on a CPU; elsewhere when it is asked to, since the host would wait for the device."""
+class FiniteLosses(SearchCallback):
+    """Looks at losses at once on a CPU; elsewhere at the end of an epoch, since the host would wait for the device."""
 
     def __init__(self) -> None:
         self._sound: Tensor | None = None
@@ -41,3 +45,8 @@ class FiniteLosses:
         sound, self._sound = self._sound, None
         if sound is not None and not all_ranks(sound):
             raise DivergenceError("the loss of a search step is not finite")
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Check what is left at the end of an epoch."""
+        if trainer.is_last_batch:
+            self.check()

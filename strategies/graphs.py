@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
+from ._callback import SearchCallback
 from .relaxations._base import Relaxation
 from .supernet import MixedOperation
 
@@ -104,24 +106,25 @@ def record_passes(model: nn.Module, relaxation: Relaxation, kind: Callable[[], s
     return graphs
 
 
-class RecordedPasses:
-    """Records the passes of a search's steps from the first one on, if that is wanted and they run on a GPU."""
+class RecordedPasses(SearchCallback):
+    """Records the passes of a search's steps from the first one on, if they run on a GPU.
 
-    def __init__(self, wanted: bool) -> None:
-        self.wanted = wanted
+    It comes after what compares the supernet with frozen networks, which would take the recorded pass along, and after
+    what tells regularisers how far the search is, for what these then do to the supernet may be an obstacle.
+    """
+
+    def __init__(self) -> None:
         self.graphs: GraphedForward | None = None
 
-    def start_epoch(self) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Forget what the last epoch had no use for."""
         if self.graphs is not None:
             self.graphs.start_epoch()
 
-    def start_step(
-        self, device: torch.device, model: nn.Module, relaxation: Relaxation, kind: Callable[[], str | None]
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Begin to record, see `record_passes`."""
-        if self.wanted and self.graphs is None and device.type == "cuda":
-            self.graphs = record_passes(model, relaxation, kind)
+        if self.graphs is None and pl_module.device.type == GraphedForward.device_type:
+            self.graphs = record_passes(pl_module.model, pl_module.relaxation, lambda: pl_module.groups.active)
 
 
 class _Recording:

@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
+from bioautoml_nni.architecture.topology import only_edges
 from bioautoml_nni.architecture.weights import entropy, skip_counts
+
+from ._callback import SearchCallback
+from .supernet import MixedOperation, skips_of
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,31 @@ class Guards:
         return limit is not None and any(count > limit for count in skip_counts(weights, skips).values())
 
 
-class GuardedArchitecture:
-    """What guards know of a search: why it stopped, and the last sound architecture, to which it then returns.
+def operation_weights(model: nn.Module) -> dict[str, dict[str, float]]:
+    """Return the present architecture weights of all choices of operations of a supernet, by label."""
+    memo: dict[str, Any] = {}
+    for module in model.modules():
+        if isinstance(module, MixedOperation):
+            memo.update(module.export_probs(memo))
+    return {str(label): dict(values) for label, values in memo.items()}
+
+
+def guarded_weights(module: Any) -> dict[str, dict[str, float]]:
+    """Return the weights that guards judge, by label, of the Lightning module of a search.
+
+    In a space made of cells these are the edges; another choice beside them, such as a fusion, is not meant. In any
+    other space it is every choice.
+    """
+    edges = only_edges(operation_weights(module.model))
+    return edges or {str(label): dict(own) for label, own in module.export_probs().items()}
+
+
+STATE = "search_guards"
+"""Where a checkpoint keeps what the guards know."""
+
+
+class GuardedArchitecture(SearchCallback):
+    """Asks the guards after every epoch; an unsound architecture gives way to the last sound one.
 
     Attributes:
         stopped: when and why, None while the search goes on.
@@ -73,6 +101,19 @@ class GuardedArchitecture:
         self.guards = guards
         self.stopped: str | None = None
         self._sound: dict[str, Tensor] = {}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Do not go on with a search that a guard had stopped before it was killed."""
+        if self.stopped is not None:
+            trainer.should_stop = True
+
+    def on_search_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Judge the epoch, once warm-up is over."""
+        if not pl_module.searching:
+            return
+        model, parameters = pl_module.model, pl_module.architecture_parameters()
+        if not self.end_epoch(trainer.current_epoch, guarded_weights(pl_module), skips_of(model), parameters):
+            trainer.should_stop = True
 
     def end_epoch(
         self,
@@ -99,10 +140,11 @@ class GuardedArchitecture:
                 parameter.copy_(self._sound.get(label, parameter))
         return False
 
-    def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps."""
-        return {"stopped": self.stopped, "sound": self._sound}
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Keep what the guards know."""
+        checkpoint[STATE] = {"stopped": self.stopped, "sound": self._sound}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Go on from what a checkpoint kept."""
+        state = checkpoint.get(STATE, {})
         self.stopped, self._sound = state.get("stopped"), state.get("sound", {})

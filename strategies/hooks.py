@@ -18,7 +18,10 @@ from .data import SearchBatch
 BATCHES = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 """Hooks that get a batch and return it."""
 STATE = ("on_save_checkpoint", "on_load_checkpoint")
-EVENTS = ("configure_callbacks", "on_validation_batch_start", "on_validation_batch_end", "on_before_optimizer_step")
+EVENTS = (
+    "on_validation_epoch_start", "on_validation_epoch_end", "on_validation_batch_start", "on_validation_batch_end",
+    "on_before_optimizer_step",
+)  # fmt: skip
 OPTIMISATION = (
     "backward", "configure_gradient_clipping", "lr_scheduler_step", "on_before_zero_grad", "optimizer_step",
     "optimizer_zero_grad",

@@ -36,7 +36,7 @@ class RandomPathsModule(RandomSamplingLightningModule):
         super().__init__(training_module)
         self.seed = seed
         self.choices: Mapping[str, Any] | None = choices
-        pass_on(self, (*BATCHES, *STATE, *EVENTS, *OPTIMISATION))
+        pass_on(self, ("configure_callbacks", *BATCHES, *STATE, *EVENTS, *OPTIMISATION))
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch from its own seed."""

@@ -15,6 +15,7 @@ from torch.utils.data import (
 )
 
 from bioautoml_nni.strategies import AlternatingDARTS
+from bioautoml_nni.strategies.guards import operation_weights
 from bioautoml_nni.strategies.halves import HalvedSampler, disjoint_halves
 
 NUMBERS = TensorDataset(torch.arange(64))
@@ -190,5 +191,5 @@ def test_searches_with_samplers_repeat(alpha_data, tmp_path):
         evaluator = make_evaluator(train=DataLoader(make_data(), batch_sampler=BatchSampler(sampler, 8, True)))
         strategy = AlternatingDARTS(alpha_data=alpha_data, alpha_learning_rate=0.1)
         run(strategy, evaluator, tmp_path=tmp_path / str(number))
-        found.append(strategy.oneshot_module.operation_weights())
+        found.append(operation_weights(strategy.supernet))
     assert found[0] == found[1]

@@ -13,7 +13,7 @@ from bioautoml_nni.registry import plugins
 from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.strategies import AlternatingDARTS, graphs
 from bioautoml_nni.strategies.finiteness import FiniteLosses
-from bioautoml_nni.strategies.graphs import GraphedForward, obstacle, record_passes
+from bioautoml_nni.strategies.graphs import GraphedForward, RecordedPasses, obstacle, record_passes
 from bioautoml_nni.strategies.module import AlternatingModule
 from bioautoml_nni.utils.errors import DivergenceError
 
@@ -178,6 +178,25 @@ def test_the_count_sees_a_host_that_waits():
     with AsksTheHost() as mode:
         float(torch.ones(1).sum())
     assert mode.count == 1
+
+
+def test_what_a_regulariser_does_to_the_supernet_is_seen_before_the_first_recording(monkeypatch, tmp_path):
+    monkeypatch.setattr(GraphedForward, "device_type", "cpu")  # as on a GPU
+    images, labels = torch.randn(48, 3, 16, 16), torch.arange(48) % 3
+    evaluator = Classification(
+        num_classes=3,
+        train_dataloaders=DataLoader(TensorDataset(images, labels), 8, shuffle=True),
+        val_dataloaders=DataLoader(TensorDataset(images, labels), 8),
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    strategy = AlternatingDARTS(regularisers=["skip_dropout"])
+    run_one_shot(MultimodalSpace(3, modalities=("image",), channels=4, cells=2), evaluator, strategy, tmp_path, None)
+    [passes] = [each for each in strategy.oneshot_module.search_callbacks if isinstance(each, RecordedPasses)]
+    assert passes.graphs.failure == "skip dropout changes from step to step" and not passes.graphs.recorded
+    assert not set(strategy.oneshot_module.search_callbacks) & set(evaluator.trainer.callbacks), "they left the trainer"
 
 
 @GPU
