@@ -149,7 +149,7 @@ def _screen(
     experiment: Experiment, manifest: Manifest, table: pd.DataFrame, part: pd.Series, console: Console
 ) -> Screen:
     """Screen the columns of all rows whose labels are learned."""
-    learned = (part != splits.UNKNOWN).to_numpy()
+    learned = ~splits.mask(part, splits.UNKNOWN)
     if not learned.all():
         table, part = table[learned], part[learned]
     table, part = table.reset_index(drop=True), part.reset_index(drop=True)
@@ -160,8 +160,8 @@ def _screen(
         return screen(
             table[own],
             table[LABEL],
-            part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy(),
-            (part == splits.TEST).to_numpy(),
+            splits.mask(part, *splits.TRAINING),
+            splits.mask(part, splits.TEST),
             group=split.group,
             taxonomy={name for name, role in manifest.roles.items() if role == "taxonomy"},
             assigns_split={split.column} if split.column else set(),

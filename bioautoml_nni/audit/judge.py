@@ -89,7 +89,7 @@ def _record(
         split_sizes={name: int((part == name).sum()) for name in splits.PARTS},
         groups_that_cross_into_test=_crossing(table, part, group) if group else None,
         class_counts={str(name): row for name, row in counts.to_dict("index").items()},
-        tail=_tail(counts[[splits.WEIGHTS, splits.ALPHA]].sum(axis=1)),
+        tail=_tail(counts[[*splits.TRAINING]].sum(axis=1)),
         columns=[
             _column(finding, data.manifest.roles.get(finding.column, "ignored"), remarks) for finding in found.findings
         ],
@@ -118,7 +118,8 @@ def _column(finding: ColumnFinding, role: Role, remarks: Sequence[Remark]) -> Co
 
 def _crossing(table: pd.DataFrame, part: pd.Series, group: str) -> int:
     """Return how many groups have specimens both inside and outside of the test split."""
-    return int(((part == splits.TEST).groupby(table[group]).nunique() > 1).sum())
+    tested = pd.Series(splits.mask(part, splits.TEST), part.index)
+    return int((tested.groupby(table[group]).nunique() > 1).sum())
 
 
 def _tail(training: pd.Series) -> Tail:

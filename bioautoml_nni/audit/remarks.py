@@ -99,7 +99,8 @@ def _known_validation(table: pd.DataFrame, part: pd.Series, split: SplitConfig) 
     groups = splits.groups_of(table, split.group if split.group in table else None)
     if groups is None:
         return []
-    known = groups[part == splits.VALIDATION].isin(groups[part.isin([splits.WEIGHTS, splits.ALPHA])]).mean()
+    validated, trained = splits.mask(part, splits.VALIDATION), splits.mask(part, *splits.TRAINING)
+    known = groups[validated].isin(groups[trained]).mean()
     if not known > 0:
         return []
     text = (

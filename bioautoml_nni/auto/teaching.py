@@ -28,7 +28,6 @@ from .attempt import candidate_logits, validation_groups, validation_target
 from .ensemble import MIN_PROBABILITY, mix, promising, weigh
 
 TEACHER = "teacher.parquet"
-TRAINED = (splits.WEIGHTS, splits.ALPHA)
 
 
 def write_teacher(base: PreparedData, folders: Sequence[Path], path: Path) -> dict[str, float]:
@@ -44,7 +43,7 @@ def write_teacher(base: PreparedData, folders: Sequence[Path], path: Path) -> di
     used = {kept[place]: float(weight) for place, weight in enumerate(weights) if weight > 0}
     taught = [_training_probabilities(folders[index]) for index in used]
     together = mix(taught, np.array(list(used.values())))
-    rows = np.concatenate([np.flatnonzero(base.mask_of(part)) for part in TRAINED])
+    rows = np.concatenate([np.flatnonzero(base.mask_of(part)) for part in splits.TRAINING])
     logits = np.log(np.maximum(together, MIN_PROBABILITY))
     table = pd.DataFrame(logits, columns=[f"{LOGIT}{name}" for name in base.classes])
     table.insert(0, "id", base.table[ID].iloc[rows].astype(str).to_numpy())
@@ -73,5 +72,5 @@ def _training_probabilities(folder: Path) -> np.ndarray:
             network.load_state_dict(kept_weights(run))
         network.eval()
     loss = data.loss()
-    logits = [loss.prior_logits(predict_logits(data, network, part)[0]).double().numpy() for part in TRAINED]
+    logits = [loss.prior_logits(predict_logits(data, network, part)[0]).double().numpy() for part in splits.TRAINING]
     return calibrated(np.concatenate(logits), 1.0)

@@ -51,7 +51,7 @@ class Specimens:
     @property
     def learned(self) -> np.ndarray:
         """Whether the label of each row is a class, not one that is held out (N,)."""
-        return (self.part != splits.UNKNOWN).to_numpy()
+        return ~splits.mask(self.part, splits.UNKNOWN)
 
     @property
     def learned_rows(self) -> tuple[pd.DataFrame, pd.Series]:
@@ -62,12 +62,12 @@ class Specimens:
     @property
     def in_training(self) -> np.ndarray:
         """Whether each row is trained on (N,)."""
-        return self.part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()
+        return splits.mask(self.part, *splits.TRAINING)
 
     @property
     def in_test(self) -> np.ndarray:
         """Whether each row is tested on (N,)."""
-        return (self.part == splits.TEST).to_numpy()
+        return splits.mask(self.part, splits.TEST)
 
     def digest(self) -> str:
         """Return the SHA-256 of the table and of every image's content."""

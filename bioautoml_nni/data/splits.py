@@ -20,9 +20,20 @@ from .roles import plain_name
 
 WEIGHTS, ALPHA, VALIDATION, TEST = "weights_train", "alpha_train", "validation", "test"
 PARTS = (WEIGHTS, ALPHA, VALIDATION, TEST)
+TRAINING = (WEIGHTS, ALPHA)
+"""What the final network is trained on."""
 UNKNOWN = "unknown"
 """Specimens of labels that are no class; in no other part, and in none of `PARTS`."""
 TRIALS = 2000
+
+
+def mask(part: pd.Series, *wanted: str) -> np.ndarray:
+    """Return whether each row is in one of the wanted parts (N,).
+
+    >>> mask(pd.Series([WEIGHTS, TEST, ALPHA]), *TRAINING).tolist()
+    [True, False, True]
+    """
+    return part.isin(wanted).to_numpy()
 
 
 def divide(table: pd.DataFrame, settings: DataConfig, seed: int) -> pd.Series:

@@ -42,7 +42,7 @@ class InheritedScore:
         self.space = get("search_spaces", run.experiment.space.name).target
         seed_everything(derive_seed(run.experiment.seed, "inherited"))
         self._batches: list[dict[str, Tensor]] = []
-        for batch in make_loader(data.dataset([splits.WEIGHTS, splits.ALPHA]), BATCH, shuffle=True):
+        for batch in make_loader(data.dataset(splits.TRAINING), BATCH, shuffle=True):
             self._batches.append(dict(batch))
             if len(self._batches) == BATCHES:
                 break

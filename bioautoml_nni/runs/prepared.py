@@ -190,12 +190,12 @@ class PreparedData:
             teacher: gives what a batch has for a teacher, or None.
             views: whether stored features of a frozen trunk may be those of augmented views.
         """
-        positions = np.flatnonzero(self.part.isin(parts).to_numpy())
+        positions = np.flatnonzero(splits.mask(self.part, *parts))
         return SpecimenDataset(self.pixels, self.metadata, self.targets, positions, teacher, self.features, views)
 
     def mask_of(self, split: str) -> np.ndarray:
         """Whether each row belongs to a split (N,)."""
-        return (self.part == split).to_numpy()
+        return splits.mask(self.part, split)
 
     def targets_of(self, split: str) -> np.ndarray:
         """Return the class indices of a split's rows, in the order of the table."""
@@ -208,7 +208,7 @@ class PreparedData:
     @property
     def in_training(self) -> np.ndarray:
         """Whether each row is one that the final network is trained on (N,)."""
-        return self.part.isin([splits.WEIGHTS, splits.ALPHA]).to_numpy()
+        return splits.mask(self.part, *splits.TRAINING)
 
     def class_counts(self) -> list[int]:
         """Number of training specimens of each class; the prior of the loss."""

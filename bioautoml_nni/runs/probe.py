@@ -54,7 +54,7 @@ def fit_classifier(
     """
     parts = {
         name: _joint(data, network, names)
-        for name, names in {"train": (splits.WEIGHTS, splits.ALPHA), "validation": (splits.VALIDATION,)}.items()
+        for name, names in {"train": splits.TRAINING, "validation": (splits.VALIDATION,)}.items()
     }
     targets = {"train": data.targets[data.in_training]}
     targets["validation"] = data.targets_of(splits.VALIDATION)
@@ -71,7 +71,7 @@ def fit_classifier(
     record = {
         "decay": chosen.decay,
         "validation_loss": {f"{decay:g}": loss for decay, loss in chosen.losses.items()},
-        "learned_from": [splits.WEIGHTS, splits.ALPHA, *([splits.VALIDATION] if refit else [])],
+        "learned_from": [*splits.TRAINING, *([splits.VALIDATION] if refit else [])],
         "validation_macro_f1": float(f1_score(targets["validation"], unseen.argmax(1), average="macro")),
     }
     return record, unseen

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from ..data import splits
 from ..data.image_store import Pixels
 from ..data.manifest import ID, IMAGE
 from ..data.metadata import EncodedMetadata
@@ -141,7 +142,7 @@ def _require_fitting(where: str, data: PreparedData, taught: PreparedData) -> No
         differing = sorted(set(taught.classes) ^ set(data.classes))
         raise DataError(f"{where}: knows other classes ({', '.join(differing[:5])}); choose a run with the same ones.")
     by_image = taught.uses_images and data.uses_images
-    known = _identities(taught, taught.part.isin(learned_parts(taught.run)).to_numpy(), by_image)
+    known = _identities(taught, splits.mask(taught.part, *learned_parts(taught.run)), by_image)
     honest = _identities(data, ~data.in_training, by_image)
     found = int(honest.isin(known).sum())
     if found:

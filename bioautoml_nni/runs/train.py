@@ -27,9 +27,6 @@ from ..utils.seeding import isolate_rng
 from .directory import RunDirectory
 from .prepared import PreparedData
 
-TRAINED = (splits.WEIGHTS, splits.ALPHA)
-"""The parts that the final network is trained on."""
-
 CANDIDATES = 8
 """Epochs, the best ones, that may be part of a greedy average."""
 
@@ -119,7 +116,7 @@ def _loaders(
     Raises:
         DataError: if the processes of a group cannot share them.
     """
-    parts = [*TRAINED, *([splits.VALIDATION] if refit else [])]
+    parts = [*splits.TRAINING, *([splits.VALIDATION] if refit else [])]
     learned = data.dataset(parts, distillation.teacher if distillation else None, views=True)
     unseen = data.dataset([splits.VALIDATION])
     if group is not None:

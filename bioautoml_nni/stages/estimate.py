@@ -107,7 +107,7 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
     settings = named_settings(experiment.data, manifest)
     table = learnable(manifest.table, settings).table
     part = splits.divide(table, settings, experiment.seed)
-    learned = part != splits.UNKNOWN
+    learned = ~splits.mask(part, splits.UNKNOWN)
     table, part = table[learned].reset_index(drop=True), part[learned].reset_index(drop=True)
     reading = time.perf_counter() - started
     specimens = {name: int((part == name).sum()) for name in splits.PARTS}

@@ -21,7 +21,7 @@ from ..runs.networks import predict_logits, starting_network
 from ..runs.prepared import PreparedData
 from ..runs.probe import VALIDATION_LOGITS, fit_classifier
 from ..runs.teacher import distillation
-from ..runs.train import TRAINED, train
+from ..runs.train import train
 from ..training.distillation import Distillation
 from ..training.group import in_turns, is_rank_zero
 from ..training.limits import Deadline, Pause
@@ -67,7 +67,7 @@ def retrain(run: RunDirectory, console: Console) -> None:
         arguments=arguments,
         brand=data.brand,
         keep=experiment.training.keep,
-        learned_from=[*TRAINED, *([] if refitted is None else [splits.VALIDATION])],
+        learned_from=[*splits.TRAINING, *([] if refitted is None else [splits.VALIDATION])],
         best_epoch=checkpoint.best_epoch,
         **({"averaged_epochs": members} if experiment.training.keep == "greedy" else {}),
         validation_macro_f1=_mean_macro_f1(folder, checkpoint.best_epoch, checkpoint.window),
@@ -159,7 +159,7 @@ def _refit(
 def _deadlines(minutes: float | None, sizes: Mapping[str, int], epochs: int) -> list[Deadline]:
     if minutes is None:
         return []
-    specimens = sum(sizes[part] for part in TRAINED)
+    specimens = sum(sizes[part] for part in splits.TRAINING)
     return [Deadline(SLACK * minutes * (specimens + sizes[splits.VALIDATION]) / specimens, epochs)]
 
 

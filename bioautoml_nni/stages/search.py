@@ -232,7 +232,7 @@ def _loaders(run: RunDirectory, data: PreparedData, strategy: Any, taught: Disti
     share = settings.batch_size * settings.devices // _processes() if within_group() else settings.batch_size
     validation = make_loader(data.dataset([splits.VALIDATION]), share, shuffle=False)
     if not separate:
-        train: Any = loader("both", splits.WEIGHTS, splits.ALPHA)
+        train: Any = loader("both", *splits.TRAINING)
         count = getattr(strategy, "weight_steps", None)  # not all, where one loader serves both groups in turn
         return train, validation, count(len(train)) if callable(count) else len(train)
     weights, alpha = loader("weights", splits.WEIGHTS), loader("architecture", splits.ALPHA)

@@ -120,7 +120,7 @@ def _check_file(name: str, found: Prediction, data: PreparedData, file: Path) ->
     assert "logits" in {each.name for each in session.get_outputs()}, f"{name}: its ONNX file has no output 'logits'"
     if "image" in names:
         return
-    tested = (data.part == splits.TEST).to_numpy()
+    tested = data.mask_of(splits.TEST)
     encoded = {
         "numeric": data.metadata.numeric, "categorical": data.metadata.categorical, "mask": data.metadata.mask,
     }  # fmt: skip
