@@ -271,7 +271,7 @@ def parse_number(value: Any, form: NumberForm) -> float:
     if form.unit and not _pattern(form).match(text):
         number, unit = without_unit(text)
         if unit and KIND_OF[unit] == KIND_OF.get(form.unit, form.unit):
-            return converted(parse_number(number, replace(form, unit="")), unit, form.unit)
+            return converted(parse_number(number, _without_unit(form)), unit, form.unit)
     if _pattern(form).match(text):
         return _float(text, form)
     other = NumberForm("," if form.decimal == "." else ".")
@@ -289,6 +289,11 @@ def _float(text: str, form: NumberForm) -> float:
     if form.thousands:
         text = text.replace(form.thousands, "")
     return float(text.replace(form.decimal, "."))
+
+
+@cache
+def _without_unit(form: NumberForm) -> NumberForm:
+    return replace(form, unit="")
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from functools import cache
 
 SHARES = "share"
 _KINDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
@@ -101,13 +102,18 @@ def converted(number: float, unit: str, wanted: str) -> float:
     """
     if unit == wanted:
         return number
+    zero, numerator, denominator, shift = _conversion(unit, wanted)
+    return (number - zero) * numerator / denominator + shift
+
+
+@cache
+def _conversion(unit: str, wanted: str) -> tuple[float, int, int, float]:
+    """Return what is taken off a number, multiplies it, divides it and is added, in this order."""
     kind = KIND_OF.get(unit)
     if kind is None or kind != KIND_OF.get(wanted, wanted):
         raise ValueError(f"{unit} cannot be read as {wanted}")
     ratio = _size(unit) / _size(wanted)
-    shifted = number - float(ZEROS.get(unit, 0))
-    scaled = shifted * ratio.numerator / ratio.denominator
-    return scaled + float(ZEROS.get(wanted, 0))
+    return float(ZEROS.get(unit, 0)), ratio.numerator, ratio.denominator, float(ZEROS.get(wanted, 0))
 
 
 def _size(unit: str) -> Fraction:

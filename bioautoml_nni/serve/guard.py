@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..utils.addresses import parts_of
 from .metrics import Metrics
 from .settings import Settings
 
@@ -73,21 +73,13 @@ class Guard:
         if int(headers.get("content-length", "0")) > self.settings.request_bytes:
             return 413, f"The request has more than {self.settings.request_bytes} bytes."
         host = headers.get("host", "")
-        name = _parts(f"//{host}").hostname or ""
+        name = parts_of(f"//{host}").hostname or ""
         if "*" not in self.settings.allowed_hosts and name not in self.settings.allowed_hosts:
             return 400, "The service is not known by this name; start it with --host."
         origin = headers.get("origin")
-        if origin is not None and _parts(origin).netloc != host:
+        if origin is not None and parts_of(origin).netloc != host:
             return 403, "Requests from the pages of others are not answered."
         return None
-
-
-def _parts(url: str) -> SplitResult:
-    """Return the parts of a URL; one that none can be, such as http://[x, has none."""
-    try:
-        return urlsplit(url)
-    except ValueError:
-        return SplitResult("", "", "", "", "")
 
 
 async def _refuse(send: Send, status: int, text: str) -> None:

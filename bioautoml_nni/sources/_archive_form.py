@@ -12,13 +12,15 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree
 
 from ..utils.encodings import decodes, encoding_of
 
 META = "meta.xml"
+BLOCK = 1 << 20
 BREAK = re.compile(r"\r\n|\r|\n")
 ENDING = re.compile(r"""(linesTerminatedBy\s*=\s*)(["'])[^"']*\2""")
 ENCODING = re.compile(r"""(encoding\s*=\s*)(["'])[^"']*\2""")
@@ -38,11 +40,12 @@ def in_plain_form(path: Path, notes: list[str]) -> Iterator[Path]:
     if place is None or meta is None:
         yield path
         return
-    declared = {name: encoding or "utf-8" for name, encoding in _declared(meta, "encoding", "utf-8").items()}
-    endings = {name: _as_written(end or "\\n") for name, end in _declared(meta, "linesTerminatedBy", "\\n").items()}
-    quotes = _declared(meta, "fieldsEnclosedBy", '"')
+    sections = _sections(meta)
+    declared = {name: section.get("encoding") or "utf-8" for name, section in sections.items()}
+    endings = {name: _as_written(section.get("linesTerminatedBy") or "\\n") for name, section in sections.items()}
+    quotes = {name: section.get("fieldsEnclosedBy", '"') for name, section in sections.items()}
     odd = not _is_plain_xml(meta) or any(map(_is_odd, declared.values()))
-    odd |= any(_ends_otherwise(path, name, end) for name, end in endings.items())
+    odd |= any(_ends_otherwise(path, _called(name, place, names), end) for name, end in endings.items())
     if not odd and place == META and not any(_is_misnamed(name, names) for name in declared):
         yield path
         return
@@ -87,6 +90,14 @@ def _place_of_meta(names: list[str]) -> str | None:
     return min(found, key=lambda name: (name.count("/"), name != META)) if found else None
 
 
+def _called(name: str, place: str, names: list[str]) -> str:
+    """Return where a file is that meta.xml names, beside which it lies; what is there in one other case only is it."""
+    wanted = place.rpartition("/")[0] + "/" + name.removeprefix("./")
+    wanted = wanted.removeprefix("/")
+    others = [other for other in names if other.lower() == wanted.lower()]
+    return others[0] if wanted not in names and len(others) == 1 else wanted
+
+
 def _is_misnamed(name: str, names: list[str]) -> bool:
     """Whether a file that meta.xml names is there in another case only."""
     name = name.removeprefix("./")
@@ -127,14 +138,14 @@ def _is_plain_xml(meta: bytes) -> bool:
     return b"\0" not in meta
 
 
-def _declared(meta: bytes, what: str, default: str) -> dict[str, str]:
-    """Return what is declared for each file of the archive, such as its encoding."""
-    found: dict[str, str] = {}
-    for section in ElementTree.fromstring(meta):
-        for location in section.iter():
-            if location.tag.rpartition("}")[2] == "location" and location.text:
-                found[location.text.strip()] = section.get(what, default)
-    return found
+def _sections(meta: bytes) -> dict[str, ElementTree.Element]:
+    """Return for each file of the archive the section that declares, for example, its encoding."""
+    return {
+        location.text.strip(): section
+        for section in ElementTree.fromstring(meta)
+        for location in section.iter()
+        if location.tag.rpartition("}")[2] == "location" and location.text
+    }
 
 
 def _as_written(end: str) -> str:
@@ -148,8 +159,28 @@ def _ends_otherwise(path: Path, name: str, end: str) -> bool:
         return False
     if end != "\r\n":
         return True
-    data = _content(path, name) or b""
-    return 0 < data.count(b"\r\n") < data.count(b"\n")
+    whole = lone = 0
+    before = b""
+    for block in _blocks(path, name):
+        ends = block.count(b"\r\n") + (before == b"\r" and block[:1] == b"\n")
+        whole, lone, before = whole + ends, lone + block.count(b"\n") - ends, block[-1:]
+        if whole and lone:
+            return True
+    return False
+
+
+def _blocks(path: Path, name: str) -> Iterator[bytes]:
+    """Yield what a table says, block by block; of a damaged one what comes before the damage."""
+    with ExitStack() as opened:
+        try:
+            if path.is_dir():
+                file: IO[bytes] = opened.enter_context((path / name).open("rb"))
+            else:
+                file = opened.enter_context(opened.enter_context(zipfile.ZipFile(path)).open(name))
+            while block := file.read(BLOCK):
+                yield block
+        except (OSError, KeyError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):  # as reading it will say
+            return
 
 
 def _is_odd(name: str) -> bool:

@@ -19,6 +19,16 @@ def has_box(record: Mapping[str, Any]) -> bool:
     return bool(record.get("bbox")) or bool(record.get("segmentation"))
 
 
+BOX = "valid_box"
+"""Where an annotation keeps its box, once `settle_boxes` has found it."""
+
+
+def settle_boxes(annotations: list[dict[str, Any]]) -> None:
+    """Find the box of every annotation, once for all who ask."""
+    for record in annotations:
+        record[BOX] = valid_box(record)
+
+
 def valid_box(record: Mapping[str, Any]) -> Box | None:
     """Return the box of an annotation, or the one around its segmentation; None for one that is none."""
     box = record.get("bbox") or around(record.get("segmentation"))
@@ -41,10 +51,13 @@ def size_of(image: Mapping[str, Any]) -> tuple[int, int] | None:
 def require_pixels(path: Path, annotations: list[dict[str, Any]], images: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuse boxes that are shares of their image, since each would be a single pixel, and those of two corners.
 
+    Args:
+        annotations: with boxes that are settled.
+
     Raises:
         DataError: if all boxes are, and some of them can be nothing else.
     """
-    boxes = [(entry, box) for entry in annotations if (box := valid_box(entry))]
+    boxes = [(entry, box) for entry in annotations if (box := entry[BOX])]
     if boxes and all(box[0] + box[2] <= FRACTIONS and box[1] + box[3] <= FRACTIONS for _, box in boxes):
         raise DataError(
             f"{path}: all {len(boxes)} boxes end within the first pixel, such as {list(boxes[0][1])}: they are shares "

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from ..data.image_files import Links, list_images
 from ..data.manifest import IMAGE
 from ..data.remark import Lost
 from ..data.tables import read_table
+from ..utils.addresses import parts_of
 from ..utils.errors import DataError
 
 MEDIA_KEYS = ("identifier", "accessURI", "goodQualityAccessURI", "bestQualityAccessURI", "references")
@@ -159,7 +160,7 @@ class MediaFolder:
                 if digest in self.by_stem or digest in self.by_name:
                     return self.by_stem.get(digest) or self.by_name[digest], f"by the {kind} of their URL", url
         for url in urls:
-            parts = [part for part in unquote(_split(url).path).replace("\\", "/").split("/") if part]
+            parts = [part for part in unquote(parts_of(url).path).replace("\\", "/").split("/") if part]
             if not parts:
                 continue
             name = _plain(parts[-1])
@@ -234,16 +235,8 @@ class MediaFolder:
 
 
 def _without_scheme(url: str) -> str:
-    parts = _split(url)
+    parts = parts_of(url)
     return f"{parts.netloc.lower()}{parts.path}?{parts.query}"
-
-
-def _split(url: str) -> SplitResult:
-    """Return the parts of a URL; one that none can be, such as http://[x, is a path."""
-    try:
-        return urlsplit(url)
-    except ValueError:
-        return SplitResult("", "", url, "", "")
 
 
 def _plain(name: str) -> str:

@@ -18,7 +18,7 @@ from ..data.remark import Lost
 from ..data.typed import with_types, without_texts
 from ..utils.errors import DataError
 from ..utils.remote import RemotePath, joined
-from ._boxes import clipped_to, has_box, require_pixels, size_of, valid_box, widened
+from ._boxes import BOX, clipped_to, has_box, require_pixels, settle_boxes, size_of, widened
 from ._coco_file import by_id, entries_of, key_of, not_read, require_rank, shared_names
 from ._left_out import LeftOut
 
@@ -135,6 +135,7 @@ class CocoSource:
         for annotation in content["annotations"]:
             by_image.setdefault(key_of(annotation["image_id"]), []).append(annotation)
         if self.crop:
+            settle_boxes(content["annotations"])
             require_pixels(path, content["annotations"], images)
             boxed = [images[key] for key, own in by_image.items() if key in images and any(map(has_box, own))]
             self._decide_frame(path, boxed, notes)
@@ -195,7 +196,7 @@ class CocoSource:
 
     def _box(self, record: dict[str, Any], image: dict[str, Any], counts: LeftOut) -> Box | None:
         """Return the box of an annotation, in the frame of the image as it is shown; count what is wrong with it."""
-        box = valid_box(record)
+        box: Box | None = record[BOX]
         if box is None:
             counts.note("annotations with an invalid box", record)
             return None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from urllib.parse import SplitResult, urlsplit
 
 HINT = "--allow-private-addresses permits it"
 
@@ -16,6 +17,18 @@ class AddressError(Exception):
 
 class UnknownHostError(AddressError):
     """A host of which no address is known, now at least."""
+
+
+def parts_of(url: str) -> SplitResult:
+    """Return the parts of a URL; one that none can be, such as http://[x, is a path.
+
+    >>> parts_of("http://[x").path, parts_of("//example.org:80").hostname
+    ('http://[x', 'example.org')
+    """
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", url, "", "")
 
 
 async def checked_address(host: str, port: int, private: bool) -> str:

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from bioautoml_nni.data.manifest import IMAGE, LABEL
+from bioautoml_nni.sources import _archive_form
+from bioautoml_nni.sources._archive_form import in_plain_form
 from bioautoml_nni.sources.darwin_core import DarwinCoreSource
 from bioautoml_nni.sources.imagefolder import ImageFolderSource
 from bioautoml_nni.sources.webdataset import WebDatasetSource
@@ -211,3 +213,36 @@ def test_a_file_that_the_archive_lacks_is_named_without_the_place_of_its_copy(tm
     (tmp_path / "archive" / "occurrence.txt").unlink()
     with pytest.raises(DataError, match=r"\(occurrence\.txt: No such file"):
         DarwinCoreSource(tmp_path, archive="archive").load()
+
+
+CRLF = """<archive xmlns="http://rs.tdwg.org/dwc/text/"><core encoding="UTF-8" linesTerminatedBy="\\r\\n"
+ fieldsTerminatedBy="\\t" fieldsEnclosedBy="" ignoreHeaderLines="1"><files><location>o.txt</location></files>
+<id index="0"/></core></archive>"""
+
+
+@pytest.mark.parametrize("place", ["", "inner/"])
+@pytest.mark.parametrize("name", ["o.txt", "O.txt"])
+def test_breaks_within_fields_are_found_wherever_the_table_lies_in_a_zip(tmp_path, place, name):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        packed.writestr(f"{place}meta.xml", CRLF)
+        packed.writestr(f"{place}{name}", b"id\tnote\r\n1\tin two\nlines\r\n2\tin one\r\n")
+    with in_plain_form(tmp_path / "a.zip", []) as folder:
+        assert (folder / "o.txt").read_bytes() == b"id\tnote\n1\tin two lines\n2\tin one\n"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1 << 20])
+@pytest.mark.parametrize(
+    ("text", "otherwise"),
+    [
+        ("a\r\nb\r\n", False),
+        ("a\nb\n", False),
+        ("a\r\nb\nc", True),
+        ("\na\r\n", True),
+        ("a\rb\r\n", False),
+        ("", False),
+    ],
+)
+def test_a_table_is_asked_for_its_ends_block_by_block(text, otherwise, size, tmp_path, monkeypatch):
+    (tmp_path / "o.txt").write_bytes(text.encode())
+    monkeypatch.setattr(_archive_form, "BLOCK", size)
+    assert _archive_form._ends_otherwise(tmp_path, "o.txt", "\r\n") == otherwise
