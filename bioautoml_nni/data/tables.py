@@ -7,7 +7,6 @@ What columns mean (numbers, dates) is decided elsewhere, once for a whole column
 from __future__ import annotations
 
 import csv
-import io
 import lzma
 import re
 import sqlite3
@@ -28,9 +27,10 @@ import pandas as pd
 from ..utils.encodings import encoding_of, is_unicode, read_text
 from ..utils.errors import DataError
 from ..utils.memory import return_freed_columns
-from .delimited import SEPARATORS, find_form, require_text
+from .delimited import SEPARATORS, require_text
 from .gaps import without_gaps
 from .headers import Header, from_header, with_row_names
+from .line_ends import TextLines, as_written, find_form_and_end
 from .remark import Lost
 from .row_shape import Shape
 from .table_formats import (
@@ -198,11 +198,11 @@ class TableFile:
             if self.encoding is None and not is_unicode(encoding):
                 self.notes.append(f"{self.path.name}: read in the encoding {encoding}, which its bytes suggest.")
             raw.seek(0)
-            file = io.TextIOWrapper(raw, encoding=encoding, newline="")
-            form, notes = find_form(file, kind_of(self.path), self.header_row)
+            text = TextLines(raw, encoding)
+            form, notes = find_form_and_end(text, kind_of(self.path), self.header_row)
             self.notes += [f"{self.path.name}: {note}" for note in notes]
-            file.seek(0)
-            reader = csv.reader(islice(file, form.skipped, None), strict=True, **form.reader())
+            text.seek(0)
+            reader = csv.reader(islice(text, form.skipped, None), strict=True, **form.reader())
             empty: list[int] = []
             header, lines = from_header(_numbered(reader, form.skipped, empty), self.header_row)
             self._note_header(Header(header.row, (*form.titles, *header.titles)))
@@ -252,7 +252,7 @@ def _numbered(reader: Any, skipped: int, empty: list[int]) -> Iterator[tuple[int
         if not any(cells):
             continue
         if any(cell.strip("\0\x1a \t") for cell in cells):
-            yield reader.line_num + skipped, cells
+            yield reader.line_num + skipped, as_written(cells)
         elif any("\0" in cell for cell in cells):
             empty.append(reader.line_num + skipped)
 

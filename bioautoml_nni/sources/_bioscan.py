@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import pandas as pd
 
-from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role
+from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, as_strings
 from ..data.remark import Lost
+from ..data.typed import with_types
 from ..utils.errors import DataError
+
+
+@dataclass(frozen=True)
+class Release:
+    """The table of a release, and for each row its part and the path of its image."""
+
+    frame: pd.DataFrame
+    split: pd.Series
+    image: pd.Series
+    notes: Sequence[str] = ()
+
+
+TEXTS = (str, "category")
+UNREADABLE = (ValueError, LookupError, OSError, ArithmeticError, TypeError, AttributeError, RuntimeError, Warning)
+"""What bioscan-dataset raises of a table that is damaged."""
 
 
 def require_table(path: Path, name: str, page: str, layout: str) -> None:
@@ -24,19 +42,36 @@ def require_table(path: Path, name: str, page: str, layout: str) -> None:
         )
 
 
-@contextmanager
-def reading_release(path: Path, key: str) -> Iterator[None]:
-    """Turn what bioscan-dataset and its table raise into one sentence.
+def read_release(
+    read: Callable[..., pd.DataFrame],
+    path: Path,
+    key: str,
+    kinds: Mapping[str, Any],
+    missing: Collection[str],
+    **arguments: Any,
+) -> pd.DataFrame:
+    """Return a release's table as bioscan-dataset reads it, with texts as they are written.
+
+    A gap is an empty cell, and what `missing` names. If a number cannot be read, all numbers are texts, of which
+    `to_manifest` reads each for itself.
 
     Args:
+        read: the package's function.
         key: of the configuration, that names what to read.
+        kinds: the package's own types of the columns.
 
     Raises:
         DataError: with the file and the reason.
     """
+    gaps = {"index_col": False, "keep_default_na": False, "na_values": ["", *missing]}
+    texts = {name: kind if kind in TEXTS else str for name, kind in kinds.items()}
     try:
-        yield
-    except (ValueError, KeyError, OSError) as error:
+        with catch_warnings():
+            simplefilter("error", pd.errors.ParserWarning)  # a first row of more fields than the header has
+            with suppress(ValueError, OverflowError):
+                return read(path, dtype=dict(kinds), **gaps, **arguments)
+            return read(path, dtype=texts, **gaps, **arguments)
+    except UNREADABLE as error:
         raise DataError(f"{path}: {' '.join(str(error).split())} Check {key} and the file.") from error
 
 
@@ -61,48 +96,61 @@ ID_COLUMN = "processid"
 
 
 def to_manifest(
-    frame: pd.DataFrame,
+    release: Release,
     rank: str,
-    split: pd.Series,
-    image: pd.Series,
     image_root: Path,
     roles: Mapping[str, Role],
     features: Mapping[str, Role],
+    missing: Collection[str],
 ) -> Manifest:
     """Turn a metadata table of either release into a manifest.
 
     Args:
-        frame: as bioscan-dataset reads it.
         rank: label column.
-        split, image: part and image path of each row.
-        roles: roles that the release gives its columns; those in `frame` are kept.
+        roles: roles that the release gives its columns; those that it has are kept.
         features: the user's own choice of columns, which goes before.
+        missing: texts that meant a gap.
 
     Raises:
         DataError: if the identifiers are not unique, no row is labelled at `rank`, or a declared column is not there.
     """
+    frame, notes = release.frame, list(release.notes)
     _require_sound(frame, features)
-    labelled = frame[rank].notna().to_numpy()
-    if not labelled.any():
+    labels, images = as_strings(frame[rank]), release.image
+    if labels.isna().all():
         raise DataError(f"data.rank: none of the {len(frame)} specimens is labelled at rank {rank!r}; choose another.")
+    usable = (labels.notna() & images.notna()).to_numpy()
     own = [name for name in frame if name in {**roles, **features} and name != rank]
-    table = pd.DataFrame({name: _plain(frame.loc[labelled, name]) for name in own})
-    table.insert(0, SPLIT, _plain(split[labelled]))
-    table.insert(0, LABEL, _plain(frame.loc[labelled, rank]))
-    table.insert(0, IMAGE, _plain(image[labelled]))
-    table.insert(0, ID, _plain(frame.loc[labelled, ID_COLUMN]))
-    gone = int((~labelled).sum())
-    notes: list[str] = [Lost(f"{gone} specimens without a {rank} left out.")] if gone else []
+    table = pd.DataFrame({name: _plain(frame.loc[usable, name]) for name in own})
+    table.insert(0, SPLIT, _plain(release.split[usable]))
+    table.insert(0, LABEL, labels[usable])
+    table.insert(0, IMAGE, _plain(images[usable]))
+    table.insert(0, ID, as_strings(frame.loc[usable, ID_COLUMN]))
+    lacking = ((int(labels.isna().sum()), f"a {rank}"), (int(images.isna().sum()), "what says where their image is"))
+    notes += [Lost(f"{count} specimens without {what} left out.") for count, what in lacking if count]
+    if absent := [name for name in roles if name not in frame]:
+        notes.append(Lost(f"The release's table has no column {', '.join(absent)}."))
     given = {name: role for name, role in {**roles, **features}.items() if name in own}
+    typed = with_types(table.reset_index(drop=True), (ID, LABEL), {**given, IMAGE: "ignored", SPLIT: "ignored"})
     return Manifest(
-        table.reset_index(drop=True),
-        image_root,
-        given,
-        rank=rank,
-        declared=frozenset(features),
-        infer=False,
-        notes=notes,
-    )
+        typed.table, image_root, given, rank=rank, declared=frozenset(features), infer=False,
+        notes=[*notes, *(note.replace(repr(LABEL), repr(rank)) for note in typed.notes)], forms=typed.forms,
+        unread=typed.unread, missing=tuple(sorted(missing)),
+    )  # fmt: skip
+
+
+def only_parts(release: Release, parts: Collection[str], known: Collection[str]) -> Release:
+    """Return the rows of some parts; those of a part that the release does not have are counted.
+
+    Args:
+        known: all parts that the release has.
+    """
+    kept, odd = release.split.isin(list(parts)).to_numpy(), ~release.split.isin(list(known))
+    notes = list(release.notes)
+    if odd.any():
+        shown = ", ".join(repr(part) for part in release.split[odd].drop_duplicates()[:3])
+        notes.append(Lost(f"{int(odd.sum())} specimens of no part of the release ({shown}) left out."))
+    return Release(release.frame[kept], release.split[kept], release.image[kept], notes)
 
 
 def _require_sound(frame: pd.DataFrame, features: Mapping[str, Role]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..data.frames import Box
 from ..utils.errors import DataError
+from ._coco_file import key_of
 from ._segmentation import around, as_length
 
 FRACTIONS = 1.01
@@ -63,7 +64,7 @@ def require_pixels(path: Path, annotations: list[dict[str, Any]], images: Mappin
             f"{path}: all {len(boxes)} boxes end within the first pixel, such as {list(boxes[0][1])}: they are shares "
             "of the image, and COCO's are pixels; multiply them by the image's width and height."
         )
-    sizes = [size_of(images.get(str(entry["image_id"]), {})) for entry, _ in boxes]
+    sizes = [size_of(images.get(key_of(entry["image_id"]), {})) for entry, _ in boxes]
     sized = [(box, size) for (_, box), size in zip(boxes, sizes, strict=True) if size]
     beyond = [box for box, size in sized if box[0] + box[2] > size[0] + 1 or box[1] + box[3] > size[1] + 1]
     corners = all(-1 < box[0] < box[2] <= size[0] + 1 and -1 < box[1] < box[3] <= size[1] + 1 for box, size in sized)

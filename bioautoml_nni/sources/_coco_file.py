@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..data.remark import Lost
+from ..data.tables import cell_text
 from ..utils.encodings import read_text
 from ..utils.errors import DataError
 from ..utils.json_text import parse_json
@@ -32,7 +34,7 @@ def entries_of(path: Path, counts: LeftOut) -> dict[str, list[dict[str, Any]]]:
         sound = [
             entry
             for entry in content[key]
-            if isinstance(entry, dict) and all(_is_name(entry.get(name)) for name in needed)
+            if isinstance(entry, dict) and all(is_name(entry.get(name)) for name in needed)
         ]
         gone = len(content[key]) - len(sound)
         if gone and not sound:
@@ -57,8 +59,14 @@ def not_read(name: str, content: dict[str, list[dict[str, Any]]]) -> list[str]:
     """Name the keys of annotations and images that hold something that is not read."""
     of_annotations = {key for entry in content["annotations"] for key in entry.keys() - STANDARD}
     nested = {key for entry in content["images"] for key, value in entry.items() if isinstance(value, (list, dict))}
-    told = [("annotations", of_annotations), ("images (lists and objects)", nested)]
+    ours = {key for entry in content["images"] for key in entry if key.startswith("_")} - nested
+    told = [("annotations", of_annotations), ("images (lists and objects)", nested), ("images", ours)]
     return [f"{name}: not read of {what}: {', '.join(sorted(keys))}." for what, keys in told if keys]
+
+
+def nested_in(categories: dict[str, dict[str, Any]], keys: Sequence[str]) -> int:
+    """Return how many values of these keys are lists or objects, and no text."""
+    return sum(isinstance(category.get(key), (list, dict)) for category in categories.values() for key in set(keys))
 
 
 def shared_names(path: Path, categories: dict[str, dict[str, Any]]) -> list[str]:
@@ -73,8 +81,16 @@ def shared_names(path: Path, categories: dict[str, dict[str, Any]]) -> list[str]
     return [Lost(f"{path.name}: {len(shared)} names stand for several categories, which are one class: {told}.")]
 
 
-def _is_name(value: Any) -> bool:
-    return isinstance(value, (int, str)) or (isinstance(value, float) and value.is_integer())
+def is_name(value: Any) -> bool:
+    """Whether a value can be an id: a text that is not empty, or a whole number."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
+
+
+def plain_text(value: Any) -> str | None:
+    """Return a text or a number as text, None for a list, an object and what is empty."""
+    return (cell_text(value) or "").strip() or None if isinstance(value, (str, int, float)) else None
 
 
 def key_of(value: Any) -> str:

@@ -79,8 +79,15 @@ class MediaFolder:
         return pairs
 
     def _tell_strangers(self, core: pd.DataFrame, media: pd.DataFrame | None) -> None:
-        """Say which entries of the table of media are for nothing that the archive lists."""
+        """Say which images, and which entries of the table of media, are for nothing that the archive lists."""
         listed = {str(key) for key in core["_core"]}
+        if media is not None and (of_none := [key for key in media["_core"] if str(key) not in listed]):
+            self.notes.append(
+                Lost(
+                    f"{len(of_none)} listed images are left out, since their occurrence is not, such as that of "
+                    f"{of_none[0]!r}."
+                )
+            )
         urls: set[str] | None = None
         if media is not None:
             texts = [url for name in MEDIA_KEYS if name in media for url in media[name].dropna()]

@@ -7,10 +7,12 @@ from typing import Literal
 
 from ..data.manifest import Manifest, Role
 from ..utils.errors import DataError
-from ._bioscan import download, reading_release, require_table, to_manifest
+from ._bioscan import Release, download, only_parts, read_release, require_table, to_manifest
 
 METADATA = Path("bioscan1m/BIOSCAN_Insect_Dataset_metadata.tsv")
 IMAGES = Path("bioscan1m/images")
+PLACE = ("chunk_number", "image_file")
+"""Columns that say where the image of a specimen is."""
 PAGE = "https://github.com/bioscan-ml/BIOSCAN-1M"
 Partitioning = Literal[
     "large_insect_order", "medium_insect_order", "small_insect_order",
@@ -31,6 +33,7 @@ class Bioscan1MSource:
         image_package: folder below ``bioscan1m/images``.
         columns: roles to change or add; DNA columns are features only if they are named here and allowed by the audit.
         download: let bioscan-dataset fetch and verify what is missing.
+        missing: texts that mean that a value is missing, such as NA; an empty cell always does.
     """
 
     capabilities = ("official_split", "download")
@@ -44,6 +47,7 @@ class Bioscan1MSource:
         image_package: Literal["cropped_256", "original_256", "cropped", "original_full"] = "cropped_256",
         columns: dict[str, Role] | None = None,
         download: bool = False,
+        missing: list[str] | None = None,
     ) -> None:
         self.root = root
         self.rank = rank
@@ -52,10 +56,12 @@ class Bioscan1MSource:
         self.image_package = image_package
         self.columns = dict(columns or {})
         self.download = download
+        self.missing = frozenset(missing or [])
 
     def load(self) -> Manifest:
         """Read the table; see `Source.load`."""
         from bioscan_dataset import BIOSCAN1M, load_bioscan1m_metadata  # imports torch
+        from bioscan_dataset.bioscan1m import CLIBD_VALID_SPLITS, COLUMN_DTYPES, VALID_SPLITS
 
         if self.download:
             arguments = {"root": str(self.root), "split": "train", "image_package": self.image_package}
@@ -64,15 +70,21 @@ class Bioscan1MSource:
         layout = f"{METADATA} and {IMAGES / self.image_package}/partN/..."
         require_table(path, "BIOSCAN-1M", PAGE, layout)
         clibd = self.partitioning == "clibd"
-        with reading_release(path, "data.partitioning"):
-            frame = load_bioscan1m_metadata(path, partitioning_version=self.partitioning, split="all")
-            split = frame["clibd_split" if clibd else self.partitioning]
-            image = "part" + frame["chunk_number"].astype(str) + "/" + frame["image_file"].astype(str)
+        frame = read_release(
+            load_bioscan1m_metadata, path, "data.partitioning", COLUMN_DTYPES, self.missing,
+            partitioning_version=self.partitioning, split="all",
+        )  # fmt: skip
+        name = "clibd_split" if clibd else self.partitioning
+        if absent := [needed for needed in (name, *PLACE) if needed not in frame]:
+            raise DataError(f"{path}: has no column {', '.join(absent)}; check data.partitioning and the file.")
+        known = frame[list(PLACE)].notna().all(axis=1)
+        image = "part" + frame["chunk_number"].astype(str) + "/" + frame["image_file"].astype(str)
+        release = Release(frame, frame[name], image.where(known))
         if self.subset != "all":
-            kept = split.isin([part.strip() for part in self.subset.split("+")]).to_numpy()
-            if not kept.any():
-                found = ", ".join(sorted(map(str, split.dropna().unique())))
+            parts = [part.strip() for part in self.subset.split("+")]
+            if not release.split.isin(parts).any():
+                found = ", ".join(sorted(map(str, release.split.dropna().unique())))
                 raise DataError(f"{path}: no specimen belongs to data.subset {self.subset!r}; there are {found}.")
-            frame, split, image = frame[kept], split[kept], image[kept]
+            release = only_parts(release, parts, CLIBD_VALID_SPLITS if clibd else VALID_SPLITS)
         image_root = self.root / IMAGES / self.image_package
-        return to_manifest(frame, self.rank, split, image, image_root, ROLES, self.columns)
+        return to_manifest(release, self.rank, image_root, ROLES, self.columns, self.missing)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..data.manifest import Manifest, Role
 from ..utils.errors import DataError
-from ._bioscan import download, reading_release, require_table, to_manifest
+from ._bioscan import Release, download, only_parts, read_release, require_table, to_manifest
 
 METADATA = Path("bioscan5m/metadata/csv/BIOSCAN_5M_Insect_Dataset_metadata.csv")
 IMAGES = Path("bioscan5m/images")
@@ -39,6 +39,7 @@ class Bioscan5MSource:
         image_package: folder below ``bioscan5m/images``.
         columns: roles to change or add; DNA columns are features only if they are named here and allowed by the audit.
         download: let bioscan-dataset fetch and verify what is missing (cropped_256 only).
+        missing: texts that mean that a value is missing, such as NA; an empty cell always does.
     """
 
     capabilities = ("official_split", "download")
@@ -51,6 +52,7 @@ class Bioscan5MSource:
         image_package: Literal["cropped_256", "original_256", "cropped", "original_full"] = "cropped_256",
         columns: dict[str, Role] | None = None,
         download: bool = False,
+        missing: list[str] | None = None,
     ) -> None:
         self.root = root
         self.rank = rank
@@ -58,6 +60,7 @@ class Bioscan5MSource:
         self.image_package = image_package
         self.columns = dict(columns or {})
         self.download = download
+        self.missing = frozenset(missing or [])
 
     def load(self) -> Manifest:
         """Read the table; see `Source.load`.
@@ -66,6 +69,7 @@ class Bioscan5MSource:
         not, so that subsets in the same layout can be read.
         """
         from bioscan_dataset import BIOSCAN5M, load_bioscan5m_metadata  # imports torch
+        from bioscan_dataset.bioscan5m import COLUMN_DTYPES, VALID_SPLITS, explode_metasplit
 
         if self.download:
             arguments = {"root": str(self.root), "split": self.subset, "image_package": self.image_package}
@@ -73,9 +77,15 @@ class Bioscan5MSource:
         path = self.root / METADATA
         layout = f"{METADATA} and {IMAGES / self.image_package}/SPLIT/..."
         require_table(path, "BIOSCAN-5M", PAGE, layout)
-        with reading_release(path, "data.subset"):
-            frame = load_bioscan5m_metadata(path, split=self.subset)
-        if frame.empty:
+        try:
+            parts = explode_metasplit(self.subset, verify=True)
+        except ValueError as error:
+            raise DataError(f"data.subset: {' '.join(str(error).split())}") from error
+        frame = read_release(load_bioscan5m_metadata, path, "data.subset", COLUMN_DTYPES, self.missing, split="all")
+        release = Release(frame, frame["split"], frame["image_path"])
+        if not parts >= set(VALID_SPLITS):
+            release = only_parts(release, parts, VALID_SPLITS)
+        if release.frame.empty:
             raise DataError(f"{path}: no specimen belongs to data.subset {self.subset!r}; choose other partitions.")
         image_root = self.root / IMAGES / self.image_package
-        return to_manifest(frame, self.rank, frame["split"], frame["image_path"], image_root, ROLES, self.columns)
+        return to_manifest(release, self.rank, image_root, ROLES, self.columns, self.missing)

@@ -19,7 +19,7 @@ from ..data.typed import with_types, without_texts
 from ..utils.errors import DataError
 from ..utils.remote import RemotePath, joined
 from ._boxes import BOX, clipped_to, has_box, require_pixels, settle_boxes, size_of, widened
-from ._coco_file import by_id, entries_of, key_of, not_read, require_rank, shared_names
+from ._coco_file import by_id, entries_of, key_of, nested_in, not_read, plain_text, require_rank, shared_names
 from ._left_out import LeftOut
 
 TAXA = ("kingdom", "supercategory", "phylum", "class", "order", "family", "genus", "specific_epithet", "common_name")
@@ -139,6 +139,7 @@ class CocoSource:
             require_pixels(path, content["annotations"], images)
             boxed = [images[key] for key, own in by_image.items() if key in images and any(map(has_box, own))]
             self._decide_frame(path, boxed, notes)
+        counts["lists and objects among the ranks of categories"] = nested_in(categories, (*TAXA, self.rank))
         rows = self._rows(by_image, images, categories, counts)
         if not content["annotations"]:
             notes.append(
@@ -169,8 +170,8 @@ class CocoSource:
             specimens = self._specimens(by_image[image_id], image, counts)
             for record, box in specimens:
                 category = categories.get(key_of(record["category_id"]), {})
-                label = str("" if category.get(self.rank) is None else category[self.rank]).strip()
-                if not label:
+                label = plain_text(category.get(self.rank))
+                if label is None:
                     counts.note(f"annotations without a {self.rank}", record)
                 elif label in self.leave_out:
                     counts["annotations of labels to leave out"] += 1
@@ -257,7 +258,7 @@ class CocoSource:
             for key, value in image.items()
             if key not in NOT_METADATA and isinstance(value, (str, int, float)) and not key.startswith("_")
         }
-        taxa = {key: category[key] for key in TAXA if key in category and key != self.rank}
+        taxa = {key: plain_text(category[key]) for key in TAXA if key in category and key != self.rank}
         return {ID: identifier, IMAGE: reference, LABEL: label, **extra, **taxa}
 
 
@@ -274,4 +275,7 @@ def _with_own_ids(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 
 def _in_order(identifier: str) -> tuple[int, int, str]:
-    return (0, int(identifier), "") if identifier.isdecimal() else (1, 0, identifier)
+    if not (identifier.isascii() and identifier.isdecimal()):
+        return 1, 0, identifier
+    digits = identifier.lstrip("0")  # as numbers, of which a text may hold more digits than Python reads
+    return 0, len(digits), digits

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..data.image_files import Links
-from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role
+from ..data.manifest import ID, IMAGE, LABEL, Manifest, Role, as_strings
 from ..data.remark import Lost
 from ..data.typed import with_types, without_texts
 from ..registry import suggestion
@@ -103,6 +103,7 @@ class DarwinCoreSource:
         table_of_media = None if self.media_table is None else self.root / self.media_table
         files = MediaFolder(folder, table_of_media, notes, self.links)
         pairs = files.match(core, archive.media)
+        core[self.rank] = as_strings(core[self.rank])
         labelled = core[self.rank].notna()
         table = pairs.merge(core[labelled], on="_core", how="inner")
         if table.empty:
@@ -113,6 +114,8 @@ class DarwinCoreSource:
             )
         if (~labelled).any():
             notes.append(Lost(f"{int((~labelled).sum())} occurrences without a {self.rank} left out."))
+        if bare := int((~core["_core"].isin(pairs["_core"]) & labelled).sum()):
+            notes.append(Lost(f"{bare} occurrences without an image left out."))
         origin: dict[str, Any] = {**archive.origin, **({"doi": as_doi(self.doi)} if self.doi else {})}
         if licences := files.licences(table[IMAGE]):
             origin["image_licences"] = licences

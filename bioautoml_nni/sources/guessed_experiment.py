@@ -9,7 +9,7 @@ from typing import Any
 from ..config.template import experiment_template
 from ..data.manifest import FEATURE_ROLES
 from ..utils.remote import RemotePath
-from ..utils.yaml_files import flow
+from ..utils.yaml_files import entry
 from ._guessed import Guess
 
 ROLES_TOLD = ", ".join([*FEATURE_ROLES, "group", "ignored"])
@@ -48,12 +48,12 @@ def _data(found: Guess) -> str:
     if "columns" in found.values:
         lines.append(f"  columns:                     # roles: {ROLES_TOLD}")
         for name, role in found.values["columns"].items():
-            lines.append(f"    {_line(name, role, found.reasons.get(f'columns.{name}', '')).strip()}")
+            lines.append(_line(name, role, found.reasons.get(f"columns.{name}", ""), "    "))
     if "split" not in values:
         lines.append("  split: {method: stratified}  # no column could be told for an event: group, if there is one")
     return "\n".join(lines) + "\n"
 
 
-def _line(key: str, value: Any, reason: str) -> str:
-    text = f"  {flow(key)}: {flow(value)}"
-    return f"{text:<30} # {' '.join(reason.split())}" if reason else text
+def _line(key: str, value: Any, reason: str, indent: str = "  ") -> str:
+    text = entry(key, value, indent)
+    return f"{text:<{28 + len(indent)}} # {' '.join(reason.split())}" if reason else text

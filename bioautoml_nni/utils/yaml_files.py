@@ -117,7 +117,7 @@ def load_yaml(text: str) -> Any:
 def flow(value: Any) -> str:
     """Return a value as YAML on one line, which `load_yaml` and any other reader take for the same value."""
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{flow(key)}: {flow(entry)}' for key, entry in value.items())}}}"
+        return f"{{{', '.join(f'{_key(key)}: {flow(entry)}' for key, entry in value.items())}}}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(flow, value))}]"
     if isinstance(value, str) and PLAIN.fullmatch(value) and value.lower() not in WORDS_OF_YAML:
@@ -132,6 +132,21 @@ def flow(value: Any) -> str:
     return json.dumps(value)
 
 
+def _key(value: Any) -> str:
+    """Return a key of a mapping as YAML; a long one needs a sign that it is a key."""
+    text = flow(value)
+    return text if len(text) <= LONGEST_KEY else f"? {text}"
+
+
+def entry(key: str, value: Any, indent: str = "") -> str:
+    """Return a key and its value as YAML: on one line, or on two if the key is long."""
+    name = _key(key)
+    end = f"\n{indent}" if name.startswith("? ") else ""
+    return f"{indent}{name}{end}: {flow(value)}"
+
+
+LONGEST_KEY = 1000
+"""Letters of a key on one line with its value; readers of YAML take 1,024."""
 PLAIN = re.compile(r"[^\W\d_]\w*(?:[ .-]\w+)*")
 """Texts that need no quotes."""
 WORDS_OF_YAML = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n"))

@@ -288,3 +288,21 @@ def test_a_column_that_is_not_there_may_be_on_another_sheet_or_lost_its_digits(t
         CsvSource(tmp_path, "t.xlsx").load()
     with pytest.raises(DataError, match="repeats or lacks an id.*more than 15 digits"):
         CsvSource(tmp_path, "t.xlsx", sheet="catch", id="id").load()
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ("id,file,label\n1,a\rb,ant\n2,c,bee\n", ["a\rb", "c"]),  # as pandas writes it
+        ("id;file;label\r\n1;a\rb;ant\r\n2;c\nd;bee\r\n", ["a\rb", "c\nd"]),
+        ("id\tfile\tlabel\r1\ta\nb\tant\r2\tc\tbee\r", ["a\nb", "c"]),
+        ("id,file,label\r1,a,ant\r2,b,bee\n3,c,fly\n", ["a", "b", "c"]),  # put together from two files
+        ("id,file,label\r\r\n1,a,ant\r\r\n2,b,bee\r\r\n", ["a", "b"]),
+        ('id,file,label\n1,"a\rb",ant\n2,"c\nd",bee\n', ["a\rb", "c\nd"]),
+    ],
+)
+def test_a_line_end_within_a_cell_divides_no_row(tmp_path, text, cells):
+    path = tmp_path / "t.csv"
+    path.write_bytes(text.encode())
+    table = read_table(path)
+    assert list(table["file"]) == cells and not table["label"].isna().any()

@@ -4,7 +4,7 @@ from conftest import tiny_experiment, write_experiment
 from bioautoml_nni.config import load_experiment
 from bioautoml_nni.config.load import apply_overrides, parse_experiment
 from bioautoml_nni.utils.errors import ConfigError
-from bioautoml_nni.utils.yaml_files import RepeatedKeys, load_yaml
+from bioautoml_nni.utils.yaml_files import RepeatedKeys, entry, flow, load_yaml
 
 
 def test_only_what_can_be_nothing_else_is_a_number_or_a_truth_value():
@@ -40,3 +40,10 @@ def test_labels_and_switches_get_the_type_that_their_key_asks_for(tmp_path):
     assert experiment.data.hold_out == ["no", "007", "12", "NA"]
     assert experiment.data.arguments["infer_columns"] is False and experiment.data.arguments["label"] == "7"
     assert experiment.loss.arguments["tau"] == 1.0
+
+
+def test_a_key_of_any_length_is_written_so_that_it_can_be_read():
+    long = 'x"' * 3000
+    assert load_yaml(flow({long: {"a": 1, long: [1]}})) == {long: {"a": 1, long: [1]}}
+    text = f"a:\n{entry(long, 'b: #', '  ')}  # why\n{entry('y', {long: 2}, '  ')}\n"
+    assert load_yaml(text) == {"a": {long: "b: #", "y": {long: 2}}}
