@@ -12,7 +12,7 @@ import pandas as pd
 from ..data.coordinate_pairs import decide_pairs
 from ..data.hours import is_hour
 from ..data.remark import ColumnFinding
-from ..data.roles import infer_role, nearly_numbers
+from ..data.roles import infer_role, is_day_of_year, nearly_numbers
 from ..data.times import is_time
 from .association import Association, associate, encode
 from .events import Event, find_event, join, shared_share
@@ -164,7 +164,7 @@ def _is_quantity(name: str, column: pd.Series) -> bool:
     """Whether values that stand once each are a time, a place or a measurement for all that."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return infer_role(name, column)[0] not in ("ignored", "numeric")
-    return is_time(column) or is_hour(name, column) or decide_pairs(column).certain
+    return is_time(column) or is_day_of_year(name, column) or is_hour(name, column) or decide_pairs(column).certain
 
 
 def _in_words(association: Association) -> str:

@@ -263,5 +263,6 @@ LEARNED: Mapping[str, Callable[[Any], bool]] = {
     "spelling": lambda value: value in ("text", "number"),
     "longitude_form": _is_form(restore_number_form),
     "order": lambda value: value in ORDERS,
+    "nowhere": lambda value: isinstance(value, bool),
 }
 """What the arguments of fields may be, where a file of somebody else's says them."""

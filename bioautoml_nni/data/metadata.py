@@ -3,7 +3,7 @@
 * numeric: standardised; size: log1p, then standardised; fraction: logit, then standardised;
 * date: day of the year and, where times of day are given, the hour, each as two harmonics; hour: the same alone;
 * latitude and longitude together, or coordinates that hold both: a point on the unit sphere, optionally with finer
-  wavelengths;
+  wavelengths; exactly (0, 0) is missing;
 * categorical: an index, 0 for missing (<na>), 1 for rare or unseen in training (<unk>);
 * text: a hashed bag of words.
 
@@ -174,14 +174,14 @@ class MetadataPreprocessor:
                 fields.append(CategoryField([name], self.rare_below, spelling="text"))
             elif role == "coordinates":
                 order = order_of(self.forms.get(name)) or decide_pairs(table[name]).order
-                fields.append(PairField([name], self.place_resolution_km, order))
+                fields.append(PairField([name], self.place_resolution_km, order, nowhere=True))
             elif role == "text":
                 fields.append(TextField([name], self.text_width))
         latitude = [name for name, role in self.roles.items() if role == "latitude"]
         longitude = [name for name, role in self.roles.items() if role == "longitude"]
         if latitude and longitude:
             forms = [self._number_form(table, name) for name in (latitude[0], longitude[0])]
-            fields.append(GeoField([latitude[0], longitude[0]], self.place_resolution_km, *forms))
+            fields.append(GeoField([latitude[0], longitude[0]], self.place_resolution_km, *forms, nowhere=True))
         return fields
 
     def _number_form(self, table: pd.DataFrame, name: str) -> dict[str, str]:

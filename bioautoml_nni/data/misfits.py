@@ -12,6 +12,7 @@ from .hours import parse_hours
 from .manifest import FEATURE_ROLES, Manifest, Role, Unread
 from .moments import DateForm, restore_form
 from .numerals import parse_numbers
+from .place_fields import is_nowhere
 from .remark import Answer, Level, Remark
 from .tables import cell_text
 from .times import parse_times
@@ -56,7 +57,22 @@ def misfit_remarks(manifest: Manifest, table: pd.DataFrame) -> list[Remark]:
         level: Level = "note" if not many else "refused" if name in manifest.declared else "warning"
         other = "numeric" if role in RANGES and role != "numeric" and not unread.count else "ignored"
         remarks.append(Remark(level, "columns", text, Answer("data.columns", {name: other}) if many else None))
-    return remarks
+    return [*remarks, *_nowhere_remarks(manifest, table)]
+
+
+def _nowhere_remarks(manifest: Manifest, table: pd.DataFrame) -> list[Remark]:
+    """Say how many places are exactly (0, 0), which is what programs write for an unknown one."""
+    columns = {role: name for name, role in manifest.features().items() if name in table}
+    if {"latitude", "longitude"} <= set(columns):
+        places = [parse_numbers(table[columns[axis]]) for axis in ("latitude", "longitude")]
+    elif name := columns.get("coordinates"):
+        order = order_of(manifest.forms.get(name)) or decide_pairs(table[name]).order
+        places = list(parse_pairs(table[name], order))
+    else:
+        return []
+    count = int(is_nowhere(*places).sum())
+    text = f"The place of {count} specimens is (0, 0), as programs write one that nobody knows; it counts as missing."
+    return [Remark("note", "columns", text)] if count else []
 
 
 def _meant(role: Role) -> str:

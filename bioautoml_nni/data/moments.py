@@ -60,6 +60,8 @@ YEAR = re.compile(r"^(\d{4})$")
 
 WEEK = re.compile(r"^(\d{4})-?W(\d{2})(?:-?([1-7]))?$")
 
+ORDINAL = re.compile(r"^(\d{4})-?(\d{3})$")
+
 YEAR_LAST = re.compile(r"^(\d{1,2})([-/.\s])\s*(\d{1,2})\2\s*(\d{4}|\d{2})$")
 
 DAY_RANGE = re.compile(r"^(\d{1,2})\.?\s*[-–]\s*(\d{1,2})([./\s].*)$")
@@ -124,6 +126,7 @@ class DateForm:
             none such as 13.06.2016.
         century: the last year that two digits mean: 55 is 2055, or 1955 if it ends before.
         clock: what a plain number means as a time of day.
+        ordinal: whether 2021-153 is the 153rd day of 2021, and not the number of a lot.
     """
 
     order: Order = ""
@@ -131,10 +134,13 @@ class DateForm:
     dots: Dots = "day_first"
     century: int = CENTURY
     clock: Clock = ""
+    ordinal: bool = False
 
     def state(self) -> dict[str, str]:
-        """Return what `restore_form` needs, ready for JSON; of the last three what earlier versions would not do."""
-        found = {name: str(value) for name, value in asdict(self).items()}
+        """Return what `restore_form` needs, ready for JSON; of the last four what earlier versions would not do."""
+        found = {name: str(value) for name, value in asdict(self).items() if name != "ordinal"}
+        if self.ordinal:
+            found["ordinal"] = "yes"
         if not self.clock:
             del found["clock"]
         if self.dots == "day_first":
@@ -213,6 +219,8 @@ def _day(text: str, form: DateForm) -> tuple[datetime, int] | None:
         return _date(year, month, 1, later=14)
     if found := WEEK.match(text):
         return _of_week(int(found[1]), int(found[2]), found[3])
+    if form.ordinal and (found := ORDINAL.match(text)):
+        return _of_year(int(found[1]), int(found[2]))
     if found := YEAR.match(text):
         return _date(int(found[1]), 1, 1, later=182)
     if found := YEAR_LAST.match(text):
@@ -247,6 +255,13 @@ def _of_week(year: int, week: int, day: str | None) -> tuple[datetime, int] | No
         return datetime.fromisocalendar(year, week, int(day or 1)), 0 if day else 3
     except ValueError:
         return None
+
+
+def _of_year(year: int, day: int) -> tuple[datetime, int] | None:
+    """Return the day of a year by its number from 1 on, as ISO's ordinal dates have it."""
+    first = _date(year, 1, 1)
+    found = first and first[0] + timedelta(day - 1)
+    return (found, 0) if found and found.year == year else None
 
 
 def _named_month(text: str, form: DateForm) -> tuple[datetime, int] | None:
@@ -347,7 +362,9 @@ def restore_form(state: Any) -> DateForm:
     if not isinstance(state, dict) or any(state.get(key) not in values for key, values in known.items()):
         raise ValueError(f"form of dates: {state!r:.60}")
     dots, century = state.get("dots", "day_first"), str(state.get("century", CENTURY))
-    clock = state.get("clock", "")
+    clock, ordinal = state.get("clock", ""), state.get("ordinal", "")
+    if ordinal not in ("", "yes"):
+        raise ValueError(f"form of dates: {state!r:.60}")
     if dots not in get_args(Dots) or clock not in get_args(Clock) or not re.fullmatch(r"[12]\d{3}", century):
         raise ValueError(f"form of dates: {state!r:.60}")
-    return DateForm(state["order"], state["serial"], dots, int(century), clock)
+    return DateForm(state["order"], state["serial"], dots, int(century), clock, ordinal == "yes")

@@ -19,7 +19,7 @@ from .manifest import Manifest, Role
 from .moments import COMPACT, DateForm, parse_moment
 from .remark import Answer, ColumnFinding, Level, Remark
 from .tables import cell_text
-from .times import SHARE, decide_form, is_time, time_share
+from .times import SHARE, are_days_of_years, decide_form, is_time, parse_times, texts_of, time_share
 from .units import without_unit
 
 DATE = re.compile(
@@ -204,7 +204,7 @@ def infer_role(name: str, column: pd.Series, form: Mapping[str, str] | None = No
         return _numeric_role(name, values, form or {})
     if time_share(values) > SHARE:
         return "hour", "its values are times of day"
-    if is_time(values):
+    if is_time(values) or is_day_of_year(name, values):
         return "date", "its values are dates"
     told = nearly_numbers(values)
     if len(values) < 2 * values.nunique() or values.nunique() > MAX_CATEGORIES:
@@ -249,6 +249,13 @@ def _numeric_role(name: str, values: pd.Series, form: Mapping[str, str]) -> tupl
     if not form.get("unit") and bool((values % 1 == 0).all()) and values.nunique() == len(values):
         return "ignored", "it numbers the rows"
     return "numeric", "its values are numbers"
+
+
+def is_day_of_year(name: str, column: pd.Series) -> bool:
+    """Whether values such as 2021-153 number the days of years, as the column's name says; others number lots."""
+    if DATE.search(plain_name(name)) is None or not are_days_of_years(texts_of(column)):
+        return False
+    return bool(parse_times(column.dropna()).notna().mean() > SHARE)
 
 
 def _is_compact_day(value: float) -> bool:

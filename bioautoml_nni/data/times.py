@@ -21,6 +21,7 @@ from .distinct import DistinctTexts
 from .moments import (
     CENTURY,
     NUMBER,
+    ORDINAL,
     RANGES,
     WITH_TIME,
     YEAR_LAST,
@@ -36,6 +37,9 @@ from .tables import cell_text
 DAYS = 365.25
 
 FOUR_DIGITS = re.compile(r"\d{4}")
+
+HEAD = 200
+"""Texts that tell whether a column numbers the days of years."""
 
 SHARE = 0.95
 """Of a column's values that are dates, or times of day, if it is to be one of them."""
@@ -68,6 +72,7 @@ def decide_form(column: pd.Series, limit: float = math.inf) -> FormReport:
     counts = dict.fromkeys(("day_first", "month_first", "ambiguous", "unreadable"), 0)
     example = ""
     base = DateForm("year_first" if _years_first(texts) else "", _serial(texts), _dots(texts))
+    base = replace(base, ordinal=are_days_of_years(texts))
     old, today = "", date.today().year
     orders: tuple[Order, ...] = (base.order,) if base.order else ("day_first", "month_first")
     for text, count in texts.items():
@@ -98,9 +103,9 @@ def _order(counts: Mapping[str, int]) -> Order:
 def parse_times(column: pd.Series, form: DateForm | None = None) -> pd.Series:
     """Return time stamps, datetime64[us]; what cannot be read is missing.
 
-    Reads ISO dates and weeks, dates with slashes, dots, dashes or colons, month names in six languages and Roman
-    numerals, years and months without a day and intervals such as ``2016-06-01/15`` (their middle). Time zones are
-    dropped: the local time of day is what the specimen met.
+    Reads ISO dates, weeks and, in a column of these, numbered days (2021-153), dates with slashes, dots, dashes or
+    colons, month names in six languages and Roman numerals, years and months without a day and intervals such as
+    ``2016-06-01/15`` (their middle). Time zones are dropped: the local time of day is what the specimen met.
 
     Args:
         form: how the column writes dates; decided from the column itself by default.
@@ -137,6 +142,12 @@ def is_time(column: pd.Series) -> bool:
     if sum(parse_moment(text, form) is not None for text in few) <= SHARE * len(few):
         return False
     return bool(parse_times(column.dropna()).notna().mean() > SHARE)
+
+
+def are_days_of_years(texts: Iterable[str]) -> bool:
+    """Whether most values look like a year and the number of its day, 2021-153, which the numbers of lots do, too."""
+    few = list(islice(texts, HEAD))
+    return 2 * sum(ORDINAL.match(text) is not None for text in few) > len(few)
 
 
 def _says(text: str, dots: bool) -> Literal["", "day_first", "month_first"]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..audit.names import RANKS
 from ..utils.errors import DataError
+from .name_lists import joined_names
 
 TOP = 5
 UNSURE = ""
@@ -70,7 +71,8 @@ class Decisions:
         """Return one row per specimen.
 
         Columns: ``prediction`` (empty if unsure), ``rank`` of it, ``confidence``; ``label_1`` and ``probability_1`` to
-        5 of the best classes; ``set``, names of the prediction set with | between. Rows that are not numbers are empty.
+        5 of the best classes; ``set``, names of the prediction set as `joined_names` writes them. Rows that are not
+        numbers are empty.
         """
         readable = np.isfinite(probabilities).all(axis=1)
         found = self.masked(np.where(readable[:, None], probabilities, 1 / len(self.names)))
@@ -83,7 +85,7 @@ class Decisions:
             columns[f"probability_{place + 1}"] = best[:, place].round(6)
         if self.level is not None:
             inside = in_prediction_set(found, self.level)
-            columns["set"] = np.array(["|".join(self.names[row]) for row in inside], dtype=object)
+            columns["set"] = np.array([joined_names(self.names[row]) for row in inside], dtype=object)
         table = pd.DataFrame(columns)
         for name in table:
             table[name] = table[name].where(readable, np.nan if pd.api.types.is_numeric_dtype(table[name]) else "")

@@ -20,6 +20,7 @@ from ..data.column_names import same_names
 from ..data.decoding import decode
 from ..runtime import Decisions, Model
 from ..runtime.doubts import SHOWN, Doubts
+from ..runtime.name_lists import names_apart
 from ..runtime.overlay import overlay
 from ..utils.errors import DataError
 from .batching import Batcher
@@ -240,7 +241,7 @@ def _answer(row: pd.Series) -> Answer:
     return Answer(
         prediction=str(row["prediction"]), rank=str(row["rank"]),
         confidence=float(row["confidence"]) if np.isfinite(row["confidence"]) else None,
-        set=None if names is None else str(names).split("|"),
+        set=None if names is None else names_apart(str(names)),
     )  # fmt: skip
 
 

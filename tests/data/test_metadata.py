@@ -196,3 +196,17 @@ def test_what_meant_a_gap_in_training_means_one_in_every_later_table(tmp_path, s
             assert np.array_equal(found, wanted[: len(later)])
         assert not kept.doubts(read)
     assert "missing" not in MetadataPreprocessor({}).to_dict()  # as releases before it wrote
+
+
+@pytest.mark.parametrize("roles", [PLACE, {"place": "coordinates"}])
+def test_the_place_zero_zero_is_missing_wherever_it_comes_from(roles):
+    rows = pd.DataFrame({"lat": ["0", "0", "52.5", "0.0"], "lon": ["0.0", "13.4", "0", ""]})
+    table = rows if "lat" in roles else pd.DataFrame({"place": ["0, 0", "0, 13.4", "52.5, 0", ""]})
+    fitted = MetadataPreprocessor(roles).fit(table)
+    exported = MetadataPreprocessor.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    for preprocessor in (fitted, exported):
+        assert preprocessor.transform(table).mask[:, 0].tolist() == [0, 1, 1, 0]
+        assert any("(0, 0)" in what for _, what, _ in preprocessor.doubts(table))
+    state = fitted.to_dict()
+    del state["fields"][0]["nowhere"]  # as earlier exports are, which answer as they did
+    assert MetadataPreprocessor.from_dict(state).transform(table).mask[:, 0].tolist() == [1, 1, 1, 0]

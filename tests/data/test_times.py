@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bioautoml_nni.data.hours import parse_hours
 from bioautoml_nni.data.moments import DateForm, parse_moment, restore_form
+from bioautoml_nni.data.roles import infer_role
 from bioautoml_nni.data.times import decide_form, is_time, parse_times
 
 
@@ -200,3 +201,17 @@ def test_any_text_is_a_moment_or_none(text):
 )
 def test_days_as_other_countries_write_them(text, stamp):
     assert parse_moment(text, DateForm("day_first")).stamp == pd.Timestamp(stamp)
+
+
+def test_numbered_days_of_years_are_dates_in_a_column_of_dates():
+    days = pd.Series(["2021-153", "2020-366", "2021-366", "2021153", "2021-001T22:15"] + ["2021-160"] * 3)
+    found = decide_form(days)
+    times = parse_times(days, found.form)
+    assert times.iloc[:2].tolist() == [pd.Timestamp("2021-06-02"), pd.Timestamp("2020-12-31")]
+    assert pd.isna(times.iloc[2]) and times.iloc[3] == times.iloc[0] and found.unreadable == 1
+    assert times.iloc[4] == pd.Timestamp("2021-01-01T22:15")
+    assert restore_form(found.form.state()) == found.form and "ordinal" not in DateForm().state()
+    assert infer_role("event date", days.drop(2))[0] == "date"
+    assert infer_role("lot", pd.Series(["2021-153", "2021-154"] * 4))[0] == "categorical"
+    with pytest.raises(ValueError, match="form of dates"):
+        restore_form({**DateForm().state(), "ordinal": "no"})

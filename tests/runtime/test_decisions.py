@@ -7,6 +7,7 @@ from hypothesis.extra.numpy import arrays
 
 from bioautoml_nni.runtime import Decisions
 from bioautoml_nni.runtime.decisions import best_first
+from bioautoml_nni.runtime.name_lists import joined_names, names_apart
 from bioautoml_nni.utils.errors import DataError
 
 CLASSES = pd.DataFrame(
@@ -152,3 +153,16 @@ def test_a_specimen_without_an_image_takes_no_part_in_a_species_list():
 def test_the_best_classes_are_those_of_a_stable_sort(values):
     for count in range(1, values.shape[1] + 1):
         np.testing.assert_array_equal(best_first(values, count), np.argsort(-values, axis=1, kind="stable")[:, :count])
+
+
+@given(st.lists(st.text("a|\\b", min_size=1, max_size=5), min_size=1, max_size=4))
+def test_names_of_a_set_come_out_as_they_went_in(names):
+    assert names_apart(joined_names(names)) == names
+
+
+def test_a_set_of_plain_names_is_written_as_before():
+    assert joined_names(["Apis", "Bombus"]) == "Apis|Bombus" and names_apart("Apis|Bo\\mbus|") == [
+        "Apis",
+        "Bo\\mbus",
+        "",
+    ]
