@@ -53,19 +53,19 @@ class Steps:
 
     def run(self, name: str, action: Callable[[], Any]) -> Any:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins again
-        start = time.process_time()
+        start, clock = time.process_time(), time.perf_counter()
         value = action()
-        seconds = time.process_time() - start
+        seconds, clock = time.process_time() - start, time.perf_counter() - clock
         peak = memory("VmHWM") - self.base
         gc.collect()
         self.found.append(
             {
-                "step": name, "rows": self.rows, "cpu_seconds": round(seconds, 2),
+                "step": name, "rows": self.rows, "cpu_seconds": round(seconds, 2), "seconds": round(clock, 2),
                 "rows_per_second": round(self.rows / max(seconds, 1e-9)), "peak_bytes_per_row": round(peak / self.rows),
                 "kept_bytes_per_row": round((memory("VmRSS") - self.base) / self.rows),
             }
         )  # fmt: skip
-        print(f"{self.rows:,} rows, {name}: {seconds:.1f} s, {peak / 1e9:.2f} GB at most", flush=True)
+        print(f"{self.rows:,} rows, {name}: {seconds:.1f} s ({clock:.1f} s), {peak / 1e9:.2f} GB at most", flush=True)
         return value
 
 
@@ -129,8 +129,15 @@ def main() -> None:
             found += apart(table_steps, folder, rows)
         for rows in (arguments.images // 4, arguments.images) if arguments.images else ():
             found += apart(store_steps, folder, rows)
+    show(found)
+    keep("many_rows", found)
+
+
+def show(found: list[dict[str, Any]]) -> None:
+    """Print what was measured, with the exponents between the smallest and the largest size."""
     print(
-        f"{'step':<30} {'rows':>9} {'seconds':>8} {'rows/s':>9} {'peak B/row':>11} {'kept B/row':>11} {'exponent':>8}"
+        f"{'step':<30} {'rows':>9} {'cpu s':>8} {'clock s':>8} {'rows/s':>9} {'peak B/row':>11} {'kept B/row':>11} "
+        f"{'exponent':>8}"
     )
     for line in found:
         smaller = next(
@@ -140,10 +147,10 @@ def main() -> None:
             growth = math.log(line["cpu_seconds"] / smaller["cpu_seconds"])
             line["exponent"] = round(growth / math.log(line["rows"] / smaller["rows"]), 2)
         print(
-            f"{line['step']:<30} {line['rows']:>9,} {line['cpu_seconds']:>8.2f} {line['rows_per_second']:>9,} "
-            f"{line['peak_bytes_per_row']:>11,} {line['kept_bytes_per_row']:>11,} {line.get('exponent', ''):>8}"
+            f"{line['step']:<30} {line['rows']:>9,} {line['cpu_seconds']:>8.2f} {line['seconds']:>8.2f} "
+            f"{line['rows_per_second']:>9,} {line['peak_bytes_per_row']:>11,} "
+            f"{line['kept_bytes_per_row']:>11,} {line.get('exponent', ''):>8}"
         )
-    keep("many_rows", found)
 
 
 if __name__ == "__main__":

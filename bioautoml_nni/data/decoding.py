@@ -1,4 +1,4 @@
-"""From an image reference to a square of pixels, with the image root as a border that no reference may leave.
+"""From an image reference to a square of pixels.
 
 A reference is a path below the image root. It may end in ``::OFFSET+SIZE``, the place of an image inside an
 uncompressed tar shard, and in ``#X,Y,WIDTH,HEIGHT``, a box in pixels to cut out.
@@ -10,7 +10,6 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,14 +18,13 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-from ..utils.errors import DataError
 from ..utils.remote import RemotePath
+from .border import can_be_a_name
 from .bounds import is_bounded
 from .file_names import on_disk
 from .guarded import decode_apart
-from .image_files import Links
 from .pixel_modes import MAX_SCANS, as_rgb, kind_of_other, kind_refused, open_image
-from .remote_images import images_at, require_names_below
+from .remote_images import images_at
 
 cv2.setNumThreads(1)  # loaders have processes; OpenCV's own threads would not survive their fork
 
@@ -52,6 +50,8 @@ class ImageReference:
     @classmethod
     def parse(cls, text: str) -> ImageReference:
         """Split a reference into its parts."""
+        if "#" not in text and "::" not in text:
+            return cls(text)
         box = member = None
         if found := BOX.search(text):
             left, top, width, height = map(int, found.groups())
@@ -59,61 +59,6 @@ class ImageReference:
         if found := MEMBER.search(text):
             member, text = (int(found[1]), int(found[2])), text[: found.start()]
         return cls(text, member, box)
-
-
-def require_below(root: Path, paths: Iterable[str], links: Links = "inside") -> None:
-    """Check that no path leads out of `root`.
-
-    Args:
-        links: whether symbolic links may lead "anywhere", or only to what lies "inside".
-
-    Raises:
-        DataError: naming the first one that does.
-    """
-    if isinstance(root, RemotePath):
-        require_names_below(root, paths)
-        return
-    border, base = root.resolve(), os.fspath(root)
-    folders: dict[str, bool] = {}
-    for relative in paths:
-        folder, _, name = relative.rpartition("/")
-        if not _can_be_a_name(relative):
-            continue  # it will not be read either
-        inside = not relative.startswith("/") and name != ".."
-        if links == "anywhere":
-            inside &= ".." not in folder.split("/")
-        else:
-            if folder not in folders:
-                folders[folder] = _leads_below(border, on_disk(base, folder))
-            inside &= folders[folder]
-            if inside and os.path.islink(path := on_disk(base, relative)):
-                inside = _leads_below(border, path)
-        if not inside:
-            way_out = "correct it in the table"
-            if links == "inside" and _by_a_link(base, relative):
-                way_out = "it is a link, which data.links: anywhere (predict: --follow-links) follows"
-            raise DataError(f"image path {relative!r} leads outside the image root {root}; {way_out}.")
-
-
-def _by_a_link(base: str, relative: str) -> bool:
-    """Whether a path stays below its root but for symbolic links."""
-    return not relative.startswith("/") and ".." not in relative.split("/") and os.path.lexists(on_disk(base, relative))
-
-
-def _leads_below(border: Path, path: str) -> bool:
-    try:
-        return Path(path).resolve().is_relative_to(border)
-    except (OSError, RuntimeError):  # links in a circle lead nowhere, as reading will say
-        return True
-
-
-def _can_be_a_name(path: str) -> bool:
-    if path.isascii():
-        return "\0" not in path
-    try:
-        return b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
 
 
 def _read_remote(root: RemotePath, reference: ImageReference, size: int) -> bytes:
@@ -135,7 +80,7 @@ def read_bytes(root: Path, reference: ImageReference, size: int = -1) -> bytes:
     Raises:
         OSError: if the file is missing, cannot be read or is empty.
     """
-    if not _can_be_a_name(reference.path):
+    if not can_be_a_name(reference.path):
         raise OSError(f"{reference.path!r} cannot be the name of a file")
     if isinstance(root, RemotePath):
         return _read_remote(root, reference, size)

@@ -25,6 +25,8 @@ def is_utf8(name: str) -> bool:
 
 def shown(name: str) -> str:
     """Return the name of a file, or its path, as text: what is not UTF-8 in the first code page that it fits."""
+    if is_utf8(name):
+        return name
     return "/".join(part if is_utf8(part) else _in_a_page(os.fsencode(part)) for part in name.split("/"))
 
 

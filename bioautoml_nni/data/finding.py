@@ -6,8 +6,10 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -27,6 +29,11 @@ QUOTED = re.compile(r"""^\s*(["'])(?P<name>.*)\1\s*$""", re.DOTALL)
 """As Windows copies a path."""
 ABOVE = re.compile(r"^.*(?:^|/)\.\./")
 
+LISTED = 64
+"""Images in a folder for which it is listed."""
+TOO_MANY = 16
+"""Times as many files as images that are wanted, after which a listing is broken off."""
+
 RULES: dict[str, Callable[[str], str]] = {
     "without the space around it": str.strip,
     "without the quotes around it": lambda name: found["name"] if (found := QUOTED.match(name)) else name,
@@ -41,7 +48,7 @@ class ImageFinder:
 
     Args:
         root: the folder; nothing outside of it is ever found.
-        links: where symbolic links in it may lead; see `require_below`.
+        links: where symbolic links in it may lead; see `Border`.
 
     Attributes:
         used: how many names were found by each rule.
@@ -77,6 +84,7 @@ class ImageFinder:
         """Return the references of all texts of a table, in their order, as `find_all` does; but of several paths that
         lead to one file by their ends alone, as on cards whose numbers begin again, none is taken."""
         texts = list(texts)
+        self._list_folders(texts)
         found = self.find_all(texts)
         names = {file: len({_plain(text) for text in ends}) for file, ends in self._ends.items()}
         claims = [ends.values() for file, ends in self._ends.items() if names[file] > 1]
@@ -114,6 +122,23 @@ class ImageFinder:
                 )
             )
         return found
+
+    def _list_folders(self, texts: Sequence[str]) -> None:
+        """List each folder of this machine in which many images are wanted: a look at each of them takes longer.
+
+        What a listing lacks is looked for as ever, since some systems tell no small letters from large ones.
+        """
+        if isinstance(self.root, RemotePath):
+            return
+        wanted: dict[str, list[str]] = {}
+        for text in texts:
+            if text.isascii() and not text.startswith("/"):
+                wanted.setdefault(text.rpartition("/")[0], []).append(text)
+        for folder, names in wanted.items():
+            if len(names) >= LISTED:
+                files = set(islice(_files(os.path.join(self.root, folder)), TOO_MANY * len(names)))
+                start = len(folder) + bool(folder)
+                self._found |= {name: name for name in names if name[start:] in files}
 
     def _look(self, root: RemotePath, texts: Iterable[str]) -> None:
         """Ask a host at once for all names that a rule would spell otherwise; the others are taken as they stand."""
@@ -218,6 +243,14 @@ class ImageFinder:
         wanted = [_plain(part) for part in parts[:-1]]
         near = [found for found in stems if not whole or [_plain(part) for part in found.split("/")[:-1]] == wanted]
         yield "without an extension", near if whole else longest_tail([*parts[:-1], ""], near)
+
+
+def _files(folder: str) -> Iterator[str]:
+    """Yield the names of the files in a folder, none of one that cannot be listed."""
+    with suppress(OSError, ValueError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file():
+                yield entry.name
 
 
 def longest_tail(parts: Sequence[str], candidates: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -115,8 +116,8 @@ def list_images(folder: Path, leave_out: Path | None = None, links: Links = "ins
         links: whether folders that are links are looked into ("anywhere").
     """
     listing = Listing()
-    for given in sorted(_walk(folder, leave_out, links, listing), key=lambda name: name.split("/")):
-        relative, suffix = shown(given), Path(given).suffix.lower()
+    for given in sorted(_walk(folder, leave_out, links, listing), key=lambda name: name.replace("/", "\0")):
+        relative, suffix = shown(given), _suffix(given)
         if is_hidden(relative):
             listing.hidden += suffix in SUFFIXES
         elif suffix in SUFFIXES or (not suffix and _begins_as_image(folder, given)):
@@ -129,6 +130,13 @@ def list_images(folder: Path, leave_out: Path | None = None, links: Links = "ins
             listing.skipped[suffix] += 1
             listing.examples.setdefault(suffix, relative)
     return listing
+
+
+def _suffix(name: str) -> str:
+    """Return what `Path.suffix` does, in small letters."""
+    last = name.rpartition("/")[2]
+    point = last.rfind(".")
+    return last[point:].lower() if 0 < point < len(last) - 1 else ""
 
 
 def _begins_as_image(folder: Path, name: str) -> bool:
@@ -150,10 +158,13 @@ def is_hidden(relative: str) -> bool:
         >>> is_hidden('trap/._001.jpg'), is_hidden('trap/001.jpg')
         (True, False)
     """
-    parts = relative.split("/")
-    return any(part.startswith(".") or part.lower() in NOT_SPECIMENS for part in parts[:-1]) or parts[-1].startswith(
-        "."
-    )
+    folder, _, name = relative.rpartition("/")
+    return name.startswith(".") or _is_out_of_sight(folder)
+
+
+@lru_cache(maxsize=64)
+def _is_out_of_sight(folder: str) -> bool:
+    return any(part.startswith(".") or part.lower() in NOT_SPECIMENS for part in folder.split("/"))
 
 
 def _walk(folder: Path, leave_out: Path | None, links: Links, listing: Listing) -> Iterator[str]:
@@ -175,5 +186,6 @@ def _walk(folder: Path, leave_out: Path | None, links: Links, listing: Listing) 
             linked = [(base / name).relative_to(folder).as_posix() for name in folders if (base / name).is_symlink()]
             listing.linked += [shown(name) for name in sorted(linked) if not is_hidden(f"{name}/-")]
         folders[:] = sorted(name for name in folders if leave_out is None or base / name != leave_out)
-        for name in sorted(files):
-            yield (base / name).relative_to(folder).as_posix()
+        prefix = "" if base == folder else f"{base.relative_to(folder).as_posix()}/"
+        for name in files:
+            yield prefix + name

@@ -14,11 +14,10 @@ import os
 import sqlite3
 import threading
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -30,12 +29,12 @@ from ..utils.errors import DataError
 from ..utils.remote import RemotePath
 from ..utils.shard import Shard
 from .caches import default_folder, idle_shards, make_room, shard_folder, with_shards
-from .decoding import ImageReference, decode, read_bytes, require_below
-from .file_names import on_disk
+from .decoding import ImageReference, decode, read_bytes
+from .file_stamps import stamps_below
 from .image_files import Links
-from .image_index import COLUMNS, TABLE, read_only, take_over
+from .image_index import COLUMNS, TABLE, Entries, read_only, take_over
 from .perceptual_hash import perceptual_hash
-from .remote_images import READERS, images_at
+from .remote_images import READERS
 from .verified import Verified, stamp_of
 
 REVISION = 7
@@ -88,7 +87,7 @@ class DecodedPixels:
 
     def __init__(self, root: Path, references: Sequence[str], size: int, workers: int) -> None:
         self.root = root
-        self.references = [ImageReference.parse(text) for text in references]
+        self.references = references
         self.size = size
         self.workers = workers
 
@@ -100,7 +99,7 @@ class DecodedPixels:
         """
         squares = np.empty((len(positions), self.size, self.size, 3), np.uint8)
         for square, position in zip(squares, positions, strict=True):
-            reference = self.references[position]
+            reference = ImageReference.parse(self.references[position])
             try:
                 decode(read_bytes(self.root, reference), self.size, reference.box, square)
             except OSError as error:
@@ -119,7 +118,7 @@ class ImageStore:
         max_gb: limit of that folder; the caches used longest ago go first. If the images do not fit at all, only
             facts are stored and pixels are decoded whenever they are needed.
         workers: number of threads.
-        links: see `require_below`.
+        links: see `Border`.
     """
 
     def __init__(
@@ -176,33 +175,32 @@ class ImageStore:
         Raises:
             DataError: if a reference leads out of the root, or the cache's disk is full.
         """
-        parsed = {text: ImageReference.parse(text) for text in references}
-        require_below(self.root, {reference.path: None for reference in parsed.values()}, self.links)
+        facts = Entries(references)
         try:
+            stamps = self._stamps(facts.references)
             self.folder.mkdir(parents=True, exist_ok=True)
             with self.lock, self._index() as index:
                 os.utime(self.folder)
                 before = stamp_of(self._pixels)
-                needed = max(len(parsed), self.images) * self.row_bytes
+                needed = max(len(stamps), self.images) * self.row_bytes
                 keeps_pixels = make_room(self.caches, with_shards(self.cache), needed, self.max_bytes)
                 for folder in idle_shards(self.folder):
                     take_over(index, self._pixels, folder / "index.sqlite", folder / "pixels.u8", self.row_bytes)
-                facts = self._read(index, parsed)
-                known = self._sound(facts, keeps_pixels)
-                stamps = self._stamps(parsed)
-                todo = [text for text in parsed if known.get(text) != stamps[text] or stamps[text] is None]
+                sound = self._sound(facts.read(index), keeps_pixels)
+                todo = np.flatnonzero(~(sound & (facts.stamps() == stamps).all(axis=1)) | (stamps[:, 0] < 0))
                 advance(len(references) - len(todo))
-                if todo:
-                    self._build(index, todo, parsed, stamps, keeps_pixels, advance)
-                    facts = self._read(index, parsed)
-                facts = facts.set_index("reference")
-                _verified.remember(self._key, facts, before, stamp_of(self._pixels))
+                if len(todo):
+                    self._build(index, facts, todo, stamps, keeps_pixels, advance)
+                found = facts.table()
+                _verified.remember(self._key, found, before, stamp_of(self._pixels))
         except OSError as error:
             raise DataError(
                 f"{self.folder}: the image cache cannot be written ({error.strerror or error}); free space or set "
                 "cache.folder to another disk. What was decoded so far is kept."
             ) from error
-        return facts.reindex(list(references)).reset_index()
+        if len(found) < len(references):  # some come twice
+            found = found.iloc[found.index.get_indexer(pd.Index(references, dtype=object))]
+        return found.reset_index()
 
     def there(self, references: Sequence[str], keeps_pixels: bool = True) -> int:
         """Return how many of the images are stored under the size and time stamp that their files have now; nothing is
@@ -211,31 +209,27 @@ class ImageStore:
         Args:
             keeps_pixels: whether pixels are wanted, too; else facts are enough.
         """
-        known: dict[str, tuple[int, int]] = {}
-        query = "SELECT reference, bytes, modified FROM images WHERE failure IS NULL AND row >= ?"
+        facts = Entries(references)
         for folder in with_shards(self.folder):
             try:
                 with closing(read_only(folder / "index.sqlite")) as index:
-                    entries = index.execute(query, (0 if keeps_pixels else -1,))
-                    known |= {text: tuple(stamp) for text, *stamp in entries}
+                    facts.read(index, f"failure IS NULL AND row >= {0 if keeps_pixels else -1}")
             except sqlite3.DatabaseError:  # there is none, or it is rebuilt
                 continue
-        wanted = [text for text in dict.fromkeys(references) if text in known]
-        stamps = self._stamps({text: ImageReference.parse(text) for text in wanted})
-        return sum(stamps[text] == known[text] for text in wanted)
+        stamps = self._stamps(facts.references[facts.known])
+        return int((facts.stamps()[facts.known] == stamps).all(axis=1).sum())
 
     def current(self, references: Sequence[str]) -> pd.DataFrame:
         """Return the facts of images that are stored, pixels too, as their files are now; nothing is written."""
-        parsed = {text: ImageReference.parse(text) for text in references}
+        facts = Entries(references)
         try:
             with closing(read_only(self.folder / "index.sqlite")) as index:
-                facts = self._read(index, parsed)
+                facts.read(index, "row >= 0")
         except sqlite3.DatabaseError:
             return pd.DataFrame(columns=list(COLUMNS))
-        known = self._sound(facts[facts["row"] >= 0], True)
-        stamps = self._stamps({text: parsed[text] for text in known})
-        sound = [known.get(text) is not None and stamps[text] == known[text] for text in facts["reference"]]
-        return facts[np.array(sound, bool)].reset_index(drop=True)
+        sound = np.flatnonzero(self._sound(facts, True))
+        stamps = self._stamps(facts.references[sound])
+        return facts.table().iloc[sound[(facts.stamps()[sound] == stamps).all(axis=1)]].reset_index()
 
     def verified(self, references: Sequence[str]) -> pd.DataFrame:
         """Return what `ensure` does, without looking again at images that this process has looked at.
@@ -273,13 +267,6 @@ class ImageStore:
         finally:
             connection.close()
 
-    def _read(self, index: sqlite3.Connection, wanted: Collection[str]) -> pd.DataFrame:
-        """Return the entries of the index that are wanted; those of other runs are none of our business."""
-        entries = index.execute(f"SELECT {', '.join(COLUMNS)} FROM images")
-        rows = [entry for entry in entries if entry[0] in wanted]
-        table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
-        return table.astype({"row": np.int64, "checksum": np.int64, "phash": np.int64, "several": np.int64})
-
     def _memory(self) -> np.ndarray:
         path = self._pixels
         count = path.stat().st_size // self.row_bytes if path.is_file() else 0
@@ -287,16 +274,17 @@ class ImageStore:
             return np.zeros((0, self.size, self.size, 3), np.uint8)
         return np.memmap(path, np.uint8, "r", shape=(count, self.size, self.size, 3))
 
-    def _sound(self, known: pd.DataFrame, keeps_pixels: bool) -> dict[str, tuple[int, int]]:
-        """Return size and time stamp by reference, without those whose pixels are damaged or wanted and missing.
+    def _sound(self, facts: Entries, keeps_pixels: bool) -> np.ndarray:
+        """Return whether each image is known (N,), its pixels whole and, if they are wanted, there.
 
         What failed for want of a decoder, memory or time is tried again: there may be more of it now.
         """
+        known = facts.table()
         rows, checksums = known["row"].to_numpy(), known["checksum"].to_numpy()
         failed = known["failure"].notna().to_numpy()
         memory = np.asarray(self._memory())  # rows of a memmap are objects that cost more than their checksums
-        again = known["failure"].astype("str").str.contains("|".join(PASSING)).fillna(False).to_numpy(bool)
-        good = (failed & ~again) | (~failed & (rows < 0) & (not keeps_pixels))
+        good = failed | (facts.known & (rows < 0) & (not keeps_pixels))
+        good[failed] = [not any(word in reason for word in PASSING) for reason in known["failure"][failed]]
         candidates = np.flatnonzero((rows >= 0) & (rows < len(memory)))
         candidates = candidates[np.argsort(rows[candidates])]  # as they lie on the disk
 
@@ -305,37 +293,22 @@ class ImageStore:
 
         with ThreadPoolExecutor(self.workers) as pool:
             list(pool.map(check, np.array_split(candidates, max(1, len(candidates) // BLOCK))))
-        sound = known[good]
-        return dict(zip(sound["reference"], zip(sound["bytes"], sound["modified"], strict=True), strict=True))
+        return good
 
-    def _stamps(self, parsed: dict[str, ImageReference]) -> dict[str, tuple[int, int] | None]:
-        """Return size and time stamp of each image's file, None where it cannot be read; a shard is asked once."""
+    def _stamps(self, references: pd.Index) -> np.ndarray:
+        """Return size and time stamp of each image's file (N, 2), -1 where it cannot be read.
 
-        paths = list(dict.fromkeys(reference.path for reference in parsed.values()))
-        if isinstance(self.root, RemotePath):
-            remote = images_at(self.root).stamps(paths)
-            return {text: remote[reference.path] for text, reference in parsed.items()}
-        root = os.fspath(self.root)
-
-        def stamp(path: str) -> tuple[int, int] | None:
-            try:
-                status = os.stat(on_disk(root, path))
-            except (OSError, ValueError):  # a name that no file can have is a ValueError
-                return None
-            return status.st_size, status.st_mtime_ns
-
-        blocks = [paths[start : start + BLOCK] for start in range(0, len(paths), BLOCK)]
-        with ThreadPoolExecutor(self.workers) as pool:
-            found = chain.from_iterable(pool.map(lambda block: [stamp(path) for path in block], blocks))
-            by_path = dict(zip(paths, found, strict=True))
-        return {text: by_path[reference.path] for text, reference in parsed.items()}
+        Raises:
+            DataError: if a reference leads out of the root.
+        """
+        return stamps_below(self.root, references, self.links, self.workers)
 
     def _build(
         self,
         index: sqlite3.Connection,
-        todo: list[str],
-        parsed: dict[str, ImageReference],
-        stamps: dict[str, tuple[int, int] | None],
+        facts: Entries,
+        todo: np.ndarray,
+        stamps: np.ndarray,
         keeps_pixels: bool,
         advance: Callable[[int], None],
     ) -> None:
@@ -347,8 +320,9 @@ class ImageStore:
                 for start in range(0, len(todo), BLOCK):
                     block = todo[start : start + BLOCK]
 
-                    def one(text: str, row: int) -> tuple[object, ...]:
-                        return self._store(file, text, parsed[text], stamps[text], row)
+                    def one(place: int, row: int) -> tuple[object, ...]:
+                        stamp = None if stamps[place, 0] < 0 else (int(stamps[place, 0]), int(stamps[place, 1]))
+                        return self._store(file, facts.references[place], stamp, row)
 
                     rows = range(first + start, first + start + len(block)) if keeps_pixels else [-1] * len(block)
                     entries: list[tuple[object, ...]] = []
@@ -360,15 +334,14 @@ class ImageStore:
                         marks = ", ".join("?" * len(COLUMNS))
                         with index:
                             index.executemany(f"INSERT OR REPLACE INTO images VALUES ({marks})", entries)
+                        facts.put(entries)
                     advance(len(block))
         finally:
             os.close(file)
 
-    def _store(
-        self, file: int, text: str, reference: ImageReference, stamp: tuple[int, int] | None, row: int
-    ) -> tuple[object, ...]:
+    def _store(self, file: int, text: str, stamp: tuple[int, int] | None, row: int) -> tuple[object, ...]:
         """Decode one image, write its pixels to `row` and return its entry in the index."""
-        data = b""
+        reference, data = ImageReference.parse(text), b""
         try:
             data = read_bytes(self.root, reference, -1 if stamp is None else stamp[0])
             image = decode(data, self.size, reference.box)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import combinations, pairwise
 
 import numpy as np
 from PIL import Image
@@ -10,6 +11,11 @@ from scipy.fft import dctn
 
 EDGE = 32
 LOW = 8
+
+MANY = 200_000
+"""Hashes of which more than 24 share a block of 13 bits by chance."""
+REACH = 200
+"""Hashes with the same blocks that each is compared with."""
 
 
 def perceptual_hash(pixels: np.ndarray) -> int:
@@ -38,28 +44,38 @@ def distances(hashes: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.bitwise_count((hashes ^ other).view(np.uint64)).astype(int)
 
 
+def _keys(hashes: np.ndarray, blocks: int, shared: int) -> Iterator[np.ndarray]:
+    """Yield for each choice of so many out of blocks of bits what uint64 hashes have there (N,)."""
+    edges = np.linspace(0, 64, blocks + 1).astype(int)
+    for chosen in combinations(pairwise(edges.tolist()), shared):
+        key = np.zeros_like(hashes)
+        for low, high in chosen:
+            width = high - low
+            key = (key << np.uint64(width)) | ((hashes >> np.uint64(low)) & np.uint64((1 << width) - 1))
+        yield key
+
+
 def near_pairs(hashes: np.ndarray, limit: int) -> np.ndarray:
     """Return pairs (P, 2) of positions whose hashes differ in at most `limit` bits, each pair once.
 
-    Two hashes that differ in at most `limit` bits agree in at least one of `limit` + 1 blocks of bits, so only
-    hashes that share a block are compared. Of more than 200 hashes with one block, neighbours alone are compared:
-    such a crowd is one image many times, or no image at all.
+    Two hashes that differ in at most `limit` bits agree in at least one of `limit` + 1 blocks of bits, and in two of
+    `limit` + 2, so only hashes that share a block, or two where there are many, are compared: the pairs that share one
+    block by chance grow with the square of their number. Of more than 200 hashes with the same blocks, neighbours alone
+    are compared: such a crowd is one image many times, or no image at all.
     """
     found: list[np.ndarray] = []
-    edges = np.linspace(0, 64, limit + 2).astype(int)
+    shared = 1 if len(hashes) <= MANY else 2
     unsigned = hashes.view(np.uint64)
-    for low, high in pairwise(edges):
-        block = (unsigned >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
-        order = np.lexsort((unsigned, block))
-        sorted_block = block[order]
-        starts = np.flatnonzero(np.r_[True, sorted_block[1:] != sorted_block[:-1]])
-        sizes = np.diff(np.r_[starts, len(order)])
-        reach = int(min(sizes.max(initial=1) - 1, 200))
-        for step in range(1, reach + 1):
-            same = sorted_block[step:] == sorted_block[:-step]
-            if not same.any():
+    for key in _keys(unsigned, limit + shared, shared):
+        order = np.lexsort((unsigned, key))
+        key = key[order]
+        place = np.arange(len(order))
+        for step in range(1, REACH + 1):
+            place = place[: np.searchsorted(place, len(order) - step)]
+            place = place[key[place] == key[place + step]]
+            if not len(place):
                 break
-            left, right = order[:-step][same], order[step:][same]
+            left, right = order[place], order[place + step]
             close = distances(hashes[left], hashes[right]) <= limit
             found.append(np.sort(np.column_stack([left[close], right[close]]), axis=1))
     if not found:

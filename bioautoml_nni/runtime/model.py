@@ -15,8 +15,9 @@ from ..architecture.budgets import LARGEST_SIDE
 from ..artifacts.calibration import Calibration
 from ..artifacts.exported import ExportRecord
 from ..artifacts.preprocessing import Preprocessing
+from ..data.border import require_below
 from ..data.column_names import with_names
-from ..data.decoding import ImageReference, decode, read_bytes, require_below
+from ..data.decoding import ImageReference, decode, read_bytes
 from ..data.file_names import on_disk
 from ..data.image_files import Links
 from ..data.metadata import MetadataPreprocessor

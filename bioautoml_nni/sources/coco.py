@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from ..data.decoding import require_below
+from ..data.border import require_below
 from ..data.file_names import on_disk
 from ..data.finding import ImageFinder
 from ..data.frames import Box, Drawn, ImageFrame, read_frame

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from ..data.decoding import ImageReference, require_below
+from ..data.border import require_below
+from ..data.decoding import ImageReference
 from ..data.manifest import ID, IMAGE, LABEL, SPLIT, Manifest, Role, Source, contract_fault
 from ..utils.errors import DataError
 from ._base import name_of, require_methods, suite, tried

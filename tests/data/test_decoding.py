@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bioautoml_nni.data.decoding import MAX_BYTES, ImageReference, decode, read_bytes, require_below
+from bioautoml_nni.data.border import require_below
+from bioautoml_nni.data.decoding import MAX_BYTES, ImageReference, decode, read_bytes
 from bioautoml_nni.utils.errors import DataError
 
 
