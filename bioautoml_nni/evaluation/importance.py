@@ -12,8 +12,9 @@ from sklearn.inspection import permutation_importance
 from torch import nn
 
 from ..data import splits
-from ..data.dataset import make_loader
+from ..runs.networks import outputs_for_all
 from ..runs.prepared import PreparedData
+from ..training.group import current_group
 from ..training.inference import Inference
 from ..utils.seeding import derive_seed
 
@@ -29,7 +30,8 @@ def metadata_importance(
     """Return for each metadata column by how much the test macro-F1 falls when its values are exchanged.
 
     Breiman, Random Forests, 2001, by scikit-learn: mean and standard deviation over `REPEATS` exchanges, each among at
-    most `MAX_ROWS` test specimens. Latitude and longitude are exchanged apart. Empty without metadata.
+    most `MAX_ROWS` test specimens. Latitude and longitude are exchanged apart. Empty without metadata. In a group each
+    process exchanges its share of the columns, whose numbers do not depend on the others, and all get the whole.
 
     Args:
         under_prior: decide under the training prior rather than as the loss was balanced for.
@@ -37,29 +39,44 @@ def metadata_importance(
     """
     if not data.metadata_columns:
         return {}
-    table = data.table[data.mask_of(splits.TEST)][data.metadata_columns].reset_index(drop=True)
-    target = data.targets_of(splits.TEST)
-    inference = inference or Inference.on_this_machine()
+    inference, group = inference or Inference.on_this_machine(), current_group()
+    names = data.metadata_columns if group is None else data.metadata_columns[group.rank :: group.size]
     with inference.hosting(network):
-        found = permutation_importance(
-            _Answers(data, network, under_prior, inference), table, target, scoring="f1_macro", n_repeats=REPEATS,
-            random_state=derive_seed(data.run.experiment.seed, "importance") % 2**32,
-            max_samples=min(MAX_ROWS, len(table)),
-        )  # fmt: skip
+        found = _importance(_Answers(data, network, under_prior, inference), names)
+    if group is not None:
+        found = {name: scores for part in group.gather(found) for name, scores in part.items()}
+    return {name: found[name] for name in data.metadata_columns}
+
+
+def _importance(answers: _Answers, names: list[str]) -> dict[str, dict[str, float]]:
+    """Return the importance of some columns."""
+    if not names:
+        return {}
+    data, table = answers.data, answers.table
+    found = permutation_importance(
+        answers, table[names], data.targets_of(splits.TEST), scoring="f1_macro", n_repeats=REPEATS,
+        random_state=derive_seed(data.run.experiment.seed, "importance") % 2**32,
+        max_samples=min(MAX_ROWS, len(table)),
+    )  # fmt: skip
     return {
         name: {"mean": float(mean), "std": float(deviation)}
-        for name, mean, deviation in zip(table, found.importances_mean, found.importances_std, strict=True)
+        for name, mean, deviation in zip(names, found.importances_mean, found.importances_std, strict=True)
     }
 
 
 class _Answers(ClassifierMixin, BaseEstimator):
-    """The network as scikit-learn asks it: metadata come as a table, image embeddings were computed before."""
+    """The network as scikit-learn asks it: metadata come as a table, image embeddings were computed before.
+
+    Attributes:
+        table: the metadata of the test split as they are.
+    """
 
     def __init__(self, data: PreparedData, network: Any, under_prior: bool, inference: Inference) -> None:
         self.data = data
         self.network = network
         self.under_prior = under_prior
         self.inference = inference
+        self.table = data.table[data.mask_of(splits.TEST)][data.metadata_columns].reset_index(drop=True)
         parts = ("image_encoder", "join", "classifier") if data.uses_images else ("metadata_encoder", "classifier")
         self.in_parts = all(hasattr(network, part) for part in parts)  # else the whole network is asked each time
         self.embeddings = _embeddings(data, network, inference) if data.uses_images and self.in_parts else None
@@ -70,7 +87,10 @@ class _Answers(ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, table: pd.DataFrame) -> np.ndarray:
-        """Return class indices (N,) of all test specimens, described by `table` in their order."""
+        """Return class indices (N,) of test specimens, by the index of a table of other values of some columns."""
+        whole = self.table.loc[table.index]
+        whole[table.columns] = table
+        table = whole
         encoded = self.data.preprocessor.transform(table)
         inputs = {name: torch.from_numpy(getattr(encoded, name)) for name in ("numeric", "categorical", "mask")}
         if not self.in_parts:
@@ -112,13 +132,11 @@ class _Answers(ClassifierMixin, BaseEstimator):
 
 
 def _embeddings(data: PreparedData, network: Any, inference: Inference) -> torch.Tensor:
-    """Return image embeddings (N, E) of the test split."""
-    transform = data.image_transform(data.run.experiment.training.augmentation)
-    batches = make_loader(data.dataset([splits.TEST]), inference.batch_size, shuffle=False)
+    """Return image embeddings (N, E) of the test split, of which each process of a group asks for its share."""
     encoder = network.image_encoder
 
     def embedded(batch: dict[str, torch.Tensor]) -> torch.Tensor:
         found: torch.Tensor = encoder(batch["image"]) if "image" in batch else encoder.of_features(batch)
         return found
 
-    return inference.run(embedded, batches, network, images=transform)
+    return outputs_for_all(data, embedded, splits.TEST, network, inference=inference)

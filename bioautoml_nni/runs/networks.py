@@ -146,12 +146,38 @@ def shared_logits(
 
     Every process asks about whole batches of a single process, so that on CPUs the answers are the same, bit for bit.
     """
-    group, inference = current_group(), Inference.on_this_machine()
-    if group is None:
-        return predict_outputs(data, network, part, advance=advance, inference=inference)
-    share = (group.rank, group.size)
+    inference = Inference.on_this_machine()
+    found = _own_share(data, network, part, advance=advance, inference=inference)
+    return found if (group := current_group()) is None else group.join_rows(found)
+
+
+def outputs_for_all(
+    data: PreparedData,
+    ask: Callable[[dict[str, torch.Tensor]], torch.Tensor],
+    part: str,
+    *modules: nn.Module,
+    inference: Inference,
+) -> torch.Tensor:
+    """Return what `predict_outputs` does (N, D), in every process of a group, of which each asks about its share."""
+    found, group = _own_share(data, ask, part, *modules, inference=inference), current_group()
+    if group is not None:
+        return group.join_rows_for_all(found)
+    assert found is not None  # one process has all of it
+    return found
+
+
+def _own_share(
+    data: PreparedData,
+    ask: Callable[[dict[str, torch.Tensor]], torch.Tensor],
+    part: str,
+    *modules: nn.Module,
+    inference: Inference,
+    advance: Callable[[int], None] = lambda count: None,
+) -> torch.Tensor | None:
+    """Return what `predict_outputs` does of this process's share of a part, None without rows for it."""
+    group = current_group()
+    share = (0, 1) if group is None else (group.rank, group.size)
     own = share_of(int(data.mask_of(part).sum()), inference.batch_size, share)
-    found = None
-    if own.start < own.stop:
-        found = predict_outputs(data, network, part, advance=advance, inference=inference, share=share)
-    return group.join_rows(found)
+    if group is not None and own.start >= own.stop:
+        return None
+    return predict_outputs(data, ask, part, *modules, advance=advance, inference=inference, share=share)

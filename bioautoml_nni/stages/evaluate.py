@@ -80,6 +80,7 @@ def evaluate(run: RunDirectory, console: Console) -> None:
     if data.mask_of(splits.UNKNOWN).any():
         asked[splits.UNKNOWN] = data, splits.UNKNOWN
     found = _answered(network, asked, console)
+    importance = metadata_importance(data, network, under_prior)
     if not is_rank_zero():
         return
     if unseen is not None:
@@ -94,9 +95,8 @@ def evaluate(run: RunDirectory, console: Console) -> None:
         Answers(
             decided[splits.TEST], decided[splits.VALIDATION], unknown=decided.get(splits.UNKNOWN),
             ablations={name: headline(target, decided[name]) for name in changed},
-            importance=metadata_importance(data, network, under_prior), parameters=count_parameters(network),
-            flops=specimen_flops(data, network), latency_ms=measure_latency(network, one_specimen(data)),
-            modalities=tuple(run.experiment.data.modalities),
+            importance=importance, parameters=count_parameters(network), flops=specimen_flops(data, network),
+            latency_ms=measure_latency(network, one_specimen(data)), modalities=tuple(run.experiment.data.modalities),
         ),
     )  # fmt: skip
 

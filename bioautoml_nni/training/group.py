@@ -252,6 +252,15 @@ class Group:
                 distributed.recv(block, rank)
         return joined
 
+    def join_rows_for_all(self, own: Tensor | None) -> Tensor:
+        """Return the rows of all processes by rank in every process; see `join_rows`."""
+        joined = self.join_rows(own)
+        shape = self.gather(None if joined is None else list(joined.shape))[0]
+        whole = torch.empty(*shape) if joined is None else joined
+        for block in whole.split(_rows_of_block(whole.shape[1])):
+            distributed.broadcast(block, 0)
+        return whole
+
     def trainer_arguments(self, unread: bool = False) -> dict[str, Any]:
         """Return what Lightning's trainer needs to know; data are shared and statistics averaged by this module.
 
