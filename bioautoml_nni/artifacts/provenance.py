@@ -40,7 +40,8 @@ class Provenance(Artifact):
         places: teachers and weights by their key of experiment.yml.
         data_sha256, images_sha256: digests of the prepared data and of the content of all images.
         origin: whose data they are, as the source tells.
-        versions, hardware, seed: of the last stage.
+        versions, hardware, seed: of the last stage; with a GPU, the hardware's ``gpu_memory_mb`` is the most that the
+            process, the first of several, had held of one by then.
 
     >>> Provenance().with_entries(seed=7).record()
     {'seed': 7}

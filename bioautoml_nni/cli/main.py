@@ -72,6 +72,7 @@ def run(
         int | None,
         typer.Option(min=1, help="Stop after so many epochs of the final training; the command without it continues."),
     ] = None,
+    page: Annotated[bool, typer.Option("--report/--no-report", hidden=True)] = True,
 ) -> None:
     """Do everything from data to report; repeat the command to continue a run that was killed.
 
@@ -86,6 +87,11 @@ def run(
     if first_epochs is not None:
         return _begin(directory, first_epochs)
     _execute(directory, [name for name in list(stages)[1:] if name != "report"])
+    return _report(directory, baselines) if page else None
+
+
+def _report(directory: RunDirectory, baselines: bool) -> None:
+    """Score the baselines, if they are wanted, write the report, and show what came out."""
     news = baselines and _baselines(directory)
     _execute(directory, ["report"], force="report" if news else None)
     _summary(directory)

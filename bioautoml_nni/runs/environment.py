@@ -28,5 +28,16 @@ def environment() -> dict[str, Any]:
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "gpus": gpus,
+            **gpu_memory(),
         },
     }
+
+
+def gpu_memory() -> dict[str, float]:
+    """Return the most memory that this process has held of a GPU so far, as ``gpu_memory_mb``; empty without one."""
+    import torch
+
+    if not torch.cuda.is_initialized():
+        return {}
+    held = [torch.cuda.max_memory_reserved(index) for index in range(torch.cuda.device_count())]
+    return {"gpu_memory_mb": round(max(held) / 1e6, 1)}

@@ -25,7 +25,8 @@ PAUSE = 0.02
 def in_group(run: Path, stages: Sequence[str], console: Console) -> dict[str, dict[str, Any]]:
     """Do stages of a prepared run as its command does, in several processes, and return what each took.
 
-    An epoch is timed from the line of the one before in the stage's history to its own.
+    An epoch is timed from the line of the one before in the stage's history to its own. Memory is that of the first
+    process's GPU, whose share is as large as any, or, without one, of the process that took most.
 
     Args:
         stages: without `prepare`, which is done.
@@ -33,7 +34,7 @@ def in_group(run: Path, stages: Sequence[str], console: Console) -> dict[str, di
     Raises:
         BioAutoMLError: if the command fails, with what it said.
     """
-    command = [sys.executable, "-W", "ignore", "-m", "bioautoml_nni", "run", str(run), "--no-baselines"]
+    command = [sys.executable, "-W", "ignore", "-m", "bioautoml_nni", "run", str(run), "--no-baselines", "--no-report"]
     times: dict[str, list[float]] = {stage: [] for stage in stages}
     with tempfile.TemporaryFile("w+") as said, console.status("dry run: in several processes"):
         with subprocess.Popen(command, stdout=said, stderr=said, env={**os.environ, "NO_COLOR": "1"}) as process:
@@ -49,8 +50,9 @@ def in_group(run: Path, stages: Sequence[str], console: Console) -> dict[str, di
         text = " ".join(said.read().split())
     if process.returncode:
         raise BioAutoMLError(f"dry run: {text.rpartition('Error: ')[2] or 'the processes have said nothing'}")
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    took = RunDirectory.open(run).provenance().stages
+    provenance = RunDirectory.open(run).provenance()
+    took, held = provenance.stages, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    memory = provenance.hardware.get("gpu_memory_mb", held / (1e6 if sys.platform == "darwin" else 1e3))
     return {
         stage: {"seconds": took[stage].seconds, "epoch_seconds": _last(times[stage]), "memory": memory}
         for stage in stages

@@ -1,11 +1,13 @@
 """The dry run before a long one: what is sampled, what is counted, and what it says."""
 
 import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import bioautoml, here, tiny_experiment, write_experiment, write_table
 from rich.console import Console
 
@@ -16,6 +18,7 @@ from bioautoml_nni.data import splits
 from bioautoml_nni.data.image_store import ImageStore
 from bioautoml_nni.derivation.halving import halving
 from bioautoml_nni.runs.directory import RunDirectory
+from bioautoml_nni.runs.environment import gpu_memory
 from bioautoml_nni.stages import estimate as module
 from bioautoml_nni.stages import estimate_group
 from bioautoml_nni.stages.estimate import estimate
@@ -167,12 +170,14 @@ def test_processes_are_measured_and_machines_are_arithmetic(table_root, tmp_path
 
 def test_a_dry_run_of_several_processes_times_epochs_and_says_what_fails(tmp_path, monkeypatch):
     seconds = {"retrain": SimpleNamespace(seconds=4.0), "derive": SimpleNamespace(seconds=0.5)}
-    run = SimpleNamespace(provenance=lambda: SimpleNamespace(stages=seconds))
+    hardware = {}
+    run = SimpleNamespace(provenance=lambda: SimpleNamespace(stages=seconds, hardware=hardware))
     monkeypatch.setattr(estimate_group.RunDirectory, "open", lambda path: run)
     (tmp_path / "retrain").mkdir()
     script = tmp_path / "python"
     script.write_text(
-        f"#!/bin/sh\necho '{{\"epoch\": 0}}' > {tmp_path}/retrain/history.jsonl\nsleep 0.4\n"
+        f"#!/bin/sh\necho $* > {tmp_path}/asked\n"
+        f"echo '{{\"epoch\": 0}}' > {tmp_path}/retrain/history.jsonl\nsleep 0.4\n"
         f"echo '{{\"epoch\": 1}}' >> {tmp_path}/retrain/history.jsonl\nsleep 0.2\n"
         f"test ! -e {tmp_path}/broken || {{ echo 'Error: process 1 of 2: no memory.' >&2; exit 2; }}\n"
     )
@@ -181,6 +186,29 @@ def test_a_dry_run_of_several_processes_times_epochs_and_says_what_fails(tmp_pat
     found = estimate_group.in_group(tmp_path, ["derive", "retrain"], Console(quiet=True))
     assert found["derive"]["epoch_seconds"] is None and found["retrain"]["seconds"] == 4
     assert 0.2 < found["retrain"]["epoch_seconds"] < 2
+    assert (tmp_path / "asked").read_text().endswith(f"run {tmp_path} --no-baselines --no-report\n")
+    assert found["retrain"]["memory"] > 1, "that of the processes, since none had a GPU"
+    hardware["gpu_memory_mb"] = 77000.5
+    found = estimate_group.in_group(tmp_path, ["derive"], Console(quiet=True))
+    assert found["derive"]["memory"] == 77000.5, "that of the GPU, however much the machine's own is"
     (tmp_path / "broken").touch()
     with pytest.raises(BioAutoMLError, match="dry run: process 1 of 2: no memory"):
         estimate_group.in_group(tmp_path, ["derive", "retrain"], Console(quiet=True))
+
+
+def test_a_dry_run_makes_no_report(finished, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(finished[0], copy)
+    (copy / "report.html").unlink()
+    done = here("run", copy, "--no-baselines", "--no-report")
+    assert done.returncode == 0, done.stderr
+    assert "Report" not in done.stdout and not (copy / "report.html").exists()
+
+
+def test_the_memory_of_a_gpu_is_recorded_where_there_is_one(monkeypatch):
+    assert gpu_memory() == {}
+    held = [3_000_000, 5_500_000]
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", held.__getitem__)
+    assert gpu_memory() == {"gpu_memory_mb": 5.5}
