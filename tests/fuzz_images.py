@@ -29,7 +29,7 @@ from PIL import Image
 from bioautoml_nni.data.decoding import decode
 
 EDGE = 16
-BLOCK = 250
+BLOCK = 2500
 """Images that one process decodes."""
 SECONDS, MEGABYTES = 12.0, 1200
 """Most that one image may take: the bounds of `decode`, and what it takes to notice them."""
