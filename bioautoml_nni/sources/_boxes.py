@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from ..utils.errors import DataError
 from ._coco_file import key_of
 from ._segmentation import around, as_length
 
+Boxed = tuple[dict[str, Any], Box | None]
+"""An annotation and its box, None without one that is valid."""
 FRACTIONS = 1.01
 """Where boxes that are shares of their image end, with some rounding."""
 
@@ -18,16 +20,6 @@ FRACTIONS = 1.01
 def has_box(record: Mapping[str, Any]) -> bool:
     """Whether an annotation says where its specimen is, however badly."""
     return bool(record.get("bbox")) or bool(record.get("segmentation"))
-
-
-BOX = "valid_box"
-"""Where an annotation keeps its box, once `settle_boxes` has found it."""
-
-
-def settle_boxes(annotations: list[dict[str, Any]]) -> None:
-    """Find the box of every annotation, once for all who ask."""
-    for record in annotations:
-        record[BOX] = valid_box(record)
 
 
 def valid_box(record: Mapping[str, Any]) -> Box | None:
@@ -49,16 +41,16 @@ def size_of(image: Mapping[str, Any]) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
-def require_pixels(path: Path, annotations: list[dict[str, Any]], images: Mapping[str, Mapping[str, Any]]) -> None:
+def require_pixels(path: Path, annotations: Sequence[Boxed], images: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuse boxes that are shares of their image, since each would be a single pixel, and those of two corners.
 
     Args:
-        annotations: with boxes that are settled.
+        annotations: each with its `valid_box`.
 
     Raises:
         DataError: if all boxes are, and some of them can be nothing else.
     """
-    boxes = [(entry, box) for entry in annotations if (box := entry[BOX])]
+    boxes = [(entry, box) for entry, box in annotations if box]
     if boxes and all(box[0] + box[2] <= FRACTIONS and box[1] + box[3] <= FRACTIONS for _, box in boxes):
         raise DataError(
             f"{path}: all {len(boxes)} boxes end within the first pixel, such as {list(boxes[0][1])}: they are shares "

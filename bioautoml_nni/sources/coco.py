@@ -18,7 +18,7 @@ from ..data.remark import Lost
 from ..data.typed import with_types, without_texts
 from ..utils.errors import DataError
 from ..utils.remote import RemotePath, joined
-from ._boxes import BOX, clipped_to, has_box, require_pixels, settle_boxes, size_of, widened
+from ._boxes import Boxed, clipped_to, has_box, require_pixels, size_of, valid_box, widened
 from ._coco_file import by_id, entries_of, key_of, nested_in, not_read, plain_text, require_rank, shared_names
 from ._left_out import LeftOut
 
@@ -131,13 +131,17 @@ class CocoSource:
         names = self._finder.find_apart([str(entry["file_name"]) for entry in images.values()])
         for entry, name in zip(images.values(), names, strict=True):
             entry["file_name"] = name
-        by_image: dict[str, list[dict[str, Any]]] = {}
-        for annotation in content["annotations"]:
-            by_image.setdefault(key_of(annotation["image_id"]), []).append(annotation)
+        annotations = [(entry, valid_box(entry) if self.crop else None) for entry in content["annotations"]]
+        by_image: dict[str, list[Boxed]] = {}
+        for entry, box in annotations:
+            by_image.setdefault(key_of(entry["image_id"]), []).append((entry, box))
         if self.crop:
-            settle_boxes(content["annotations"])
-            require_pixels(path, content["annotations"], images)
-            boxed = [images[key] for key, own in by_image.items() if key in images and any(map(has_box, own))]
+            require_pixels(path, annotations, images)
+            boxed = [
+                images[key]
+                for key, own in by_image.items()
+                if key in images and any(has_box(entry) for entry, _ in own)
+            ]
             self._decide_frame(path, boxed, notes)
         counts["lists and objects among the ranks of categories"] = nested_in(categories, (*TAXA, self.rank))
         rows = self._rows(by_image, images, categories, counts)
@@ -154,7 +158,7 @@ class CocoSource:
 
     def _rows(
         self,
-        by_image: dict[str, list[dict[str, Any]]],
+        by_image: dict[str, list[Boxed]],
         images: dict[str, dict[str, Any]],
         categories: dict[str, dict[str, Any]],
         counts: LeftOut,
@@ -164,7 +168,7 @@ class CocoSource:
         for image_id in sorted(by_image, key=_in_order):
             image = images.get(image_id)
             if image is None:
-                for record in by_image[image_id]:
+                for record, _ in by_image[image_id]:
                     counts.note(ORPHANS, record)
                 continue
             specimens = self._specimens(by_image[image_id], image, counts)
@@ -179,25 +183,22 @@ class CocoSource:
                     rows.append(self._row(record, box, image, category, label, alone=len(specimens) == 1))
         return rows
 
-    def _specimens(
-        self, annotations: list[dict[str, Any]], image: dict[str, Any], counts: LeftOut
-    ) -> list[tuple[dict[str, Any], Box | None]]:
+    def _specimens(self, annotations: list[Boxed], image: dict[str, Any], counts: LeftOut) -> list[Boxed]:
         """Return the annotations of an image that are specimens, each with its box, or None for the whole image."""
-        records = [record for record in annotations if str(record.get("iscrowd")).lower() not in CROWD]
+        records = [boxed for boxed in annotations if str(boxed[0].get("iscrowd")).lower() not in CROWD]
         counts["annotations of crowds (iscrowd), which are no single specimen,"] += len(annotations) - len(records)
-        boxed = [record for record in records if self.crop and has_box(record)]
+        boxed = [(record, box) for record, box in records if self.crop and has_box(record)]
         if boxed:
-            found = [(record, self._box(record, image, counts)) for record in boxed]
+            found = [(record, self._box(record, box, image, counts)) for record, box in boxed]
             counts["annotations without a box beside others that have one"] += len(records) - len(boxed)
             return [(record, box) for record, box in found if box is not None]
-        if len({key_of(record["category_id"]) for record in records}) > 1:
+        if len({key_of(record["category_id"]) for record, _ in records}) > 1:
             counts["images with several categories and no boxes to tell them apart"] += 1
             return []
-        return [(record, None) for record in records[:1]]
+        return [(record, None) for record, _ in records[:1]]
 
-    def _box(self, record: dict[str, Any], image: dict[str, Any], counts: LeftOut) -> Box | None:
+    def _box(self, record: dict[str, Any], box: Box | None, image: dict[str, Any], counts: LeftOut) -> Box | None:
         """Return the box of an annotation, in the frame of the image as it is shown; count what is wrong with it."""
-        box: Box | None = record[BOX]
         if box is None:
             counts.note("annotations with an invalid box", record)
             return None
