@@ -1,5 +1,7 @@
 """The course of a training: its end by the clock or in vain, its steps, its moving average, what it draws."""
 
+import tempfile
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -123,6 +125,20 @@ def test_patience_ends_a_training_that_no_longer_gets_better(tmp_path):
     again = CheckpointCallback(tmp_path, "val_macro_f1", window=1, patience=3)
     _, trainer = fit([again], recipe, resume=str(saved.last))
     assert trainer.current_epoch == 4, "what has ended does not begin again"
+
+
+def test_a_checkpoint_is_written_beside_its_place_alone(tmp_path, monkeypatch):
+    places, ordinary = [], tempfile.mkstemp
+
+    def noted(*args, dir=None, **kwargs):
+        places.append(dir)
+        return ordinary(*args, dir=dir, **kwargs)
+
+    monkeypatch.setattr(tempfile, "mkstemp", noted)
+    saved = CheckpointCallback(tmp_path, "val_macro_f1")
+    fit([saved], TrainingConfig(epochs=1, warmup_steps=0))
+    assert set(places) == {tmp_path}, "what a kill leaves elsewhere nobody removes"
+    assert torch.load(saved.last, weights_only=True)["epoch"] == 0
 
 
 def test_accumulated_batches_are_one_large_batch():
