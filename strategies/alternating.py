@@ -97,6 +97,10 @@ class AlternatingDARTS(DARTS):
         "relaxation": "relaxations",
         "regularisers": "regularisers",
     }
+    separate_where: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "alpha_data": ("disjoint",), "schedule.form": ("alternate", "pairs"),
+    }  # fmt: skip
+    """What `training_data` comes to, for who reads the source only."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..registry import get, plugins, suggestion
+from ..registry import Plugin, get, plugins, suggestion
 from .arguments import check_arguments, constructor_arguments
 from .references import is_encoder
 from .schema import DistillationConfig, Experiment
@@ -217,13 +217,35 @@ def _taught_steps_problems(experiment: Experiment) -> list[str]:
     settings, strategy = experiment.search.distillation, experiment.strategy
     if settings is None or settings.steps == "both" or strategy.name not in plugins("strategies"):
         return []
-    try:  # a schedule may decide it, so that the strategy itself has to be asked
-        built = get("strategies", strategy.name).target(**strategy.arguments)
+    try:
+        if has_separate_data(get("strategies", strategy.name), strategy.arguments):
+            return []
     except Exception:  # of a plug-in's own code; wrong arguments are reported as such, the rest by the search
-        return []
-    if getattr(built, "training_data", "separate") == "separate":
         return []
     return [
         f"search.distillation.steps: strategy {strategy.name!r}, as it is set, updates weights and architecture by the "
         "same batches; remove it, so that the teacher teaches in both."
     ]
+
+
+def has_separate_data(strategy: Plugin, arguments: Mapping[str, Any]) -> bool:
+    """Return whether a strategy, as it is set, updates weights and architecture by batches of their own.
+
+    It is built only if its source does not tell, by `separate_where` or a plain `training_data`.
+    """
+    where = strategy.attribute("separate_where")
+    if where is None:
+        stated = strategy.attribute("training_data", "separate")
+        if not isinstance(stated, str):  # a property
+            stated = getattr(strategy.target(**arguments), "training_data", "separate")
+        return bool(stated == "separate")
+    defaults = constructor_arguments(strategy)
+    for key, wanted in where.items():
+        name, _, attribute = key.partition(".")
+        value = arguments[name] if name in arguments else defaults[name].default
+        if attribute:
+            part = value if isinstance(value, str) else value["name"]
+            value = get(strategy.attribute("parts")[name], part).attribute(attribute)
+        if value not in wanted:
+            return False
+    return True
