@@ -19,6 +19,7 @@ from ..data.specimens import Specimens
 from .columns import Screen, brand
 from .images import image_findings
 from .remarks import judge_columns, judge_images, judge_split
+from .taxa import taxa_remarks
 
 HEAD, TAIL = 100, 20
 
@@ -65,6 +66,7 @@ def audit(data: Specimens, found: Screen, settings: DataConfig) -> Audit:
         *data.remarks,
         *judge_columns(found, data.manifest, data.overridden, uses_metadata, settings.split),
         *(misfit_remarks(data.manifest, data.table) if uses_metadata else ()),
+        *taxa_remarks(data.learned_rows[0], data.manifest.rank),
         *judge_split(*data.learned_rows, settings.split, found),
         *(judge_images(images) if images is not None else ()),
     )

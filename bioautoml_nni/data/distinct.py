@@ -25,7 +25,7 @@ class DistinctTexts:
 
     def __init__(self, column: pd.Series, form: Callable[[str], str]) -> None:
         self._form = form
-        counts = column.dropna().value_counts()
+        counts = column.value_counts()  # without gaps
         self._few = self._made(counts) if len(counts) <= BLOCK else None
         self._counts = counts.iloc[:0] if self._few is not None else counts
 

@@ -319,6 +319,6 @@ def restore_number_form(state: Mapping[str, Any]) -> NumberForm:
 
 def gap_words(column: pd.Series, more: Collection[str] = ()) -> dict[str, int]:
     """Return the words for a gap that a column of text holds, with their counts."""
-    counts = column.dropna().value_counts()
+    counts = column.value_counts()  # without gaps
     known = GAP_WORDS | {word.lower() for word in more}
     return {str(text): int(count) for text, count in counts.items() if str(text).strip().lower() in known}

@@ -202,9 +202,10 @@ def infer_role(name: str, column: pd.Series, form: Mapping[str, str] | None = No
         return "coordinates", "its values are pairs of latitude and longitude"
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return _numeric_role(name, values, form or {})
-    if time_share(values) > SHARE:
+    texts = texts_of(values)
+    if time_share(values, texts) > SHARE:
         return "hour", "its values are times of day"
-    if is_time(values) or is_day_of_year(name, values):
+    if is_time(values, texts) or is_day_of_year(name, values):
         return "date", "its values are dates"
     told = nearly_numbers(values)
     if len(values) < 2 * values.nunique() or values.nunique() > MAX_CATEGORIES:

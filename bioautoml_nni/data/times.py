@@ -123,18 +123,22 @@ def parse_moments(column: pd.Series, form: DateForm | None = None) -> tuple[pd.S
     return pd.Series(stamps.to_numpy()[codes], index=column.index), timed[codes]
 
 
-def time_share(column: pd.Series) -> float:
-    """Return the share of values that are times of day without a date."""
+def time_share(column: pd.Series, texts: DistinctTexts | None = None) -> float:
+    """Return the share of values that are times of day without a date.
+
+    Args:
+        texts: of the column, where they are at hand.
+    """
     total = times = 0
-    for text, count in texts_of(column).items():
+    for text, count in (texts_of(column) if texts is None else texts).items():
         total += count
         times += count if clock_seconds(text) is not None else 0
     return times / max(1, total)
 
 
-def is_time(column: pd.Series) -> bool:
-    """Whether nearly all values are dates, and not only years or other plain numbers."""
-    texts = texts_of(column)
+def is_time(column: pd.Series, texts: DistinctTexts | None = None) -> bool:
+    """Whether nearly all values are dates, and not only years or other plain numbers; see `time_share`."""
+    texts = texts_of(column) if texts is None else texts
     if all(NUMBER.match(text) for text in texts):
         return False
     few = list(islice(texts, 0, None, max(1, sum(1 for _ in texts) // 200)))

@@ -46,3 +46,12 @@ def test_values_that_fit_are_not_spoken_of(role, right):
 def test_a_few_are_a_note():
     (remark,) = remarks(["1"] * 99 + ["many"], "size")
     assert remark.level == "note" and "1 of its 100 values (many)" in remark.text
+
+
+def test_places_that_nobody_knows_are_counted():
+    roles = {"lat": "latitude", "lon": "longitude"}
+    table = pd.DataFrame({"lat": [0.0, 0.0, 52.5], "lon": [0.0, 13.4, 0.0]})
+    told = [remark.text for remark in misfit_remarks(Manifest(table, ".", roles, "label"), table)]
+    assert told == [
+        "The place of 1 specimens is (0, 0), as programs write one that nobody knows; it counts as missing."
+    ]

@@ -75,6 +75,8 @@ def write_table(path, header, rows, text):
         book = openpyxl.Workbook()
         for row in [header, *rows]:
             book.active.append(row)
+        for cell in (cell for cells in book.active for cell in cells if isinstance(cell.value, str)):
+            cell.data_type = "s"  # also what looks like a formula or an error
         book.save(path)
     elif suffix == ".sqlite":
         base = sqlite3.connect(path)
