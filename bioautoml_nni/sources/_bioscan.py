@@ -157,7 +157,8 @@ def _require_sound(frame: pd.DataFrame, features: Mapping[str, Role]) -> None:
     """Raise DataError for identifiers that are missing or come twice, and for columns that are not there."""
     if ID_COLUMN not in frame:
         raise DataError(f"the release's table has no column {ID_COLUMN}; download it again.")
-    repeated = frame[ID_COLUMN].duplicated() | frame[ID_COLUMN].isna()
+    ids = as_strings(frame[ID_COLUMN])
+    repeated = ids.duplicated() | ids.isna()
     if repeated.any():
         raise DataError(
             f"{ID_COLUMN} {frame.loc[repeated, ID_COLUMN].iloc[0]!r} is missing or comes twice in the release's table; "
