@@ -180,8 +180,8 @@ class MetadataPreprocessor:
         latitude = [name for name, role in self.roles.items() if role == "latitude"]
         longitude = [name for name, role in self.roles.items() if role == "longitude"]
         if latitude and longitude:
-            forms = [self._number_form(table, name) for name in (latitude[0], longitude[0])]
-            fields.append(GeoField([latitude[0], longitude[0]], self.place_resolution_km, *forms, nowhere=True))
+            first, second = (self._number_form(table, name) for name in (latitude[0], longitude[0]))
+            fields.append(GeoField([latitude[0], longitude[0]], self.place_resolution_km, first, second, nowhere=True))
         return fields
 
     def _number_form(self, table: pd.DataFrame, name: str) -> dict[str, str]:
