@@ -119,24 +119,32 @@ def to_manifest(
     labels, images = as_strings(frame[rank]), release.image
     if labels.isna().all():
         raise DataError(f"data.rank: none of the {len(frame)} specimens is labelled at rank {rank!r}; choose another.")
-    usable = (labels.notna() & images.notna()).to_numpy()
     own = [name for name in frame if name in {**roles, **features} and name != rank]
-    table = pd.DataFrame({name: _plain(frame.loc[usable, name]) for name in own})
-    table.insert(0, SPLIT, _plain(release.split[usable]))
-    table.insert(0, LABEL, labels[usable])
-    table.insert(0, IMAGE, _plain(images[usable]))
-    table.insert(0, ID, as_strings(frame.loc[usable, ID_COLUMN]))
+    table = _usable_rows(release, labels, own)
     lacking = ((int(labels.isna().sum()), f"a {rank}"), (int(images.isna().sum()), "what says where their image is"))
     notes += [Lost(f"{count} specimens without {what} left out.") for count, what in lacking if count]
     if absent := [name for name in roles if name not in frame]:
         notes.append(Lost(f"The release's table has no column {', '.join(absent)}."))
     given = {name: role for name, role in {**roles, **features}.items() if name in own}
-    typed = with_types(table.reset_index(drop=True), (ID, LABEL), {**given, IMAGE: "ignored", SPLIT: "ignored"})
+    if table.empty:
+        raise DataError(f"none of the specimens labelled at rank {rank!r} says where its image is; check the table.")
+    typed = with_types(table, (LABEL,), {**given, ID: "ignored", IMAGE: "ignored", SPLIT: "ignored"})
     return Manifest(
         typed.table, image_root, given, rank=rank, declared=frozenset(features), infer=False,
         notes=[*notes, *(note.replace(repr(LABEL), repr(rank)) for note in typed.notes)], forms=typed.forms,
         unread=typed.unread, missing=tuple(sorted(missing)),
     )  # fmt: skip
+
+
+def _usable_rows(release: Release, labels: pd.Series, own: Sequence[str]) -> pd.DataFrame:
+    """Return rows with a label and an image, and of the table's own columns these."""
+    frame, usable = release.frame, (labels.notna() & release.image.notna()).to_numpy()
+    table = pd.DataFrame({name: _plain(frame.loc[usable, name]) for name in own})
+    table.insert(0, SPLIT, _plain(release.split[usable]))
+    table.insert(0, LABEL, labels[usable])
+    table.insert(0, IMAGE, _plain(release.image[usable]))
+    table.insert(0, ID, as_strings(frame.loc[usable, ID_COLUMN]))
+    return table.reset_index(drop=True)
 
 
 def only_parts(release: Release, parts: Collection[str], known: Collection[str]) -> Release:
