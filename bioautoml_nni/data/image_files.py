@@ -54,12 +54,14 @@ class Listing:
         linked: folders that are links, and are not looked into.
         runs: folders of runs, which are not looked into.
         hidden: number of images that are hidden, or lie in folders of the system.
+        of_system: number of those among them that a folder's name alone keeps out, by folder.
         skipped: number of other files by suffix; images that cannot be decoded among them.
         examples: one file for each skipped suffix of images.
     """
 
     files: list[str] = field(default_factory=list)
     hidden: int = 0
+    of_system: Counter[str] = field(default_factory=Counter)
     recoded: list[str] = field(default_factory=list)
     unnamable: list[str] = field(default_factory=list)
     linked: list[str] = field(default_factory=list)
@@ -120,6 +122,8 @@ def list_images(folder: Path, leave_out: Path | None = None, links: Links = "ins
         relative, suffix = shown(given), _suffix(given)
         if is_hidden(relative):
             listing.hidden += suffix in SUFFIXES
+            if suffix in SUFFIXES and not any(part.startswith(".") for part in relative.split("/")):
+                listing.of_system[next(part for part in relative.split("/") if part.lower() in NOT_SPECIMENS)] += 1
         elif suffix in SUFFIXES or (not suffix and _begins_as_image(folder, given)):
             if relative != given and os.path.basename(on_disk(folder, relative)) != os.path.basename(given):
                 listing.unnamable.append(relative)

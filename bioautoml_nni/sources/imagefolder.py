@@ -62,6 +62,10 @@ class ImageFolderSource:
                 )
             )
         notes += [] if split else _below_classes(usable)
+        if listing.of_system:
+            shown = ", ".join(sorted(listing.of_system)[:3])
+            count = listing.of_system.total()
+            notes.append(Lost(f"{count} images left out, since folders of this name hold no specimens: {shown}."))
         listing.hidden = 0  # hidden files are no files that anybody gave
         notes += listing.notes()
         return Manifest(table if split else table.drop(columns=SPLIT), self.root, {}, rank="folder", notes=notes)

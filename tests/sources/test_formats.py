@@ -219,6 +219,15 @@ def test_folders_are_classes_and_paths_are_no_features(tmp_path):
     ]
 
 
+def test_classes_that_are_called_like_folders_of_systems_are_named(tmp_path):
+    for name in ("ant/1.jpg", "bee/1.jpg", "Thumbnails/1.jpg", "ant/@eaDir/1.jpg", ".cache/thumbnails/x.jpg"):
+        archives.image(tmp_path / name)
+    manifest = ImageFolderSource(tmp_path).load()
+    assert manifest.table[LABEL].tolist() == ["ant", "bee"]
+    expected = "2 images left out, since folders of this name hold no specimens: @eaDir, Thumbnails."
+    assert manifest.notes == [expected]
+
+
 def test_folders_of_parts_are_an_official_split(tmp_path):
     for name in ("train/ant/1.jpg", "val/ant/1.jpg", "test/bee/1.jpg"):
         archives.image(tmp_path / name)

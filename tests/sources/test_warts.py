@@ -21,6 +21,7 @@ from PIL import Image
 from bioautoml_nni.config.schema import DataConfig
 from bioautoml_nni.data.classes import with_classes
 from bioautoml_nni.data.decoding import ImageReference, require_below
+from bioautoml_nni.data.image_files import NOT_SPECIMENS
 from bioautoml_nni.data.labels import learnable, twin_remarks
 from bioautoml_nni.data.roles import infer_role
 from bioautoml_nni.sources.bioscan1m import Bioscan1MSource
@@ -370,5 +371,7 @@ def test_folders_may_be_called_anything(tmp_path_factory, label, name, suffix):
     finally:
         shutil.rmtree(root)
     usable(manifest)
-    expected = {"ant", "bee"} if label.startswith(".") or name.startswith(".") else {"ant", "bee", label}
+    hidden, system = label.startswith(".") or name.startswith("."), label.lower() in NOT_SPECIMENS
+    assert not system or hidden or any("hold no specimens" in note for note in manifest.notes)
+    expected = {"ant", "bee"} if hidden or system else {"ant", "bee", label}
     assert {bare(found) for found in manifest.table["_label"]} == {bare(text) for text in expected} or not bare(label)
