@@ -41,8 +41,12 @@ for package in ("gcsfs", "s3fs"):  # Lightning imports them to save a checkpoint
         importlib.import_module(package)
 
 
-def fork(folder: Path, work: Callable[[int], None], processes: int = 2) -> list[int]:
-    """Do work in processes that are told what torchrun tells; return their exit codes, negative for signals."""
+def fork(folder: Path, work: Callable[[int], None], processes: int = 2, end_together: bool = False) -> list[int]:
+    """Do work in processes that are told what torchrun tells; return their exit codes, negative for signals.
+
+    Args:
+        end_together: whether the first that fails ends the others, as torchrun sees to.
+    """
     folder.mkdir(exist_ok=True)
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     children = []
@@ -60,7 +64,12 @@ def fork(folder: Path, work: Callable[[int], None], processes: int = 2) -> list[
             os.environ.update({name: str(value) for name, value in told.items()})
             os._exit(_code(work, rank))
         children.append(child)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    ended = dict([os.wait()]) if end_together else {}
+    for child in children:
+        if any(ended.values()) and child not in ended:
+            os.kill(child, signal.SIGTERM)
+    ended |= dict(os.waitpid(child, 0) for child in children if child not in ended)
+    codes = [os.waitstatus_to_exitcode(ended[child]) for child in children]
     (folder / "codes.json").write_text(json.dumps(codes))
     return codes
 
@@ -204,6 +213,35 @@ def evaluated_alone(run: Path, folder: Path) -> None:
     (folder / "code.txt").write_text(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
 
 
+def killed_while_evaluating(run: Path, folder: Path) -> None:
+    """Kill the second process in its share, then both while the first one writes; the third attempt ends well."""
+    shutil.copytree(run, folder / "run")
+    shutil.rmtree(folder / "run/evaluation")
+    stage = bioautoml_nni.stages.evaluate
+
+    def kill(*ranks: int) -> None:
+        for rank in ranks:
+            os.kill(int((folder / f"{rank}.pid").read_text()), signal.SIGKILL)
+
+    def upset(rank: int, name: str) -> None:
+        if (rank, name) == (1, "second"):
+            stage.metadata_importance = lambda *given: kill(1)
+        if (rank, name) == (0, "both"):
+            stage._write_curves = lambda *given: kill(1, 0)
+
+    for name in ("second", "both", "whole"):
+
+        def work(rank: int, name: str = name) -> None:
+            (folder / f"{rank}.pid").write_text(str(os.getpid()))
+            upset(rank, name)
+            sys.argv = ["bioautoml", "evaluate", str(folder / "run"), "--set", "devices=2"]
+            command_line.main()
+
+        fork(folder / name, work, end_together=name == "second")
+        left = folder / "run/evaluation"
+        (folder / name / "left.json").write_text(json.dumps(sorted(map(str, left.glob("*"))) if left.is_dir() else []))
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
@@ -216,6 +254,7 @@ def main() -> None:
     command(folder / "whole", ["run", *arguments])
     (folder / "alone").mkdir()
     evaluated_alone(run, folder / "alone")
+    killed_while_evaluating(run, folder / "killed")
     interrupted(run, folder / "interrupted")
     other_data(run, folder / "other")
 

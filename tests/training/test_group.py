@@ -96,6 +96,21 @@ def test_two_processes_evaluate_what_one_does_byte_for_byte(scenarios):
         assert (together / name).read_bytes() == (alone / name).read_bytes(), name
 
 
+def test_an_evaluation_that_was_killed_ends_byte_for_byte_like_one_that_was_not(scenarios):
+    folder, whole = scenarios / "killed", scenarios / "whole/run/evaluation"
+    assert codes(folder / "second") == [-15, -9], said(folder / "second")
+    assert "Traceback" not in said(folder / "second")
+    assert codes(folder / "both") == [-9, -9]
+    left = json.loads((folder / "both/left.json").read_text())
+    assert left and not any(name.endswith("metrics.json") for name in left), "killed in the middle"
+    assert codes(folder / "whole") == [0, 0], said(folder / "whole")
+    assert "evaluate: in 2 processes on 1 machine" in said(folder / "whole")
+    names = {file.name for file in whole.iterdir()}
+    assert {file.name for file in (folder / "run/evaluation").iterdir()} == names
+    for name in names - {"speed.json"}:
+        assert (folder / "run/evaluation" / name).read_bytes() == (whole / name).read_bytes(), name
+
+
 def test_a_training_that_failed_and_was_killed_ends_like_one_that_was_not(scenarios):
     folder, whole = scenarios / "interrupted", scenarios / "whole/run/retrain"
     reason = "images/7.png: cannot be read any more; bring it back."
