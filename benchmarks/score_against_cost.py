@@ -39,7 +39,8 @@ COMPARED = {
 
 LEFT_OUT = {
     "student", "student, split of seed 0", "student with a trained trunk",
-    "searched cells, trunk trained, path dropout 0.5, no refit", "random cells as a student, 60 epochs, split of seed 0",
+    "searched cells, trunk trained, path dropout 0.5, no refit",
+    "random cells as a student, 60 epochs, split of seed 0",
 }  # fmt: skip
 """Rows that others have replaced, or that stand in the tables alone."""
 
