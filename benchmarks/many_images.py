@@ -6,7 +6,7 @@ same images; a cold disk is not measured). A table names them in no order. The s
 random squares stand in for decoded pixels; of more than 300,000 images the same entries are written directly. Then each
 size goes, in a process of its own, through what commands do beside decoding and training: names found, files listed,
 store filled, looked at again by a later command, by a later stage of the same process, and by `estimate`, a shard taken
-over, digests, twins.
+over, digests, the first batch of an epoch, twins.
 Prints seconds of wall clock and of processor, images a second, peak memory above the start (bytes an image), and the
 exponents of the processor's seconds. Written to benchmarks/out/many_images.json.
 """
@@ -28,12 +28,14 @@ from many_rows import Steps, apart, show
 
 from bioautoml_nni.audit.images import image_findings
 from bioautoml_nni.data import image_store
+from bioautoml_nni.data.dataset import SpecimenDataset, make_loader
 from bioautoml_nni.data.decoding import DecodedImage, ImageReference, read_bytes
 from bioautoml_nni.data.finding import ImageFinder
 from bioautoml_nni.data.image_files import list_images
 from bioautoml_nni.data.image_index import COLUMNS, longest_sides
 from bioautoml_nni.data.image_store import ImageStore
 from bioautoml_nni.data.manifest import ID, LABEL
+from bioautoml_nni.data.metadata import EncodedMetadata
 from bioautoml_nni.runs.places import images_digest
 from bioautoml_nni.utils.shard import Shard
 
@@ -136,8 +138,13 @@ def look_again(root: Path, count: int, queue: Any) -> None:
     facts = steps.run("looked at again", lambda: store.ensure(names))
     steps.run("known from before", lambda: store.verified(names))
     steps.run("digest of the images", lambda: images_digest(facts))
+    pixels = store.pixels(facts)
+    nothing = EncodedMetadata(*(np.zeros((count, 0), kind) for kind in (np.float32, np.int64, np.float32)))
+    data = SpecimenDataset(pixels, nothing, np.arange(count) % 100, np.arange(count))
+    steps.run("first batch of an epoch", lambda: next(iter(make_loader(data, 64, shuffle=True))))
+    steps.run("first batch, balanced", lambda: next(iter(make_loader(data, 64, shuffle=True, balance=1.0))))
     table, half = pd.DataFrame({ID: names, LABEL: "fly"}), np.arange(count) % 2 == 0
-    steps.run("twins", partial(image_findings, table, facts, store.pixels(facts), half, ~half))
+    steps.run("twins", partial(image_findings, table, facts, pixels, half, ~half))
     queue.put(steps.found)
 
 

@@ -30,6 +30,8 @@ EXTRAS = {
 """Kinds of URLs that are read, and the extra that brings the package for them."""
 WEB = ("http", "https")
 """Kinds that know neither folders nor credentials."""
+CUT_SHORT = ("ContentLengthError", "TransferEncodingError")
+"""Errors of aiohttp for an answer that is not whole."""
 MARKS = (
     "ETag", "etag", "md5Hash", "Content-MD5", "mtime", "LastModified", "Last-Modified", "modified", "updated",
     "created",
@@ -291,6 +293,8 @@ def _status(error: BaseException) -> int | None:
 def _said(error: BaseException) -> str:
     status, message, name = _status(error), getattr(error, "message", ""), type(error).__name__
     said = f"status {status}{f' {message}' if message else ''}" if status else str(error)
+    if name in CUT_SHORT:  # whose status is none that the server gave
+        said = f"the answer ended early: {message or error}"
     return " ".join(said.split()).rstrip(".") or ("no answer in time" if "Timeout" in name else name)
 
 
@@ -330,7 +334,10 @@ def asked(url: str, action: Callable[[], T]) -> T:
 
 def _sentence(url: str, error: OSError) -> DataError:
     if isinstance(error, RefusedError):
-        return DataError(f"{url}: may not be read ({error}); give credentials where its package looks for them.")
+        way_out = "give credentials where its package looks for them"
+        if urlsplit(url).scheme in WEB:
+            way_out = "give an address that needs no login, or a copy on this machine"
+        return DataError(f"{url}: may not be read ({error}); {way_out}.")
     return DataError(
         f"{url}: cannot be read ({error}) in {ATTEMPTS} attempts; check the address and the network. What has arrived "
         "is kept, and the same command goes on."

@@ -315,9 +315,12 @@ def test_bad_urls_are_one_sentence_each(
 
     assert "cannot be read" in refused(f"http://127.0.0.1:{free_port()}") and "Traceback" not in said_last(capsys)
     host.faults = {"*": ["always", "403"]}
-    assert "may not be read (status 403" in refused(host.url)
+    said = refused(host.url)
+    assert "may not be read (status 403" in said and "give an address that needs no login" in said
     host.faults = {"/metadata.csv": ["always", "truncate"]}
-    assert "metadata.csv: cannot be read" in refused(host.url)
+    said = refused(host.url)
+    assert "metadata.csv: cannot be read" in said
+    assert "(the answer ended early: " in said and "status" not in said
     host.faults = {"/metadata.csv": ["always", "404"]}
     assert "there is no such table" in refused(host.url)
     assert "ftp:// is not a kind of URL" in refused("ftp://somewhere/data")
