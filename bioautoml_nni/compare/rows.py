@@ -130,7 +130,7 @@ def predicted(data: PreparedData, method: PredictingMethod, seed: int) -> tuple[
     start = time.monotonic()
     found: Any = method.predict(data, seed)
     seconds = time.monotonic() - start
-    wanted = (int(data.mask_of(splits.TEST).sum()), len(data.classes))
+    wanted = (int(splits.mask(data.part, splits.TEST).sum()), len(data.classes))
     if not isinstance(found, Prediction):
         fault = f"a Prediction, not a {type(found).__name__}"
     elif np.shape(found.probabilities) != wanted:

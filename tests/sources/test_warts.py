@@ -19,8 +19,9 @@ from openpyxl.utils.exceptions import IllegalCharacterError
 from PIL import Image
 
 from bioautoml_nni.config.schema import DataConfig
+from bioautoml_nni.data.border import require_below
 from bioautoml_nni.data.classes import with_classes
-from bioautoml_nni.data.decoding import ImageReference, require_below
+from bioautoml_nni.data.decoding import ImageReference
 from bioautoml_nni.data.image_files import NOT_SPECIMENS
 from bioautoml_nni.data.labels import learnable, twin_remarks
 from bioautoml_nni.data.roles import infer_role
