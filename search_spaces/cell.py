@@ -74,9 +74,11 @@ class MeanOf(nn.Module):
 def of_several(choice: nn.Module, *inputs: Tensor) -> Tensor:
     """Call a choice with several arguments.
 
-    NNI's own `LayerChoice` takes one; until a strategy has replaced it, it stands for its first candidate.
+    NNI's own `LayerChoice` takes one; until a strategy has replaced it, it stands for its first candidate. What
+    strategies put in its place is of a class derived from it.
     """
-    module: Any = choice[choice.names[0]] if isinstance(choice, LayerChoice) else choice
+    unsearched = type(choice) is LayerChoice
+    module: Any = choice[choice.names[0]] if unsearched else choice  # type: ignore[index]
     found: Tensor = module(*inputs)
     return found
 

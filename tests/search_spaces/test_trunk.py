@@ -16,10 +16,11 @@ from bioautoml_nni.export.explain import write_gradcam
 from bioautoml_nni.export.onnx_files import run_onnx
 from bioautoml_nni.features.encoder import load_encoder
 from bioautoml_nni.features.trunk_settings import TrunkSettings
+from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.search_spaces.assembly import _plan
 from bioautoml_nni.search_spaces.trunk import PathDropout
-from bioautoml_nni.strategies import AlternatingDARTS
+from bioautoml_nni.strategies import AlternatingDARTS, NNIDarts
 from bioautoml_nni.training.rates import rate_scales
 
 METADATA = {"numeric_fields": [0, 1], "categories": [4], "category_fields": [2], "fields": 3}
@@ -77,6 +78,23 @@ def test_what_is_read_of_the_trunk_is_an_nni_mutable(space):
     assert topology.choices["embedding"] == ("none", "embedding")
     assert set(topology.cells) == {"normal"}
     assert set(space.simplify()) >= set(topology.choices)
+
+
+@pytest.mark.parametrize("strategy", [AlternatingDARTS, NNIDarts])
+def test_every_open_choice_has_a_say_in_what_the_supernet_computes(strategy):
+    """What is read of the trunk, and sets of inputs, are choices with several arguments; theirs are learned too."""
+    torch.manual_seed(0)
+    space = MultimodalSpace(**ARGUMENTS, node_inputs="sets", trunk=OPEN)
+    several = {label for label, names in space.simplify().items() if len(names.values) > 1}
+    assert {"stage", "embedding", "fusion"} < several
+    supernet = strategy().mutate_model(space).train()
+    supernet(make_batch()).square().sum().backward()
+    learned = {
+        label
+        for label, parameter in named_architecture_parameters(supernet).items()
+        if parameter.grad is not None and parameter.grad.abs().max() > 0
+    }
+    assert several <= learned
 
 
 def test_a_search_cannot_change_a_frozen_trunk(supernet):
