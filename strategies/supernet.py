@@ -45,7 +45,7 @@ class MixedOperation(DifferentiableMixedLayer):
         relaxation: gives the weights; with a hard one, only the sampled candidate is run.
         fast: whether weights are folded into the candidates where they offer it (`add_to`).
         skip_dropout: rate at which values of skip connections are dropped in training.
-        input_shape: shape of the last input.
+        input_shape: shape of the last input; None for candidates of several, whose cost is not estimated.
         partial_channels: k; candidates see one k-th of the channels, see `make_partial`.
         told_capabilities: what the space says about its candidates, by name; see `candidates`.
     """
@@ -112,7 +112,7 @@ class MixedOperation(DifferentiableMixedLayer):
 
     def _relaxed(self, *args: Any, **kwargs: Any) -> Any:
         weights = self.relaxation.weights(str(self.label), self._arch_alpha, self.training)
-        if args and isinstance(args[0], Tensor):
+        if len(args) == 1 and isinstance(args[0], Tensor):
             self.input_shape = tuple(args[0].shape)
         if self.relaxation.hard:
             index = int(weights.argmax())

@@ -21,6 +21,7 @@ from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.search_spaces.assembly import _plan
 from bioautoml_nni.search_spaces.trunk import PathDropout
 from bioautoml_nni.strategies import AlternatingDARTS, NNIDarts
+from bioautoml_nni.strategies.regularisers.expected_cost import ExpectedCost
 from bioautoml_nni.training.rates import rate_scales
 
 METADATA = {"numeric_fields": [0, 1], "categories": [4], "category_fields": [2], "fields": 3}
@@ -88,7 +89,9 @@ def test_every_open_choice_has_a_say_in_what_the_supernet_computes(strategy):
     several = {label for label, names in space.simplify().items() if len(names.values) > 1}
     assert {"stage", "embedding", "fusion"} < several
     supernet = strategy().mutate_model(space).train()
+    cost = ExpectedCost(unit="flops", budget=0.1, weight=1.0)
     supernet(make_batch()).square().sum().backward()
+    assert "normal_edge_0_1" in cost.table(supernet) or strategy is NNIDarts
     learned = {
         label
         for label, parameter in named_architecture_parameters(supernet).items()
