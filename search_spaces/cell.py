@@ -74,11 +74,11 @@ class MeanOf(nn.Module):
 def of_several(choice: nn.Module, *inputs: Tensor) -> Tensor:
     """Call a choice with several arguments.
 
-    NNI's own `LayerChoice` takes one; until a strategy has replaced it, it stands for its first candidate. What
-    strategies put in its place is of a class derived from it.
+    NNI's own `LayerChoice` takes one; until a strategy has replaced it, it stands for its first candidate.
     """
-    unsearched = type(choice) is LayerChoice
-    module: Any = choice[choice.names[0]] if unsearched else choice  # type: ignore[index]
+    module: Any = choice
+    if type(choice) is LayerChoice:  # exactly, as NNI asks too: what strategies put in its place derives from it
+        module = module[module.names[0]]
     found: Tensor = module(*inputs)
     return found
 

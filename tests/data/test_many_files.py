@@ -37,12 +37,12 @@ NAMES = [
 def root(tmp_path: Path) -> Path:
     """A folder of files, a link to one of them, and a folder that is a link to another in it."""
     for name in NAMES[:8]:
-        file = tmp_path / "root" / name
+        file = tmp_path / "images" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"\xff\xd8\xff" + name.encode())
-    os.symlink("../a/1.jpg", tmp_path / "root/b/link.jpg")
-    os.symlink("a", tmp_path / "root/far")
-    return tmp_path / "root"
+    os.symlink("../a/1.jpg", tmp_path / "images/b/link.jpg")
+    os.symlink("a", tmp_path / "images/far")
+    return tmp_path / "images"
 
 
 def test_stamps_are_those_of_a_look_at_each_file(root: Path) -> None:
@@ -74,7 +74,7 @@ def test_no_look_leads_out_of_the_root(root: Path, name: str, links: str) -> Non
 
 
 def test_names_are_found_alike_with_and_without_listings(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = [*NAMES, "A/1.jpg", "a/2", "é.jpg", " a.jpg", "1.png", "none.jpg", "b/link.jpg#0,0,2,2", "../root/a.jpg"]
+    asked = [*NAMES, "A/1.jpg", "a/2", "é.jpg", " a.jpg", "1.png", "none.jpg", "b/link.jpg#0,0,2,2", "../images/a.jpg"]
     singly = ImageFinder(root)
     expected = [singly.find_apart(asked), singly.notes(), singly.ambiguous]
     for least, most in ((1, 16), (1, 1), (2, 16)):

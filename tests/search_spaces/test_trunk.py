@@ -22,6 +22,7 @@ from bioautoml_nni.search_spaces.assembly import _plan
 from bioautoml_nni.search_spaces.trunk import PathDropout
 from bioautoml_nni.strategies import AlternatingDARTS, NNIDarts
 from bioautoml_nni.strategies.regularisers.expected_cost import ExpectedCost
+from bioautoml_nni.testing import check_space
 from bioautoml_nni.training.rates import rate_scales
 
 METADATA = {"numeric_fields": [0, 1], "categories": [4], "category_fields": [2], "fields": 3}
@@ -89,15 +90,25 @@ def test_every_open_choice_has_a_say_in_what_the_supernet_computes(strategy):
     several = {label for label, names in space.simplify().items() if len(names.values) > 1}
     assert {"stage", "embedding", "fusion"} < several
     supernet = strategy().mutate_model(space).train()
-    cost = ExpectedCost(unit="flops", budget=0.1, weight=1.0)
     supernet(make_batch()).square().sum().backward()
-    assert "normal_edge_0_1" in cost.table(supernet) or strategy is NNIDarts
     learned = {
         label
         for label, parameter in named_architecture_parameters(supernet).items()
         if parameter.grad is not None and parameter.grad.abs().max() > 0
     }
     assert several <= learned
+
+
+def test_the_expected_cost_knows_the_edges_beside_choices_with_several_arguments(supernet):
+    supernet(make_batch())
+    table = ExpectedCost(unit="flops", budget=0.1, weight=1.0).table(supernet)
+    assert float(table["normal_edge_0_1"].max()) > 0 and "stage" not in table
+
+
+def test_a_space_on_a_trunk_keeps_the_contract():
+    """Each of its choices has an influence on the supernet, those with several arguments among them."""
+    own = {name: value for name, value in ARGUMENTS.items() if name not in ("num_classes", "metadata")}
+    check_space(MultimodalSpace, modalities=("image", "metadata"), **own, trunk=OPEN)
 
 
 def test_a_search_cannot_change_a_frozen_trunk(supernet):
