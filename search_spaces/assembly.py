@@ -145,7 +145,7 @@ def open_trunk_encoder(plan: TrunkPlan, cells: list[nn.Module], width: int) -> T
     read = None
     if cells:
         read = LayerChoice(readers, label=STAGE_LABEL) if len(readers) > 1 else next(iter(readers.values()))
-    path = _path(plan, bool(cells), WITH in plan.embeddings)
+    path = _path(plan, width if cells else None, WITH in plan.embeddings)
     if path is not None and len(plan.embeddings) > 1:
         path = LayerChoice({plan.embeddings[0]: Silent(), WITH: path}, label=EMBEDDING_LABEL)
     return _trunk_encoder(plan, sorted(plan.channels), WITH in plan.embeddings, read, cells, width, path, True)
@@ -157,14 +157,18 @@ def fixed_trunk_encoder(
     """Return the encoder of a fixed network; its trunk ends where what is read ends, and has no weights yet."""
     stages, embedding = plan.chosen(architecture)
     read = StageReader(stages, stages, plan.channels, plan.factors, width) if cells else None
-    path = _path(plan, bool(cells), embedding)
+    path = _path(plan, width if cells else None, embedding)
     return _trunk_encoder(plan, stages, embedding, read, cells, width, path, False)
 
 
-def _path(plan: TrunkPlan, cells: bool, embedding: bool) -> nn.Module | None:
-    """Return what becomes of the features that pass the cells by: the embedding, and without cells pooled stages."""
-    features = _passing(plan, cells, embedding)
-    return Whitened(features, plan.settings.embedding_dropout) if features else None
+def _path(plan: TrunkPlan, width: int | None, embedding: bool) -> nn.Module | None:
+    """Return what becomes of the features that pass the cells by: the embedding, and without cells pooled stages.
+
+    Args:
+        width: of the cells beside it, None without cells.
+    """
+    features = _passing(plan, width is not None, embedding)
+    return Whitened(features, plan.settings.embedding_dropout, as_wide_as=width) if features else None
 
 
 def _passing(plan: TrunkPlan, cells: bool, embedding: bool) -> int:

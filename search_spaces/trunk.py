@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -139,10 +140,33 @@ class StageReader(nn.Module):
 
 
 class Whitened(nn.Sequential):
-    """An embedding with every feature at mean 0 and variance 1, and dropout."""
+    """An embedding with every feature at mean 0 and the same variance, and dropout.
 
-    def __init__(self, features: int, dropout: float) -> None:
+    A gradient step moves a classifier's logits by the square of what it reads. A wide embedding at variance 1 outweighs
+    the cells beside it by that: its classifier learns a few hundred specimens by heart at once, the cells learn little,
+    and a search that may leave it out does.
+
+    Args:
+        features: width E.
+        dropout: of features.
+        as_wide_as: number of features at variance 1 that the embedding counts as, all together; None leaves its own.
+    """
+
+    scale: Tensor
+
+    def __init__(self, features: int, dropout: float, as_wide_as: int | None = None) -> None:
         super().__init__(nn.BatchNorm1d(features, affine=False), nn.Dropout(dropout))
+        self.register_buffer("scale", torch.tensor(1.0 if as_wide_as is None else math.sqrt(as_wide_as / features)))
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Map (N, E) to (N, E)."""
+        whitened: Tensor = super().forward(embedding)
+        return whitened * self.scale
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Networks that were trained before 0.3 have variance 1."""
+        state_dict.setdefault(f"{prefix}scale", torch.ones(()))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 class Silent(nn.Module):
