@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from nni.nas.nn.pytorch import LayerChoice
+from nni.nas.nn.pytorch import LayerChoice, ModelSpace
 from pydantic import ValidationError
 
 from bioautoml_nni.architecture import Architecture, derive, topology_of
@@ -19,7 +19,7 @@ from bioautoml_nni.features.trunk_settings import TrunkSettings
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.search_spaces.assembly import _plan
-from bioautoml_nni.search_spaces.trunk import PathDropout
+from bioautoml_nni.search_spaces.trunk import EMBEDDING_LABEL, PathDropout, Silent, Whitened
 from bioautoml_nni.strategies import AlternatingDARTS, NNIDarts
 from bioautoml_nni.strategies.regularisers.expected_cost import ExpectedCost
 from bioautoml_nni.testing import check_space
@@ -271,6 +271,61 @@ def test_path_dropout_gives_each_specimen_one_path_twice_as_strong():
     assert abs(float(first.mean()) - 1) < 0.1
     assert torch.equal(found[:, 0], found[:, 1]) and torch.equal(found[:, 2], found[:, 4])
     assert torch.equal(dropout.eval()(ones), ones)
+
+
+@pytest.mark.parametrize("cells, squared", [(2, 4), (0, 1280)])
+def test_an_embedding_beside_cells_counts_as_many_features_as_they_have(cells, squared):
+    """Its expected squared norm is what a gradient step moves the logits by; without cells nothing is beside it."""
+    trunk = {"encoder": "efficientnet_lite0", "embedding": True, "embedding_dropout": 0.0}
+    own = {"stage": 2} if cells else {}
+    encoder = MultimodalSpace(**{**ARGUMENTS, "cells": cells}, trunk={**trunk, **own}).image_encoder
+    path = encoder.path.train()
+    generator = torch.Generator().manual_seed(0)
+    shifted = 3 + 7 * torch.randn(256, 1280, generator=generator)
+    assert path(shifted).square().sum(1).mean() == pytest.approx(squared, rel=1e-3)
+
+
+def test_networks_of_before_keep_the_variance_that_they_were_trained_with():
+    own = Whitened(6, 0.0, as_wide_as=2)
+    before = {key: value for key, value in own.state_dict().items() if key != "scale"}
+    own.load_state_dict(before)
+    assert "scale" not in before
+    rows = torch.randn(9, 6, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(own.train()(rows), torch.nn.functional.batch_norm(rows, None, None, training=True))
+
+
+class EmbeddingOrNot(ModelSpace):
+    """Two features, and beside them an embedding or none."""
+
+    def __init__(self, features: int, as_wide_as: int | None) -> None:
+        super().__init__()
+        candidates = {"none": Silent(), "embedding": Whitened(features, 0.5, as_wide_as)}
+        self.path = LayerChoice(candidates, label=EMBEDDING_LABEL)
+        self.classifier = torch.nn.Linear(2 + features, 5)
+
+    def forward(self, few: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        return self.classifier(torch.cat([few, self.path(embedding)], dim=1))
+
+
+def test_a_search_keeps_a_wide_embedding_that_tells_the_classes_apart():
+    """At variance 1 its classifier learns the specimens by heart, and the search leaves it out (a weight of 0.17)."""
+    generator = torch.Generator().manual_seed(0)
+    target = torch.arange(600) % 5
+    embedding = torch.randn(600, 1280, generator=generator) + 0.08 * torch.randn(5, 1280, generator=generator)[target]
+    few = torch.randn(600, 2, generator=generator)
+    supernet = AlternatingDARTS(seed=0).mutate_model(EmbeddingOrNot(1280, as_wide_as=32)).train()
+    architecture = list(named_architecture_parameters(supernet).values())
+    own = {id(parameter) for parameter in architecture}
+    weights = [parameter for parameter in supernet.parameters() if id(parameter) not in own]
+    steps = torch.optim.Adam(architecture, 0.02), torch.optim.SGD(weights, 0.05, momentum=0.9)
+    for step in range(120):
+        rows = torch.randperm(300, generator=generator)[:64] + 300 * (step % 2 == 0)
+        optimizer = steps[step % 2]
+        supernet.zero_grad()
+        torch.nn.functional.cross_entropy(supernet(few[rows], embedding[rows]), target[rows]).backward()
+        optimizer.step()
+    none, kept = torch.softmax(architecture[0].detach(), 0).tolist()
+    assert kept > 2 * none
 
 
 @pytest.mark.parametrize(
