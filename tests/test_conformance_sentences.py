@@ -340,5 +340,8 @@ def assert_says(suite, broken, sentence, **arguments):
     assert said.startswith(name) and "\n" not in said
 
 
-def test_our_own_space_takes_both_modalities():
-    testing.check_space(MultimodalSpace, channels=4, cells=2, modalities=("image", "metadata"))
+@pytest.mark.parametrize("node_inputs", ["multiple", "sets"])
+def test_our_own_space_takes_both_modalities(node_inputs):
+    testing.check_space(
+        MultimodalSpace, channels=4, cells=2, nodes=3, node_inputs=node_inputs, modalities=("image", "metadata")
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
@@ -132,7 +133,7 @@ def _supernet(
 
     labels = {label: _texts(candidates) for label, candidates in uniform_weights(topology).items()}
     simplified = tried(f"{name}: is a ModelSpace, whose choices NNI reads", space(**inputs).simplify)
-    declared = {str(label): _texts(choice.values) for label, choice in simplified.items()}
+    declared = {str(label): _inputs(_texts(choice.values)) for label, choice in simplified.items()}
     odd = sorted(label for label in {*declared, *labels} if declared.get(label) != labels.get(label))
     assert not odd, f"{name}: NNI sees the choices {odd} otherwise than topology()"
     supernet = tried(f"{name}: NNI's DARTS must make a supernet of it", DARTS().mutate_model, space(**inputs))
@@ -166,6 +167,13 @@ def _check_network(name: str, network: Any, batch: Mapping[str, Tensor]) -> Tens
 
 def _texts(candidates: Iterable[Any]) -> list[str]:
     return [str(each) for each in candidates]
+
+
+def _inputs(candidates: list[str]) -> list[str]:
+    """Return the inputs that are in sets such as ``0+2``, which a topology names one by one; else the candidates."""
+    if not any("+" in each for each in candidates) or not all(re.fullmatch(r"[\d+]+", each) for each in candidates):
+        return candidates
+    return sorted({source for each in candidates for source in each.split("+")}, key=int)
 
 
 def _matters(network: nn.Module, batch: Mapping[str, Tensor], key: str) -> bool:
