@@ -15,6 +15,7 @@ from bioautoml_nni.registry import get
 
 from .image_and_metadata import ImageEncoder, MetadataEncoder
 from .trunk import (
+    ALONE,
     EMBEDDING_LABEL,
     STAGE_LABEL,
     PathDropout,
@@ -168,7 +169,7 @@ def _path(plan: TrunkPlan, width: int | None, embedding: bool) -> nn.Module | No
         width: of the cells beside it, None without cells.
     """
     features = _passing(plan, width is not None, embedding)
-    return Whitened(features, plan.settings.embedding_dropout, as_wide_as=width) if features else None
+    return Whitened(features, width or ALONE, plan.settings.embedding_dropout) if features else None
 
 
 def _passing(plan: TrunkPlan, cells: bool, embedding: bool) -> int:

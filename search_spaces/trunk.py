@@ -19,6 +19,8 @@ from bioautoml_nni.utils.seeding import isolate_rng
 from .cell import of_several
 
 STAGE_LABEL, EMBEDDING_LABEL = "stage", "embedding"
+ALONE = 64
+"""Number of features that an embedding without cells beside it counts as; see `Whitened`."""
 
 
 class TrunkPlan:
@@ -142,21 +144,21 @@ class StageReader(nn.Module):
 class Whitened(nn.Sequential):
     """An embedding with every feature at mean 0 and the same variance, and dropout.
 
-    A gradient step moves a classifier's logits by the square of what it reads. A wide embedding at variance 1 outweighs
-    the cells beside it by that: its classifier learns a few hundred specimens by heart at once, the cells learn little,
-    and a search that may leave it out does.
+    A gradient step moves a classifier's logits by the square of what it reads. At variance 1 a wide embedding moves
+    them too far: its classifier learns a few hundred specimens by heart at once, a trunk or cells beside it learn
+    little, and a search that may leave it out does.
 
     Args:
         features: width E.
+        as_wide_as: number of features at variance 1 that the embedding counts as, all together.
         dropout: of features.
-        as_wide_as: number of features at variance 1 that the embedding counts as, all together; None leaves its own.
     """
 
     scale: Tensor
 
-    def __init__(self, features: int, dropout: float, as_wide_as: int | None = None) -> None:
+    def __init__(self, features: int, as_wide_as: int, dropout: float) -> None:
         super().__init__(nn.BatchNorm1d(features, affine=False), nn.Dropout(dropout))
-        self.register_buffer("scale", torch.tensor(1.0 if as_wide_as is None else math.sqrt(as_wide_as / features)))
+        self.register_buffer("scale", torch.tensor(math.sqrt(as_wide_as / features)))
 
     def forward(self, embedding: Tensor) -> Tensor:
         """Map (N, E) to (N, E)."""
@@ -164,7 +166,7 @@ class Whitened(nn.Sequential):
         return whitened * self.scale
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Networks that were trained before 0.3 have variance 1."""
+        """Networks that were trained before there was a scale have variance 1."""
         state_dict.setdefault(f"{prefix}scale", torch.ones(()))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 

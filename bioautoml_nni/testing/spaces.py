@@ -133,7 +133,9 @@ def _supernet(
 
     labels = {label: _texts(candidates) for label, candidates in uniform_weights(topology).items()}
     simplified = tried(f"{name}: is a ModelSpace, whose choices NNI reads", space(**inputs).simplify)
-    declared = {str(label): _inputs(_texts(choice.values)) for label, choice in simplified.items()}
+    declared = {str(label): _texts(choice.values) for label, choice in simplified.items()}
+    nodes = {label for cell in topology.cells.values() for label in cell.node_labels.values()}
+    declared |= {label: _inputs(declared[label]) for label in nodes & set(declared)}
     odd = sorted(label for label in {*declared, *labels} if declared.get(label) != labels.get(label))
     assert not odd, f"{name}: NNI sees the choices {odd} otherwise than topology()"
     supernet = tried(f"{name}: NNI's DARTS must make a supernet of it", DARTS().mutate_model, space(**inputs))
@@ -171,7 +173,7 @@ def _texts(candidates: Iterable[Any]) -> list[str]:
 
 def _inputs(candidates: list[str]) -> list[str]:
     """Return the inputs that are in sets such as ``0+2``, which a topology names one by one; else the candidates."""
-    if not any("+" in each for each in candidates) or not all(re.fullmatch(r"[\d+]+", each) for each in candidates):
+    if not all(re.fullmatch(r"\d+(\+\d+)*", each) for each in candidates):
         return candidates
     return sorted({source for each in candidates for source in each.split("+")}, key=int)
 

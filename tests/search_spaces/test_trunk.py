@@ -273,9 +273,9 @@ def test_path_dropout_gives_each_specimen_one_path_twice_as_strong():
     assert torch.equal(dropout.eval()(ones), ones)
 
 
-@pytest.mark.parametrize("cells, squared", [(2, 4), (0, 1280)])
-def test_an_embedding_beside_cells_counts_as_many_features_as_they_have(cells, squared):
-    """Its expected squared norm is what a gradient step moves the logits by; without cells nothing is beside it."""
+@pytest.mark.parametrize("cells, squared", [(2, 4), (0, 64)])
+def test_an_embedding_counts_as_many_features_as_the_cells_beside_it_have(cells, squared):
+    """Its expected squared norm is what a gradient step moves the logits by; without cells that of 64 features."""
     trunk = {"encoder": "efficientnet_lite0", "embedding": True, "embedding_dropout": 0.0}
     own = {"stage": 2} if cells else {}
     encoder = MultimodalSpace(**{**ARGUMENTS, "cells": cells}, trunk={**trunk, **own}).image_encoder
@@ -286,7 +286,7 @@ def test_an_embedding_beside_cells_counts_as_many_features_as_they_have(cells, s
 
 
 def test_networks_of_before_keep_the_variance_that_they_were_trained_with():
-    own = Whitened(6, 0.0, as_wide_as=2)
+    own = Whitened(6, as_wide_as=2, dropout=0.0)
     before = {key: value for key, value in own.state_dict().items() if key != "scale"}
     own.load_state_dict(before)
     assert "scale" not in before
@@ -297,9 +297,9 @@ def test_networks_of_before_keep_the_variance_that_they_were_trained_with():
 class EmbeddingOrNot(ModelSpace):
     """Two features, and beside them an embedding or none."""
 
-    def __init__(self, features: int, as_wide_as: int | None) -> None:
+    def __init__(self, features: int, as_wide_as: int) -> None:
         super().__init__()
-        candidates = {"none": Silent(), "embedding": Whitened(features, 0.5, as_wide_as)}
+        candidates = {"none": Silent(), "embedding": Whitened(features, as_wide_as, dropout=0.5)}
         self.path = LayerChoice(candidates, label=EMBEDDING_LABEL)
         self.classifier = torch.nn.Linear(2 + features, 5)
 
