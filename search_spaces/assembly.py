@@ -169,7 +169,10 @@ def _path(plan: TrunkPlan, width: int | None, embedding: bool) -> nn.Module | No
         width: of the cells beside it, None without cells.
     """
     features = _passing(plan, width is not None, embedding)
-    return Whitened(features, width or ALONE, plan.settings.embedding_dropout) if features else None
+    if not features:
+        return None
+    alone = features if plan.settings.frozen else ALONE
+    return Whitened(features, alone if width is None else width, plan.settings.embedding_dropout)
 
 
 def _passing(plan: TrunkPlan, cells: bool, embedding: bool) -> int:

@@ -20,7 +20,7 @@ from .cell import of_several
 
 STAGE_LABEL, EMBEDDING_LABEL = "stage", "embedding"
 ALONE = 64
-"""Number of features that an embedding without cells beside it counts as; see `Whitened`."""
+"""Number of features that the embedding of a trained trunk without cells counts as; see `Whitened`."""
 
 
 class TrunkPlan:

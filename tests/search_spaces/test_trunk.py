@@ -273,10 +273,10 @@ def test_path_dropout_gives_each_specimen_one_path_twice_as_strong():
     assert torch.equal(dropout.eval()(ones), ones)
 
 
-@pytest.mark.parametrize("cells, squared", [(2, 4), (0, 64)])
-def test_an_embedding_counts_as_many_features_as_the_cells_beside_it_have(cells, squared):
-    """Its expected squared norm is what a gradient step moves the logits by; without cells that of 64 features."""
-    trunk = {"encoder": "efficientnet_lite0", "embedding": True, "embedding_dropout": 0.0}
+@pytest.mark.parametrize("cells, frozen, squared", [(2, True, 4), (2, False, 4), (0, False, 64), (0, True, 1280)])
+def test_an_embedding_counts_as_many_features_as_the_cells_beside_it_have(cells, frozen, squared):
+    """Its expected squared norm is what a gradient step moves the logits by; alone on a trained trunk it is fixed."""
+    trunk = {"encoder": "efficientnet_lite0", "embedding": True, "embedding_dropout": 0.0, "frozen": frozen}
     own = {"stage": 2} if cells else {}
     encoder = MultimodalSpace(**{**ARGUMENTS, "cells": cells}, trunk={**trunk, **own}).image_encoder
     path = encoder.path.train()
