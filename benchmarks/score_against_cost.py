@@ -60,10 +60,6 @@ def points() -> Iterator[dict[str, object]]:
         if row["row"] in COMPARED:
             cost = {"mflops": row["flops"] / 1e6, "accuracy": row["accuracy"], "macro_f1": row["macro_f1"]}
             yield {"name": COMPARED[row["row"]], "kind": kind_of(COMPARED[row["row"]]), **cost}
-    table = pd.read_csv(RESULTS / "pitfall_auto.csv", dtype={"fold": str})
-    tuned = table[(table["minutes"] == 30) & (table["fold"] == FOLD) & (table["candidate"] == "fine_tuned")].iloc[0]
-    name = "fine-tuned after stage 2, refit"
-    yield {"name": name, "kind": kind_of(name), **tuned[["mflops", "accuracy", "macro_f1"]]}
     students = RESULTS / "pitfall_student.csv"
     table = pd.read_csv(students, keep_default_na=False) if students.is_file() else pd.DataFrame(columns=["row"])
     for _, row in table[~table["row"].isin(LEFT_OUT)].iterrows():
