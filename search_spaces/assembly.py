@@ -14,18 +14,8 @@ from bioautoml_nni.features.trunk_settings import WITH, TrunkSettings
 from bioautoml_nni.registry import get
 
 from .image_and_metadata import ImageEncoder, MetadataEncoder
-from .trunk import (
-    ALONE,
-    EMBEDDING_LABEL,
-    STAGE_LABEL,
-    PathDropout,
-    PathFusion,
-    Silent,
-    StageReader,
-    TrunkEncoder,
-    TrunkPlan,
-    Whitened,
-)
+from .paths import ALONE, PathDropout, PathFusion, Silent, Whitened
+from .trunk import EMBEDDING_LABEL, STAGE_LABEL, StageReader, TrunkEncoder, TrunkPlan
 
 if TYPE_CHECKING:
     from .multimodal import SpaceArguments

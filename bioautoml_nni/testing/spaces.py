@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from ..architecture import Architecture, Topology, derive, topology_of
 from ..architecture.schema import SpaceRecord
-from ..architecture.weights import sample_architecture, uniform_weights
+from ..architecture.weights import sample_architecture, uniform_weights, with_positions
 from ..nni_engine import named_architecture_parameters
 from ._base import kind_of, name_of, random_tensor, require_class, require_tensor, suite, tried, unchanged
 
@@ -133,9 +132,9 @@ def _supernet(
 
     labels = {label: _texts(candidates) for label, candidates in uniform_weights(topology).items()}
     simplified = tried(f"{name}: is a ModelSpace, whose choices NNI reads", space(**inputs).simplify)
-    declared = {str(label): _texts(choice.values) for label, choice in simplified.items()}
-    nodes = {label for cell in topology.cells.values() for label in cell.node_labels.values()}
-    declared |= {label: _inputs(declared[label]) for label in nodes & set(declared)}
+    named = {str(label): dict.fromkeys(_texts(choice.values), 1.0) for label, choice in simplified.items()}
+    inputs_of_nodes = f"{name}: the inputs of a node must be numbers, or sets of them such as 0+2"
+    declared = {label: _texts(own) for label, own in tried(inputs_of_nodes, with_positions, named, topology).items()}
     odd = sorted(label for label in {*declared, *labels} if declared.get(label) != labels.get(label))
     assert not odd, f"{name}: NNI sees the choices {odd} otherwise than topology()"
     supernet = tried(f"{name}: NNI's DARTS must make a supernet of it", DARTS().mutate_model, space(**inputs))
@@ -169,13 +168,6 @@ def _check_network(name: str, network: Any, batch: Mapping[str, Tensor]) -> Tens
 
 def _texts(candidates: Iterable[Any]) -> list[str]:
     return [str(each) for each in candidates]
-
-
-def _inputs(candidates: list[str]) -> list[str]:
-    """Return the inputs that are in sets such as ``0+2``, which a topology names one by one; else the candidates."""
-    if not all(re.fullmatch(r"\d+(\+\d+)*", each) for each in candidates):
-        return candidates
-    return sorted({source for each in candidates for source in each.split("+")}, key=int)
 
 
 def _matters(network: nn.Module, batch: Mapping[str, Tensor], key: str) -> bool:

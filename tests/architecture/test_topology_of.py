@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 from conftest import tiny_experiment, write_table
+from nni.mutable import Categorical
 from nni.nas.nn.pytorch import InputChoice, LayerChoice, ModelSpace
 from rich.console import Console
 from torch import nn
@@ -159,3 +160,17 @@ class Wrong(MultimodalSpace):
 def test_the_conformance_suite_compares_candidates_with_nnis():
     with pytest.raises(AssertionError, match="NNI sees the choices .*reduction_edge_0_1.* otherwise than topology"):
         testing.check_space(Wrong, channels=4, cells=2)
+
+
+class Worded(MultimodalSpace):
+    """A space whose nodes name their inputs in words, as far as NNI sees."""
+
+    def simplify(self):
+        found = super().simplify()
+        label = next(label for label in found if "_node_" in label)
+        return {**found, label: Categorical(["first", "second"], label=label)}
+
+
+def test_the_conformance_suite_wants_the_inputs_of_nodes_as_numbers():
+    with pytest.raises(AssertionError, match="Worded: the inputs of a node must be numbers, or sets of them such as 0"):
+        testing.check_space(Worded, channels=4, cells=2)

@@ -19,8 +19,10 @@ from bioautoml_nni.features.trunk_settings import TrunkSettings
 from bioautoml_nni.nni_engine import named_architecture_parameters
 from bioautoml_nni.search_spaces import MultimodalSpace
 from bioautoml_nni.search_spaces.assembly import _plan
-from bioautoml_nni.search_spaces.trunk import EMBEDDING_LABEL, PathDropout, Silent, Whitened
+from bioautoml_nni.search_spaces.paths import PathDropout, Silent, Whitened
+from bioautoml_nni.search_spaces.trunk import EMBEDDING_LABEL
 from bioautoml_nni.strategies import AlternatingDARTS, NNIDarts
+from bioautoml_nni.strategies.groups import ParameterGroups
 from bioautoml_nni.strategies.regularisers.expected_cost import ExpectedCost
 from bioautoml_nni.testing import check_space
 from bioautoml_nni.training.rates import rate_scales
@@ -314,17 +316,15 @@ def test_a_search_keeps_a_wide_embedding_that_tells_the_classes_apart():
     embedding = torch.randn(600, 1280, generator=generator) + 0.08 * torch.randn(5, 1280, generator=generator)[target]
     few = torch.randn(600, 2, generator=generator)
     supernet = AlternatingDARTS(seed=0).mutate_model(EmbeddingOrNot(1280, as_wide_as=32)).train()
-    architecture = list(named_architecture_parameters(supernet).values())
-    own = {id(parameter) for parameter in architecture}
-    weights = [parameter for parameter in supernet.parameters() if id(parameter) not in own]
-    steps = torch.optim.Adam(architecture, 0.02), torch.optim.SGD(weights, 0.05, momentum=0.9)
+    groups = ParameterGroups(supernet, supernet)
+    steps = torch.optim.Adam(groups.of("alpha"), 0.02), torch.optim.SGD(groups.of("weights"), 0.05, momentum=0.9)
     for step in range(120):
         rows = torch.randperm(300, generator=generator)[:64] + 300 * (step % 2 == 0)
         optimizer = steps[step % 2]
         supernet.zero_grad()
         torch.nn.functional.cross_entropy(supernet(few[rows], embedding[rows]), target[rows]).backward()
         optimizer.step()
-    none, kept = torch.softmax(architecture[0].detach(), 0).tolist()
+    none, kept = torch.softmax(groups.architecture[EMBEDDING_LABEL].detach(), 0).tolist()
     assert kept > 2 * none
 
 
