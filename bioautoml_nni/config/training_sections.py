@@ -46,6 +46,12 @@ class DistillationConfig(Section):
     )
     weight: float = Field(0.5, gt=0, le=1, description="of the distillation loss; the label loss has 1 - weight")
     temperature: float = Field(2.0, ge=1)
+    features: float = Field(
+        0.0,
+        ge=0,
+        description="weight of a third loss: how far the teacher's features are from a linear projection of the "
+        "network's own, which is learned too and thrown away; 0 is none",
+    )
     folds: int = Field(
         0,
         ge=0,

@@ -24,14 +24,20 @@ WORTH_TELLING = 20.0
 
 @dataclass(frozen=True)
 class PooledFeatures:
-    """Features (V, N, D) float16 of all N images in 1 + `views` views."""
+    """Features (V, N, D) float16 of all N images in 1 + `views` views, of which the last E are the embedding."""
 
     values: np.ndarray
+    embedding_width: int
 
     @property
     def views(self) -> int:
         """Augmented views beside the plain one."""
         return len(self.values) - 1
+
+    def embedding(self, view: int = 0) -> np.ndarray:
+        """Return the embeddings (N, E) of all images in one view."""
+        found: np.ndarray = self.values[view, :, -self.embedding_width :]
+        return found
 
     def batch(self, positions: np.ndarray, view: int = 0) -> dict[str, torch.Tensor]:
         """Return the features of rows as ``embedding`` (n, D)."""
@@ -73,7 +79,8 @@ def pooled_features(
 
         views = 1 + request.views
         found = store.ensure(digests, pixels, request.outputs, views, advance)[POOLED]
-    return PooledFeatures(np.stack([found.pooled(request.stages, view).astype(np.float16) for view in range(views)]))
+    pooled = np.stack([found.pooled(request.stages, view).astype(np.float16) for view in range(views)])
+    return PooledFeatures(pooled, found.widths[-1])
 
 
 def fill_features(

@@ -80,8 +80,9 @@ def _asked(run: RunDirectory, data: PreparedData, console: Console, section: str
     rows = data.in_training | (data.mask_of(splits.VALIDATION) if validation else False)
     views = 1 + data.features.views if settings.same_view and data.features is not None else 1
     top_k = kept(settings, len(data.classes))
+    key = f"{section}.distillation.teacher"
     return Asked(
-        run, data, f"{section}.distillation.teacher", console, rows, views, settings.folds, top_k, settings.temperature
+        run, data, key, console, rows, views, settings.folds, top_k, settings.temperature, settings.features > 0
     )
 
 
@@ -98,7 +99,7 @@ def require_teacher(run: RunDirectory) -> None:
         if settings is None or is_encoder(settings.teacher):
             continue
         if is_table(settings.teacher):
-            check_teacher(Path(settings.teacher), f"{section}.distillation.teacher")
+            check_teacher(Path(settings.teacher), f"{section}.distillation.teacher", settings.features > 0)
             continue
         if is_experiment(settings.teacher):
             teacher_experiment(run, settings.teacher, f"{section}.distillation.teacher")
@@ -183,6 +184,11 @@ def _teacher(name: str, asked: Asked, live: bool) -> Teacher:
         return table_answers(Path(name), asked).teacher()
     found = EncoderTeacher(name, asked) if is_encoder(name) else RunTeacher(teacher_folder(asked.run, name), asked)
     if not live:
-        return found.teacher() if isinstance(found, EncoderTeacher) else found.answers().teacher()
+        return found.teacher()
+    standard = None
+    if asked.features:
+        known = found.teacher().features
+        assert known is not None  # they were asked for
+        standard = known.standard
     image, metadata = asked.data.image, getattr(found, "metadata", asked.data.metadata)
-    return LiveTeacher(found.network(), found.size, *image.normalisation, metadata)
+    return LiveTeacher(found.network(), found.size, *image.normalisation, metadata, standard)

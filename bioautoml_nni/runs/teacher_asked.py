@@ -23,6 +23,7 @@ class Asked:
         folds: of an encoder: by how many heads its answers are cross-fitted; 0 is not.
         top_k: how many logits of each answer are kept; None is all.
         temperature: at which the other classes share the rest of its probability.
+        features: whether its features are wanted beside its logits.
     """
 
     run: RunDirectory
@@ -34,6 +35,7 @@ class Asked:
     folds: int = 0
     top_k: int | None = None
     temperature: float = 1.0
+    features: bool = False
 
     def answers(self) -> Answers:
         """Return where answers about all rows and views go."""
@@ -44,4 +46,5 @@ class Asked:
         return self._answers(1)
 
     def _answers(self, views: int) -> Answers:
-        return Answers(views, len(self.data.table), len(self.data.classes), self.top_k, self.temperature)
+        data = self.data
+        return Answers(views, len(data.table), len(data.classes), self.top_k, self.temperature, data.in_training)

@@ -82,10 +82,10 @@ class EncoderTeacher:
 
     def teacher(self) -> KnownLogits | TopLogits:
         """Return what it says under the training prior of the rows that are asked for."""
-        return teacher_of(self._answers()[0], len(self.asked.data.classes))
+        return teacher_of(self._answers()[0], len(self.asked.data.classes), self.asked.data.in_training)
 
     def network(self) -> nn.Module:
-        """Return the encoder with its head, from pixels and metadata to logits under the training prior."""
+        """Return it as a network from pixels and metadata to logits under the training prior, and its embedding."""
         _, head = self._answers()
         return _Headed(self.encoder, head, bool(self.asked.data.metadata_columns))
 
@@ -119,6 +119,7 @@ class EncoderTeacher:
 
     def _files(self) -> dict[str, Path]:
         names = ["logits", *(["classes", "rest"] if self.asked.top_k else []), "weight", "bias"]
+        names += ["features"] if self.asked.features else []
         return {name: self.asked.run / FOLDER / f"{name}.npy" for name in names}
 
     def _facts(self) -> dict[str, Any]:
@@ -130,6 +131,7 @@ class EncoderTeacher:
             "data": asked.run.provenance().data_sha256, "views": asked.views,
             "rows": int(asked.rows.sum()), "folds": asked.folds,
             **({"top_k": asked.top_k, "temperature": asked.temperature} if asked.top_k else {}),
+            **({"features": True} if asked.features else {}),
         }  # fmt: skip
 
     def decode(self) -> None:
@@ -170,6 +172,8 @@ class EncoderTeacher:
         answers = asked.answers()
         for view, features in enumerate(views):
             _answer(answers, view, np.flatnonzero(asked.rows), head, features)
+            if asked.features:
+                answers.put_features(view, asked.rows, found.embedding(view))
         if asked.folds:
             self._cross_fit(views, head.decay, answers)
         return answers, head
@@ -213,10 +217,12 @@ class _Headed(nn.Module):
         self.head = nn.Linear(head.weight.shape[1], head.weight.shape[0])
         self.head.weight.data, self.head.bias.data = torch.from_numpy(head.weight), torch.from_numpy(head.bias)
 
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return logits (N, K) for ``image``, pixels (N, 3, S, S) in [0, 1], ``numeric`` and ``mask``."""
+    def forward(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return logits (N, K) and embeddings (N, E) for ``image``, pixels (N, 3, S, S) in [0, 1], ``numeric`` and
+        ``mask``.
+        """
         images = normalised(batch["image"], *self.normalisation).contiguous(memory_format=torch.channels_last)
         embedding, maps = self.trunk.with_stages(images, self.stages)
         features = [*(found.mean((2, 3)) for found in maps), embedding]
         features += [batch["numeric"], batch["mask"]] if self.reads_metadata else []
-        return self.head(torch.cat([part.float() for part in features], dim=1))
+        return self.head(torch.cat([part.float() for part in features], dim=1)), embedding

@@ -20,11 +20,13 @@ from ..data.manifest import ID, IMAGE
 from ..data.metadata import EncodedMetadata
 from ..features.store import seen
 from ..features.trunk import normalised
-from ..training.top_logits import Answers, top_of
+from ..training.distillation import KnownLogits
+from ..training.teacher_features import ClassifierInput
+from ..training.top_logits import Answers, TopLogits, top_of
 from ..utils.errors import DataError
 from ..utils.progress import make_progress
 from .directory import RunDirectory
-from .networks import load_model, predict_logits, predict_outputs
+from .networks import load_model, predict_outputs
 from .prepared import PreparedData
 from .probe import learned_parts
 from .teacher_asked import Asked
@@ -45,6 +47,7 @@ class RunTeacher:
         self.taught = PreparedData.load(other)
         _require_fitting(f"{folder}: {asked.key}", asked.data, self.taught)
         self.model = load_model(other, self.taught)
+        self.read = ClassifierInput(self.model, f"{folder}: {asked.key}") if asked.features else None
 
     @property
     def size(self) -> int:
@@ -56,7 +59,7 @@ class RunTeacher:
         """The metadata of all rows as it reads them."""
         return self.taught.preprocessor.transform(self.asked.data.table)
 
-    def answers(self) -> Answers:
+    def teacher(self) -> KnownLogits | TopLogits:
         """Return what it says under the training prior of the rows that are asked for."""
         data = self.asked.data
         asked = dataclasses.replace(
@@ -70,45 +73,49 @@ class RunTeacher:
                 in_view = _in_view(asked, view)
                 for part in data.part[self.asked.rows].unique():
                     self._answer(found, in_view, view, part, lambda count: progress.advance(task, count))
-        return found
+        return found.teacher()
 
     def _answer(
         self, found: Answers, asked: PreparedData, view: int, part: str, advance: Callable[[int], None]
     ) -> None:
         """Answer about a part in one view; of many classes a batch at a time is known whole."""
-        loss, rows = self.taught.loss(), self.asked.data.mask_of(part)
-        if found.top_k is None:
-            logits, _ = predict_logits(asked, self.model, part, advance)
-            found.put(view, rows, loss.prior_logits(logits).numpy())
-            return
-        k = found.top_k
+        loss, rows, k = self.taught.loss(), self.asked.data.mask_of(part), found.top_k
 
         def ask(batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
-            return top_of(loss.prior_logits(self.model(batch)), k, found.temperature)
+            logits = loss.prior_logits(self.model(batch))
+            said = (logits,) if k is None else top_of(logits, k, found.temperature)
+            return said if self.read is None else (*said, self.read.taken())
 
-        found.put_top(view, rows, *predict_outputs(asked, ask, part, self.model, loss, advance=advance))
+        said = predict_outputs(asked, ask, part, self.model, loss, advance=advance)
+        if self.read is not None:
+            found.put_features(view, rows, said[-1].numpy())
+        if k is None:
+            found.put(view, rows, said[0].numpy())
+        else:
+            found.put_top(view, rows, *said[:3])
 
     def network(self) -> nn.Module:
-        """Return it as a network from pixels and metadata to logits under the training prior."""
-        return _Natural(self.model, self.taught)
+        """Return it as a network from pixels and metadata to logits under the training prior, and features."""
+        return _Natural(self.model, self.taught, self.read)
 
 
 class _Natural(nn.Module):
-    """A run's network that takes pixels, and gives logits under the training prior."""
+    """A run's network that takes pixels, and gives logits under the training prior, and features if they are wanted."""
 
-    def __init__(self, network: nn.Module, data: PreparedData) -> None:
+    def __init__(self, network: nn.Module, data: PreparedData, read: ClassifierInput | None) -> None:
         super().__init__()
         self.network = network
+        self.read = read
         self.loss = data.loss()
         self.normalisation = data.image.normalisation if data.uses_images else None
 
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return logits (N, K) for ``image``, pixels (N, 3, S, S) in [0, 1], and encoded metadata."""
+    def forward(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Return logits (N, K) and features (N, D) for ``image``, pixels (N, 3, S, S) in [0, 1], and metadata."""
         inputs = dict(batch)
         if self.normalisation is not None:
             inputs["image"] = normalised(batch["image"], *self.normalisation)
         under_prior: Tensor = self.loss.prior_logits(self.network(inputs))
-        return under_prior
+        return under_prior, None if self.read is None else self.read.taken()
 
 
 @dataclass(frozen=True)

@@ -99,16 +99,19 @@ def _opened(file: Path, key: str) -> Iterator[_Table]:
         raise DataError(f"{where}: cannot be read as Parquet ({' '.join(str(error).split())[:160]}).") from error
 
 
-def check_teacher(file: Path, key: str) -> None:
+def check_teacher(file: Path, key: str, features: bool) -> None:
     """Check what can be checked of a table before anything is trained, reading its ids alone.
 
     Args:
         key: of the configuration, for the messages.
+        features: whether its features are wanted.
 
     Raises:
-        DataError: if it cannot be read, names a specimen twice, or holds neither logits nor embeddings.
+        DataError: if it cannot be read, names a specimen twice, or has no features though they are wanted.
     """
     with _opened(file, key) as table:
+        if features:
+            _require_features(table, key)
         digests = np.concatenate(
             [np.zeros(0, np.uint64), *(pd.util.hash_array(_texts(block, 0)) for block in table.blocks([table.ids]))]
         )
@@ -118,6 +121,14 @@ def check_teacher(file: Path, key: str) -> None:
             again = [found[np.isin(pd.util.hash_array(found), known[counts > 1])] for found in texts]
             ids, often = np.unique(np.concatenate(again).astype(str), return_counts=True)
             _require_each_once(table.where, pd.Index(ids), np.zeros(len(ids), bool), often)
+
+
+def _require_features(table: _Table, key: str) -> None:
+    if EMBEDDING not in table.columns:
+        raise DataError(
+            f"{table.where}: has no column {EMBEDDING!r} of features, which {key.removesuffix('teacher')}features asks "
+            "for; add it, or set that to 0."
+        )
 
 
 def _texts(block: pa.RecordBatch, column: int) -> np.ndarray:
@@ -130,24 +141,30 @@ def table_answers(file: Path, asked: Asked) -> Answers:
 
     Logits stand in one column for each class, named as the class or, as `bioautoml predict --logits` writes them,
     ``logit_`` and the class; they are taken as logits under the training prior. Embeddings stand in a column
-    ``embedding`` of lists; a logistic regression is fitted to those of the training split alone. A column ``learned``
-    tells which specimens the teacher was trained on.
+    ``embedding`` of lists: they are the teacher's features. Where there are no logits beside them, a logistic
+    regression gives these, which is fitted to the training split alone. A column ``learned`` tells which specimens the
+    teacher was trained on.
 
     Raises:
-        DataError: if specimens are missing, classes differ, values are not finite, or the teacher learned from
-            specimens that the run validates or tests with.
+        DataError: if specimens are missing, classes differ, values are not finite, features are wanted and there are
+            none, or the teacher learned from specimens that the run validates or tests with.
     """
     with _opened(file, asked.key) as table:
-        embedded = EMBEDDING in table.columns
-        names = [EMBEDDING] if embedded else _class_columns(table, asked.data.classes)
+        classes = _class_columns(table, asked.data.classes)
+        if asked.features:
+            _require_features(table, asked.key)
         groups = _wanted_groups(table, asked)
         answers = asked.plain_answers()
         rows = np.flatnonzero(asked.rows)
-        if not embedded:
-            for places, block in _wanted(table, names, groups, asked):
-                answers.put(0, rows[places], _finite(table, asked, rows[places], _of_classes(table, block)))
+        for places, block in _wanted(table, classes, groups, asked) if classes else ():
+            answers.put(0, rows[places], _finite(table, asked, rows[places], _of_classes(table, block)))
+        if classes and not asked.features:
             return answers
         features = _embeddings(table, groups, asked)
+    if asked.features:
+        answers.put_features(0, rows, features)
+    if classes:
+        return answers
     head = fit_head(features[asked.data.in_training[asked.rows]], asked.data)
     for start in range(0, len(rows), BLOCK_ROWS):
         block_of = slice(start, start + BLOCK_ROWS)
@@ -248,19 +265,23 @@ def _wanted(
 
 
 def _class_columns(table: _Table, classes: Sequence[str]) -> list[str]:
-    """Return the columns of the classes, in their order.
+    """Return the columns of the classes, in their order; none of a table that has embeddings in their place.
 
     Raises:
         DataError: if the table has others.
     """
     prefixed = any(name.startswith(LOGIT) for name in table.columns)
+    if EMBEDDING in table.columns and not prefixed and not set(classes) <= set(table.columns):
+        return []
     names = {name.removeprefix(LOGIT): name for name in table.columns if not prefixed or name.startswith(LOGIT)}
-    names.pop(LEARNED, None)
+    for name in (LEARNED, EMBEDDING):
+        if name not in classes:
+            names.pop(name, None)
     differing = sorted(set(names) ^ set(classes))
     if differing:
         raise DataError(
             f"{table.where}: has other classes than this run ({', '.join(differing[:5])}); it needs one column for "
-            f"each of the {len(classes)} classes, and else only id and {LEARNED}."
+            f"each of the {len(classes)} classes, and else only id, {LEARNED} and {EMBEDDING}."
         )
     return [names[name] for name in classes]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,38 +14,82 @@ from torch.nn import functional
 from ..config.schema import DistillationConfig
 from ..data.metadata import EncodedMetadata
 from .mixing import Mix
+from .teacher_features import FEATURES, KnownFeatures, Standard, feature_loss
 
 LOGITS, ROW = "teacher", "teacher_row"
 """What a batch has for a teacher: its answers, or the rows about which it is asked."""
 
 
+class Answer(NamedTuple):
+    """What a teacher says of a batch.
+
+    Attributes:
+        logits: under the training prior (n, K).
+        features: standardised (n, D), or None.
+        of_mixed: whether it says it of the student's images as they are mixed.
+    """
+
+    logits: Tensor
+    features: Tensor | None
+    of_mixed: bool
+
+
 class Teacher(Protocol):
-    """Gives logits under the training prior of the specimens that a student learns from."""
+    """Gives logits under the training prior, and features, of the specimens that a student learns from."""
+
+    @property
+    def feature_width(self) -> int | None:
+        """How many features it gives, None if it gives none."""
+        ...
 
     def batch(self, rows: np.ndarray, view: int) -> dict[str, Tensor]:
-        """Return what a batch of rows (n,), in one view of their stored features, needs for `logits`."""
+        """Return what a batch of rows (n,), in one view of their stored features, needs for `answer`."""
         ...
 
-    def logits(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, bool]:
-        """Return logits under the training prior (n, K) for the student's inputs, and whether these are mixed."""
+    def answer(self, inputs: Mapping[str, Tensor]) -> Answer:
+        """Return what it says of the student's inputs."""
         ...
 
 
-@dataclass(frozen=True)
-class KnownLogits:
+class AskedBefore:
     """A teacher that was asked before.
 
     Attributes:
+        features: what it gave beside its logits, if it was asked for that.
+    """
+
+    features: KnownFeatures | None
+
+    @property
+    def feature_width(self) -> int | None:
+        return None if self.features is None else int(self.features.values.shape[-1])
+
+    def batch(self, rows: np.ndarray, view: int) -> dict[str, Tensor]:
+        features = {} if self.features is None else self.features.batch(rows, view)
+        return {LOGITS: self.logits(rows, view), **features}
+
+    def logits(self, rows: np.ndarray, view: int) -> Tensor:
+        """Return logits under the training prior (n, K) of rows (n,)."""
+        raise NotImplementedError
+
+    def answer(self, inputs: Mapping[str, Tensor]) -> Answer:
+        return Answer(inputs[LOGITS], inputs.get(FEATURES), of_mixed=False)
+
+
+@dataclass(frozen=True)
+class KnownLogits(AskedBefore):
+    """A teacher that was asked before, all of whose logits are kept.
+
+    Attributes:
         values: logits under the training prior (V, N, K) of all rows, for the plain image (V = 1) or every stored view.
+        features: see `AskedBefore`.
     """
 
     values: np.ndarray
+    features: KnownFeatures | None = None
 
-    def batch(self, rows: np.ndarray, view: int) -> dict[str, Tensor]:
-        return {LOGITS: torch.from_numpy(self.values[view if len(self.values) > 1 else 0, rows])}
-
-    def logits(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, bool]:
-        return inputs[LOGITS], False
+    def logits(self, rows: np.ndarray, view: int) -> Tensor:
+        return torch.from_numpy(self.values[view if len(self.values) > 1 else 0, rows])
 
 
 class LiveTeacher:
@@ -55,10 +99,11 @@ class LiveTeacher:
 
     Args:
         network: maps a batch with ``image``, pixels (n, 3, S, S) in [0, 1], and encoded metadata to logits under the
-            training prior.
+            training prior (n, K) and features (n, D).
         size: edge S of its images.
         mean, std: that normalise the student's images.
         metadata: as the teacher reads it, of all rows.
+        standard: of its features, if the student learns these.
     """
 
     def __init__(
@@ -68,17 +113,23 @@ class LiveTeacher:
         mean: Sequence[float],
         std: Sequence[float],
         metadata: EncodedMetadata,
+        standard: Standard | None = None,
     ) -> None:
         self.network = network.eval().requires_grad_(False)
         self.size = size
         self.mean, self.std = (torch.tensor(values).view(1, 3, 1, 1) for values in (mean, std))
         self.metadata = metadata
+        self.standard = standard
+
+    @property
+    def feature_width(self) -> int | None:
+        return None if self.standard is None else len(self.standard.mean)
 
     def batch(self, rows: np.ndarray, view: int) -> dict[str, Tensor]:
         return {ROW: torch.from_numpy(rows)}
 
     @torch.no_grad()
-    def logits(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, bool]:
+    def answer(self, inputs: Mapping[str, Tensor]) -> Answer:
         images = inputs["image"]
         rows = inputs[ROW].cpu().numpy()
         pixels = (images.float() * self.std.to(images) + self.mean.to(images)).clamp(0, 1)
@@ -86,14 +137,15 @@ class LiveTeacher:
             pixels = functional.interpolate(pixels, (self.size, self.size), mode="bilinear", antialias=True)
         fields = ("numeric", "categorical", "mask")
         known = {name: torch.from_numpy(getattr(self.metadata, name)[rows]).to(images.device) for name in fields}
-        return self.network.to(images.device)({"image": pixels, **known}), True
+        logits, features = self.network.to(images.device)({"image": pixels, **known})
+        return Answer(logits, None if self.standard is None else self.standard(features), of_mixed=True)
 
 
 class Distillation:
     """Adds to the loss of labels what a teacher says, for batches that have something for it.
 
     Args:
-        settings: weight and temperature.
+        settings: weights and temperature.
         prior_logits: of the student's loss, so that both are compared under the training distribution.
     """
 
@@ -104,25 +156,44 @@ class Distillation:
         self.teacher = teacher
         self.prior_logits = prior_logits
 
-    def __call__(self, loss: Tensor, logits: Tensor, inputs: Mapping[str, Tensor], mix: Mix | None = None) -> Tensor:
-        """Return the loss of both.
+    @property
+    def feature_width(self) -> int | None:
+        """How many features of the teacher the student learns to give, None for none."""
+        return self.teacher.feature_width if self.settings.features else None
+
+    def __call__(
+        self,
+        loss: Tensor,
+        logits: Tensor,
+        inputs: Mapping[str, Tensor],
+        mix: Mix | None = None,
+        projected: Callable[[], Tensor] | None = None,
+    ) -> Tensor:
+        """Return the loss of all that is learned.
 
         Args:
             loss: of the labels.
             logits: the student's (N, K).
             inputs: the student's, images as it saw them.
             mix: how they were mixed.
+            projected: gives what a projection makes of the student's features (N, D), where the teacher gives some.
         """
         if LOGITS not in inputs and ROW not in inputs:
             return loss
-        answers, of_mixed = self.teacher.logits(inputs)
+        answer = self.teacher.answer(inputs)
         own = self.prior_logits(logits)
+
+        def blended(of: Callable[[Tensor], Tensor], wanted: Tensor) -> Tensor:
+            return of(wanted) if mix is None or answer.of_mixed else mix.blend(of, wanted)
 
         def divergence(wanted: Tensor) -> Tensor:
             return distillation_loss(own, wanted.to(own), self.settings.temperature)
 
-        taught = divergence(answers) if mix is None or of_mixed else mix.blend(divergence, answers)
-        return (1 - self.settings.weight) * loss + self.settings.weight * taught
+        total = (1 - self.settings.weight) * loss + self.settings.weight * blended(divergence, answer.logits)
+        if projected is None or answer.features is None:
+            return total
+        found = projected()
+        return total + self.settings.features * blended(lambda wanted: feature_loss(found, wanted), answer.features)
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -16,6 +16,7 @@ from .augment import FeatureTransform, ImageTransform
 from .counts import MacroF1
 from .distillation import Distillation
 from .rates import freeze_batch_norm, rate_scales
+from .teacher_features import FeatureProjection
 
 
 class SpecimenModule(LightningModule):
@@ -38,7 +39,9 @@ class SpecimenModule(LightningModule):
         rate_factor: lowers the whole schedule, after a loss that was not finite.
         trunk_rate, layer_decay: rates of a pretrained trunk that is trained; see `rates.rate_scales`.
         frozen_batch_norm: whether such a trunk keeps the statistics of its batch norms.
-        distillation: what a teacher adds to the training loss of batches that have something for it, or None.
+        distillation: what a teacher adds to the training loss of batches that have something for it, or None; it has
+            to be there when the network is set.
+        projection: of the network's features, where the teacher gives some.
     """
 
     def __init__(
@@ -67,8 +70,15 @@ class SpecimenModule(LightningModule):
         self.trunk_rate = self.layer_decay = 1.0
         self.frozen_batch_norm = False
         self.distillation: Distillation | None = None
+        self.projection: FeatureProjection | None = None
         self.accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.macro_f1 = MacroF1(num_classes)
+
+    def set_model(self, model: nn.Module) -> None:
+        """Set the network, and what projects its features where the teacher gives some."""
+        super().set_model(model)
+        if self.distillation is not None and self.distillation.feature_width is not None:
+            self.projection = FeatureProjection(model, self.distillation.feature_width)
 
     def inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the network's input: images transformed, everything else as it is."""
@@ -110,7 +120,7 @@ class SpecimenModule(LightningModule):
         logits = self.require(self.model, self.model(inputs), (len(batch["target"]), self.num_classes))
         loss = self.require(self.loss, self.loss(logits, batch["target"]), ())
         if self.distillation is not None:
-            loss = self.distillation(loss, logits, inputs)
+            loss = self.distillation(loss, logits, inputs, projected=self.projection)
         count = len(batch["target"])
         self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
         return loss

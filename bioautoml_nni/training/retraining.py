@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -68,12 +69,12 @@ class RetrainModule(SpecimenModule):
         # last.ckpt of an earlier version cannot be resumed (unexpected keys _average.*: it keeps the average as
         # state_dict, the own state beside it), averages differ by 4e-7 from those until now, and it copies
         # and averages all of this module, auxiliary head and loss included, and not the network alone.
-        super().set_model(model)
         if self.recipe.ema_decay:
             average = get_ema_multi_avg_fn(self.recipe.ema_decay)
             self._average = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
             self._average.requires_grad_(False)
             self.averaged = self._average.module
+        super().set_model(model)
         if self.images is not None and self.recipe.auxiliary_weight:  # after the copy, which must not be listened to
             source, channels = self.model.auxiliary_source()
             self.auxiliary = AuxiliaryHead(source, channels, self.num_classes)
@@ -87,11 +88,13 @@ class RetrainModule(SpecimenModule):
         state = {name: value.clone() for name, value in self.state_dict().items()}
         with isolate_rng():
             total = self.model(self.inputs(batch)).float().sum()
+            if self.projection is not None:
+                total = total + self.projection().float().sum()
             if self.auxiliary is not None:  # whose layers are the network's, too: one pass back for both
                 total = total + self.auxiliary().float().sum()
             total.backward()
-        heads = [] if self.auxiliary is None else list(self.auxiliary.parameters())
-        trained = [*self.model.parameters(), *heads]
+        heads = [part for part in (self.projection, self.auxiliary) if part is not None]
+        trained = chain(self.model.parameters(), *(head.parameters() for head in heads))
         found = any(parameter.requires_grad and parameter.grad is None for parameter in trained)
         self.zero_grad(set_to_none=True)
         self.load_state_dict(state)
@@ -124,7 +127,7 @@ class RetrainModule(SpecimenModule):
         logits = self._passes(inputs)
         loss = self._of_labels(logits, batch["target"], mix)
         if self.distillation is not None:
-            loss = self.distillation(loss, logits, inputs, mix)
+            loss = self.distillation(loss, logits, inputs, mix, self.projection)
         if self.auxiliary is not None:
             loss = loss + self.recipe.auxiliary_weight * self._of_labels(self.auxiliary(), batch["target"], mix)
         count = len(batch["target"])

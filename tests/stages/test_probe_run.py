@@ -20,6 +20,7 @@ from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
 from bioautoml_nni.runs.probe import learned_parts, validation_logits
+from bioautoml_nni.runs.teacher import distillation, require_teacher
 from bioautoml_nni.runtime import Model
 from bioautoml_nni.runtime.predict import Request, predict
 from bioautoml_nni.utils.errors import DataError, EncoderError
@@ -172,6 +173,36 @@ def test_a_table_teaches_by_logits_or_embeddings(taught, tmp_path):
     pd.DataFrame({"id": ids, "embedding": list(embeddings)}).to_parquet(tmp_path / "embeddings.parquet")
     taught_by = with_teacher(tmp_path / "embeddings.parquet")
     assert (taught_by[data.in_training].argmax(1) == data.targets[data.in_training]).all()
+
+
+def test_a_table_with_both_teaches_by_its_logits_and_its_embeddings_are_the_features(taught, tmp_path):
+    data, _ = taught
+    ids = data.table["_id"].astype(str)
+    rng = np.random.default_rng(0)
+    logits, embeddings = rng.normal(size=(len(ids), 3)), rng.normal(3, 2, (len(ids), 5)).astype(np.float32)
+    both = pd.DataFrame({"id": ids, **dict(zip(data.classes, logits.T, strict=True)), "embedding": list(embeddings)})
+    file = tmp_path / "both.parquet"
+
+    def found(features):
+        settings = {"training.distillation": {"teacher": str(file), "features": features}}
+        own = RunDirectory(data.run.path, changed(data.run.experiment, settings, "test"))
+        require_teacher(own)
+        return distillation(own, data, SILENT).teacher
+
+    for table in (both, both.rename(columns={name: f"logit_{name}" for name in data.classes}).assign(prediction="ant")):
+        table.sample(frac=1, random_state=0).to_parquet(file)
+        teacher = found(0.5)
+        assert teacher.values[0][data.in_training] == pytest.approx(logits[data.in_training], rel=1e-5)
+        kept = teacher.features.values[0]
+        np.testing.assert_allclose(kept[data.in_training], embeddings[data.in_training], rtol=1e-3)
+        assert np.isnan(kept[~data.in_training]).all()
+    assert found(0).features is None
+    both[["id", "embedding"]].to_parquet(file)
+    alone = found(0.5)
+    assert np.isfinite(alone.values[0][data.in_training]).all() and alone.feature_width == 5
+    both.drop(columns="embedding").to_parquet(file)
+    with pytest.raises(DataError, match="has no column 'embedding' of features, which training.distillation.features"):
+        found(0.5)
 
 
 def test_processes_compute_their_shares_of_the_features(probe, tmp_path, monkeypatch):

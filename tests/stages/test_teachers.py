@@ -24,6 +24,7 @@ from bioautoml_nni.runs.teacher import distillation, shared_teacher
 from bioautoml_nni.stages.run import run_stages
 from bioautoml_nni.stages.search import search_parts
 from bioautoml_nni.training.distillation import LiveTeacher
+from bioautoml_nni.training.teacher_features import Standard
 from bioautoml_nni.training.weights import load_weights
 from bioautoml_nni.utils.errors import ConfigError, DataError
 from bioautoml_nni.utils.shard import Shard
@@ -31,7 +32,7 @@ from bioautoml_nni.utils.yaml_files import load_yaml
 
 SILENT = Console(quiet=True)
 ENCODER = "timm:resnet10t@random"
-LESSONS = {"teacher": ENCODER, "weight": 0.8, "same_view": True, "folds": 2}
+LESSONS = {"teacher": ENCODER, "weight": 0.8, "same_view": True, "folds": 2, "features": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,19 @@ def test_an_encoder_teaches_search_and_training_with_the_view_that_its_student_s
         stored = [torch.equal(batch["stage1"], own) for own in features]
         assert views == stored and sum(views) == 1
         seen.add(views.index(True))
+        kept = np.load(student / "teacher/features.npy")
+        standard = Standard.of(kept[0, data.in_training].astype(np.float32))
+        wanted = standard(torch.from_numpy(kept[views.index(True), dataset.positions[:3]]))
+        torch.testing.assert_close(batch["teacher_features"], wanted)
     assert seen == {0, 1}
+
+
+def test_a_projection_of_features_is_learned_and_thrown_away(student):
+    for folder in ("search", "retrain"):
+        state = torch.load(student / folder / "last.ckpt", weights_only=True)["state_dict"]
+        shapes = {name: tuple(value.shape) for name, value in state.items() if "projection.linear" in name}
+        assert sorted(shapes.values()) == [(512,), (512, 8)], folder  # of the joint embedding, and of resnet10t
+    assert not any("projection.linear" in name for name in load_weights(student / "retrain/model.pt"))
 
 
 def test_processes_compute_their_shares_of_what_an_encoder_that_teaches_sees(student, tmp_path, monkeypatch):
@@ -155,7 +168,8 @@ def test_the_greedy_average_is_what_is_kept(student):
 )
 def test_a_teacher_teaches_in_the_steps_that_are_asked_for(student, steps, taught):
     run = RunDirectory.open(student)
-    run = RunDirectory(run.path, changed(run.experiment, {"search.distillation.steps": steps}, "test"))
+    settings = {"search.distillation.steps": steps, "search.distillation.features": 0}
+    run = RunDirectory(run.path, changed(run.experiment, settings, "test"))
     parts = search_parts(run, PreparedData.load(run), SILENT)
     loaders = parts.evaluator.train_dataloaders
     assert {group for group, loader in loaders.items() if "teacher" in next(iter(loader))} == taught
@@ -201,7 +215,7 @@ def test_a_live_teacher_sees_the_student_s_images_as_it_was_trained(student):
     class Mean(torch.nn.Module):
         def forward(self, batch):
             assert batch["image"].shape[-1] == 8
-            return torch.cat([batch["image"].mean((2, 3)), batch["numeric"]], dim=1)
+            return torch.cat([batch["image"].mean((2, 3)), batch["numeric"]], dim=1), None
 
     rows = np.array([2, 0])
     metadata = EncodedMetadata(
@@ -211,8 +225,8 @@ def test_a_live_teacher_sees_the_student_s_images_as_it_was_trained(student):
     pixels = torch.rand(2, 3, 4, 4)
     shape = (1, 3, 1, 1)
     images = (pixels - torch.tensor([0.5, 0.4, 0.3]).view(shape)) / torch.tensor([0.2, 0.3, 0.4]).view(shape)
-    found, of_mixed = teacher.logits({"image": images, **teacher.batch(rows, 0)})
-    assert of_mixed
+    found, features, of_mixed = teacher.answer({"image": images, **teacher.batch(rows, 0)})
+    assert of_mixed and features is None
     torch.testing.assert_close(found[:, :3], pixels.mean((2, 3)), rtol=1e-2, atol=1e-2)
     assert found[:, 3:].tolist() == [[4, 5], [0, 1]]
 
@@ -221,18 +235,22 @@ def test_a_live_teacher_sees_the_student_s_images_as_it_was_trained(student):
 def test_a_live_teacher_says_of_plain_images_what_a_teacher_that_was_asked_before_says(kind, finished):
     reference = ENCODER if kind == "encoder" else str(finished[0])
     found = RunDirectory.open(finished[0])
-    answers = {}
+    answers, features = {}, {}
     for same_view in (False, True):
-        settings = {"teacher": reference, "same_view": same_view}
+        settings = {"teacher": reference, "same_view": same_view, "features": 1.0}
         own = RunDirectory(finished[0], changed(found.experiment, {"training.distillation": settings}, "test"))
         data = PreparedData.load(own)
         teacher = distillation(own, data, SILENT).teacher
         dataset = data.dataset([splits.WEIGHTS], teacher)
         batch = dataset.__getitems__([0, 1, 2, 3])
         transform = data.image_transform(own.experiment.training.augmentation).eval()
-        answers[same_view] = teacher.logits({**batch, **transform.of_batch(batch)})[0]
+        said = teacher.answer({**batch, **transform.of_batch(batch)})
+        answers[same_view], features[same_view] = said.logits, said.features
+    assert features[True].shape == features[False].shape and torch.isfinite(features[True]).all()
     if kind == "run":
         torch.testing.assert_close(answers[True], answers[False], rtol=1e-3, atol=1e-3)
+        std = torch.from_numpy(teacher.standard.std)  # the others were kept in half precision
+        torch.testing.assert_close(std * features[True], std * features[False], rtol=2e-3, atol=2e-3)
     else:  # the encoder's own size is larger: it sees the student's image enlarged
         assert answers[True].shape == answers[False].shape and torch.isfinite(answers[True]).all()
 

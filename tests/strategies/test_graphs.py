@@ -15,6 +15,7 @@ from bioautoml_nni.strategies import AlternatingDARTS, graphs
 from bioautoml_nni.strategies.finiteness import FiniteLosses
 from bioautoml_nni.strategies.graphs import GraphedForward, RecordedPasses, obstacle, record_passes
 from bioautoml_nni.strategies.module import AlternatingModule
+from bioautoml_nni.training.teacher_features import FeatureProjection
 from bioautoml_nni.utils.errors import DivergenceError
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -53,6 +54,12 @@ def test_only_relaxations_that_are_alike_in_every_step_are_recorded(relaxation):
     reason = obstacle(network, strategy.relaxation)
     assert (reason is None) == (relaxation in ("softmax", "sigmoid"))
     assert reason is None or "changes from step to step" in reason
+
+
+def test_a_network_whose_features_are_read_is_not_recorded():
+    strategy, network = supernet()
+    FeatureProjection(network, 8)
+    assert "features that a teacher compares" in obstacle(network, strategy.relaxation)
 
 
 def test_skip_dropout_is_not_recorded():

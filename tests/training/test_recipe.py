@@ -19,6 +19,7 @@ from bioautoml_nni.data.dataset import make_loader
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import build_network, load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
+from bioautoml_nni.runs.teacher import distillation
 from bioautoml_nni.runs.train import train
 from bioautoml_nni.stages.derive import derive
 from bioautoml_nni.stages.retrain import retrain
@@ -204,6 +205,29 @@ def test_a_student_learns_what_its_teacher_says(copy, finished):
     assert divergence(load_model(run, data)) < 0.3 * divergence(fresh.eval())
 
 
+def test_features_of_a_run_are_what_its_classifier_gets_and_a_student_comes_nearer_to_them(copy, finished):
+    """With a weight that leaves the other losses nothing to say, what is not explained of them falls."""
+    lessons = {"teacher": str(finished[0]), "weight": 0.5, "features": 1000}
+    rate = {"training.epochs": 6, "training.learning_rate": 0.02, "training.ema_decay": 0}
+    run = copy(**{"training.distillation": lessons, **rate})
+    data = PreparedData.load(run)
+    teacher = distillation(run, data, SILENT).teacher
+    network = load_model(RunDirectory.open(finished[0]), data)
+    transform = data.image_transform(run.experiment.training.augmentation).eval()
+    batch = data.dataset([splits.WEIGHTS], teacher).__getitems__([0, 1, 2, 3, 4])
+    with torch.no_grad():
+        wanted = network.embed({**batch, **transform.of_batch(batch)})
+    standard = teacher.features.standard
+    std = torch.from_numpy(standard.std)  # they are kept in half precision
+    torch.testing.assert_close(std * batch["teacher_features"], std * standard(wanted), rtol=2e-3, atol=2e-3)
+    (run / "own").mkdir()
+    torch.manual_seed(0)
+    student, _ = build_network(run, data)
+    train(run, data, student, run / "own", "test", SILENT, distillation=distillation(run, data, SILENT))
+    losses = [line["train_loss"] for line in read_history(run / "own/history.jsonl")]
+    assert losses[-1] < 0.8 * losses[0]
+
+
 def test_candidates_of_halving_have_the_teacher_too(copy, finished):
     halving = {"method": "successive_halving", "candidates": 2, "first_epochs": 1}
     run = copy(**{"derivation": halving, "training.distillation.teacher": str(finished[0])})
@@ -242,8 +266,8 @@ def test_what_a_recipe_cannot_have_is_said_at_once(copy):
 
 def test_a_teacher_that_is_gone_is_missed_in_training_alone(copy, tmp_path):
     run = copy(**{"training.distillation.teacher": str(tmp_path / "gone")})
-    distillation = RunDirectory.open(run.path).experiment.training.distillation
-    assert distillation is not None and distillation.teacher == str(tmp_path / "gone")
+    settings = RunDirectory.open(run.path).experiment.training.distillation
+    assert settings is not None and settings.teacher == str(tmp_path / "gone")
     with pytest.raises(RunDirectoryError, match=r"gone: is not a run directory"):
         retrain(run, SILENT)
 

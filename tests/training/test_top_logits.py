@@ -15,7 +15,7 @@ from bioautoml_nni.training.top_logits import Answers, TopLogits, kept, top_of
 
 
 def answers(logits: np.ndarray, top_k: int | None, temperature: float = 2.0) -> Answers:
-    found = Answers(1, len(logits) + 1, logits.shape[1], top_k, temperature)
+    found = Answers(1, len(logits) + 1, logits.shape[1], top_k, temperature, np.arange(len(logits) + 1) < len(logits))
     for start in range(0, len(logits), 3):
         found.put(0, np.arange(start, min(start + 3, len(logits))), logits[start : start + 3])
     return found
@@ -87,7 +87,7 @@ def test_a_loss_by_the_largest_is_near_that_by_all_and_exact_with_all_but_one() 
 
 
 def test_kept_bytes_are_those_of_the_arithmetic() -> None:
-    found = Answers(2, 10, 5000, 64, 2.0)
+    found = Answers(2, 10, 5000, 64, 2.0, np.ones(10, bool))
     assert sum(values.nbytes for values in found.arrays().values()) == 2 * 10 * (8 * 64 + 4)
     teacher = found.teacher()
     assert isinstance(teacher, TopLogits) and teacher.count == 5000
