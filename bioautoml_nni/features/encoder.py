@@ -54,6 +54,8 @@ class Encoder(ABC):
         mflops: of one image at `image_size`, in millions; None where only building it tells.
         image_size: edge in pixels of the images that it was trained with.
         mean, std: per channel, of pixel values in [0, 1].
+        interpolation: filter by which its training resized images, such as "bicubic"; "unknown" where nobody says.
+            The image cache has filters of its own (docs/encoders.md).
         licence: of the weights; an SPDX identifier where there is one.
         origin: where the weights come from: package and version, address, or file.
         citation: of the network or the weights.
@@ -67,6 +69,7 @@ class Encoder(ABC):
     image_size: int = 224
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    interpolation: str = "unknown"
     licence: str = "unknown"
     origin: str = ""
     citation: str = ""
@@ -173,7 +176,7 @@ class Encoder(ABC):
 
     def record(self) -> dict[str, Any]:
         """Return what a model card says of the encoder."""
-        names = ("reference", "network", "licence", "origin", "citation", "image_size", "mean", "std")
+        names = ("reference", "network", "licence", "origin", "citation", "image_size", "mean", "std", "interpolation")
         return {name: getattr(self, name) for name in names} | {"pretrained": self.pretrained}
 
 

@@ -19,6 +19,8 @@ class EfficientNetLite(EncoderOnTimm):
     """
 
     mean = std = (0.5, 0.5, 0.5)
+    interpolation = "bicubic"
+    """As timm evaluates them: TensorFlow's bilinear, which Google trained with, is nearest to it in small images."""
     licence = "Apache-2.0"
     citation = "Tan and Le: EfficientNet, arXiv 1905.11946; Google's EfficientNet-Lite"
     package: str = ""

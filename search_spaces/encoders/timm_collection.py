@@ -40,6 +40,7 @@ class TimmEncoder(EncoderOnTimm):
         self._configuration: dict[str, Any] = timm.get_pretrained_cfg(name).to_dict()  # type: ignore[union-attr]
         self.image_size = int(self._configuration["input_size"][-1])
         self.mean, self.std = (tuple(self._configuration[key]) for key in ("mean", "std"))
+        self.interpolation = str(self._configuration.get("interpolation") or "unknown")
 
     @property
     def pretrained(self) -> bool:

@@ -41,6 +41,14 @@ def test_the_default_encoder_names_what_it_sees(lite):
         assert int(logits.argmax()) == truth
 
 
+@pytest.mark.parametrize("reference", ["efficientnet_lite0", "timm:tf_efficientnet_lite0@random"])
+def test_an_encoder_knows_how_images_were_given_to_it(reference):
+    known = timm.get_pretrained_cfg("tf_efficientnet_lite0")
+    record = load_encoder(reference).record()
+    assert record["interpolation"] == known.interpolation and record["image_size"] == known.input_size[-1]
+    assert (record["mean"], record["std"]) == (tuple(known.mean), tuple(known.std))
+
+
 def test_a_stage_costs_what_the_field_notes_say(lite):
     trunk = lite.build(3)
     assert (trunk.features, count_parameters(trunk)) == (80, 253_984)
