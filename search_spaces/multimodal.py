@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bioautoml_nni.architecture import Architecture, CellTopology, Topology
 from bioautoml_nni.architecture.schema import TrunkRecord
-from bioautoml_nni.features.encoder import load_encoder
+from bioautoml_nni.features.encoder import Encoder, load_encoder
 from bioautoml_nni.features.request import FeatureRequest
 from bioautoml_nni.features.trunk_settings import WITH, TrunkSettings, reading_name
 from bioautoml_nni.registry import get, usable
@@ -236,6 +236,12 @@ class MultimodalSpace(ModelSpace, MultimodalForward):
             stages = tuple(sorted({kept, *(stage for stage in plan.channels if stage < kept)}))
             return FeatureRequest(plan.encoder, stages, embedding=False, views=plan.settings.views)
         return FeatureRequest(plan.encoder, tuple(sorted(plan.channels)), WITH in plan.embeddings, plan.settings.views)
+
+    @staticmethod
+    def pretrained_encoders(**arguments: Any) -> list[Encoder]:
+        """Return the encoder whose weights the trunk starts from; none without a trunk."""
+        plan = trunk_plan(arguments.get("trunk"), arguments.get("cells", 6), arguments.get("modalities", ("image",)))
+        return [] if plan is None else [plan.encoder]
 
     @staticmethod
     def trunk_record(architecture: Architecture, **arguments: Any) -> TrunkRecord | None:

@@ -101,6 +101,11 @@ class ProbeSpace(ModelSpace):
         return FeatureRequest(found, read_stages(found, stages), embedding=True, pooled=True)
 
     @staticmethod
+    def pretrained_encoders(encoder: str = DEFAULT, **arguments: Any) -> list[Encoder]:
+        """Return the encoder, whose weights the network has."""
+        return [load_encoder(encoder, "space.encoder")]
+
+    @staticmethod
     def trunk_record(
         architecture: Architecture, encoder: str = DEFAULT, stages: list[int] | None = None, **arguments: Any
     ) -> TrunkRecord:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bioautoml_nni.architecture import Architecture, Topology
 from bioautoml_nni.architecture.schema import TrunkRecord
-from bioautoml_nni.features.encoder import load_encoder
+from bioautoml_nni.features.encoder import Encoder, load_encoder
 from bioautoml_nni.registry import get, suggestion
 from bioautoml_nni.utils.errors import ConfigError
 from bioautoml_nni.utils.numbers import Count, Rate, Share
@@ -115,9 +115,10 @@ class TimmSpace(ModelSpace):
         **arguments: Any,
     ) -> TrunkRecord | None:
         """Return what an architecture file says of pretrained weights; None without."""
-        if not (pretrained or weights):
+        sources = _starting(encoder, pretrained, weights)
+        if not sources:
             return None
-        found = load_encoder(f"timm:{encoder}@{weights}" if weights else f"timm:{encoder}", "space.encoder")
+        found = sources[0]
         return TrunkRecord(
             encoder=f"timm:{encoder}", stages=(), embedding=True, frozen=frozen, weights="", licence=found.licence,
             origin=found.origin,
@@ -139,9 +140,16 @@ class TimmSpace(ModelSpace):
         """Give the encoder of a fresh network the weights that it starts from, if the arguments name any.
 
         Raises:
-            ConfigError: if they cannot be had or do not fit.
+            EncoderError: if they cannot be had or do not fit.
         """
         network.load_pretrained()
+
+    @staticmethod
+    def pretrained_encoders(
+        encoder: str = "resnet18", pretrained: bool = False, weights: str | None = None, **arguments: Any
+    ) -> list[Encoder]:
+        """Return the encoder whose weights the network starts from; none if it starts from scratch."""
+        return _starting(encoder, pretrained, weights)
 
 
 @dataclass(frozen=True)
@@ -186,25 +194,16 @@ class TimmNetwork(MultimodalForward):
 
     def load_pretrained(self) -> None:
         """Load the weights that the arguments name into the encoder; see `TimmSpace.load_pretrained`."""
-        weights, name = self.weights, self.image_encoder.name
-        if not (weights or self.pretrained):
-            return
-        where = f"space.weights: {weights}" if weights else f"space.pretrained: timm's weights of {name}"
-        try:
-            if weights:
-                state = timm.models.load_state_dict(weights, weights_only=True)
-            else:
-                state = create_network(name, 0.0, pretrained=True).state_dict()
-        except Exception as error:  # timm passes on whatever its hub, the file system or torch raises
-            reason = " ".join(str(error).split())[:300]
-            raise ConfigError([f"{where} cannot be loaded ({reason})."], "experiment") from error
-        own = self.image_encoder.body.state_dict()
-        wrong = [key for key, value in own.items() if key not in state or state[key].shape != value.shape]
-        if wrong:
-            raise ConfigError(
-                [f"{where} lacks {len(wrong)} of {len(own)} arrays of {name}, such as {wrong[0]}."], "experiment"
-            )
-        self.image_encoder.body.load_state_dict({key: state[key] for key in own})
+        for encoder in _starting(self.image_encoder.name, self.pretrained, self.weights):
+            source: Any = self.image_encoder  # whose body is that of the encoder's own trunk
+            encoder.load(source)
+
+
+def _starting(name: str, pretrained: bool, weights: str | None) -> list[Encoder]:
+    """Return the encoder whose weights a network of timm starts from; none if it starts from scratch."""
+    if weights:
+        return [load_encoder(f"timm:{name}@{weights}", "space.weights")]
+    return [load_encoder(f"timm:{name}", "space.pretrained")] if pretrained else []
 
 
 class TimmEncoder(nn.Module):

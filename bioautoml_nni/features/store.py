@@ -117,7 +117,7 @@ class FeatureStore:
                 shelf.take_over_shards()
             known = {output: shelf.sound() for output, shelf in shelves.items()}
             self._fill(shelves, known, digests, pixels, views, advance)
-            widths = self._widths()
+            widths = self._widths() if POOLED in shelves else ()
             return {
                 output: Features(
                     shelf.values(),
@@ -212,7 +212,7 @@ class FeatureStore:
             images = torch.from_numpy(pixels.batch(np.array([position for position, _ in keys]))).permute(0, 3, 1, 2)
             images = torch.stack([seen(image, view) for image, (_, view) in zip(images, keys, strict=True)])
             for output, values in self._outputs(images, outputs).items():
-                parts[output].append(values.half().cpu().numpy())
+                parts[output].append(_half(values, self.encoder.reference).cpu().numpy())
         return {output: np.concatenate(values) for output, values in parts.items()}
 
     def _outputs(self, images: Tensor, outputs: Sequence[Output]) -> dict[Output, Tensor]:
@@ -251,11 +251,25 @@ class FeatureStore:
         import torch
 
         trunk = self.encoder.loaded(None)
-        stages = range(trunk.count_stages())
+        empty = torch.zeros(1, 3, self.size, self.size, dtype=torch.uint8).to(next(trunk.parameters()).device)
         with torch.inference_mode():
-            empty = self.encoder.normalise(torch.zeros(1, 3, self.size, self.size, dtype=torch.uint8))
-            embedding, maps = trunk.with_stages(empty, list(stages))
+            embedding, maps = trunk.with_stages(self.encoder.normalise(empty), range(self._count))
         return (*(features.shape[1] for features in maps), embedding.shape[1])
+
+
+def _half(values: Tensor, reference: str) -> Tensor:
+    """Return features in half precision.
+
+    Raises:
+        DataError: if some are not finite in it.
+    """
+    half = values.half()
+    if not bool(half.isfinite().all()):
+        raise DataError(
+            f"encoder {reference}: makes features of these images that are not finite, or larger than 65,504, which "
+            "cannot be kept; choose another encoder, an earlier stage, or train it along (space.trunk.frozen: false)."
+        )
+    return half
 
 
 def seen(image: Tensor, view: int) -> Tensor:

@@ -86,8 +86,10 @@ class Trunk(nn.Module):
 def normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Return float images less `mean`, divided by `std`; see `Encoder.normalise`."""
     pixels = images.float() / 255 if images.dtype == torch.uint8 else images
-    shape = (1, 3, 1, 1)
-    return (pixels - pixels.new_tensor(mean).view(shape)) / pixels.new_tensor(std).view(shape)
+    first, second = (
+        torch.tensor(values, dtype=pixels.dtype).view(1, 3, 1, 1).to(pixels.device) for values in (mean, std)
+    )
+    return (pixels - first) / second
 
 
 @isolate_rng()

@@ -29,7 +29,8 @@ class TrunkSettings(BaseModel):
             stage is computed once, so that training passes through the later stages alone: fine-tuning takes a third of
             the time, and what the first stages know (edges, textures) is needed unchanged as a rule.
         views: mirrored and turned views of every image whose features are computed beside those of the plain one, up
-            to 7; training draws among all of them. Without any, maps are mirrored and turned themselves.
+            to 7; training draws among all of them. 8 are all views of a square, the plain one among them, and mean the
+            same as 7. Without any, maps are mirrored and turned themselves.
         embedding_dropout: dropout of the embedding.
         path_dropout: probability with which a training specimen is classified by the cells alone or by the embedding
             alone, so that each learns all it can: otherwise the embedding, which knows most at first, explains the
@@ -43,7 +44,7 @@ class TrunkSettings(BaseModel):
     embedding: bool | Literal["open"] = False
     frozen: bool = True
     frozen_stages: int | None = Field(None, ge=0)
-    views: int = Field(0, ge=0, le=7)
+    views: int = Field(0, ge=0, le=8)
     embedding_dropout: float = Field(0.5, ge=0, lt=1)
     path_dropout: float = Field(0.5, ge=0, le=1)
 
@@ -57,6 +58,11 @@ class TrunkSettings(BaseModel):
             except PluginError as error:  # it suggests the nearest name
                 raise ValueError(str(error)) from error
         return value
+
+    @field_validator("views")
+    @classmethod
+    def _beside_the_plain_one(cls, value: int) -> int:
+        return min(value, 7)
 
     @field_validator("stage")
     @classmethod

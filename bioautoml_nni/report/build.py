@@ -54,7 +54,7 @@ def build_report(
         difference="" if last is None else difference(architecture, last, run.experiment.derivation),
         sparsity=architecture.sparsity,
         trunk=architecture.trunk,
-        trunk_training=trunk_training(network),
+        trunk_training=trunk_training(network, architecture.trunk),
         epochs=[(epoch, Markup(drawing)) for epoch, drawing in evenly_spread(drawings, FRAMES)],
         halving=halving_table(run),
         evolution=evolution_table(run),

@@ -41,6 +41,7 @@ def model_card(
     network = evaluation.parent / "retrain/network.json"  # nor that
     metrics, calibration = Metrics.read(evaluation / "metrics.json"), Calibration.read(evaluation / "calibration.json")
     per_class = read_per_class(evaluation / "per_class.csv")
+    trunk = Architecture.load(architecture).trunk if architecture.is_file() else None
     environment = Environment(
         loader=PackageLoader(__package__),
         autoescape=False,
@@ -53,8 +54,8 @@ def model_card(
         name=run.experiment.name,
         size=data.image_size,
         baselines=shown_baselines(run, metrics.shown()) or {"lines": [], "warning": ""},
-        trunk=Architecture.load(architecture).trunk if architecture.is_file() else None,
-        trunk_training=trunk_training(NetworkRecord.read(network)) if network.is_file() else "",
+        trunk=trunk,
+        trunk_training=trunk_training(NetworkRecord.read(network), trunk) if network.is_file() else "",
         metrics=metrics.shown(),
         columns=", ".join(f"`{column}`" for column in metrics.metadata_columns),
         weak=per_class[(per_class["test"] > 0) & (per_class["f1"] < 0.5)]["class"].tolist(),

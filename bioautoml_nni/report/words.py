@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..architecture import Architecture
 from ..architecture.draw import readable
+from ..architecture.schema import TrunkRecord
 from ..artifacts.network import NetworkRecord
 from ..config.schema import DerivationConfig
 
@@ -167,11 +168,17 @@ def _other_choices(found: Architecture, last: Architecture) -> list[str]:
     ]
 
 
-def trunk_training(network: NetworkRecord) -> str:
-    """Return what the training of a network did to its pretrained trunk; empty where it has none."""
+def trunk_training(network: NetworkRecord, record: TrunkRecord | None) -> str:
+    """Return what the training of a network did to its pretrained encoder; empty where it has none.
+
+    Args:
+        record: of the architecture, which tells it where the space has no settings of a trunk.
+    """
+    if record is None:
+        return ""
     trunk = network.arguments.get("trunk")
     if not isinstance(trunk, Mapping):
-        return ""
+        return "kept as it was" if record.frozen else "trained further"
     if trunk.get("frozen", True):
         return "kept as it was"
     stage = trunk.get("frozen_stages")

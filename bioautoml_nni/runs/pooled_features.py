@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,11 +14,8 @@ from ..config import Experiment
 from ..data.image_store import ImageStore, Pixels
 from ..features.request import FeatureRequest
 from ..features.store import POOLED, FeatureStore
-from ..utils.progress import duration, make_progress
 from ..utils.shard import Shard
-
-WORTH_TELLING = 20.0
-"""Seconds that a pass may take before its length is told."""
+from .first_pass import first_pass
 
 
 @dataclass(frozen=True)
@@ -58,26 +54,8 @@ def pooled_features(
         DataError: if it cannot be kept.
     """
     store = FeatureStore(request.encoder, size, experiment.cache.folder, experiment.cache.max_gb)
-    for note in request.encoder.notes:
-        console.print(f"[yellow]warning:[/] {note}", highlight=False, soft_wrap=True)
-    started, done, told = time.monotonic(), 0, False
-    with make_progress(console) as progress:
-        task = progress.add_task(f"features of {request.encoder.reference}", total=len(digests), note="")
-
-        def advance(count: int) -> None:
-            nonlocal done, told, started
-            progress.advance(task, count)
-            if not done:  # what was there before says nothing of the speed
-                started = time.monotonic() if count != len(digests) else started
-            done += count
-            left = (time.monotonic() - started) / max(1, done) * (len(digests) - done)
-            if left > WORTH_TELLING and not told:
-                told = True
-                console.print(
-                    f"features of {request.encoder.reference}: about {duration(left)} for {len(digests)} images"
-                )
-
-        views = 1 + request.views
+    views = 1 + request.views
+    with first_pass(request.encoder.reference, len(digests), console) as advance:
         found = store.ensure(digests, pixels, request.outputs, views, advance)[POOLED]
     pooled = np.stack([found.pooled(request.stages, view).astype(np.float16) for view in range(views)])
     return PooledFeatures(pooled, found.widths[-1])

@@ -24,8 +24,8 @@ from .directory import RunDirectory
 from .prepared import PreparedData
 from .teacher_asked import Asked
 from .teacher_encoder import EncoderTeacher
-from .teacher_run import RunTeacher
-from .teacher_table import check_teacher, table_answers
+from .teacher_run import RunTeacher, fitting_data
+from .teacher_table import check_teacher, require_fitting_table, table_answers
 
 SECTIONS = ("search", "training")
 """Sections of an experiment that may have a teacher."""
@@ -110,6 +110,27 @@ def require_teacher(run: RunDirectory) -> None:
             raise RunDirectoryError(
                 f"{error} A teacher may also be an experiment file, an encoder or a .parquet of logits."
             ) from error
+
+
+def require_fitting_teachers(run: RunDirectory, data: PreparedData) -> None:
+    """Check of a run's teachers what can be checked once its data are prepared, before a search takes its time.
+
+    What an experiment file says is trained later, and an encoder's head fits always.
+
+    Raises:
+        DataError, RunDirectoryError: see `distillation`.
+    """
+    for section in SECTIONS:
+        settings = getattr(run.experiment, section).distillation
+        if settings is None or is_encoder(settings.teacher) or is_experiment(settings.teacher):
+            continue
+        refitted = section == "training" and run.experiment.retrain.refit
+        rows = data.in_training | (data.mask_of(splits.VALIDATION) if refitted else False)
+        asked = Asked(run, data, f"{section}.distillation.teacher", Console(quiet=True), rows)  # it warns in its turn
+        if is_table(settings.teacher):
+            require_fitting_table(Path(settings.teacher), asked)
+        else:
+            fitting_data(Path(settings.teacher), asked)
 
 
 def is_table(teacher: str) -> bool:

@@ -41,12 +41,9 @@ class RunTeacher:
     """
 
     def __init__(self, folder: Path, asked: Asked) -> None:
-        other = RunDirectory.open(folder)
-        other.require("retrain")
         self.asked = asked
-        self.taught = PreparedData.load(other)
-        _require_fitting(f"{folder}: {asked.key}", asked.data, self.taught)
-        self.model = load_model(other, self.taught)
+        self.taught = fitting_data(folder, asked)
+        self.model = load_model(self.taught.run, self.taught)
         self.read = ClassifierInput(self.model, f"{folder}: {asked.key}") if asked.features else None
 
     @property
@@ -142,6 +139,19 @@ def _in_view(data: PreparedData, view: int) -> PreparedData:
     assert data.pixels is not None  # images are used
     vars(turned)["pixels"] = _TurnedPixels(data.pixels, view)  # where a cached property keeps its value
     return turned
+
+
+def fitting_data(folder: Path, asked: Asked) -> PreparedData:
+    """Return the data of a run that may teach, whose network is trained.
+
+    Raises:
+        DataError, RunDirectoryError: see `RunTeacher`.
+    """
+    other = RunDirectory.open(folder)
+    other.require("retrain")
+    taught = PreparedData.load(other)
+    _require_fitting(f"{folder}: {asked.key}", asked.data, taught)
+    return taught
 
 
 def _require_fitting(where: str, data: PreparedData, taught: PreparedData) -> None:

@@ -172,6 +172,17 @@ def table_answers(file: Path, asked: Asked) -> Answers:
     return answers
 
 
+def require_fitting_table(file: Path, asked: Asked) -> None:
+    """Check what can be checked of a table without reading its values: ids, classes, and what its teacher has seen.
+
+    Raises:
+        DataError: see `table_answers`.
+    """
+    with _opened(file, asked.key) as table:
+        _class_columns(table, asked.data.classes)
+        _wanted_groups(table, asked)
+
+
 def _wanted_groups(table: _Table, asked: Asked) -> list[list[int]]:
     """Return of each part the row groups in which specimens that are asked for stand.
 

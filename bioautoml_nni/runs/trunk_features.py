@@ -13,7 +13,7 @@ from ..config import Experiment
 from ..data.image_store import Pixels
 from ..features.request import FeatureRequest
 from ..features.store import POOLED, Features, FeatureStore
-from ..utils.progress import make_progress
+from .first_pass import first_pass
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,15 @@ class TrunkFeatures:
 def trunk_features(
     request: FeatureRequest, experiment: Experiment, pixels: Pixels, digests: Sequence[str], size: int, console: Console
 ) -> TrunkFeatures:
-    """Return what a trunk reads of all images, computing what the store lacks, with progress.
+    """Return what a trunk reads of all images, computing what the store lacks, with progress and an estimate.
 
     Raises:
         DataError: if it cannot be kept.
     """
     store = FeatureStore(request.encoder, size, experiment.cache.folder, experiment.cache.max_gb)
     views = 1 + request.views
-    with make_progress(console) as progress:
-        task = progress.add_task(f"features of {request.encoder.reference}", total=len(digests), note="")
-        found = store.ensure(digests, pixels, request.outputs, views, lambda count: progress.advance(task, count))
+    with first_pass(request.encoder.reference, len(digests), console) as advance:
+        found = store.ensure(digests, pixels, request.outputs, views, advance)
     embedding = None
     if request.embedding:
         embedding = np.stack([found[POOLED].pooled((), view).astype(np.float16) for view in range(views)])

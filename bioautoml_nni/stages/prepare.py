@@ -16,6 +16,7 @@ from ..data.metadata import MetadataPreprocessor
 from ..data.naming import Naming
 from ..data.own_csv import csv_text
 from ..runs.directory import RunDirectory
+from ..runs.encoders import require_encoders
 from ..runs.places import images_digest
 from ..runs.prepared import NORMALISATION_REVISION
 from ..runs.teacher import require_teacher
@@ -32,9 +33,11 @@ def prepare(run: RunDirectory, console: Console, manifest: Manifest | None = Non
     Raises:
         DataError: for data that cannot be used, with every reason; nothing is recorded as done then.
         RunDirectoryError: if the teacher of the training is neither a run nor an encoder nor a table.
+        EncoderError: if the weights of an encoder cannot be had.
     """
     settings = run.experiment.data
-    require_teacher(run)  # it is needed much later; better to know now
+    require_teacher(run)  # these are needed much later; better to know now
+    require_encoders(run.experiment, console)
     found = examine(run.experiment, console, manifest)
     data = found.data
     write_text(run / "unreadable.csv", csv_text(data.unreadable))

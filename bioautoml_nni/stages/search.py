@@ -26,7 +26,7 @@ from ..registry import get, operation_groups
 from ..runs.directory import RunDirectory
 from ..runs.networks import strategy_arguments
 from ..runs.prepared import PreparedData
-from ..runs.teacher import distillation
+from ..runs.teacher import distillation, require_fitting_teachers
 from ..training.augment import ImageSizes, ImageTransform
 from ..training.distillation import Distillation
 from ..training.group import EndsAtOnce, in_turns, is_rank_zero, within_group
@@ -49,6 +49,7 @@ def search(run: RunDirectory, console: Console) -> None:
     """Write search/ with the final architecture weights and the supernet; resumes from the last completed epoch."""
     data = PreparedData.load(run).as_searched()
     experiment = run.experiment
+    require_fitting_teachers(run, data)
     keep_freed_memory()
     quiet()
     topology = data.topology()

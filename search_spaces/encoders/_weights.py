@@ -30,16 +30,17 @@ def fitting_weights(path: Path, name: str, network: nn.Module) -> tuple[dict[str
         network: timm network without classifier.
 
     Raises:
-        EncoderError: if the file is damaged, holds more than arrays, or belongs to another network.
+        EncoderError: if the file is damaged, holds more than arrays or numbers that are not finite, or belongs to
+            another network.
     """
     arrays = _read(path)
     wanted = network.state_dict()
     for candidate in (arrays, _translated(arrays, network)):
         if _lacking(candidate, wanted) is None:
-            return {key: candidate[key] for key in wanted}, False
+            return _finite(path, {key: candidate[key] for key in wanted}), False
     found = _by_position(arrays, wanted)
     if found is not None:
-        return found, True
+        return _finite(path, found), True
     candidate = _translated(arrays, network)
     missing = [key for key, value in wanted.items() if key not in candidate or candidate[key].shape != value.shape]
     raise EncoderError(
@@ -68,6 +69,16 @@ def _read(path: Path) -> dict[str, Tensor]:
     arrays = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
     if not arrays:
         raise EncoderError(f"{path}: holds no arrays by name; save the network's state_dict.")
+    return arrays
+
+
+def _finite(path: Path, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+    broken = [key for key, value in arrays.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    if broken:
+        raise EncoderError(
+            f"{path}: {len(broken)} of its arrays, such as {broken[0]}, hold numbers that are not finite; fetch it "
+            "again, or save it again."
+        )
     return arrays
 
 

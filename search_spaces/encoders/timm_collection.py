@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,18 @@ from bioautoml_nni.utils.errors import EncoderError
 from ._on_timm import EncoderOnTimm
 
 PRETRAINED, RANDOM = "pretrained", "random"
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Keep what the hub's client logs of its attempts, since one sentence says how they ended."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class TimmEncoder(EncoderOnTimm):
@@ -99,7 +114,8 @@ class TimmEncoder(EncoderOnTimm):
         from ._network import create_network
 
         try:
-            return create_network(self.network, 0.0, pretrained=True).state_dict()
+            with _quiet_hub():
+                return create_network(self.network, 0.0, pretrained=True).state_dict()
         except Exception as error:  # timm passes on whatever its hub, the file system or torch raises
             reason = " ".join(str(error).split())[:200]
             raise EncoderError(

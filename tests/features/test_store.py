@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from fake_accelerator import DEVICE, fake_accelerator
 
 from bioautoml_nni.features import load_encoder
 from bioautoml_nni.features.store import POOLED, FeatureStore, seen
@@ -119,3 +120,27 @@ def test_a_limit_is_kept_by_what_was_used_longest_ago_or_by_a_sentence(encoder, 
         DataError, match=r"cache.max_gb: the features of 2 images and views take .* GB, more than 1e-06"
     ):
         FeatureStore(encoder, SIZE, tmp_path, max_gb=1e-6).ensure(names(2), Images(2))
+
+
+def test_a_network_on_an_accelerator_is_given_its_images_there(encoder, tmp_path):
+    images = Images(3)
+    expected = FeatureStore(encoder, SIZE, tmp_path / "here").ensure(names(3), images, [POOLED, 2])
+    with fake_accelerator():
+        there = load_encoder(encoder.reference)
+        there.__dict__["_kept"] = {None: there.trunk().to(DEVICE)}  # as `Encoder.loaded` has it where there is a GPU
+        found = FeatureStore(there, SIZE, tmp_path / "there").ensure(names(3), images, [POOLED, 2])
+    for output in (POOLED, 2):
+        assert found[output].batch(np.arange(3)) == pytest.approx(expected[output].batch(np.arange(3)), abs=2e-3)
+    assert found[POOLED].widths == expected[POOLED].widths
+
+
+def test_features_that_half_precision_cannot_hold_are_not_kept(tmp_path):
+    encoder = load_encoder("timm:test_resnet@random")
+    trunk = encoder.loaded(None)
+    with torch.no_grad():
+        for parameter in trunk.parameters():
+            parameter.mul_(1e6)
+    store = FeatureStore(encoder, SIZE, tmp_path)
+    for _ in range(2):  # nor taken for stored the next time
+        with pytest.raises(DataError, match="makes features of these images that are not finite, or"):
+            store.ensure(names(2), Images(2))

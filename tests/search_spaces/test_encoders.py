@@ -87,6 +87,15 @@ def test_files_are_read_by_name_and_if_need_be_by_position(checkpoint, tmp_path)
     assert "taken by their position" in encoder.notes[0] and "numbered.pth" in encoder.notes[0]
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused(checkpoint, tmp_path, value):
+    damaged = {name: array.clone() for name, array in checkpoint.items()}
+    damaged["layer1.0.conv1.weight"].view(-1)[3] = value
+    torch.save(damaged, tmp_path / "damaged.pth")
+    with pytest.raises(EncoderError, match="damaged.pth: 1 of its arrays, such as layer1.0.conv1.weight, hold"):
+        load_encoder(f"timm:test_resnet@{tmp_path / 'damaged.pth'}").trunk()
+
+
 def test_positions_are_not_trusted_where_a_shape_differs(checkpoint, tmp_path):
     names = list(checkpoint)
     swapped = {**checkpoint, names[0]: checkpoint[names[0]].transpose(0, 1).contiguous()}

@@ -5,7 +5,7 @@ import torch
 from bioautoml_nni.architecture import Architecture, topology_of
 from bioautoml_nni.architecture.schema import SpaceRecord
 from bioautoml_nni.search_spaces.timm_network import TimmSpace
-from bioautoml_nni.utils.errors import ConfigError
+from bioautoml_nni.utils.errors import ConfigError, EncoderError
 
 METADATA = {"numeric_fields": [0, 0], "categories": [4], "category_fields": [1], "fields": 2}
 NOTHING = Architecture(space=SpaceRecord(name="timm"), cells={})
@@ -72,5 +72,5 @@ def test_weights_of_another_network_are_refused(tmp_path):
     network = TimmSpace.build(
         NOTHING, num_classes=3, modalities=["image"], encoder="test_resnet", weights=str(tmp_path / "other.pth")
     )
-    with pytest.raises(ConfigError, match="lacks .* arrays of test_resnet"):
+    with pytest.raises(EncoderError, match="other.pth: holds the weights of another network: .* arrays of test_resnet"):
         TimmSpace.load_pretrained(network)

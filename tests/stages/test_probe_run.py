@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import timm
 import torch
-from conftest import here, write_experiment, write_table
+from conftest import here, in_process, write_experiment, write_table
 from rich.console import Console
 from teacher_logits import teacher_logits
 
@@ -20,9 +21,10 @@ from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
 from bioautoml_nni.runs.probe import learned_parts, validation_logits
-from bioautoml_nni.runs.teacher import distillation, require_teacher
+from bioautoml_nni.runs.teacher import distillation, require_fitting_teachers, require_teacher
 from bioautoml_nni.runtime import Model
 from bioautoml_nni.runtime.predict import Request, predict
+from bioautoml_nni.stages.search import search
 from bioautoml_nni.utils.errors import DataError, EncoderError
 from bioautoml_nni.utils.shard import Shard
 
@@ -75,7 +77,38 @@ def test_trust_is_measured_by_what_had_not_seen_validation(probe):
 def test_report_and_card_name_the_weights(probe):
     for name in ("report.html", "MODEL_CARD.md", "export/MODEL_CARD.md"):
         text = (probe[0] / name).read_text()
-        assert f"pretrained encoder {ENCODER}" in text and "licence: none, random weights" in text
+        assert f"pretrained encoder {ENCODER}, kept as it was." in text and "licence: none, random weights" in text
+
+
+NUMBERED = {
+    "probe": {"space": {"name": "probe", "encoder": "timm:test_resnet@FILE"}},
+    "trunk": {"space.trunk": {"encoder": "timm:test_resnet@FILE", "stage": 1}, "space.cells": 1},
+    "timm": {"space": {"name": "timm", "encoder": "test_resnet", "weights": "FILE"}},
+    "teacher": {"training.distillation": {"teacher": "timm:test_resnet@FILE"}},
+}
+
+
+@pytest.mark.parametrize("use", NUMBERED)
+def test_weights_taken_by_position_are_told_and_bad_ones_refused_before_images_are_read(use, tmp_path, capsys):
+    write_table(tmp_path / "data")
+    weights = timm.create_model("test_resnet", num_classes=10).state_dict()
+    torch.save({f"layer{number}": value for number, value in enumerate(weights.values())}, tmp_path / "numbered.pth")
+    torch.save({"something": torch.zeros(3)}, tmp_path / "other.pth")
+    experiment = write_experiment(tmp_path, tmp_path / "data", cache={"folder": str(tmp_path / "cache")})
+
+    def said(file):
+        settings = [
+            part for key, value in NUMBERED[use].items()
+            for part in ("--set", f"{key}={json.dumps(value).replace('FILE', str(tmp_path / file))}")
+        ]  # fmt: skip
+        code, text = in_process(capsys, "prepare", experiment, "--output", tmp_path / f"run-{file}", *settings)
+        return code, " ".join(text.split())
+
+    code, text = said("other.pth")
+    assert code == 2 and "other.pth: holds the weights of another network" in text
+    assert not (tmp_path / "cache").exists() and not (tmp_path / "run-other.pth/splits.csv").exists()
+    code, text = said("numbered.pth")
+    assert code == 0 and text.count("arrays were taken by their position, where all shapes agree") == 1, text
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -273,6 +306,27 @@ def test_tables_that_do_not_fit_get_one_sentence(taught, tmp_path):
         with_teacher(tmp_path / "broken.parquet")
     with pytest.raises(DataError, match="there is no such file"):
         with_teacher(tmp_path / "gone.parquet")
+
+
+@pytest.mark.parametrize("section", ["search", "training"])
+def test_a_table_that_does_not_fit_stops_the_run_before_its_search(taught, tmp_path, section):
+    data, _ = taught
+    ids = data.table["_id"].astype(str)
+    good = pd.DataFrame({"id": ids, "learned": False, **dict.fromkeys(data.classes, 0.5)})
+    cases = {
+        "lacks 1 of .* training specimens": good[good["id"] != ids[data.in_training].iloc[0]],
+        "has other classes than this run": good.rename(columns={"cicada": "dragonfly"}),
+        "was trained on .* of the specimens": good.assign(learned=True),
+    }
+    settings = {f"{section}.distillation": {"teacher": str(tmp_path / "teacher.parquet")}}
+    run = RunDirectory(data.run.path, changed(data.run.experiment, settings, "test"))
+    for message, table in cases.items():
+        table.to_parquet(tmp_path / "teacher.parquet")
+        with pytest.raises(DataError, match=message) as caught:
+            require_fitting_teachers(run, data)
+        assert f"teacher.parquet: {section}.distillation.teacher" in str(caught.value)
+    with pytest.raises(DataError, match="was trained on"):
+        search(run, SILENT)
 
 
 def test_what_cannot_be_is_said_at_once(tmp_path, probe):
