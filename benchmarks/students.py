@@ -111,7 +111,7 @@ def network(folder: Path, runs: Path, name: str, seed: int, extra: list[str]) ->
     if has(name, seed, teacher):
         return
     overrides = [f"data.root={folder}", f"seed={seed}", f"space={{name: timm, encoder: {name}}}"]
-    overrides += ["derivation={}", "retrain.channels=null", *extra]
+    overrides += ["derivation={}", "retrain.channels=null", "retrain.trunk={}", *extra]
     add(line(run(runs / f"{name}-{seed}", overrides), name, seed, teacher))
 
 

@@ -84,9 +84,13 @@ def test_an_encoder_teaches_search_and_training_with_the_view_that_its_student_s
 
 def test_a_projection_of_features_is_learned_and_thrown_away(student):
     for folder in ("search", "retrain"):
-        state = torch.load(student / folder / "last.ckpt", weights_only=True)["state_dict"]
+        checkpoint = torch.load(student / folder / "last.ckpt", weights_only=True)
+        state = checkpoint["state_dict"]
         shapes = {name: tuple(value.shape) for name, value in state.items() if "projection.linear" in name}
         assert sorted(shapes.values()) == [(512,), (512, 8)], folder  # of the joint embedding, and of resnet10t
+        steps = [slot for found in checkpoint["optimizer_states"] for slot in found["state"].values()]
+        updated = {tuple(value.shape) for slot in steps for value in slot.values() if isinstance(value, torch.Tensor)}
+        assert (512, 8) in updated, f"{folder}: the optimiser knows it"
     assert not any("projection.linear" in name for name in load_weights(student / "retrain/model.pt"))
 
 
