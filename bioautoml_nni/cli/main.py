@@ -116,8 +116,14 @@ def _begin(directory: RunDirectory, epochs: int) -> None:
     )
 
 
-def _opened(experiment: Path, output: Path | None, short: bool, overrides: Sequence[str]) -> RunDirectory:
-    """Return the run directory of an experiment, or of a run that is to go on."""
+def _opened(
+    experiment: Path, output: Path | None, short: bool, overrides: Sequence[str], spread: bool = True
+) -> RunDirectory:
+    """Return the run directory of an experiment, or of a run that is to go on.
+
+    Args:
+        spread: start the processes that the run is to have, of which this one is the first.
+    """
     from ..config import load_experiment
     from ..config.load import import_plugins
     from ..config.quick import quick
@@ -128,12 +134,14 @@ def _opened(experiment: Path, output: Path | None, short: bool, overrides: Seque
     here = experiment.parent
     if is_run(here) and not short and (output is None or (not overrides and output.resolve() == here.resolve())):
         opened = RunDirectory.open(here, overrides)
-        _spread(opened.experiment)
+        if spread:
+            _spread(opened.experiment)
         import_plugins(opened.experiment)
         return opened
     loaded = load_experiment(experiment, overrides)
     loaded = quick(loaded) if short else loaded
-    _spread(loaded)
+    if spread:
+        _spread(loaded)
     if short:
         console.print(
             f"Quick: {loaded.search.epochs} epochs of search and {loaded.training.epochs} of training, to see that "

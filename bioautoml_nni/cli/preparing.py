@@ -41,7 +41,7 @@ def prepare(
             raise DataError("--output: a shard fills the caches and writes no run; leave it out.")
         _prepare_shard(experiment, shard, overrides or [])
         return
-    directory = _opened(experiment, output, False, overrides or [])
+    directory = _opened(experiment, output, False, overrides or [], spread=False)
     if cluster is not None:
         from ..stages.prepare_cluster import prepare_on_cluster
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import write_experiment, write_table
+from conftest import here, write_experiment, write_table
 from rich.console import Console
 
 from bioautoml_nni.config import load_experiment
@@ -57,6 +57,17 @@ def test_as_many_processes_as_gpus_or_as_the_experiment_says(
         launch.spread(experiment(*overrides), ["run", "x"], Console())
     assert ended.value.code == 7 and started == [(count, "-m", "bioautoml_nni", "run", "x")]
     assert ("4 of 5 GPUs" in capsys.readouterr().out) is (gpus == 5)
+
+
+@pytest.mark.parametrize("setting", ["devices=2", "nodes=2"])
+def test_preparing_takes_one_process_whatever_trains_later(started, tmp_path, setting):
+    write_table(tmp_path / "data")
+    write_experiment(tmp_path, tmp_path / "data", training={"batch_size": 12})
+    done = here("prepare", tmp_path / "experiment.yml", "--output", tmp_path / "run", "--set", setting)
+    assert done.returncode == 0 and started == [], done.stdout + done.stderr
+    assert RunDirectory.open(tmp_path / "run").done("prepare")
+    if setting == "devices=2":
+        assert here("run", tmp_path / "run").returncode == 7 and started[0][0] == 2
 
 
 def test_one_of_many_commands_and_calls_from_python_start_nothing(experiment, started, monkeypatch):
