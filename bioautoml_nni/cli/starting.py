@@ -46,10 +46,9 @@ def init(
     from ..utils.errors import RunDirectoryError
     from ..utils.remote import RemotePath
 
-    holds_data = target.is_file() or (target.is_dir() and table is None and any(target.iterdir()))
-    if isinstance(target, RemotePath):
-        holds_data = True
-    elif target.is_file() and (there := target.parent / "experiment.yml").exists():
+    elsewhere = isinstance(target, RemotePath)
+    holds_data = elsewhere or target.is_file() or (target.is_dir() and table is None and any(target.iterdir()))
+    if not elsewhere and target.is_file() and (there := target.parent / "experiment.yml").exists():
         raise RunDirectoryError(f"{there}: is there already; choose another folder or remove it.")
     found = guess(target, _asked if sys.stdin.isatty() else None) if holds_data else None
     folder = target if found is None else Path() if isinstance(found.root, RemotePath) else found.root

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from ..architecture.budgets import LARGEST_SIDE
-from ..utils.remote import place
+from ..utils.remote import is_url, place, without_secrets
 
 SMALLEST_SIDE = 16
 """Pixels of the smallest image that is worth looking at."""
@@ -170,6 +170,16 @@ class DataConfig(BaseModel):
     @classmethod
     def _as_list(cls, value: Any) -> Any:
         return one_or_several(value)
+
+    @model_validator(mode="after")
+    def _hold_no_secrets(self) -> DataConfig:
+        for key, value in self.arguments.items():
+            if isinstance(value, str) and is_url(value) and without_secrets(value) != value:
+                try:
+                    place(value)
+                except ValueError as error:
+                    raise ValueError(f"{key}: {error}") from None
+        return self
 
     @property
     def arguments(self) -> dict[str, Any]:

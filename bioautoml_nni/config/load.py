@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ..registry import get, plugins, suggestion
 from ..utils.encodings import read_text
 from ..utils.errors import ConfigError, EncoderError, PluginError
-from ..utils.remote import is_url, without_password
+from ..utils.remote import is_url, without_secrets
 from ..utils.yaml_files import RepeatedKeys, load_yaml, without_spelling
 from .arguments import as_annotated, check_arguments
 from .contradictions import contradictions
@@ -280,9 +280,9 @@ def _explain(fault: Any) -> str:
     if fault["type"] == "missing":
         return f"{path}: this key is required."
     message = fault["msg"].removeprefix("Value error, ")
-    found = (
-        "" if isinstance(fault["input"], (dict, BaseModel)) else f" (found {without_password(repr(fault['input']))})"
-    )
+    given = fault["input"]
+    shown = repr(without_secrets(given)) if isinstance(given, str) else without_secrets(repr(given))
+    found = "" if isinstance(given, (dict, BaseModel)) else f" (found {shown})"
     return f"{path}: {message}{found}."
 
 

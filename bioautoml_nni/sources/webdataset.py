@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 
@@ -17,7 +19,11 @@ from ..data.typed import with_types, without_texts
 from ..utils.encodings import encoding_of
 from ..utils.errors import DataError
 from ..utils.json_text import parse_json
-from ..utils.remote import streamed
+from ..utils.remote import UnlistedError, is_url, streamed, without_secrets
+
+WILDCARDS = "*?["
+EXAMPLES = 3
+"""Missing shards that are named."""
 
 
 class WebDatasetSource:
@@ -100,17 +106,34 @@ class WebDatasetSource:
                 "data.source webdataset needs the package webdataset; install it with "
                 "`pip install bioautoml-nni[webdataset]`."
             ) from error
-        files = [path for name in expand_urls(self.shards) for path in sorted(self.root.glob(name))]
-        if not files:
+        names = list(dict.fromkeys(expand_urls(self.shards)))
+        for name in names:
+            if not name or name.startswith("/") or is_url(name):
+                shown = without_secrets(name)
+                raise DataError(f"data.shards: {shown!r} is no name below data.root; write the folder as data.root.")
+        try:
+            files = {name: sorted(self.root.glob(name)) for name in names}
+        except UnlistedError as error:
+            raise DataError(
+                f"{self.root}: cannot be listed; name the shards with braces in data.shards: train-{{0000..0003}}.tar."
+            ) from error
+        if not any(files.values()):
             raise DataError(f"{self.root}: holds no shard {self.shards!r}; check data.root and data.shards.")
-        return files
+        missing = [name for name in names if not files[name] and not any(letter in name for letter in WILDCARDS)]
+        if missing:
+            more = ", ..." if len(missing) > EXAMPLES else ""
+            raise DataError(
+                f"{self.root}: {len(missing)} of the {len(names)} shards that data.shards names are not there "
+                f"({', '.join(missing[:EXAMPLES])}{more}); fetch them, or name only those that are."
+            )
+        return [path for name in names for path in files[name]]
 
     def _samples(self, shard: Path, damaged: list[str], further: list[str]) -> list[dict[str, Any] | None]:
         from webdataset.tariterators import base_plus_ext
 
         samples: dict[str, dict[str, Any]] = {}
         try:
-            with streamed(shard) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            with streamed(shard) as file, _whole(shard, file) as archive:
                 for member in archive:
                     key, extension = base_plus_ext(member.name)
                     if not member.isfile() or key is None or is_hidden(member.name.removeprefix("./")):
@@ -129,7 +152,9 @@ class WebDatasetSource:
                         data = content.read() if content else b""
                         sample[extension] = data.decode(encoding_of(io.BytesIO(data)))
         except (tarfile.TarError, UnicodeDecodeError, OSError, ValueError) as error:
-            raise DataError(f"{shard}: is not an uncompressed tar file ({error}); unpack it first.") from error
+            raise DataError(
+                f"{shard}: is not an uncompressed tar file ({error}); unpack it if it is compressed, or fetch it again."
+            ) from error
         return [self._row(key, sample, shard, damaged) for key, sample in samples.items()]
 
     def _row(self, key: str, sample: dict[str, Any], shard: Path, damaged: list[str]) -> dict[str, Any] | None:
@@ -162,3 +187,38 @@ class WebDatasetSource:
             if name != self.label and isinstance(value, (str, int, float))
         }
         return {ID: key, IMAGE: sample["image"], LABEL: label, **extra}
+
+
+@contextmanager
+def _whole(shard: Path, file: IO[bytes]) -> Iterator[tarfile.TarFile]:
+    """Open a shard whose members are all gone through, and check that it ends as tar files do: with a block of zeros.
+
+    Raises:
+        DataError: if it ends before, or holds something else there.
+        TarError: if it is no tar file.
+    """
+    begins = _begins_as_tar(file)
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            yield archive
+            file.seek(archive.offset)
+            block = file.read(tarfile.BLOCKSIZE)
+    except tarfile.TarError as error:
+        if begins and not file.read(1):
+            raise DataError(f"{shard}: ends early ({error}); fetch it again.") from error
+        raise
+    if len(block) < tarfile.BLOCKSIZE:
+        raise DataError(f"{shard}: ends early, without the mark at the end of a tar file; fetch it again.")
+    if block.strip(b"\0"):
+        raise DataError(f"{shard}: is damaged at byte {archive.offset:,}; fetch it again.")
+
+
+def _begins_as_tar(file: IO[bytes]) -> bool:
+    """Whether the first block of a file is a member's name, or there is none at all; its place is the start again."""
+    head = file.read(tarfile.BLOCKSIZE)
+    file.seek(0)
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return not head
+    return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import io
 import os
 import random
 import re
@@ -16,8 +17,9 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path, PosixPath
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
 from .atomic import replacing
@@ -30,6 +32,14 @@ EXTRAS = {
 """Kinds of URLs that are read, and the extra that brings the package for them."""
 WEB = ("http", "https")
 """Kinds that know neither folders nor credentials."""
+FILES = frozenset(
+    (".csv", ".tsv", ".tab", ".txt", ".parquet", ".feather", ".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".json",
+     ".jsonl", ".ndjson", ".sqlite", ".sqlite3", ".db", ".xml", ".yml", ".yaml", ".html", ".htm", ".pdf",
+     ".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz", ".7z", ".rar",
+     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".mpo", ".avif", ".jp2",
+     ".heic", ".heif", ".hif")
+)  # fmt: skip
+"""Suffixes of tables, archives and images; what is called otherwise on the web is taken for a folder."""
 CUT_SHORT = ("ContentLengthError", "TransferEncodingError")
 """Errors of aiohttp for an answer that is not whole."""
 MARKS = (
@@ -45,6 +55,9 @@ STALL_SECONDS = 30.0
 """After which a web server that sends nothing is given up."""
 TRUSTED_SECONDS = 60.0
 """For which a copy is taken as it is, without asking whether the file has changed."""
+
+PIECE = 8 * 2**20
+"""Bytes of a large file that are fetched, and kept, at a time."""
 
 T = TypeVar("T")
 _copies: dict[str, tuple[float, str]] = {}
@@ -64,6 +77,10 @@ class RemoteError(OSError):
 
 class RefusedError(PermissionError):
     """A file that the host does not let us read."""
+
+
+class UnlistedError(DataError):
+    """A folder whose host does not say what lies in it."""
 
 
 class RemotePath(PosixPath):
@@ -113,7 +130,7 @@ class RemotePath(PosixPath):
         return self == other_path
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
-        return self.is_file() or self.is_dir()
+        return self._is_folder_of_the_web() or self.is_file() or self.is_dir()
 
     def is_file(self) -> bool:
         try:
@@ -122,10 +139,14 @@ class RemotePath(PosixPath):
             return False
 
     def is_dir(self) -> bool:
-        if self.kind in WEB and not self.suffix:
-            return True  # the web has no folders: what lies below may be there
+        if self._is_folder_of_the_web():
+            return True
         fs, path = self.target()
         return bool(asked(str(self), lambda: fs.isdir(path)))
+
+    def _is_folder_of_the_web(self) -> bool:
+        """Whether this is a bare host, or called as no file is: the web has no folders, so that it may hold some."""
+        return self.kind in WEB and (len(self.parts) < 3 or self.suffix.lower() not in FILES)
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         """Return size and, as time of modification, the `Stamp`'s mark.
@@ -144,8 +165,20 @@ class RemotePath(PosixPath):
         )
 
     def iterdir(self) -> Generator[RemotePath, None, None]:
+        """Yield what lies in this folder.
+
+        Raises:
+            UnlistedError: if the host does not list it.
+            DataError: if the host cannot be reached.
+        """
         fs, path = self.target()
-        for entry in sorted(asked(str(self), lambda: fs.ls(path, detail=False)), key=str):
+        try:
+            entries = attempted(lambda: fs.ls(path, detail=False))
+        except (FileNotFoundError, RefusedError) as error:
+            raise UnlistedError(f"{self}: cannot be listed; name the files in it.") from error
+        except OSError as error:
+            raise _sentence(str(self), error) from error
+        for entry in sorted(entries, key=str):
             name = str(entry).rstrip("/").rpartition("/")[2]
             if name:
                 yield self / name
@@ -171,21 +204,22 @@ def is_url(text: str) -> bool:
     return URL.match(text) is not None
 
 
-def without_password(text: str) -> str:
-    """Return a text without the passwords of the URLs in it.
+def without_secrets(text: str) -> str:
+    """Return a text without the passwords of the URLs in it, and without the query of one on the web.
 
     Example:
-        >>> without_password('ssh://ana:secret@host/traps')
-        'ssh://...@host/traps'
+        >>> without_secrets('ssh://ana:secret@host/traps'), without_secrets('https://host/traps.csv?sig=secret')
+        ('ssh://...@host/traps', 'https://host/traps.csv?...')
     """
-    return re.sub(r"://[^/@\s]*:[^/@\s]*@", "://...@", text)
+    text = re.sub(r"://[^/@\s]*:[^/@\s]*@", "://...@", text)
+    return re.sub(r"(https?://[^?]*\?).*", r"\1...", text, flags=re.IGNORECASE | re.DOTALL)
 
 
 def place(text: str | Path) -> Path:
     """Return the path that a text means: a `RemotePath` for a URL.
 
     Raises:
-        ValueError: for a URL of a kind that is not read, with a password in it, or with ``..``.
+        ValueError: for a URL of a kind that is not read, with a password or a query in it, or with ``..``.
     """
     if isinstance(text, Path) or (found := URL.match(text)) is None:
         return Path(text)
@@ -197,6 +231,11 @@ def place(text: str | Path) -> Path:
         )
     if "@" in rest.partition("/")[0] and ":" in rest.partition("@")[0]:
         raise ValueError("the URL holds a password, which would stand in every run; put it where its package looks")
+    if kind.lower() in WEB and "?" in rest:
+        raise ValueError(
+            "the URL holds a query (from the ? on), which may be a key and would stand in every run; leave it out if "
+            "the address works without it, or download the file and give its place on this machine"
+        )
     if ".." in rest.split("/"):
         raise ValueError("the URL holds '..'; write where the data lie")
     return RemotePath(f"{kind.lower()}://{rest}")
@@ -211,7 +250,49 @@ def joined(root: Path, name: str) -> Path:
     try:
         return place(name) if is_url(name) else root / name
     except ValueError as error:
-        raise DataError(f"{without_password(name)}: {error}.") from error
+        raise DataError(f"{without_secrets(name)}: {error}.") from error
+
+
+class _Streamed(io.RawIOBase):
+    """A file of a host that is read in pieces, each of which is asked for again where what hinders it may pass."""
+
+    def __init__(self, url: str, file: Any) -> None:
+        self._url = url
+        self._file = file
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET:
+            raise io.UnsupportedOperation("only places from the start are known")
+        self._at = offset
+        return offset
+
+    def read(self, size: int = -1) -> bytes:
+        whole = getattr(self._file, "size", None)
+        if whole is not None and self._at >= whole:
+            return b""
+
+        def piece() -> bytes:
+            self._file.seek(self._at)
+            data: bytes = self._file.read(size)
+            return data
+
+        data = asked(self._url, piece)
+        self._at += len(data)
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def streamed(path: Path) -> IO[bytes]:
@@ -219,8 +300,7 @@ def streamed(path: Path) -> IO[bytes]:
     if not isinstance(path, RemotePath):
         return path.open("rb")
     fs, inner = path.target()
-    opened: IO[bytes] = asked(str(path), lambda: fs.open(inner, "rb"))
-    return opened
+    return cast("IO[bytes]", _Streamed(str(path), asked(str(path), lambda: fs.open(inner, "rb"))))
 
 
 def filesystem(path: RemotePath) -> tuple[Any, str]:
@@ -317,8 +397,11 @@ def attempted(action: Callable[[], T]) -> T:
     raise AssertionError("ATTEMPTS is positive")
 
 
-def asked(url: str, action: Callable[[], T]) -> T:
+def asked(url: str, action: Callable[[], T], kept: bool = False) -> T:
     """Return what an action gives; see `attempted`.
+
+    Args:
+        kept: whether what arrives before a failure is there for the next command.
 
     Raises:
         FileNotFoundError: for what is not there.
@@ -329,23 +412,26 @@ def asked(url: str, action: Callable[[], T]) -> T:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise _sentence(url, error) from error
+        raise _sentence(url, error, kept) from error
 
 
-def _sentence(url: str, error: OSError) -> DataError:
+def _sentence(url: str, error: OSError, kept: bool = False) -> DataError:
     if isinstance(error, RefusedError):
         way_out = "give credentials where its package looks for them"
         if urlsplit(url).scheme in WEB:
             way_out = "give an address that needs no login, or a copy on this machine"
         return DataError(f"{url}: may not be read ({error}); {way_out}.")
+    goes_on = " What has arrived is kept, and the same command goes on." if kept else ""
     return DataError(
-        f"{url}: cannot be read ({error}) in {ATTEMPTS} attempts; check the address and the network. What has arrived "
-        "is kept, and the same command goes on."
+        f"{url}: cannot be read ({error}) in {ATTEMPTS} attempts; check the address and the network.{goes_on}"
     )
 
 
 def local_copy(path: RemotePath) -> str:
     """Return the path of a whole and present copy of a file, fetched if there is none.
+
+    Of a large file each piece that has arrived is kept, where its host gives parts of files and tells one content of it
+    from the next.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -356,23 +442,79 @@ def local_copy(path: RemotePath) -> str:
     if known is not None and time.monotonic() - known[0] < TRUSTED_SECONDS and os.path.isfile(known[1]):
         return known[1]
     fs, inner = path.target()
-    found = stamp_of(asked(url, lambda: fs.info(inner)))
+    info = asked(url, lambda: fs.info(inner))
+    found = stamp_of(info)
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bioautoml-nni" / "remote"
     folder = caches / hashlib.blake2b(url.encode(), digest_size=10).hexdigest()
     version = folder / f"{found.size}-{found.mark:x}"
     copy = version / path.name
     if not copy.is_file() or not found.mark:
-
-        def fetch() -> None:
-            with replacing(copy) as temporary:
-                fs.get_file(inner, str(temporary))
-                size = temporary.stat().st_size
-                if found.size >= 0 and size != found.size:
-                    raise RemoteError(f"{size:,} bytes came of {found.size:,}")
-
-        asked(url, fetch)
+        in_pieces = found.mark and found.size > PIECE and info.get("partial", True)
+        if not in_pieces or not _fetch_pieces(path, copy, found):
+            asked(url, lambda: _fetch_whole(fs, inner, copy, found.size))
         for other in folder.iterdir():
             if other != version:
                 shutil.rmtree(other, ignore_errors=True)
     _copies[url] = (time.monotonic(), str(copy))
     return str(copy)
+
+
+def _fetch_whole(fs: Any, inner: str, copy: Path, size: int) -> None:
+    """Fetch a file from its first byte to its last.
+
+    Raises:
+        RemoteError: if it does not come whole.
+    """
+    with replacing(copy) as temporary:
+        fs.get_file(inner, str(temporary))
+        came = temporary.stat().st_size
+        if size >= 0 and came != size:
+            raise RemoteError(f"{came:,} bytes came of {size:,}")
+
+
+def _fetch_pieces(path: RemotePath, copy: Path, found: Stamp) -> bool:
+    """Fetch what a former command has not fetched of a file, and return whether its host gives parts of files.
+
+    The unfinished copy lies in a folder of this very content. Of two processes that fetch the same file each writes the
+    same bytes, from a place up to which all is there.
+
+    Raises:
+        DataError: if a piece cannot be fetched, or the file has changed meanwhile.
+    """
+    url, part = str(path), copy.with_name(f"{copy.name}.part")
+    fs, inner = path.target()
+    options = {"headers": {"Accept-Encoding": "identity"}, "size": found.size} if path.kind in WEB else {}
+    part.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:  # never emptied: another may write
+        while (have := file.seek(0, io.SEEK_END)) < found.size:
+            length = min(PIECE, found.size - have)
+            data = asked(url, partial(_piece, fs, inner, have, length, options), kept=True)
+            if data is None:
+                part.unlink(missing_ok=True)
+                return False
+            file.seek(have)
+            file.write(data)
+            file.flush()
+        os.fsync(file.fileno())
+    if stamp_of(asked(url, lambda: fs.info(inner))) != found:
+        part.unlink(missing_ok=True)
+        raise DataError(f"{url}: has changed while it was fetched; give the same command again.")
+    try:
+        part.replace(copy)
+    except FileNotFoundError:
+        if not copy.is_file():  # nor has another process finished it
+            raise
+    return True
+
+
+def _piece(fs: Any, inner: str, start: int, length: int, options: dict[str, Any]) -> bytes | None:
+    """Return some bytes of a file, None if its host gives no parts of files."""
+    with fs.open(inner, "rb", cache_type="none", **options) as file:
+        try:
+            file.seek(start)
+            data: bytes = file.read(length)
+        except ValueError:
+            return None
+    if len(data) != length:
+        raise RemoteError(f"{len(data):,} bytes came of {length:,}")
+    return data

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import os
+import tarfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pandas as pd
@@ -22,11 +28,15 @@ from bioautoml_nni.audit.examine import Examination, examine
 from bioautoml_nni.config.load import parse_experiment
 from bioautoml_nni.data import remote_images
 from bioautoml_nni.data.finding import ImageFinder
+from bioautoml_nni.data.image_files import SUFFIXES
 from bioautoml_nni.data.image_store import ImageStore
+from bioautoml_nni.data.table_formats import PACKED
+from bioautoml_nni.data.tables import KINDS
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.prepared import PreparedData
 from bioautoml_nni.runtime import predict as predict_module
 from bioautoml_nni.runtime.predict import Request, predict
+from bioautoml_nni.sources.webdataset import WebDatasetSource
 from bioautoml_nni.stages.run import run_stages
 from bioautoml_nni.utils import remote
 from bioautoml_nni.utils.errors import ConfigError, DataError
@@ -42,6 +52,12 @@ class Host(ThreadingHTTPServer):
     def __init__(self, folder: Path) -> None:
         self.faults: dict[str, list[str]] = {}
         self.gets: Counter[str] = Counter()
+        self.listings: int | None = None
+        """Status of the answer for a folder, in place of what it holds."""
+        self.parts = False
+        """Whether parts of files are given."""
+        self.sent: Counter[str] = Counter()
+        """Bytes of parts that went out, by file."""
         super().__init__(("127.0.0.1", 0), partial(Answer, directory=str(folder)))
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
@@ -65,6 +81,16 @@ class Answer(SimpleHTTPRequestHandler):
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data[: len(data) // 2])
+        elif self.server.parts and (wanted := self.headers["Range"]):
+            data = Path(self.translate_path(self.path)).read_bytes()
+            start, end = (int(number) for number in wanted.removeprefix("bytes=").split("-"))
+            part = data[start : end + 1]
+            self.send_response(206)
+            self.send_header("Content-Length", str(len(part)))
+            self.send_header("Content-Range", f"bytes {start}-{start + len(part) - 1}/{len(data)}")
+            self.end_headers()
+            self.wfile.write(part)
+            self.server.sent[self.path] += len(part)
         else:
             super().do_GET()
 
@@ -74,6 +100,12 @@ class Answer(SimpleHTTPRequestHandler):
             self.send_error(int(left[1]))
         else:
             super().do_HEAD()
+
+    def list_directory(self, path: str) -> Any:  # type: ignore[override]
+        if self.server.listings is None:
+            return super().list_directory(path)
+        self.send_error(self.server.listings)
+        return None
 
     def log_message(self, format: str, *arguments: object) -> None:
         pass
@@ -171,8 +203,6 @@ def test_names_are_spelt_by_the_rules_of_letters(memory: RemotePath) -> None:
 
 
 def test_a_folder_of_classes_and_shards(table_root: Path, tmp_path: Path) -> None:
-    import tarfile
-
     folder = tmp_path / "classes"
     for number in range(24):
         kind = folder / ("ant", "bee")[number % 2]
@@ -344,6 +374,214 @@ def test_a_password_is_not_repeated() -> None:
     assert "secret" not in str(refusal.value)
 
 
+def write_shard(file: Path, numbers: range, images: Path, first: str = "png") -> None:
+    """Write a shard of images with labels, of which the image or the label stands first."""
+    with tarfile.open(file, "w") as shard:
+        for number in numbers:
+            for kind in ("png", "cls") if first == "png" else ("cls", "png"):
+                content = (images / f"{number}.png").read_bytes() if kind == "png" else b"ant"
+                member = tarfile.TarInfo(f"{number:03d}.{kind}")
+                member.size = len(content)
+                shard.addfile(member, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_shards_on_a_web_server_without_listings_are_named_with_braces(
+    host: Host, table_root: Path, status: int
+) -> None:
+    host.listings = status
+    for number in (0, 1):
+        write_shard(table_root / f"s-{number}.tar", range(4 * number, 4 * number + 4), table_root / "images")
+    with pytest.raises(DataError, match=r"^http://127\S+: cannot be listed; name the shards with braces .*\.tar\.$"):
+        WebDatasetSource(place(host.url)).load()
+    assert len(WebDatasetSource(place(host.url), "s-{0..1}.tar").load().table) == 8
+
+
+@pytest.mark.parametrize("at", ["here", "there"])
+def test_named_shards_that_are_not_there_are_named(host: Host, table_root: Path, at: str) -> None:
+    write_shard(table_root / "s-0.tar", range(4), table_root / "images")
+    root = table_root if at == "here" else place(host.url)
+    with pytest.raises(DataError, match=r"3 of the 4 shards .* not there \(s-1.tar, s-2.tar, s-3.tar\); fetch them"):
+        WebDatasetSource(root, "s-{0..3}.tar").load()
+    with pytest.raises(DataError, match=r"6 of the 7 shards .*s-3.tar, \.\.\.\)"):
+        WebDatasetSource(root, "s-{0..6}.tar").load()
+    assert len(WebDatasetSource(root, "s-0.tar").load().table) == 4
+    for outside in ("/s-{0..1}.tar", "http://host/s-{0..1}.tar"):
+        with pytest.raises(DataError, match="is no name below data.root"):
+            WebDatasetSource(root, outside).load()
+
+
+@pytest.mark.parametrize("at", ["here", "there"])
+@pytest.mark.parametrize("first", ["png", "cls"])
+def test_a_shard_that_was_cut_is_to_be_fetched_again(host: Host, table_root: Path, at: str, first: str) -> None:
+    root, shard = table_root if at == "here" else place(host.url), table_root / "s-0.tar"
+    write_shard(shard, range(4), table_root / "images", first)
+    whole = shard.read_bytes()
+    with tarfile.open(shard) as archive:
+        members = archive.getmembers()
+    image = next(member for member in members[3:] if member.name.endswith("png"))
+    cuts = {
+        "an image": image.offset_data + 10, "a label": next(m for m in members if m.name.endswith("cls")).offset_data,
+        "a header": image.offset + 100, "between members": image.offset, "the end": archive.offset, "all": 0,
+    }  # fmt: skip
+    for where, length in cuts.items():
+        shard.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"s-0.tar: ends early\b.*; fetch it again\.$") as refusal:
+            WebDatasetSource(root, "s-0.tar").load()
+        assert "unpack" not in str(refusal.value), where
+    shard.write_bytes(whole[: image.offset] + b"x" * 512 + whole[image.offset + 512 :])
+    with pytest.raises(DataError, match=f"s-0.tar: is damaged at byte {image.offset:,}; fetch it again"):
+        WebDatasetSource(root, "s-0.tar").load()
+    shard.write_bytes(gzip.compress(whole))
+    with pytest.raises(DataError, match="is not an uncompressed tar file .* unpack it if it is compressed"):
+        WebDatasetSource(root, "s-0.tar").load()
+    shard.write_bytes(whole[: archive.offset + 512])  # nothing is missing but zeros
+    assert len(WebDatasetSource(root, "s-0.tar").load().table) == 4
+
+
+def test_a_shard_is_asked_for_again_where_its_host_fails(host: Host, table_root: Path) -> None:
+    write_shard(table_root / "s-0.tar", range(4), table_root / "images")
+    host.faults = {"/s-0.tar": ["503", "truncate"]}
+    assert len(WebDatasetSource(place(host.url), "s-0.tar").load().table) == 4
+    host.faults = {"/s-0.tar": ["always", "500"]}
+    with pytest.raises(DataError, match=r"s-0.tar: cannot be read \(status 500.*check the address and the network\.$"):
+        WebDatasetSource(place(host.url), "s-0.tar").load()
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_a_root_on_the_web_may_have_a_point_in_its_name(
+    host: Host, table_root: Path, tmp_path: Path, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.listings = status
+    (table_root / "v1.0").symlink_to(table_root)
+    for root in (host.url, f"{host.url}/v1.0"):
+        assert len(examined(root, tmp_path / "cache").table) == 72
+        code, said = in_process(capsys, "init", root)
+        assert code == 2 and "cannot be listed" in said, said
+    assert not place(f"{host.url}/none.csv").exists()
+
+
+def test_no_table_and_no_image_on_the_web_is_taken_for_a_folder() -> None:
+    assert {*KINDS, *PACKED, *SUFFIXES} <= remote.FILES
+
+
+def test_a_query_is_refused_and_not_repeated(
+    host: Host, table_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    raw = tiny_experiment(table_root)
+    Path("experiment.yml").write_text(yaml.safe_dump(raw))
+    signed = f"{host.url}/my data/metadata.csv?sig=SECRET'SECRET SECRET&x=?"
+    colour_model(tmp_path / "model")
+    for arguments in (
+        ("init", signed),
+        ("predict", "model", signed),
+        ("predict", "model", table_root / "metadata.csv", "--image-root", signed),
+        ("check", "experiment.yml", "--set", f"data.root={signed}"),
+        ("check", "experiment.yml", "--set", f"data.image_root={signed}"),
+        ("check", "experiment.yml", "--set", f"data.table={signed}"),
+        ("run", "experiment.yml", "--set", f"data.image_root={signed}"),
+    ):
+        code, said = in_process(capsys, *arguments)
+        assert code == 2 and "holds a query" in said and "download the file" in said, (arguments, said)
+        assert "SECRET" not in said
+    assert not Path("runs").exists()
+    assert place("s3://bucket/a?b").name == "a?b"
+
+
+def large_table(folder: Path, parts: int) -> Path:
+    table = folder / "large.csv"
+    table.write_text("".join(f"{number:015d}\n" for number in range(parts * 64)))
+    return table
+
+
+def test_a_large_table_goes_on_where_it_stopped(
+    host: Host, table_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setattr(remote, "PIECE", 1024)
+    table, there = large_table(table_root, 10), place(f"{host.url}/large.csv")
+    host.parts = True
+    host.faults = {"/large.csv": [*[""] * 4, *["503"] * remote.ATTEMPTS]}
+    with pytest.raises(DataError, match=r"status 503.* What has arrived is kept, and the same command goes on\."):
+        there.read_bytes()
+    assert host.sent["/large.csv"] == 4096
+    host.faults = {"/large.csv": ["503", "500"]}
+    assert there.read_bytes() == table.read_bytes()
+    assert host.sent["/large.csv"] == table.stat().st_size
+
+
+def test_a_large_table_comes_in_pieces_from_hosts_of_other_kinds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setattr(remote, "PIECE", 1000)
+    table, there = large_table(tmp_path, 10), place(f"memory://{tmp_path.name}/large.csv")
+    fsspec.filesystem("memory").pipe(str(there), table.read_bytes())
+    asked_for: list[int] = []
+    piece = remote._piece
+
+    def counted(fs: Any, inner: str, start: int, *others: Any) -> bytes | None:
+        asked_for.append(start)
+        return piece(fs, inner, start, *others)
+
+    monkeypatch.setattr(remote, "_piece", counted)
+    assert there.read_bytes() == table.read_bytes()
+    assert asked_for == list(range(0, 10240, 1000))
+
+
+def test_a_large_table_that_changes_meanwhile_is_no_mixture(
+    host: Host, table_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setattr(remote, "PIECE", 1024)
+    table, there = large_table(table_root, 10), place(f"{host.url}/large.csv")
+    host.parts = True
+    host.faults = {"/large.csv": [*[""] * 4, *["503"] * remote.ATTEMPTS]}
+    with pytest.raises(DataError, match="status 503"):
+        there.read_bytes()
+    later = table.stat().st_mtime + 10
+    table.write_text(table.read_text().replace("0", "7"))
+    os.utime(table, (later, later))
+    assert there.read_bytes() == table.read_bytes()
+
+    whole = Answer.do_GET
+
+    def changing(self: Answer) -> None:
+        whole(self)
+        os.utime(table, (later + 10, later + 10))
+
+    os.utime(table, (later + 5, later + 5))
+    monkeypatch.setattr(Answer, "do_GET", changing)
+    with pytest.raises(DataError, match=r"large.csv: has changed while it was fetched; give the same command again\."):
+        there.read_bytes()
+    assert there.read_bytes() == table.read_bytes()
+
+
+def test_a_host_without_parts_of_files_keeps_nothing_and_says_nothing_of_it(
+    host: Host, table_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setattr(remote, "PIECE", 1024)
+    table, there = large_table(table_root, 10), place(f"{host.url}/large.csv")
+    host.faults = {"/large.csv": ["", "", *["truncate"] * remote.ATTEMPTS]}
+    with pytest.raises(DataError, match=r"check the address and the network\.$"):
+        there.read_bytes()
+    assert there.read_bytes() == table.read_bytes()
+
+
+def test_two_readers_of_a_large_table_fetch_it_at_once(
+    host: Host, table_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setattr(remote, "PIECE", 1024)
+    table, there = large_table(table_root, 30), place(f"{host.url}/large.csv")
+    host.parts = True
+    with ThreadPoolExecutor(4) as pool:
+        read = list(pool.map(lambda _: there.read_bytes(), range(4)))
+    assert all(content == table.read_bytes() for content in read)
+
+
 def test_an_s3_server(table_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("s3fs", reason="reads s3://; extra s3")
     server = pytest.importorskip("moto.server", reason="an S3 server on this machine; extra dev")
@@ -357,6 +595,7 @@ def test_an_s3_server(table_root: Path, tmp_path: Path, monkeypatch: pytest.Monk
         fs = fsspec.filesystem("s3", skip_instance_cache=True)
         fs.mkdir("moths")
         fs.put(f"{table_root}/", "moths/2026/", recursive=True)
+        monkeypatch.setattr(remote, "PIECE", 100)
         here, there = (examined(root, tmp_path / "cache") for root in (table_root, "s3://moths/2026"))
         assert there.data.digest() == here.data.digest()
         with pytest.raises(DataError, match="s3://nobodys/metadata.csv: there is no such table"):
