@@ -55,6 +55,9 @@ def show_estimate(experiment: object) -> None:
     kept = "kept" if found.cached else "above cache.max_gb, so decoded again in every epoch"
     kept += f"; {found.there:,} images are there" if found.there else ""
     images = f"image cache {found.cache_gb:.2f} GB ({kept}); " if found.cache_gb else ""
+    if found.features is not None:
+        done = f", of which {found.features.share:.0%} are there" if found.features.share else ""
+        images += f"features of frozen encoders {found.features.gb:.2f} GB{done}; "
     several = found.processes > 1
     console.print(
         f"Memory {found.memory_mb / 1000:.1f} GB{' of each process' if several else ''}. Disk: {images}run directory "

@@ -127,6 +127,18 @@ class FeatureStore:
                 for output, shelf in shelves.items()
             }
 
+    def lacking(self, digests: Sequence[str], outputs: Sequence[Output], views: int) -> int:
+        """Return how many images in how many views are not stored with all outputs; nothing is computed or written."""
+        wanted = {(digest, view) for digest in digests for view in range(views)}
+        found = set(wanted)
+        for output in outputs:
+            found &= _stored(self.folder(output))
+        return len(wanted) - len(found)
+
+    def row_bytes(self, outputs: Sequence[Output]) -> int:
+        """Return what one image in one view takes with all outputs."""
+        return sum(2 * int(np.prod(shape)) for shape in self._shapes(outputs).values())
+
     def fill_shard(
         self,
         shard: Shard,

@@ -28,6 +28,7 @@ from ..runs.directory import RunDirectory
 from ..runs.threads import use_threads
 from ..utils.errors import BioAutoMLError
 from ..utils.quiet import quiet
+from .estimate_features import FeatureCost, feature_cost
 from .estimate_group import in_group
 from .launch import ALONE, processes
 
@@ -69,6 +70,7 @@ class Estimate:
         cached: whether they are kept, or decoded again in every epoch since they exceed `cache.max_gb`.
         run_mb: size of the run directory.
         there: images that are in the cache already.
+        features: what the features of frozen encoders take; None without such.
         processes: by how many on this machine the run would be done, and the dry run was.
         nodes: by how many machines, by whose number the epochs of one are divided.
     """
@@ -81,6 +83,7 @@ class Estimate:
     cached: bool
     run_mb: float
     there: int = 0
+    features: FeatureCost | None = None
     processes: int = 1
     nodes: int = 1
 
@@ -93,9 +96,10 @@ class Estimate:
 def estimate(experiment: Experiment, console: Console) -> Estimate:
     """Return what an experiment will cost on this machine; nothing outside of a temporary folder is written.
 
-    A sample of the specimens goes through the stages, in a process of its own. An epoch of all specimens is
-    taken to last as many times longer as there are more of them; what an epoch takes whatever their number, such as its
-    checkpoint, is counted with it, so that the times err upwards. Where the search's images grow,
+    A sample of the specimens goes through the stages, in a process of its own. What frozen encoders make of images is
+    timed by itself, since an epoch finds it stored, and counted for the images that the cache lacks. An epoch of all
+    specimens is taken to last as many times longer as there are more of them; what an epoch takes whatever their
+    number, such as its checkpoint, is counted with it, so that the times err upwards. Where the search's images grow,
     the largest are tried, and smaller ones taken to cost as much less as they have fewer pixels. The dry run is done by
     as many processes as the run on this machine; what several machines do together is that divided by their number.
 
@@ -122,13 +126,17 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
     with tempfile.TemporaryDirectory(prefix="bioautoml-estimate-") as folder:
         count = 1 if ALONE in os.environ else processes(experiment, console)
         dry = changed(_dry(experiment, Path(folder) / "cache", cached), {"devices": count, "nodes": 1}, "estimate")
-        decode, there = 0.0, 0
+        decode, there, features = 0.0, 0, None
         if uses_images:
             started = time.perf_counter()
             there = image_store(experiment, manifest.image_root, size).there(table[IMAGE].tolist(), cached)
             reading += time.perf_counter() - started
             missing = 1 - there / table[IMAGE].nunique()
-            decode = missing / share * _seconds_to_fill(image_store(dry, manifest.image_root, size), few)
+            dry_store = image_store(dry, manifest.image_root, size)
+            decode = missing / share * _seconds_to_fill(dry_store, few)
+            if cached:
+                store = image_store(experiment, manifest.image_root, size)
+                features = feature_cost(experiment, table[IMAGE].tolist(), store, few[IMAGE].tolist(), dry_store)
         run = Path(folder) / "run"
         RunDirectory.create(run, dry)
         names = [name for name in DRY if name != "search" or experiment.derivation.searched]
@@ -137,8 +145,11 @@ def estimate(experiment: Experiment, console: Console) -> Estimate:
         costs |= in_group(run, names[1:], console) if count > 1 else {}
         run_mb = sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 1e6
     stages = _stage_costs(experiment, costs, specimens, share, len(settings.modalities), reading + decode, count)
+    if features is not None:
+        prepare = {"prepare": stages.pop("prepare"), "features": StageCost(None, None, features.seconds)}
+        stages = {**prepare, **stages}
     return Estimate(
-        specimens, len(few), stages, costs["evaluate"]["memory"], cache_gb, cached, run_mb, there, count,
+        specimens, len(few), stages, costs["evaluate"]["memory"], cache_gb, cached, run_mb, there, features, count,
         experiment.nodes,
     )  # fmt: skip
 
@@ -176,6 +187,8 @@ def _stage_costs(
             epoch *= _processes(stage, experiment, count) / _processes(stage, experiment, experiment.nodes * count)
             limit = 60 * trainings * (experiment.retrain.max_minutes or np.inf) if stage == "retrain" else np.inf
             stages[stage] = StageCost(epochs, epoch, float(min(limit, epochs * epoch)))
+        elif stage == "retrain":  # a probe, which is fitted at once
+            stages[stage] = StageCost(None, None, costs[stage]["seconds"] / share)
     halving = experiment.derivation
     if halving.method == "successive_halving":
         total = _halving_epochs(halving.candidates, halving.first_epochs, experiment.training.epochs)

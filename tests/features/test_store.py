@@ -144,3 +144,16 @@ def test_features_that_half_precision_cannot_hold_are_not_kept(tmp_path):
     for _ in range(2):  # nor taken for stored the next time
         with pytest.raises(DataError, match="makes features of these images that are not finite, or"):
             store.ensure(names(2), Images(2))
+
+
+def test_what_is_lacking_is_counted_without_computing_it(encoder, tmp_path):
+    images, store = Images(4), FeatureStore(encoder, SIZE, tmp_path / "cache")
+    assert store.lacking(names(4), [POOLED], 2) == 8 and not (tmp_path / "cache").exists()
+    store.ensure(names(3), images, [POOLED])
+    store.ensure(names(2), images, [2], views=2)
+    images.asked = 0
+    assert store.lacking(names(4), [POOLED], 1) == 1 and store.lacking(names(4), [2], 2) == 4
+    assert store.lacking(names(4), [POOLED, 2], 1) == 2, "both outputs have to be there"
+    assert images.asked == 0
+    sizes = {output: (store.folder(output) / "values.f16").stat().st_size for output in (POOLED, 2)}
+    assert store.row_bytes([POOLED]) == sizes[POOLED] / 3 and store.row_bytes([2]) == sizes[2] / 4

@@ -20,8 +20,9 @@ from bioautoml_nni.derivation.halving import halving
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.environment import gpu_memory
 from bioautoml_nni.stages import estimate as module
-from bioautoml_nni.stages import estimate_group
+from bioautoml_nni.stages import estimate_features, estimate_group
 from bioautoml_nni.stages.estimate import estimate
+from bioautoml_nni.stages.run import run_stages
 from bioautoml_nni.utils.errors import BioAutoMLError
 from bioautoml_nni.utils.progress import duration
 
@@ -212,3 +213,44 @@ def test_the_memory_of_a_gpu_is_recorded_where_there_is_one(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", held.__getitem__)
     assert gpu_memory() == {"gpu_memory_mb": 5.5}
+
+
+def test_features_of_a_frozen_trunk_are_counted_by_views_unless_they_are_there(tmp_path, monkeypatch):
+    """With a clock that says a tenth of a second for each image in each view."""
+    write_table(tmp_path / "data")
+    trunk = {"encoder": "timm:test_resnet@random", "stage": 1}
+    path = write_experiment(
+        tmp_path, tmp_path / "data", space={"name": "multimodal", "channels": 4, "cells": 1, "trunk": trunk},
+        cache={"folder": str(tmp_path / "cache")},
+    )  # fmt: skip
+    monkeypatch.setattr(estimate_features, "_seconds_a_row", lambda request, few, dry: 0.1)
+    monkeypatch.setattr(module, "_in_process", lambda *given: {
+        name: {"seconds": 1.0, "epoch_seconds": 1.0, "memory": 1.0} for name in module.DRY
+    })  # fmt: skip
+
+    def cost(views):
+        found = estimate(load_experiment(path, [f"space.trunk.views={views}"]), Console(quiet=True))
+        assert found.seconds == pytest.approx(sum(stage.seconds for stage in found.stages.values()))
+        return found.stages["features"].seconds, found.features
+
+    alone, seconds = cost(0)
+    images = round(alone / 0.1)
+    assert images > 60 and seconds.share == 0
+    assert cost(3)[0] == pytest.approx(4 * alone) and cost(3)[1].gb == pytest.approx(4 * seconds.gb)
+    run_stages(RunDirectory.create(tmp_path / "run", load_experiment(path)), ["prepare", "search"], Console(quiet=True))
+    there, found = cost(0)
+    assert there == 0 and found.share == 1
+    more, found = cost(3)
+    assert more == pytest.approx(3 * alone) and found.share == pytest.approx(0.25)
+
+
+def test_the_time_of_a_row_is_measured_and_shown(tmp_path):
+    write_table(tmp_path / "data")
+    path = write_experiment(
+        tmp_path, tmp_path / "data", space={"name": "probe", "encoder": "timm:test_resnet@random"},
+        cache={"folder": str(tmp_path / "cache")},
+    )  # fmt: skip
+    done = here("estimate", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "features" in done.stdout and "features of frozen encoders 0.00 GB" in " ".join(done.stdout.split())
+    assert not (tmp_path / "cache").exists() or not list((tmp_path / "cache").rglob("values.f16"))
