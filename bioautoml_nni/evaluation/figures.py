@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from ..utils.atomic import replacing
+from .areas import with_curves
 from .probabilities import Probabilities
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
@@ -62,8 +63,7 @@ def roc_figure(
     found = Probabilities.of(probabilities)
     figure = Figure(figsize=(8.2, 5.2), layout="constrained")
     axes = figure.add_subplot()
-    support = np.bincount(target, minlength=len(classes))
-    drawn = np.flatnonzero((support >= 10) & (support < len(target)))
+    drawn = with_curves(target, len(classes))
     left_out = len(drawn) - MAX_CURVES
     if left_out > 0 and areas is not None:
         ranked = drawn[np.argsort(areas[drawn], kind="stable")]

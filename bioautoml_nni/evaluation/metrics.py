@@ -1,4 +1,4 @@
-"""Test metrics, all by scikit-learn; a class without test specimens is left out of means that need one."""
+"""Test metrics, by scikit-learn or equal to its; a class without test specimens is left out of means that need one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn import metrics as sk
 
 from ..data.own_csv import read_own
+from .areas import areas_under_curves
 from .probabilities import Probabilities
 
 SMALLEST_MEDIUM, LARGEST_MEDIUM = 20, 100
@@ -98,9 +99,6 @@ def per_class_table(
     precision, recall, f1, support = sk.precision_recall_fscore_support(
         target, found.predicted, labels=labels, zero_division=0
     )
-    auc = np.full(len(classes), np.nan)
-    for label in np.flatnonzero((support >= 10) & (support < len(target))).tolist():
-        auc[label] = sk.roc_auc_score(target == label, found.column(label))
     return pd.DataFrame(
         {
             "class": classes,
@@ -109,7 +107,7 @@ def per_class_table(
             "precision": precision,
             "recall": recall,
             "f1": f1,
-            "auc": auc,
+            "auc": areas_under_curves(target, found),
         }
     )
 

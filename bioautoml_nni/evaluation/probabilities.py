@@ -88,11 +88,20 @@ class Probabilities:
 
     def column(self, label: int) -> np.ndarray:
         """Return the probability of a class for every specimen (N,)."""
-        values = self.values[:, label].astype(np.float64)
+        return self.columns(np.array([label]))[0]
+
+    def columns(self, labels: np.ndarray) -> np.ndarray:
+        """Return the probabilities of some classes for every specimen (classes, N), as a new array."""
+        values = self.values[:, labels].T.astype(np.float64, order="C")
         if self.temperature is None:
             return values
         peak, total = self._scale
-        return np.exp(values / self.temperature - peak) / total
+        if self.temperature != 1:
+            values /= self.temperature
+        values -= peak
+        np.exp(values, out=values)
+        values /= total
+        return values
 
     def places(self, target: np.ndarray) -> np.ndarray:
         """Return how many classes are ranked before the target's (N,); of equals the later ones are, as scikit-learn

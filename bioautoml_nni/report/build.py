@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
 from ..architecture import Architecture
@@ -67,16 +68,20 @@ def build_report(
         more_classes=class_texts(per_class[PAGE:]),
         confusion=confusion(answers["label"].tolist(), answers["predicted"].tolist(), data.classes, data.taxa()),
         wrong=int((~answers["right"]).sum()),
-        **_charts(scored),
+        **_charts(scored, per_class),
         gallery=gallery(run, data, answers),
         cell_examples=of_cells(run, data, answers),
     )
 
 
-def _charts(scored: Scored | None) -> dict[str, Any]:
+def _charts(scored: Scored | None, per_class: pd.DataFrame) -> dict[str, Any]:
     """Return the charts of probabilities, none where the run kept no scores."""
-    charts = {"roc": roc_chart, "reliability": reliability_chart, "risk": risk_chart}
+    if scored is None:
+        return {"scored": False, "roc": None, "reliability": None, "risk": None}
+    areas = per_class["auc"].to_numpy(dtype=float) if "auc" in per_class else None
     return {
-        "scored": scored is not None,
-        **{name: None if scored is None else chart(scored) for name, chart in charts.items()},
+        "scored": True,
+        "roc": roc_chart(scored, areas),
+        "reliability": reliability_chart(scored),
+        "risk": risk_chart(scored),
     }

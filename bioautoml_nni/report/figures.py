@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_curve
 
 from ..data import splits
+from ..evaluation.areas import areas_under_curves, with_curves
 from ..evaluation.calibration import reliability, risk_by_coverage
 from ..evaluation.confusion import MAX_DRAWN, drawable
 from ..evaluation.probabilities import Probabilities
@@ -21,8 +22,6 @@ from ..utils.own_files import reading
 from .charts import Axis, Series, line_chart, matrix_chart
 from .words import counted
 
-MIN_SPECIMENS = 10
-"""Test specimens of a class below which its ROC curve is a few steps."""
 MAX_CURVES = 16
 """ROC curves that can be told apart."""
 LOSSES = {"train_loss": "training", "alpha_loss": "architecture", "weights_loss": "weights", "val_loss": "validation"}
@@ -109,22 +108,22 @@ def risk_chart(scored: Scored) -> Markup | None:
     )
 
 
-def roc_chart(scored: Scored) -> Markup | None:
+def roc_chart(scored: Scored, areas: np.ndarray | None = None) -> Markup | None:
     """Return ROC curves, one class against all others; None if no class has enough test specimens.
 
     Of more classes than curves can be told apart, those with the smallest and the largest areas are drawn.
+
+    Args:
+        areas: under the curve of each class (K,), where the evaluation has kept them all; computed otherwise.
     """
-    support = np.bincount(scored.target, minlength=len(scored.classes))
-    enough = np.flatnonzero((support >= MIN_SPECIMENS) & (support < len(scored.target)))
-    areas = {
-        label: float(roc_auc_score(scored.target == label, scored.probabilities.column(label)))
-        for label in enough.tolist()
-    }
-    drawn = sorted(areas, key=areas.__getitem__) if len(areas) > MAX_CURVES else list(areas)
-    if len(areas) > MAX_CURVES:
-        drawn = drawn[: MAX_CURVES // 2] + drawn[-MAX_CURVES // 2 :]
+    drawn = with_curves(scored.target, len(scored.classes))
+    if areas is None or len(areas) != len(scored.classes) or np.isnan(areas[drawn]).any():
+        areas = areas_under_curves(scored.target, scored.probabilities)
+    if len(drawn) > MAX_CURVES:
+        ranked = drawn[np.argsort(areas[drawn], kind="stable")]
+        drawn = np.concatenate([ranked[: MAX_CURVES // 2], ranked[-MAX_CURVES // 2 :]])
     lines = []
-    for label in drawn:
+    for label in drawn.tolist():
         false, true, _ = roc_curve(scored.target == label, scored.probabilities.column(label))
         lines.append(Series(scored.classes[label], false.tolist(), true.tolist(), note=f"{areas[label]:.3f}"))
     return line_chart(

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
-from sklearn.metrics import confusion_matrix, top_k_accuracy_score
+from sklearn.metrics import confusion_matrix, roc_auc_score, top_k_accuracy_score
 
+from bioautoml_nni.evaluation import areas
 from bioautoml_nni.evaluation import probabilities as module
+from bioautoml_nni.evaluation.areas import areas_under_curves
 from bioautoml_nni.evaluation.calibration import negative_log_likelihood, prediction_sets
 from bioautoml_nni.evaluation.confusion import confusion_pairs, drawable, most_confused, named_pairs
 from bioautoml_nni.evaluation.metrics import classification_metrics, per_class_table
@@ -42,6 +44,37 @@ def test_blocks_of_any_size_give_what_the_whole_matrix_gives(seed, rows, classes
         assert sets["mean_size"] == pytest.approx(in_prediction_set(whole, 0.2).sum(axis=1).mean())
         assert sets == prediction_sets(whole, target, 0.2)
         assert classification_metrics(target, found) == classification_metrics(target, whole)
+
+
+@settings(max_examples=30)
+@given(
+    st.integers(0, 2**31), st.integers(12, 300), st.integers(1, 9), st.sampled_from([None, 1.0, 3.0]),
+    st.sampled_from(["none", "some", "nearly all"]),
+)  # fmt: skip
+def test_areas_by_ranks_are_those_of_scikit_learn(seed, rows, classes, temperature, ties):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(rows, classes)).astype(np.float32) * 8
+    values = {"none": values, "some": values.round(0), "nearly all": (values > 12) * 800.0}[ties]  # 800: exp is zero
+    values = softmax(values, axis=1) if temperature is None else values
+    target = np.minimum(rng.integers(classes, size=rows), rng.integers(classes, size=rows))
+    found = Probabilities(values, temperature)
+    support = np.bincount(target, minlength=classes)
+    expected = [
+        roc_auc_score(target == label, found.column(label)) if 10 <= count < rows else np.nan
+        for label, count in enumerate(support.tolist())
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(areas, "BLOCK", int(rng.integers(1, 4 * rows)))  # of one column, and of several
+        np.testing.assert_allclose(areas_under_curves(target, found), expected, rtol=0, atol=1e-12)
+
+
+def test_areas_of_many_classes_are_not_computed_one_by_one(monkeypatch):
+    asked = []
+    columns = Probabilities.columns
+    monkeypatch.setattr(Probabilities, "columns", lambda self, labels: asked.append(labels) or columns(self, labels))
+    target = np.repeat(np.arange(300), 10)
+    found = areas_under_curves(target, Probabilities(np.eye(300, dtype=np.float32)[target], 1.0))
+    assert (found == 1).all() and len(asked) == 1
 
 
 def test_areas_come_from_columns_alone():

@@ -5,9 +5,12 @@ import re
 
 import numpy as np
 import pandas as pd
+import pytest
 from jinja2 import Environment
 
+from bioautoml_nni.evaluation.areas import areas_under_curves
 from bioautoml_nni.evaluation.probabilities import Probabilities
+from bioautoml_nni.report import figures
 from bioautoml_nni.report.figures import Scored, confusion, roc_chart
 from bioautoml_nni.report.page import page_environment
 from bioautoml_nni.report.tables import class_texts
@@ -36,15 +39,38 @@ def test_the_matrix_is_drawn_by_order_or_by_the_worst_pairs():
     assert few.rows == "class" and len(few.absent) == 10 and few.chart.count('class="cell') == 2
 
 
-def test_only_the_smallest_and_the_largest_areas_are_drawn():
+def many_scored() -> Scored:
     rng = np.random.default_rng(1)
     target = np.repeat(np.arange(40), 12)
     logits = rng.normal(size=(480, 40)).astype(np.float32)
     logits[np.arange(480), target] += np.arange(40)[target] / 10
     scores = Probabilities(logits, 1.0)
-    drawn = re.findall(r'<li class="[^"]*" data-series="\d+"><svg.*?</svg>species (\d+) ', str(
-        roc_chart(Scored(scores, scores, target, CLASSES[:40]))))  # fmt: skip
-    assert len(drawn) == 16 and np.mean([int(name) for name in drawn[:8]]) < np.mean([int(name) for name in drawn[8:]])
+    return Scored(scores, scores, target, CLASSES[:40])
+
+
+def drawn(chart) -> list[int]:
+    found = re.findall(r'<li class="[^"]*" data-series="\d+"><svg.*?</svg>species (\d+) ', str(chart))
+    return [int(name) for name in found]
+
+
+def test_only_the_smallest_and_the_largest_areas_are_drawn():
+    names = drawn(roc_chart(many_scored()))
+    assert len(names) == 16 and np.mean(names[:8]) < np.mean(names[8:])
+
+
+def test_areas_that_the_evaluation_has_kept_are_not_computed_again(monkeypatch):
+    scored = many_scored()
+    kept = areas_under_curves(scored.target, scored.probabilities)
+    computed = roc_chart(scored)
+    monkeypatch.setattr(figures, "areas_under_curves", lambda *given: pytest.fail("they are kept"))
+    assert roc_chart(scored, kept) == computed
+    assert drawn(roc_chart(scored, np.arange(40) / 40)) == [*range(8), *range(32, 40)]
+
+
+@pytest.mark.parametrize("kept", [np.full(40, np.nan), np.full(3, 0.5)])
+def test_areas_that_are_missing_are_computed(kept):
+    scored = many_scored()
+    assert roc_chart(scored, kept) == roc_chart(scored)
 
 
 def test_further_classes_stand_in_a_list_that_no_name_can_break_out_of():
