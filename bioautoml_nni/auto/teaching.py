@@ -11,17 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
 from ..data import splits
 from ..data.manifest import ID
 from ..evaluation.calibration import calibrated
-from ..registry import get
+from ..runs.before_refit import network_before_refit
 from ..runs.directory import RunDirectory
-from ..runs.greedy import kept_weights
-from ..runs.networks import load_model, predict_logits, starting_network
+from ..runs.networks import predict_logits
 from ..runs.prepared import PreparedData
-from ..runs.probe import fit_classifier, learned_parts
 from ..runs.teacher_table import LEARNED, LOGIT
 from ..utils.atomic import replacing
 from .attempt import candidate_logits, validation_groups, validation_target
@@ -62,15 +59,7 @@ def _training_probabilities(folder: Path) -> np.ndarray:
     """Return probabilities under the training prior (N, K) of both training splits by what has not seen validation."""
     run = RunDirectory.open(folder)
     data = PreparedData.load(run)
-    if splits.VALIDATION not in learned_parts(run):
-        network = load_model(run, data)
-    else:
-        network, _ = starting_network(run, data)
-        if "probe" in get("search_spaces", run.experiment.space.name).capabilities:
-            fit_classifier(data, network, Console(quiet=True), refit=False)
-        else:
-            network.load_state_dict(kept_weights(run))
-        network.eval()
+    network = network_before_refit(run, data)
     loss = data.loss()
     logits = [loss.prior_logits(predict_logits(data, network, part)[0]).double().numpy() for part in splits.TRAINING]
     return calibrated(np.concatenate(logits), 1.0)

@@ -1,11 +1,13 @@
 """The teacher of a distillation: the network of a run, an encoder with a head, or a table made elsewhere.
 
 Whatever it is, it gives logits under the training prior of the specimens that the network is trained on, and was itself
-trained on none that the run validates or tests with.
+trained on none that the run then validates or tests with: what teaches a refit, which learns from the validation split
+too, may have learned from that.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,8 @@ from ..utils.errors import ConfigError, RunDirectoryError
 from .differences import differing
 from .directory import RunDirectory
 from .prepared import PreparedData
-from .teacher_asked import Asked
+from .probe import learned_parts
+from .teacher_asked import Asked, learned_rows
 from .teacher_encoder import EncoderTeacher
 from .teacher_run import RunTeacher, fitting_data
 from .teacher_table import check_teacher, require_fitting_table, table_answers
@@ -36,7 +39,12 @@ OWN_DATA = ("image_size", "modalities")
 
 
 def distillation(
-    run: RunDirectory, data: PreparedData, console: Console, section: str = "training", validation: bool = False
+    run: RunDirectory,
+    data: PreparedData,
+    console: Console,
+    section: str = "training",
+    validation: bool = False,
+    refit: bool = False,
 ) -> Distillation | None:
     """Return what a section's teacher adds to the loss; None without a teacher.
 
@@ -46,7 +54,8 @@ def distillation(
 
     Args:
         section: "training" or "search".
-        validation: whether the student learns from the validation split too, about which the teacher is then asked.
+        validation: whether it is asked about the validation split, too.
+        refit: whether it is asked for a refit: about the validation split too, as what has learned from that.
 
     Raises:
         DataError: if it names other classes, lacks specimens, or was trained on specimens that this run validates or
@@ -55,9 +64,22 @@ def distillation(
     settings = getattr(run.experiment, section).distillation
     if settings is None:
         return None
-    asked = _asked(run, data, console, section, validation)
+    asked = _asked(run, data, console, section, validation or refit, refit)
     live = settings.same_view and data.features is None
     return Distillation(settings, _teacher(settings.teacher, asked, live), data.loss().prior_logits)
+
+
+def learns_for_refit(run: RunDirectory) -> bool:
+    """Whether the teacher of the training has learned from the validation split too when it teaches a refit.
+
+    The network of a run has if it was refitted itself; the head of an encoder is fitted again; a table stays as it is.
+    """
+    settings = run.experiment.training.distillation
+    if settings is None or is_table(settings.teacher):
+        return False
+    if is_encoder(settings.teacher):
+        return True
+    return splits.VALIDATION in learned_parts(RunDirectory.open(teacher_folder(run, settings.teacher)))
 
 
 def shared_teacher(
@@ -75,14 +97,16 @@ def shared_teacher(
     return EncoderTeacher(settings.teacher, _asked(run, data, console, section, validation))
 
 
-def _asked(run: RunDirectory, data: PreparedData, console: Console, section: str, validation: bool) -> Asked:
+def _asked(
+    run: RunDirectory, data: PreparedData, console: Console, section: str, validation: bool, refit: bool = False
+) -> Asked:
     settings = getattr(run.experiment, section).distillation
-    rows = data.in_training | (data.mask_of(splits.VALIDATION) if validation else False)
+    rows = learned_rows(data, validation)
     views = 1 + data.features.views if settings.same_view and data.features is not None else 1
     top_k = kept(settings, len(data.classes))
     key = f"{section}.distillation.teacher"
     return Asked(
-        run, data, key, console, rows, views, settings.folds, top_k, settings.temperature, settings.features > 0
+        run, data, key, console, rows, views, settings.folds, top_k, settings.temperature, settings.features > 0, refit
     )
 
 
@@ -125,12 +149,14 @@ def require_fitting_teachers(run: RunDirectory, data: PreparedData) -> None:
         if settings is None or is_encoder(settings.teacher) or is_experiment(settings.teacher):
             continue
         refitted = section == "training" and run.experiment.retrain.refit
-        rows = data.in_training | (data.mask_of(splits.VALIDATION) if refitted else False)
-        asked = Asked(run, data, f"{section}.distillation.teacher", Console(quiet=True), rows)  # it warns in its turn
+        rows, silent = learned_rows(data, refitted), Console(quiet=True)  # it warns in its turn
+        asked = Asked(run, data, f"{section}.distillation.teacher", silent, rows)
         if is_table(settings.teacher):
             require_fitting_table(Path(settings.teacher), asked)
-        else:
-            fitting_data(Path(settings.teacher), asked)
+            continue
+        fitting_data(Path(settings.teacher), asked)
+        if refitted and learns_for_refit(run):
+            fitting_data(Path(settings.teacher), dataclasses.replace(asked, refit=True))
 
 
 def is_table(teacher: str) -> bool:
@@ -151,8 +177,9 @@ def teacher_folder(run: RunDirectory, teacher: str) -> Path:
 def teacher_experiment(run: RunDirectory, teacher: str, key: str) -> Experiment:
     """Return the experiment of a teacher: as its file has it, on the data and the splits of the student.
 
-    It sees images of its own size, and does not learn from the validation split, which judges its student. Once
-    its training has begun, it is what it was then, whether or not the file is still there.
+    It sees images of its own size. From the validation split it learns only for a refit that its student has too, and
+    what has not learned from that split is kept to teach before. Once its training has begun, it is what it was then,
+    whether or not the file is still there.
 
     Args:
         key: that names the teacher, for messages.
@@ -165,7 +192,7 @@ def teacher_experiment(run: RunDirectory, teacher: str, key: str) -> Experiment:
     begun = RunDirectory.open(folder).experiment if (folder / "experiment.yml").is_file() else None
     if begun is not None and not Path(teacher).is_file():
         return begun
-    told = _on_the_data_of(run, teacher, key)
+    told = _on_the_data_of(run, teacher, key, begun is not None and begun.retrain.refit)
     if begun is None:
         return told
     own = {f"data.{name}" for name in OWN_DATA}
@@ -179,13 +206,14 @@ def teacher_experiment(run: RunDirectory, teacher: str, key: str) -> Experiment:
     return begun
 
 
-def _on_the_data_of(run: RunDirectory, teacher: str, key: str) -> Experiment:
+def _on_the_data_of(run: RunDirectory, teacher: str, key: str, refitted: bool) -> Experiment:
     own, raw = run.experiment.model_dump(mode="json"), read_experiment(Path(teacher))
     given, retrain = (_section(raw, name) for name in ("data", "retrain"))
     data = {name: value for name, value in own["data"].items() if name not in OWN_DATA}
     raw |= {name: own[name] for name in OF_STUDENT}
     raw |= {"data": {**data, **{name: given[name] for name in OWN_DATA if name in given}}}
-    told = parse_experiment({**raw, "retrain": {**retrain, "refit": False}}, teacher)
+    refit = bool((own["retrain"]["refit"] or refitted) and retrain.get("refit"))
+    told = parse_experiment({**raw, "retrain": {**retrain, "refit": refit}}, teacher)
     for section in SECTIONS:
         settings = getattr(told, section).distillation
         if settings is not None and is_experiment(settings.teacher):

@@ -59,13 +59,13 @@ class EncoderTeacher:
         facts = data.image_store().verified(references)
         self.size = natural_size(self.encoder.image_size, facts[["width", "height"]].max(axis=1).to_numpy(float))
 
-    def _training_groups(self) -> np.ndarray:
-        """Return what each training specimen belongs to (n,); each to itself where nothing says it."""
+    def _learned_groups(self) -> np.ndarray:
+        """Return what each specimen that is learned from belongs to (n,); each to itself where nothing says it."""
         data = self.asked.data
         group = self.asked.run.experiment.data.split.group
         groups = groups_of(data.table, group if group in data.table else None)
         own = data.table[ID] if groups is None else groups
-        return own[data.in_training].to_numpy(str)
+        return own[self.asked.learned].to_numpy(str)
 
     def _require_folds(self) -> None:
         """Check that no fold is empty.
@@ -73,7 +73,7 @@ class EncoderTeacher:
         Raises:
             DataError: if there are more folds than groups.
         """
-        groups = len(np.unique(self._training_groups())) if self.asked.folds else 0
+        groups = len(np.unique(self._learned_groups())) if self.asked.folds else 0
         if self.asked.folds > groups:
             raise DataError(
                 f"{self.asked.key.removesuffix('teacher')}folds: {self.asked.folds} folds need as many groups, and the "
@@ -82,7 +82,7 @@ class EncoderTeacher:
 
     def teacher(self) -> KnownLogits | TopLogits:
         """Return what it says under the training prior of the rows that are asked for."""
-        return teacher_of(self._answers()[0], len(self.asked.data.classes), self.asked.data.in_training)
+        return teacher_of(self._answers()[0], len(self.asked.data.classes), self.asked.learned)
 
     def network(self) -> nn.Module:
         """Return it as a network from pixels and metadata to logits under the training prior, and its embedding."""
@@ -93,19 +93,23 @@ class EncoderTeacher:
         """Return the arrays of its answers, and the head."""
         if self._kept():
             return self._known()
-        folder = self.asked.run / FOLDER
+        folder = self._folder
         (folder / RECORD).unlink(missing_ok=True)
         answers, head = self._fit()
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         arrays = answers.arrays()
         for name, values in {**arrays, "weight": head.weight, "bias": head.bias}.items():
             write_array(folder / f"{name}.npy", values)
         write_json(folder / RECORD, self._facts())
         return arrays, head
 
+    @property
+    def _folder(self) -> Path:
+        return self.asked.run / FOLDER / ("refit" if self.asked.refit else "")
+
     def _kept(self) -> bool:
         """Whether the run keeps these answers and their head."""
-        record = self.asked.run / FOLDER / RECORD
+        record = self._folder / RECORD
         return (
             record.is_file()
             and all(file.is_file() for file in self._files().values())
@@ -120,7 +124,7 @@ class EncoderTeacher:
     def _files(self) -> dict[str, Path]:
         names = ["logits", *(["classes", "rest"] if self.asked.top_k else []), "weight", "bias"]
         names += ["features"] if self.asked.features else []
-        return {name: self.asked.run / FOLDER / f"{name}.npy" for name in names}
+        return {name: self._folder / f"{name}.npy" for name in names}
 
     def _facts(self) -> dict[str, Any]:
         """Return what the head and its answers depend on."""
@@ -131,7 +135,7 @@ class EncoderTeacher:
             "data": asked.run.provenance().data_sha256, "views": asked.views,
             "rows": int(asked.rows.sum()), "folds": asked.folds,
             **({"top_k": asked.top_k, "temperature": asked.temperature} if asked.top_k else {}),
-            **({"features": True} if asked.features else {}),
+            **({"features": True} if asked.features else {}), **({"refit": True} if asked.refit else {}),
         }  # fmt: skip
 
     def decode(self) -> None:
@@ -161,7 +165,7 @@ class EncoderTeacher:
         return FeatureRequest(self.encoder, stages, embedding=True, views=self.asked.views - 1, pooled=True)
 
     def _fit(self) -> tuple[Answers, LinearProbe]:
-        """Fit the head to the training split, and let it answer."""
+        """Fit the head to the training split, for a refit to the validation split too, and let it answer."""
         asked, data = self.asked, self.asked.data
         store, facts = self._images()
         pixels, digests = store.pixels(facts), facts["digest"].tolist()
@@ -169,6 +173,10 @@ class EncoderTeacher:
         metadata = [data.metadata.numeric[asked.rows], data.metadata.mask[asked.rows]] if data.metadata_columns else []
         views = [np.hstack([values.astype(np.float32), *metadata]) for values in found.values]
         head = fit_head(views[0][data.in_training[asked.rows]], data)
+        if asked.refit:
+            learned, target = asked.learned[asked.rows], data.targets[asked.learned]
+            arguments = views[0][learned], target, views[0][learned], target, len(data.classes)
+            head = fit_probe(*arguments, refit=False, decays=[head.decay])
         answers = asked.answers()
         for view, features in enumerate(views):
             _answer(answers, view, np.flatnonzero(asked.rows), head, features)
@@ -179,15 +187,15 @@ class EncoderTeacher:
         return answers, head
 
     def _cross_fit(self, views: list[np.ndarray], decay: float, answers: Answers) -> None:
-        """Replace the answers about the training split by those of heads that had not learned from the specimen.
+        """Replace the answers about what is learned from by those of heads that had not learned from the specimen.
 
         A head's answers about what it has learned from are nearly the labels (Dao et al., arXiv 2104.09732, section 4).
         """
         data, rows = self.asked.data, self.asked.rows
-        learned = np.flatnonzero(data.in_training[rows])
-        target = data.targets[data.in_training]
-        groups = self._training_groups()
-        positions = np.flatnonzero(data.in_training)
+        learned = np.flatnonzero(self.asked.learned[rows])
+        target = data.targets[self.asked.learned]
+        groups = self._learned_groups()
+        positions = np.flatnonzero(self.asked.learned)
         for left, out in GroupKFold(self.asked.folds).split(learned, target, groups):
             features = views[0][learned[left]]
             head = fit_probe(

@@ -25,6 +25,7 @@ from ..training.teacher_features import ClassifierInput
 from ..training.top_logits import Answers, TopLogits, top_of
 from ..utils.errors import DataError
 from ..utils.progress import make_progress
+from .before_refit import network_before_refit
 from .directory import RunDirectory
 from .networks import load_model, predict_outputs
 from .prepared import PreparedData
@@ -35,6 +36,8 @@ from .teacher_asked import Asked
 class RunTeacher:
     """The network of an earlier run as the teacher of another.
 
+    One that has learned from the validation split too teaches a refit; before, it teaches as it was without.
+
     Raises:
         DataError: if it knows other classes, or was trained on specimens that the other validates or tests with.
         RunDirectoryError: if it has no trained network.
@@ -43,7 +46,8 @@ class RunTeacher:
     def __init__(self, folder: Path, asked: Asked) -> None:
         self.asked = asked
         self.taught = fitting_data(folder, asked)
-        self.model = load_model(self.taught.run, self.taught)
+        network = load_model if asked.refit else network_before_refit
+        self.model = network(self.taught.run, self.taught)
         self.read = ClassifierInput(self.model, f"{folder}: {asked.key}") if asked.features else None
 
     @property
@@ -150,17 +154,19 @@ def fitting_data(folder: Path, asked: Asked) -> PreparedData:
     other = RunDirectory.open(folder)
     other.require("retrain")
     taught = PreparedData.load(other)
-    _require_fitting(f"{folder}: {asked.key}", asked.data, taught)
+    _require_fitting(f"{folder}: {asked.key}", asked, taught)
     return taught
 
 
-def _require_fitting(where: str, data: PreparedData, taught: PreparedData) -> None:
+def _require_fitting(where: str, asked: Asked, taught: PreparedData) -> None:
+    data = asked.data
     if taught.classes != data.classes:
         differing = sorted(set(taught.classes) ^ set(data.classes))
         raise DataError(f"{where}: knows other classes ({', '.join(differing[:5])}); choose a run with the same ones.")
     by_image = taught.uses_images and data.uses_images
-    known = _identities(taught, splits.mask(taught.part, *learned_parts(taught.run)), by_image)
-    honest = _identities(data, ~data.in_training, by_image)
+    learned = learned_parts(taught.run) if asked.refit else splits.TRAINING
+    known = _identities(taught, splits.mask(taught.part, *learned), by_image)
+    honest = _identities(data, ~asked.learned, by_image)
     found = int(honest.isin(known).sum())
     if found:
         raise DataError(

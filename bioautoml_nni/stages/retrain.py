@@ -20,7 +20,7 @@ from ..runs.greedy import averaged_weights
 from ..runs.networks import predict_logits, starting_network
 from ..runs.prepared import PreparedData
 from ..runs.probe import VALIDATION_LOGITS, fit_classifier
-from ..runs.teacher import distillation
+from ..runs.teacher import distillation, learns_for_refit
 from ..runs.train import train
 from ..training.distillation import Distillation
 from ..training.group import in_turns, is_rank_zero
@@ -48,8 +48,7 @@ def retrain(run: RunDirectory, console: Console) -> None:
     if "probe" in get("search_spaces", experiment.space.name).capabilities:
         return _fit(run, data, network, arguments, folder, console)
     first = copy.deepcopy(network) if experiment.retrain.refit else None
-    with in_turns():  # an encoder's head is kept, so that one process fits it
-        taught = distillation(run, data, console, validation=experiment.retrain.refit)
+    taught = _taught(run, data, console)
     checkpoint = train(run, data, network, folder, "retrain", console, tell=run.tell("retrain"), distillation=taught)
     weights, members = load_weights(checkpoint.best_weights), [checkpoint.best_epoch]
     if experiment.training.keep == "greedy" and is_rank_zero():
@@ -87,12 +86,17 @@ def begin(run: RunDirectory, console: Console, epochs: int) -> None:
         raise ConfigError(["--first-epochs: a probe is fitted in one go, without epochs; remove it."], "run")
     if len(read_history(folder / "history.jsonl")) >= epochs:
         return
-    with in_turns():
-        taught = distillation(run, data, console, validation=run.experiment.retrain.refit)
     train(
-        run, data, network, folder, "retrain", console, tell=run.tell("retrain"), distillation=taught,
-        callbacks=[Pause(epochs)],
+        run, data, network, folder, "retrain", console, tell=run.tell("retrain"),
+        distillation=_taught(run, data, console), callbacks=[Pause(epochs)],
     )  # fmt: skip
+
+
+def _taught(run: RunDirectory, data: PreparedData, console: Console) -> Distillation | None:
+    """Return what the teacher adds; it is asked about the validation split too if a refit has the same one."""
+    with in_turns():  # an encoder's head is kept, so that one process fits it
+        both = run.experiment.retrain.refit and not learns_for_refit(run)
+        return distillation(run, data, console, validation=both)
 
 
 def _start(run: RunDirectory, data: PreparedData, console: Console) -> tuple[Path, nn.Module, dict[str, Any]]:
@@ -128,8 +132,9 @@ def _refit(
 ) -> dict[str, Tensor] | None:
     """Train `network` once more, on validation specimens too, and return its weights; None where time is too short.
 
-    What the network of `weights`, which has not seen them, says of validation specimens is kept for calibration. Under
-    `retrain.max_minutes` this training has, for each specimen, as much time as the one before, and a quarter more.
+    What the network of `weights`, which has not seen them, says of validation specimens is kept for calibration. A
+    teacher that can learn from them too has; `taught` is what any other one adds. Under `retrain.max_minutes` this
+    training has, for each specimen, as much time as the one before, and a quarter more.
     """
     if is_rank_zero():
         unseen = copy.deepcopy(network)
@@ -137,6 +142,9 @@ def _refit(
         write_array(folder / VALIDATION_LOGITS, predict_logits(data, unseen.eval(), splits.VALIDATION)[0].numpy())
     own = folder / "refit"
     own.mkdir(parents=True, exist_ok=True)
+    if learns_for_refit(run):
+        with in_turns():
+            taught = distillation(run, data, console, refit=True)
     seed_everything(derive_seed(run.experiment.seed, "refit"))
     deadlines = _deadlines(run.experiment.retrain.max_minutes, data.sizes(), epochs)
     checkpoint = train(

@@ -21,6 +21,7 @@ from bioautoml_nni.config.schema import DataConfig, SplitConfig
 from bioautoml_nni.data import splits
 from bioautoml_nni.data.manifest import LABEL
 from bioautoml_nni.features import load_encoder
+from bioautoml_nni.runs import before_refit
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
@@ -41,7 +42,7 @@ def test_the_table_holds_logits_under_the_training_prior_of_the_training_split(f
         assert np.allclose(found[(data.part == part).to_numpy()], logits, atol=1e-5)
     assert np.isnan(found[(data.part == "validation").to_numpy()]).all()
     table = pd.read_parquet(tmp_path / "teacher.parquet")
-    monkeypatch.setattr(teaching, "learned_parts", lambda run: ["validation"])
+    monkeypatch.setattr(before_refit, "learned_parts", lambda run: ["validation"])
     teaching.write_teacher(data, [run.path], tmp_path / "again.parquet")  # of best.pt, which had not seen validation
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "again.parquet"), table)
 

@@ -17,6 +17,7 @@ from bioautoml_nni.data import splits
 from bioautoml_nni.data.manifest import IMAGE
 from bioautoml_nni.features.store import FeatureStore
 from bioautoml_nni.runs import teacher_table
+from bioautoml_nni.runs.before_refit import network_before_refit
 from bioautoml_nni.runs.directory import RunDirectory
 from bioautoml_nni.runs.networks import load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
@@ -186,9 +187,38 @@ def test_an_encoder_teaches_by_a_head_that_is_made_once(taught):
         with_teacher("timm:nothing")
 
 
-def test_a_probe_that_learned_from_validation_may_not_teach_this_split(taught, probe):
-    with pytest.raises(DataError, match="was trained on .* of the specimens that this run validates and tests with"):
-        taught[1](probe[0])
+def test_a_probe_that_learned_from_validation_teaches_as_it_was_before_and_a_refit_as_it_is(taught, probe):
+    data, with_teacher = taught
+    run = RunDirectory.open(probe[0])
+    before, _ = predict_logits(data, network_before_refit(run, data), splits.VALIDATION)
+    np.testing.assert_allclose(before.numpy(), validation_logits(run), rtol=1e-3, atol=1e-3)
+    with_teacher(probe[0])
+    lessons = {"training.distillation": {"teacher": str(probe[0])}, "retrain.refit": True}
+    student = RunDirectory(run.path, changed(run.experiment, lessons, "test"))
+    require_fitting_teachers(student, data)
+    said = {refit: distillation(student, data, SILENT, refit=refit).teacher.values[0] for refit in (False, True)}
+    network, loss = load_model(run, data), data.loss()
+    for rows, part in ((data.mask_of(part), part) for part in (*splits.TRAINING, splits.VALIDATION)):
+        own = loss.prior_logits(predict_logits(data, network, part)[0])
+        np.testing.assert_allclose(said[True][rows], own.numpy(), rtol=1e-4, atol=1e-4)
+    assert np.isnan(said[False][data.mask_of(splits.VALIDATION)]).all()
+    assert not np.allclose(said[False][data.in_training], said[True][data.in_training], atol=1e-2)
+
+
+def test_a_run_that_learned_from_what_its_student_tests_with_teaches_neither_training_nor_refit(taught, probe):
+    data, with_teacher = taught
+    lessons = {"training.distillation": {"teacher": str(probe[0])}, "retrain.refit": True}
+    student = RunDirectory(data.run.path, changed(data.run.experiment, lessons, "test"))
+    refused = "was trained on .* of the specimens that this run validates and tests with"
+    data.part = data.part.replace({splits.TEST: splits.VALIDATION, splits.VALIDATION: splits.TEST})
+    with_teacher(probe[0])  # it has not learned from validation yet
+    with pytest.raises(DataError, match=refused):
+        distillation(student, data, SILENT, refit=True)
+    with pytest.raises(DataError, match=refused):
+        require_fitting_teachers(student, data)  # before a search takes its time
+    data.part = data.part.replace({splits.VALIDATION: splits.ALPHA, splits.ALPHA: splits.VALIDATION})
+    with pytest.raises(DataError, match=refused):
+        with_teacher(probe[0])
 
 
 def test_a_table_teaches_by_logits_or_embeddings(taught, tmp_path):

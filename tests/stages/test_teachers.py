@@ -21,6 +21,8 @@ from bioautoml_nni.runs.greedy import kept_weights
 from bioautoml_nni.runs.networks import load_model, predict_logits
 from bioautoml_nni.runs.prepared import PreparedData
 from bioautoml_nni.runs.teacher import distillation, shared_teacher
+from bioautoml_nni.runs.train import train
+from bioautoml_nni.stages import retrain
 from bioautoml_nni.stages.run import run_stages
 from bioautoml_nni.stages.search import search_parts
 from bioautoml_nni.training.distillation import LiveTeacher
@@ -61,10 +63,9 @@ def test_an_encoder_teaches_search_and_training_with_the_view_that_its_student_s
     run = RunDirectory.open(student)
     data = PreparedData.load(run)
     logits = np.load(student / "teacher/logits.npy")
-    learned = data.in_training | (data.part == splits.VALIDATION).to_numpy()  # for the refit
     assert logits.shape == (2, len(data.table), 3)
-    assert np.isfinite(logits[:, learned]).all() and np.isnan(logits[:, ~learned]).all()
-    teacher = distillation(run, data, SILENT, validation=True).teacher
+    assert np.isfinite(logits[:, data.in_training]).all() and np.isnan(logits[:, ~data.in_training]).all()
+    teacher = distillation(run, data, SILENT).teacher
     dataset = data.dataset([splits.WEIGHTS, splits.ALPHA], teacher, views=True)
     seen = set()
     for seed in range(8):
@@ -80,6 +81,18 @@ def test_an_encoder_teaches_search_and_training_with_the_view_that_its_student_s
         wanted = standard(torch.from_numpy(kept[views.index(True), dataset.positions[:3]]))
         torch.testing.assert_close(batch["teacher_features"], wanted)
     assert seen == {0, 1}
+
+
+def test_for_a_refit_the_encoder_s_head_learns_from_validation_too(student):
+    run = RunDirectory.open(student)
+    data = PreparedData.load(run)
+    before, after = np.load(student / "teacher/logits.npy"), np.load(student / "teacher/refit/logits.npy")
+    learned = data.in_training | data.mask_of(splits.VALIDATION)
+    assert np.isfinite(after[:, learned]).all() and np.isnan(after[:, ~learned]).all()
+    assert not np.allclose(before[:, data.in_training], after[:, data.in_training], atol=1e-3)
+    assert np.array_equal(distillation(run, data, SILENT, refit=True).teacher.values, after, equal_nan=True)
+    heads = [np.load(student / folder / "weight.npy") for folder in ("teacher", "teacher/refit")]
+    assert heads[0].shape == heads[1].shape and not np.allclose(*heads, atol=1e-4)
 
 
 def test_a_projection_of_features_is_learned_and_thrown_away(student):
@@ -110,10 +123,11 @@ def test_processes_compute_their_shares_of_what_an_encoder_that_teaches_sees(stu
     for number in (1, 2):
         shared_teacher(run, data, SILENT, "training", validation=True).fill_features(Shard(number, 2))
         shares.append(0)
-    found = distillation(run, data, SILENT, validation=True).teacher.values
+    found = distillation(run, data, SILENT).teacher.values
+    distillation(run, data, SILENT, refit=True)
     assert shares[0] and abs(shares[0] - shares[1]) <= 2 and shares[2] == 0, "nothing is left to compute"
     np.testing.assert_allclose(found, np.load(student / "teacher/logits.npy"), rtol=2e-2, atol=2e-2)
-    shared_teacher(run, data, SILENT, "training", validation=True).fill_features(Shard(1, 2))
+    shared_teacher(run, data, SILENT, "training").fill_features(Shard(1, 2))
     assert shares[2] == 0, "answers that are kept need no features"
 
 
@@ -125,7 +139,7 @@ def test_of_an_encoder_the_largest_logits_are_kept_on_the_disk_if_the_run_says_s
     data = PreparedData.load(run)
     own = RunDirectory(run.path, changed(run.experiment, {"training.distillation.top_k": 2}, "test"))
     for _ in range(2):  # the second time from the disk
-        teacher = distillation(own, data, SILENT, validation=True).teacher
+        teacher = distillation(own, data, SILENT).teacher
         whole = np.load(student / "teacher/logits.npy")
         found = np.stack([teacher.whole(np.arange(len(data.table)), view) for view in range(2)])
         np.testing.assert_allclose(found, whole, rtol=2e-3, atol=2e-3)
@@ -340,7 +354,7 @@ def test_an_experiment_file_is_trained_first_on_the_same_data_and_kept(taught_by
     student, teacher = (RunDirectory.open(tmp_path / name) for name in ("run", "run/teachers/teacher"))
     assert (teacher / "splits.csv").read_text() == (student / "splits.csv").read_text()
     assert teacher.experiment.data.image_size == 20 and teacher.experiment.seed == student.experiment.seed
-    assert not teacher.experiment.retrain.refit  # it would know the validation split, which judges its student
+    assert not teacher.experiment.retrain.refit  # its student has none
     assert teacher.done("retrain") and not teacher.done("evaluate")
     data = PreparedData.load(student)
     found = distillation(student, data, SILENT).teacher.values[0][data.in_training]
@@ -360,6 +374,44 @@ def test_an_experiment_file_is_trained_first_on_the_same_data_and_kept(taught_by
     (tmp_path / "teacher.yml").unlink()  # it is needed no more
     code, text = in_process(capsys, "retrain", tmp_path / "run", "--set", "training.epochs=1")
     assert code == 0, text
+    assert (teacher / "retrain/model.pt").stat().st_mtime_ns == trained
+
+
+def test_a_teacher_that_is_refitted_teaches_the_refit_and_the_one_before_teaches_before(
+    taught_by_a_file, tmp_path, capsys, monkeypatch
+):
+    taught = []
+
+    def noted(*arguments, refit=False, **more):
+        if more["distillation"] is not None:
+            taught.append((refit, more["distillation"].teacher.values[0]))
+        return train(*arguments, refit=refit, **more)
+
+    monkeypatch.setattr(retrain, "train", noted)
+    code, text = in_process(
+        capsys, "run", taught_by_a_file, "--output", tmp_path / "run", "--set", "retrain.refit=true"
+    )
+    assert code == 0, text
+    student, teacher = (RunDirectory.open(tmp_path / name) for name in ("run", "run/teachers/teacher"))
+    assert teacher.experiment.retrain.refit and splits.VALIDATION in teacher.network().learned_from
+    data, asked = PreparedData.load(student), PreparedData.load(teacher)
+    (first, said), (second, said_later) = taught
+    assert not first and second
+    assert np.isnan(said[~data.in_training]).all()
+    assert np.isnan(said_later[data.mask_of(splits.TEST)]).all()
+    network = load_model(teacher, asked)
+    for weights, answers, parts in (
+        (kept_weights(teacher), said, splits.TRAINING),
+        (load_weights(teacher / "retrain/model.pt"), said_later, (*splits.TRAINING, splits.VALIDATION)),
+    ):
+        network.load_state_dict(weights)
+        for part in parts:
+            own = asked.loss().prior_logits(predict_logits(asked, network, part)[0])
+            np.testing.assert_allclose(answers[data.mask_of(part)], own.numpy(), rtol=1e-4, atol=1e-4)
+
+    trained = (teacher / "retrain/model.pt").stat().st_mtime_ns
+    code, text = in_process(capsys, "retrain", student.path, "--set", "retrain.refit=false")
+    assert code == 0, text  # what it was before it was refitted is kept
     assert (teacher / "retrain/model.pt").stat().st_mtime_ns == trained
 
 
