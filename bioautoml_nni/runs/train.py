@@ -15,7 +15,7 @@ from ..config.schema import TrainingConfig
 from ..data import splits
 from ..data.dataset import SpecimenDataset, make_loader
 from ..training.distillation import Distillation
-from ..training.group import EndsAtOnce, Group, SharedStatistics, current_group
+from ..training.group import EndsAtOnce, Group, SharedStatistics, current_group, require_same_weights
 from ..training.history import CheckpointCallback, HistoryCallback
 from ..training.limits import TimeLimit
 from ..training.progress import ProgressCallback
@@ -85,8 +85,7 @@ def train(
         console.print(f"{task}: resumes from the last completed epoch.")
     with interruptible(lambda: trainer.interrupted):
         trainer.fit(module, batches, validation, ckpt_path=str(resume) if resume else None, weights_only=True)
-    if group is not None:
-        group.require_same_weights(module)
+    require_same_weights("retrain", module.state_dict())
     return checkpoint
 
 

@@ -21,7 +21,7 @@ from ..artifacts.outcome import SearchOutcome
 from ..data import splits
 from ..data.dataset import make_loader
 from ..derivation.inherited import InheritedScore
-from ..nni_engine import run_one_shot, weights_of
+from ..nni_engine import named_architecture_parameters, run_one_shot, weights_of
 from ..registry import get, operation_groups
 from ..runs.directory import RunDirectory
 from ..runs.networks import strategy_arguments
@@ -29,7 +29,7 @@ from ..runs.prepared import PreparedData
 from ..runs.teacher import distillation, require_fitting_teachers
 from ..training.augment import ImageSizes, ImageTransform
 from ..training.distillation import Distillation
-from ..training.group import EndsAtOnce, in_turns, is_rank_zero, within_group
+from ..training.group import EndsAtOnce, in_turns, is_rank_zero, require_same_weights, within_group
 from ..training.history import CheckpointCallback, HistoryCallback
 from ..training.inference import Inference
 from ..training.module import SpecimenModule
@@ -139,6 +139,8 @@ def _attempt(run: RunDirectory, data: PreparedData, console: Console, rate_facto
     space = data.search_space()
     parts = search_parts(run, data, console, rate_factor)
     weights, supernet = run_one_shot(space, parts.evaluator, parts.strategy, parts.folder, parts.resume_from)
+    alphas = named_architecture_parameters(parts.strategy.supernet)
+    require_same_weights("search", {**supernet, **{f"alpha {label}": alpha for label, alpha in alphas.items()}})
     if is_rank_zero():
         keep_search(run, parts.strategy, supernet, rate_factor, console)
     return weights

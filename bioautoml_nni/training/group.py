@@ -275,19 +275,6 @@ class Group:
             "use_distributed_sampler": False,
         }
 
-    def require_same_weights(self, module: nn.Module) -> None:
-        """Check that all processes have ended a training with the same weights, bit for bit.
-
-        Raises:
-            RunDirectoryError: if they have not.
-        """
-        digests = self.gather(weights_digest(module))
-        if len(set(digests)) > 1:
-            raise OtherProcessError(
-                f"the processes have ended with different weights ({', '.join(digests)}); train in one process, and "
-                "report this with the experiment.yml."
-            )
-
 
 def _rows_of_block(columns: int) -> int:
     """Return how many rows of float32 are sent at once."""
@@ -311,12 +298,42 @@ def in_turns() -> Iterator[None]:
         yield
 
 
-def weights_digest(module: nn.Module) -> str:
-    """Return a digest of a module's parameters and buffers."""
+def require_same_weights(work: str, state: Mapping[str, Tensor]) -> None:
+    """Check that all processes have ended with the same weights, bit for bit; alone, there is nothing to check.
+
+    Args:
+        work: what they have done, for the message.
+        state: parameters and buffers by name.
+
+    Raises:
+        OtherProcessError: if they have not.
+    """
+    if not within_group():
+        return
+    digests = _from_all(weights_digest(state))
+    if len(set(digests)) > 1:
+        raise OtherProcessError(
+            f"{work}: the processes have ended with different weights ({', '.join(digests)}); remove {work}/ from the "
+            "run directory, repeat it in one process (devices: 1, search.devices: 1), and report this with the "
+            "experiment.yml."
+        )
+
+
+def _from_all(value: str) -> list[str]:
+    """Return what all processes say, those of a search that has started them itself too."""
+    if _current is not None:
+        return _current.gather(value)
+    found: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(found, value)
+    return found
+
+
+def weights_digest(state: Mapping[str, Tensor]) -> str:
+    """Return a digest of parameters and buffers by name."""
     digest = hashlib.sha256()
-    for name, value in module.state_dict().items():
+    for name, value in state.items():
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from rich.console import Console
 from torch.distributed import TCPStore
 
 import bioautoml_nni.stages.evaluate
@@ -27,11 +28,16 @@ import bioautoml_nni.stages.report
 import bioautoml_nni.stages.retrain
 import bioautoml_nni.stages.search
 from bioautoml_nni.cli import main as command_line
+from bioautoml_nni.config import load_experiment
 from bioautoml_nni.config.schema import TrainingConfig
 from bioautoml_nni.data.dataset import SpecimenDataset, make_loader
 from bioautoml_nni.data.metadata import EncodedMetadata
 from bioautoml_nni.losses.cross_entropy import CrossEntropy
-from bioautoml_nni.training.group import Group, SharedStatistics, weights_digest
+from bioautoml_nni.runs.directory import RunDirectory
+from bioautoml_nni.runs.networks import starting_network
+from bioautoml_nni.runs.prepared import PreparedData
+from bioautoml_nni.stages.run import run_stages
+from bioautoml_nni.training.group import EndsAtOnce, Group, SharedStatistics, weights_digest
 from bioautoml_nni.training.inference import Inference
 from bioautoml_nni.training.retraining import RetrainModule
 from bioautoml_nni.utils.errors import DataError
@@ -97,7 +103,7 @@ def command(folder: Path, arguments: Sequence[str], upset: Callable[[int, int], 
         def noted(run, data, network, *others, **named):
             result = train(run, data, network, *others, **named)
             with (folder / f"weights-{rank}.txt").open("a") as file:
-                file.write(weights_digest(network) + "\n")
+                file.write(weights_digest(network.state_dict()) + "\n")
             return result
 
         def upset_start(module):
@@ -187,6 +193,55 @@ def interrupted(run: Path, folder: Path) -> None:
     (folder / "whole/codes.json").write_text(json.dumps([code]))
 
 
+class UpsetSearch(EndsAtOnce):
+    """Upsets a search at the start of its second epoch."""
+
+    upset: Callable[[pl.LightningModule], None]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch == 1:
+            self.upset(pl_module)
+
+
+def upset_searches(run: Path, folder: Path) -> None:
+    """Kill a process of a search, and go on; then let one process have other weights than the other."""
+    here = folder / "run"
+    folder.mkdir()
+    shutil.copytree(run, here, ignore=shutil.ignore_patterns("search", "retrain", "evaluation"))
+    (here / "architecture.json").unlink()
+
+    def killed(module: pl.LightningModule) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def changed(module: pl.LightningModule) -> None:
+        with torch.no_grad():
+            next(module.parameters()).add_(1)
+
+    for name, upset in (("killed", killed), ("whole", None), ("changed", changed)):
+
+        def work(rank: int, upset: Callable[[pl.LightningModule], None] | None = upset) -> None:
+            if rank == 1 and upset is not None:
+                UpsetSearch.upset = staticmethod(upset)
+                bioautoml_nni.stages.search.EndsAtOnce = UpsetSearch
+            sys.argv = ["bioautoml", "search", str(here)]
+            command_line.main()
+
+        if name == "changed":
+            shutil.copytree(here / "search", folder / "search")
+            shutil.rmtree(here / "search")
+        fork(folder / name, work)
+
+
+def fine_tuned(experiment: Path, folder: Path) -> None:
+    """Fine-tune an encoder in two processes, and keep the network that they start from."""
+    folder.mkdir()
+    run = RunDirectory.create(folder / "run", load_experiment(experiment))
+    run_stages(run, ("prepare", "search", "derive"), Console(quiet=True))
+    command(folder / "together", ["retrain", str(run.path)])
+    network, _ = starting_network(run, PreparedData.load(run))
+    torch.save(network.state_dict(), folder / "start.pt")
+
+
 def other_data(run: Path, folder: Path) -> None:
     """Let the second process see another splits.csv by the path that the command names."""
     copies = [copy_of(run, folder)]
@@ -257,6 +312,8 @@ def main() -> None:
     killed_while_evaluating(run, folder / "killed")
     interrupted(run, folder / "interrupted")
     other_data(run, folder / "other")
+    upset_searches(run, folder / "searches")
+    fine_tuned(folder / "finetune/experiment.yml", folder / "tuned")
 
 
 if __name__ == "__main__":

@@ -32,8 +32,18 @@ def scenarios(tmp_path_factory):
     write_table(folder / "data", rows=60)
     write_experiment(
         folder, folder / "data", training=TRAINING, retrain={"refit": True},
-        search={"epochs": 1, "batch_size": 8, "devices": 2},
+        search={"epochs": 2, "batch_size": 8, "devices": 2},
         space={"name": "multimodal", "channels": 4, "cells": 1, "metadata_features": 4, "fusion_features": 8},
+    )  # fmt: skip
+    (folder / "finetune").mkdir()
+    trunk = {"encoder": "timm:test_resnet@random", "embedding": True, "frozen": False, "embedding_dropout": 0}
+    unchanged = dict.fromkeys(("rotation", "scale", "translation", "brightness", "contrast", "erasing"), 0)
+    write_experiment(
+        folder / "finetune", folder / "data", space={"name": "multimodal", "cells": 0, "trunk": trunk},
+        training={
+            "recipe": "finetune", "epochs": 3, "batch_size": 8, "warmup_steps": 2, "learning_rate": 0.01,
+            "augmentation": {**unchanged, "flip": False},
+        },
     )  # fmt: skip
     script = Path(__file__).with_name("group_of_processes.py")
     done = subprocess.run(
@@ -73,9 +83,9 @@ def test_parameters_that_no_loss_reaches_are_found_and_nothing_changes(unread):
     network.unread = torch.nn.Linear(2, 2) if unread else torch.nn.Identity()
     module = RetrainModule(3, CrossEntropy([1, 1, 1]), None, TrainingConfig(ema_decay=0.9), 4, seed=0)
     module.set_model(network)
-    before, drawn = weights_digest(module), torch.random.get_rng_state()
+    before, drawn = weights_digest(module.state_dict()), torch.random.get_rng_state()
     assert module.has_unread_parameters({"numeric": torch.ones(2, 4)}) is unread
-    assert weights_digest(module) == before and torch.equal(torch.random.get_rng_state(), drawn)
+    assert weights_digest(module.state_dict()) == before and torch.equal(torch.random.get_rng_state(), drawn)
     assert all(parameter.grad is None for parameter in module.parameters())
 
 
@@ -130,6 +140,39 @@ def test_a_training_that_failed_and_was_killed_ends_like_one_that_was_not(scenar
     resumed, uninterrupted = (torch.load(place / "model.pt") for place in (folder / "run/retrain", whole))
     assert resumed.keys() == uninterrupted.keys()
     assert all(torch.equal(resumed[name], uninterrupted[name]) for name in resumed)
+
+
+def test_a_search_that_was_killed_ends_like_one_that_was_not(scenarios):
+    folder, whole = scenarios / "searches", scenarios / "whole/run/search"
+    assert codes(folder / "killed") == [2, -9]
+    assert "has lost another process, which was killed" in said(folder / "killed")
+    assert codes(folder / "whole") == [0, 0], said(folder / "whole")
+    assert "search: resumes from the last completed epoch" in said(folder / "whole")
+    for name in ("history.jsonl", "shares.json"):
+        assert (folder / "search" / name).read_bytes() == (whole / name).read_bytes(), name
+    resumed, uninterrupted = (torch.load(place / "supernet.pt") for place in (folder / "search", whole))
+    assert resumed.keys() == uninterrupted.keys()
+    assert all(torch.equal(resumed[name], uninterrupted[name]) for name in resumed)
+
+
+def test_a_search_whose_processes_end_with_different_weights_is_refused(scenarios):
+    folder = scenarios / "searches"
+    assert codes(folder / "changed") == [2, 2]
+    assert "search: the processes have ended with different weights" in said(folder / "changed")
+    assert not (folder / "run/search/shares.json").exists()
+
+
+def test_two_processes_fine_tune_an_encoder_to_the_same_weights(scenarios):
+    folder = scenarios / "tuned"
+    assert codes(folder / "together") == [0, 0], said(folder / "together") + said(folder / "together", 1)
+    weights = [(folder / f"together/weights-{rank}.txt").read_text() for rank in (0, 1)]
+    assert weights[0] == weights[1]
+    start, end = torch.load(folder / "start.pt"), torch.load(folder / "run/retrain/model.pt")
+    first, last = (f"image_encoder.trunk.body.{name}.weight" for name in ("conv1.0", "layer4.0.downsample.1"))
+    moved = {name: float((end[name] - value).abs().mean()) for name, value in start.items() if name in (first, last)}
+    assert 0 < moved[first] < moved[last], "layers near the image take smaller steps"
+    statistics = [name for name in start if "trunk" in name and "running" in name]
+    assert statistics and all(torch.equal(start[name], end[name]) for name in statistics), "they stay as they came"
 
 
 def test_other_data_in_one_process_are_one_sentence(scenarios):
