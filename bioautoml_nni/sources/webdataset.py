@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,6 @@ from ..utils.errors import DataError
 from ..utils.json_text import parse_json
 from ..utils.remote import UnlistedError, is_url, streamed, without_secrets
 
-WILDCARDS = "*?["
 EXAMPLES = 3
 """Missing shards that are named."""
 
@@ -119,14 +119,20 @@ class WebDatasetSource:
             ) from error
         if not any(files.values()):
             raise DataError(f"{self.root}: holds no shard {self.shards!r}; check data.root and data.shards.")
-        missing = [name for name in names if not files[name] and not any(letter in name for letter in WILDCARDS)]
+        missing = [name for name in names if not files[name]]
         if missing:
             more = ", ..." if len(missing) > EXAMPLES else ""
             raise DataError(
                 f"{self.root}: {len(missing)} of the {len(names)} shards that data.shards names are not there "
                 f"({', '.join(missing[:EXAMPLES])}{more}); fetch them, or name only those that are."
             )
-        return [path for name in names for path in files[name]]
+        named = [path for name in names for path in files[name]]
+        twice = sorted(str(path.relative_to(self.root)) for path, times in Counter(named).items() if times > 1)
+        if twice:
+            raise DataError(
+                f"{self.root}: data.shards names {', '.join(twice[:EXAMPLES])} more than once; name every shard once."
+            )
+        return named
 
     def _samples(self, shard: Path, damaged: list[str], further: list[str]) -> list[dict[str, Any] | None]:
         from webdataset.tariterators import base_plus_ext

@@ -411,6 +411,16 @@ def test_named_shards_that_are_not_there_are_named(host: Host, table_root: Path,
             WebDatasetSource(root, outside).load()
 
 
+def test_patterns_that_match_nothing_or_a_shard_twice_are_refused(host: Host, table_root: Path) -> None:
+    for number in (0, 1):
+        write_shard(table_root / f"s-{number}.tar", range(4 * number, 4 * number + 4), table_root / "images")
+    with pytest.raises(DataError, match=r"1 of the 2 shards that data.shards names are not there \(t-\*.tar\)"):
+        WebDatasetSource(table_root, "{s,t}-*.tar").load()
+    with pytest.raises(DataError, match=r"data.shards names s-1.tar more than once; name every shard once\.$"):
+        WebDatasetSource(table_root, "s-{*,1}.tar").load()
+    assert len(WebDatasetSource(table_root, "s-*.tar").load().table) == 8
+
+
 @pytest.mark.parametrize("at", ["here", "there"])
 @pytest.mark.parametrize("first", ["png", "cls"])
 def test_a_shard_that_was_cut_is_to_be_fetched_again(host: Host, table_root: Path, at: str, first: str) -> None:
