@@ -1,10 +1,12 @@
 """Time and memory of each step on many rows: python benchmarks/many_rows.py [--rows 75000 300000] [--images 20000]
 
 Draws tables of BIOSCAN-5M's shape (`screen.py`) as CSV, and takes them through the steps that look at every row, each
-size in a process of its own: manifest, finished data (labels, split, screen, roles), audit, encode, digest. The image
-store's bookkeeping is measured on as many boxes of one image file as --images says: filled, then looked at again.
-Prints seconds, rows a second and peak memory above the start (bytes a row) of each step, and the exponents between
-the smallest and the largest size. Written to benchmarks/out/many_rows.json.
+size in a process of its own: manifest, finished data (labels, split, screen, roles), audit, encode, digest. --label
+taxon --group asks for thousands of classes in place of families, and for a split by collecting event, 50 rows each. The
+image store's bookkeeping is measured on as many boxes of one image file as --images says: filled, then looked at again.
+--stages runs a whole experiment on the measurements as well: prepare, derive (a random architecture), and one epoch of
+retrain in batches of 1,024. Prints seconds, rows a second and peak memory above the start (bytes a row) of each step,
+and the exponents between the smallest and the largest size. Written to benchmarks/out/many_rows.json.
 """
 
 from __future__ import annotations
@@ -28,10 +30,13 @@ from screen import bioscan_shaped
 
 from bioautoml_nni.audit.examine import finish
 from bioautoml_nni.audit.judge import audit
+from bioautoml_nni.config import Experiment
 from bioautoml_nni.config.load import parse_experiment
 from bioautoml_nni.data.image_store import ImageStore
 from bioautoml_nni.data.load import load_manifest
+from bioautoml_nni.data.manifest import LABEL
 from bioautoml_nni.data.metadata import MetadataPreprocessor
+from bioautoml_nni.runs.directory import RunDirectory
 
 
 def memory(name: str) -> int:
@@ -69,25 +74,50 @@ class Steps:
         return value
 
 
-def table_steps(folder: Path, rows: int, queue: Any) -> None:
-    """Take a table through everything that looks at each row."""
-    experiment = parse_experiment(
+EVENT = 50
+"""Rows of a collecting event."""
+
+
+def experiment_of(folder: Path, rows: int, label: str, group: bool) -> Experiment:
+    """Return an experiment on the measurements of a table: a random architecture, one epoch."""
+    split = {"method": "group", "group": "event"} if group else {"method": "stratified"}
+    return parse_experiment(
         {
             "name": "rows",
             "data": {
-                "source": "csv", "root": str(folder), "table": f"{rows}.csv", "image": None, "label": "family",
-                "id": "processid", "modalities": ["metadata"], "rare_labels": "drop",
-                "split": {"method": "stratified"},
+                "source": "csv", "root": str(folder), "table": f"{rows}.csv", "image": None, "label": label,
+                "id": "processid", "modalities": ["metadata"], "rare_labels": "drop", "split": split,
             },
+            "derivation": {"method": "random"},
+            "training": {"epochs": 1, "batch_size": 1024},
         }
     )  # fmt: skip
-    console, steps = Console(quiet=True), Steps(rows)
+
+
+def table_steps(label: str, group: bool, folder: Path, rows: int, queue: Any) -> None:
+    """Take a table through everything that looks at each row."""
+    experiment, console, steps = experiment_of(folder, rows, label, group), Console(quiet=True), Steps(rows)
     given = [steps.run("manifest", partial(load_manifest, experiment))]
     data, seen = steps.run("labels, split, screen, roles", lambda: finish(experiment, given.pop(), console))
+    print(
+        f"{rows:,} rows, {data.table[LABEL].nunique():,} classes, split by {experiment.data.split.method}", flush=True
+    )
     steps.run("audit", lambda: audit(data, seen, experiment.data))
     steps.run("digest", data.digest)
     encoder = MetadataPreprocessor(data.manifest.features(), forms=data.manifest.forms)
     steps.run("encode", lambda: encoder.fit(data.table[data.in_training]).transform(data.table))
+    queue.put(steps.found)
+
+
+def stages(label: str, group: bool, folder: Path, rows: int, queue: Any) -> None:
+    """Prepare a table, and train one epoch on it."""
+    from bioautoml_nni.stages import derive, prepare, retrain  # noqa: F401  # what they import is there before
+    from bioautoml_nni.stages.run import run_stages
+
+    run = RunDirectory.create(folder / f"run-{rows}", experiment_of(folder, rows, label, group))
+    steps, console = Steps(rows), Console(quiet=True)
+    for stage in ("prepare", "derive", "retrain"):
+        steps.run(f"stage {stage}", partial(run_stages, run, [stage], console))
     queue.put(steps.found)
 
 
@@ -120,13 +150,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[75_000, 300_000])
     parser.add_argument("--images", type=int, default=20_000, help="0 leaves the store out")
+    parser.add_argument("--label", default="family", help="column of the classes")
+    parser.add_argument("--group", action="store_true", help="split by event")
+    parser.add_argument("--stages", action="store_true", help="prepare a run and train one epoch, too")
     arguments = parser.parse_args()
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for rows in arguments.rows:
-            bioscan_shaped(rows).to_csv(folder / f"{rows}.csv", index=False)
-            found += apart(table_steps, folder, rows)
+            table = bioscan_shaped(rows)
+            table["event"] = [f"event-{number}" for number in np.arange(rows) // EVENT]
+            table.to_csv(folder / f"{rows}.csv", index=False)
+            del table
+            found += apart(partial(table_steps, arguments.label, arguments.group), folder, rows)
+            if arguments.stages:
+                found += apart(partial(stages, arguments.label, arguments.group), folder, rows)
         for rows in (arguments.images // 4, arguments.images) if arguments.images else ():
             found += apart(store_steps, folder, rows)
     show(found)
