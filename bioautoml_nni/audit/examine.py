@@ -24,7 +24,7 @@ from ..data.remark import Answer, Lost, Remark, of_kind
 from ..data.roles import decide_roles
 from ..data.specimens import Specimens
 from ..utils.errors import DataError
-from ..utils.memory import return_freed_columns
+from ..utils.memory import return_freed_memory
 from ..utils.progress import make_progress
 from .columns import Screen, screen
 from .judge import Audit, AuditVerdict, audit
@@ -134,7 +134,7 @@ def _finish(experiment: Experiment, held: list[Manifest], console: Console) -> t
         del seen, again
     part = splits.divide(table, settings, experiment.seed)
     found = _screen(experiment, manifest, table, part, console)
-    return_freed_columns()
+    return_freed_memory()
     roles = decide_roles(
         manifest, table, found.findings, experiment.audit.allow, uses_metadata="metadata" in settings.modalities
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..utils.errors import DataError
-from ..utils.memory import return_freed_columns
+from ..utils.memory import return_freed_memory
 from .own_csv import read_own
 
 ID_COLUMN = "id"
@@ -56,5 +56,5 @@ def rows_of(held: list[pd.DataFrame], positions: np.ndarray) -> pd.DataFrame:
     columns = {}
     for name in names:
         columns[name] = table.pop(name).iloc[positions].set_axis(index)  # else each has an index of its own
-        return_freed_columns()
+        return_freed_memory()
     return pd.DataFrame(columns, index=index, columns=names, copy=False)

@@ -26,7 +26,7 @@ import pandas as pd
 
 from ..utils.encodings import encoding_of, is_unicode, read_text
 from ..utils.errors import DataError
-from ..utils.memory import return_freed_columns
+from ..utils.memory import return_freed_memory
 from .delimited import SEPARATORS, require_text
 from .gaps import without_gaps
 from .headers import Header, from_header, with_row_names
@@ -277,13 +277,13 @@ def read_table(
 
 def read_file(file: TableFile, notes: list[str] | None = None) -> pd.DataFrame:
     """Read all rows of a table; see `read_table`."""
-    return_freed_columns()
+    return_freed_memory()
     parts = list(file.blocks(READ))
     if notes is not None:
         notes += file.notes
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     del parts
-    return_freed_columns()
+    return_freed_memory()
     for name in table:
         if table[name].dtype == object:  # numbers in one block, texts in another
             table[name] = pd.Series([cell_text(value) for value in table[name]], dtype="str")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from ..utils.memory import return_freed_columns
+from ..utils.memory import return_freed_memory
 from ..utils.yaml_files import flow
 from .coordinate_pairs import PairReport, decide_pairs
 from .coordinates import DECIMAL, Axis, parse_angle
@@ -91,7 +91,7 @@ def with_types(
             _undeclared(name, column, result)
         if name in told:
             del result.notes[before:]
-        return_freed_columns()
+        return_freed_memory()
     return result
 
 

@@ -13,6 +13,7 @@ from ..runs.lock import locked
 from ..runs.threads import use_threads
 from ..utils.atomic import remove_leftovers
 from ..utils.errors import BioAutoMLError, outside_cause
+from ..utils.memory import return_freed_memory
 
 StageFunction = Callable[[RunDirectory, Console], None]
 
@@ -52,6 +53,7 @@ def _run_stages(run: RunDirectory, names: Sequence[str], console: Console, force
         console.print(f"[bold]Stage {list(STAGES).index(name) + 1} of {len(STAGES)}:[/] {name}", highlight=False)
         with run.stage(name):
             _do(name, run, console)
+        return_freed_memory()  # the next one has a table of its own
 
 
 def _train_teacher(name: str, run: RunDirectory, console: Console) -> None:

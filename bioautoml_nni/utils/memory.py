@@ -31,11 +31,15 @@ def keep_freed_memory() -> bool:
     return all(answer == 1 for answer in answers)
 
 
-def return_freed_columns() -> None:
+def return_freed_memory() -> None:
     """Give the memory of columns that are gone back to the system.
 
-    Arrow's own allocator keeps nearly half as much again as a table of many rows has; the C library's returns it.
+    Arrow's own allocator keeps nearly half as much again as a table of many rows has; the C library's returns it. What
+    lies between things that are still there that one keeps, too, until it is told (glibc's malloc_trim(3)).
     """
     if pyarrow.default_memory_pool().backend_name != "system":
         pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     pyarrow.default_memory_pool().release_unused()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
+    if trim is not None:
+        trim(0)

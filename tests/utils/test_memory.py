@@ -35,6 +35,36 @@ def test_freed_maps_stay_with_the_process():
     assert returned["kept"] < 0.1 * MAPS
 
 
+PIECES = """
+import os, sys
+from bioautoml_nni.utils.memory import return_freed_memory
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+pieces = [bytes(2**14) for _ in range(2**12)]
+kept = pieces[::64]  # what lies between, and at the end, is still there
+kept.append(pieces[-1])
+held = resident()
+del pieces
+if sys.argv[1] == "told":
+    return_freed_memory()
+print(held - resident())
+"""
+
+
+def test_freed_pieces_go_back_to_the_system_once_it_is_told():
+    if not memory.keep_freed_memory():
+        pytest.skip("only glibc can be told")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    returned = {
+        name: int(subprocess.check_output([sys.executable, "-c", PIECES, name], text=True, env=environment))
+        for name in ("as is", "told")
+    }
+    assert returned["as is"] < 0.2 * 2**26
+    assert returned["told"] > 0.8 * 2**26
+
+
 def test_other_systems_are_left_alone(monkeypatch):
     monkeypatch.setattr(memory.sys, "platform", "darwin")
     assert memory.keep_freed_memory() is False
+    memory.return_freed_memory()
